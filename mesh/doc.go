@@ -1,0 +1,8 @@
+// Package mesh is the world: what Kubernetes and the Istio networking API say
+// at one moment, parsed, indexed and immutable, with one writer.
+//
+// It knows the API types of Kubernetes and Istio and answers the questions of
+// visibility, precedence and merging ("which DestinationRule applies to this
+// host as seen from this scope?"). It does no I/O, knows no Envoy proto, and
+// nothing that Envoy answers ever changes it.
+package mesh

@@ -1,0 +1,70 @@
+package snapshot
+
+// Role is what a proxy is for.
+type Role string
+
+// The roles, as written in node ids.
+const (
+	RoleSidecar Role = "sidecar"
+	RoleRouter  Role = "router" // a gateway
+)
+
+// Client is what the transport and the first message of a stream say about a
+// proxy. Only Identity is proven; the rest is what the proxy says of itself.
+type Client struct {
+	NodeID         string
+	Role           Role
+	IP             string // of the pod, from the node id
+	Pod            string // name of the pod, from the node id
+	Namespace      string // metadata NAMESPACE, or from the node id
+	Domain         string // DNS suffix of the namespace, "default.svc.cluster.local"
+	Labels         map[string]string
+	ServiceAccount string // metadata SERVICE_ACCOUNT; may be empty
+	ClusterID      string // metadata CLUSTER_ID; may be empty
+	NodeName       string // metadata NODE_NAME, the Kubernetes node; may be empty
+	Locality       Locality
+	UserAgent      string  // "envoy", "gRPC Go", ...
+	Version        Version // of Envoy; zero when the client is none or does not say
+	// Extensions are the names of the extensions that Envoy was built with;
+	// nil when the client does not say.
+	Extensions map[string]struct{}
+	Delta      bool // the stream speaks the incremental protocol
+	VHDS       bool // virtual hosts go to it one by one
+	Peer       string
+	Identity   Identity
+}
+
+// HasExtension says whether Envoy has the extension of that name; true for a
+// client that does not list any.
+func (c Client) HasExtension(name string) bool {
+	if len(c.Extensions) == 0 {
+		return true
+	}
+	_, ok := c.Extensions[name]
+	return ok
+}
+
+// Locality is where a proxy says that it runs (envoy.config.core.v3.Locality).
+type Locality struct {
+	Region, Zone, SubZone string
+}
+
+// Version is a version of Envoy. The zero Version is an unknown one.
+type Version struct {
+	Major, Minor, Patch uint32
+}
+
+// AtLeast says whether v is major.minor or newer.
+func (v Version) AtLeast(major, minor uint32) bool {
+	return v.Major > major || v.Major == major && v.Minor >= minor
+}
+
+// Identity is who a proxy has proven to be. The zero Identity is nobody: the
+// stream came over an unauthenticated transport.
+type Identity struct {
+	TrustDomain    string
+	Namespace      string
+	ServiceAccount string
+	Pod            string // empty when the proof does not name a pod
+	PodUID         string
+}

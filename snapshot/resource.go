@@ -1,0 +1,158 @@
+package snapshot
+
+import (
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// Type is a sort of Envoy resource, in the order in which what is new must
+// reach a proxy: nothing refers to a later type.
+type Type uint8
+
+// The types that Fairway serves.
+const (
+	Cluster         Type = iota // CDS
+	Endpoint                    // EDS; named as its cluster, or as that cluster's service_name
+	Secret                      // SDS
+	ExtensionConfig             // ECDS
+	Listener                    // LDS
+	RouteConfig                 // RDS; a frame: the route configuration without virtual hosts and with vhds unset
+	VirtualHost                 // VHDS; named ROUTECONFIG/NAME, which is the name within the message as well
+	NumTypes                    // how many there are
+)
+
+var types = [NumTypes]struct{ short, url string }{
+	Cluster:         {"cds", "type.googleapis.com/envoy.config.cluster.v3.Cluster"},
+	Endpoint:        {"eds", "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"},
+	Secret:          {"sds", "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"},
+	ExtensionConfig: {"ecds", "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"},
+	Listener:        {"lds", "type.googleapis.com/envoy.config.listener.v3.Listener"},
+	RouteConfig:     {"rds", "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"},
+	VirtualHost:     {"vhds", "type.googleapis.com/envoy.config.route.v3.VirtualHost"},
+}
+
+// String is the short name: "cds", "eds", ...
+func (t Type) String() string {
+	if t < NumTypes {
+		return types[t].short
+	}
+	return fmt.Sprintf("type(%d)", uint8(t))
+}
+
+// TypeURL is the name of the type on the wire; empty for a type that does not exist.
+func (t Type) TypeURL() string {
+	if t < NumTypes {
+		return types[t].url
+	}
+	return ""
+}
+
+// TypeOf finds the type of a type URL.
+func TypeOf(url string) (Type, bool) {
+	for t := range NumTypes {
+		if types[t].url == url {
+			return t, true
+		}
+	}
+	return 0, false
+}
+
+// Key names one resource.
+type Key struct {
+	Type Type
+	Name string
+}
+
+// Resource is one encoded Envoy resource. It is immutable and shared by
+// pointer; make it by NewResource.
+type Resource struct {
+	Type Type
+	// Name is the resource's name on the wire.
+	Name string
+	// Version is a hash of Body in hexadecimal: equal bytes have equal versions on all replicas.
+	Version string
+	// Body is the encoded message, the value of a google.protobuf.Any.
+	Body []byte
+	// Needs are the resources of other types that a proxy asks for once it
+	// holds this one: endpoints and secrets of a cluster, route
+	// configurations, extensions and secrets of a listener.
+	Needs []Key
+	// Owners are the objects that the resource was made of.
+	Owners []mesh.Ref
+}
+
+// NewResource encodes message deterministically. It fails when the message
+// cannot be encoded (text that is not UTF-8) or bears another name.
+func NewResource(t Type, name string, message proto.Message, owners ...mesh.Ref) (*Resource, error) {
+	if got, ok := nameOf(message); ok && got != name {
+		return nil, fmt.Errorf("encoding %s resource %q: the message is named %q", t, name, got)
+	}
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s resource %q: %w", t, name, err)
+	}
+	needs, err := needsOf(message)
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s resource %q: %w", t, name, err)
+	}
+	return &Resource{Type: t, Name: name, Version: versionOf(body), Body: body, Needs: needs, Owners: owners}, nil
+}
+
+func versionOf(body []byte) string { return hex(xxhash.Sum64(body)) }
+
+func hex(v uint64) string { return fmt.Sprintf("%016x", v) }
+
+// Same says whether a proxy that holds one of the two needs nothing of the
+// other. Who owns them does not matter.
+func (r *Resource) Same(o *Resource) bool {
+	return r == o || r != nil && o != nil && r.Type == o.Type && r.Name == o.Name && r.Version == o.Version
+}
+
+// Interner gives equal resources one pointer, so that layers which hold the
+// same bytes share them. It is bounded: what was not seen for long is
+// forgotten, which costs memory and nothing else. Safe for concurrent use.
+type Interner struct {
+	known *lru.Cache[internKey, *Resource]
+}
+
+type internKey struct {
+	key     Key
+	version string
+}
+
+// NewInterner returns an Interner of at most size resources; size below 1 is 1.
+func NewInterner(size int) *Interner {
+	cache, err := lru.New[internKey, *Resource](max(size, 1))
+	if err != nil { // only for a size below 1
+		panic(err)
+	}
+	return &Interner{known: cache}
+}
+
+// Intern returns the resource with the bytes and owners of r that it has seen
+// first, which may be r.
+func (i *Interner) Intern(r *Resource) *Resource {
+	key := internKey{Key{r.Type, r.Name}, r.Version}
+	if known, ok := i.known.Get(key); ok && string(known.Body) == string(r.Body) && sameOwners(known.Owners, r.Owners) {
+		return known
+	}
+	i.known.Add(key, r)
+	return r
+}
+
+func sameOwners(a, b []mesh.Ref) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}

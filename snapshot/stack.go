@@ -1,0 +1,141 @@
+package snapshot
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+
+	"github.com/fairway-mesh/fairway/internal/persist"
+)
+
+// The places of a Stack.
+const (
+	LayerOutbound = iota // outbound(scope) or gateway(selection)
+	LayerInbound         // inbound(workload)
+	LayerSecrets         // secrets(identity)
+	LayerSpare
+	numLayers
+)
+
+// Stack is all that one proxy sees: revisions of a few layers, whose resources
+// have different names. It is comparable: equal stacks show the same. The zero
+// Stack is empty.
+type Stack [numLayers]*Revision
+
+// Get returns the resource of a name, nil when there is none.
+func (s Stack) Get(t Type, name string) *Resource {
+	for _, rev := range s {
+		if r := rev.Get(t, name); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// Len is the number of resources of one type.
+func (s Stack) Len(t Type) int {
+	n := 0
+	for _, rev := range s {
+		n += rev.Len(t)
+	}
+	return n
+}
+
+// All yields the resources of one type, layer by layer and in the order of
+// their names within each.
+func (s Stack) All(t Type) iter.Seq[*Resource] {
+	return func(yield func(*Resource) bool) {
+		for _, rev := range s {
+			for r := range rev.All(t) {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Prefix yields the resources of one type whose names begin with prefix, in
+// the order of All.
+func (s Stack) Prefix(t Type, prefix string) iter.Seq[*Resource] {
+	return func(yield func(*Resource) bool) {
+		for _, rev := range s {
+			for _, r := range persist.Prefix(rev.Set(t), prefix) {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Version is a hash of the names and versions of all resources of one type,
+// the same on all replicas.
+func (s Stack) Version(t Type) string {
+	var sum uint64
+	for _, rev := range s {
+		sum += rev.sum(t)
+	}
+	return hex(sum)
+}
+
+// SameType says whether both stacks show the same resources of type t, as far
+// as that can be told in O(1); false means only that Diff must look.
+func (s Stack) SameType(o Stack, t Type) bool {
+	for i := range s {
+		if s[i] != o[i] && !s[i].Set(t).Same(o[i].Set(t)) {
+			return false
+		}
+	}
+	return true
+}
+
+// Difference is one name on which two stacks differ.
+type Difference struct {
+	Name     string
+	Old, New *Resource // nil: not there
+}
+
+// Diff lists, in the order of the names, the resources of type t that a proxy
+// which holds all of s lacks or holds too much to see all of o. Its cost
+// follows what changed, not what is there.
+func (s Stack) Diff(o Stack, t Type) []Difference {
+	var found []Difference
+	layers := 0
+	for i := range s {
+		if s[i] == o[i] || s[i].Set(t).Same(o[i].Set(t)) {
+			continue
+		}
+		before := len(found)
+		persist.Diff(s[i].Set(t), o[i].Set(t), (*Resource).Same, func(c persist.Change[string, *Resource]) bool {
+			found = append(found, Difference{Name: c.Key, Old: c.Old, New: c.New})
+			return true
+		})
+		if len(found) > before {
+			layers++
+		}
+	}
+	if layers < 2 {
+		return found
+	}
+	return mergeLayers(found)
+}
+
+// mergeLayers brings the differences of several layers into one order; a
+// resource that moved from one layer to another is one difference, or none.
+func mergeLayers(found []Difference) []Difference {
+	slices.SortStableFunc(found, func(a, b Difference) int { return cmp.Compare(a.Name, b.Name) })
+	merged := found[:0]
+	for _, d := range found {
+		if n := len(merged); n > 0 && merged[n-1].Name == d.Name {
+			last := &merged[n-1]
+			last.Old, last.New = cmp.Or(last.Old, d.Old), cmp.Or(last.New, d.New)
+			if last.Old.Same(last.New) {
+				merged = merged[:n-1]
+			}
+			continue
+		}
+		merged = append(merged, d)
+	}
+	return merged
+}

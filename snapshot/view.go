@@ -1,0 +1,61 @@
+package snapshot
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// View is what one connected proxy looks at. Who computes layers publishes
+// stacks into it; the stream of the proxy reads the newest when it is told
+// that there is one. Stacks in between are skipped. Safe for concurrent use.
+type View struct {
+	current atomic.Pointer[published]
+	changed chan struct{}
+	close   func()
+}
+
+type published struct {
+	stack Stack
+	at    time.Time
+}
+
+// NewView returns a view that shows stack. Its Close calls onClose once, so
+// that who publishes can forget it; nil is allowed.
+func NewView(stack Stack, onClose func()) *View {
+	v := &View{changed: make(chan struct{}, 1), close: func() {}}
+	if onClose != nil {
+		v.close = sync.OnceFunc(onClose)
+	}
+	v.current.Store(&published{stack: stack, at: time.Now()})
+	return v
+}
+
+// Current is the stack that was published last.
+func (v *View) Current() Stack { return v.current.Load().stack }
+
+// Published is the current stack and when it was published.
+func (v *View) Published() (Stack, time.Time) {
+	p := v.current.Load()
+	return p.stack, p.at
+}
+
+// Changed delivers one signal after each run of Publish calls that the reader
+// has not noticed yet.
+func (v *View) Changed() <-chan struct{} { return v.changed }
+
+// Publish shows stack. It never blocks, and does nothing when stack is what
+// the view shows already. Only one goroutine may publish into a view at a time.
+func (v *View) Publish(stack Stack) {
+	if v.current.Load().stack == stack {
+		return
+	}
+	v.current.Store(&published{stack: stack, at: time.Now()})
+	select {
+	case v.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Close says that nobody looks at the view any more.
+func (v *View) Close() { v.close() }

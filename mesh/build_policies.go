@@ -1,0 +1,134 @@
+package mesh
+
+import (
+	"fmt"
+
+	security "istio.io/api/security/v1beta1"
+	telemetry "istio.io/api/telemetry/v1alpha1"
+	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func policy[T any](ref Ref, m metav1.ObjectMeta, selector map[string]string, spec T) *Policy[T] {
+	return &Policy[T]{Ref: ref, Namespace: m.Namespace, Created: m.CreationTimestamp.Time, Labels: m.Labels, Annotations: m.Annotations, Selector: selector, Spec: spec}
+}
+
+// dirtyInbound marks what the workloads of a namespace accept, or those of the
+// whole mesh for the root namespace.
+func (b *builder) dirtyInbound(namespace string) {
+	if namespace == b.world.Config.RootNamespace {
+		namespace = ""
+	}
+	b.dirty.Inbound[namespace] = struct{}{}
+}
+
+func (b *builder) peerAuthentication(ref Ref, o *securityv1.PeerAuthentication) {
+	var p *PeerAuthentication
+	if o != nil {
+		p = policy[*security.PeerAuthentication](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
+	}
+	b.world.PeerAuthentications = b.world.PeerAuthentications.with(ref, p)
+	b.dirtyInbound(ref.Namespace)
+	// Clients speak mutual TLS to an endpoint unless its policy disables it.
+	for name, h := range b.world.Hosts() {
+		for _, s := range h.Services {
+			if s.Namespace == ref.Namespace || ref.Namespace == b.world.Config.RootNamespace {
+				b.dirty.host(name, TouchHost)
+			}
+		}
+	}
+}
+
+func (b *builder) requestAuthentication(ref Ref, o *securityv1.RequestAuthentication) {
+	var p *RequestAuthentication
+	if o != nil {
+		p = policy[*security.RequestAuthentication](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
+	}
+	b.world.RequestAuthentications = b.world.RequestAuthentications.with(ref, p)
+	b.dirtyInbound(ref.Namespace)
+	b.dirty.Gateways = true
+}
+
+func (b *builder) authorizationPolicy(ref Ref, o *securityv1.AuthorizationPolicy) {
+	var p *AuthorizationPolicy
+	if o != nil {
+		p = policy[*security.AuthorizationPolicy](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
+	}
+	b.world.AuthorizationPolicies = b.world.AuthorizationPolicies.with(ref, p)
+	b.dirtyInbound(ref.Namespace)
+	b.dirty.Gateways = true
+}
+
+func (b *builder) telemetry(ref Ref, o *telemetryv1.Telemetry) {
+	var p *Telemetry
+	if o != nil {
+		p = policy[*telemetry.Telemetry](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
+	}
+	b.world.Telemetries = b.world.Telemetries.with(ref, p)
+	b.dirtyInbound(ref.Namespace)
+	b.dirty.Gateways = true
+	b.dirty.Namespaces[ref.Namespace] = struct{}{}
+	if ref.Namespace == b.world.Config.RootNamespace {
+		b.dirty.All = true
+	}
+}
+
+// meshConfigMap is the name of the ConfigMap with the mesh configuration in
+// the root namespace, and meshConfigKey its key.
+const (
+	meshConfigMap = "istio"
+	meshConfigKey = "mesh"
+)
+
+func (b *builder) configMap(ref Ref, o *corev1.ConfigMap) {
+	if ref.Name != meshConfigMap || ref.Namespace != DefaultConfig().RootNamespace {
+		return
+	}
+	if o == nil {
+		b.config(ref, nil)
+		return
+	}
+	b.config(ref, []byte(o.Data[meshConfigKey]))
+}
+
+// config replaces the mesh configuration that came from one place; nil text
+// takes it away. What cannot be read keeps the last good one.
+func (b *builder) config(ref Ref, text []byte) {
+	if text == nil {
+		delete(b.configs, ref.Kind)
+		b.found(ref, nil)
+	} else {
+		c, findings, err := parseConfig(ref, text)
+		if err != nil {
+			b.found(ref, []Finding{{Object: ref, Field: "data." + meshConfigKey, Code: CodeInvalid,
+				Message: fmt.Sprintf("%v; the last good configuration stays in force: correct the text", err)}})
+			return
+		}
+		b.found(ref, findings)
+		b.configs[ref.Kind] = c
+	}
+	next := b.configs[KindMeshConfigFile]
+	if next == nil {
+		next = b.configs[KindConfigMap]
+	}
+	if next == nil {
+		next = DefaultConfig()
+	}
+	if next.equal(b.world.Config) {
+		return
+	}
+	b.world.Config = next
+	b.setAsks(Ref{Kind: KindConfigMap, Name: meshConfigMap}, asksOfConfig(next))
+	b.dirty.All = true
+	b.dirty.Scopes = true
+}
+
+func asksOfConfig(c *Config) []ask {
+	var out []ask
+	if l := c.LocalityLbSetting; l != nil && (len(l.Distribute) > 0 || len(l.Failover) > 0) {
+		out = append(out, ask{locality: true})
+	}
+	return out
+}

@@ -1,0 +1,305 @@
+package mesh
+
+import (
+	"maps"
+	"slices"
+
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+func olderRoute(a, b *VirtualService) int { return older(a.Created, a.Ref, b.Created, b.Ref) }
+func olderSidecar(a, b *Sidecar) int      { return older(a.Created, a.Ref, b.Created, b.Ref) }
+
+func (b *builder) virtualService(ref Ref, o *networkingv1.VirtualService) {
+	if o == nil {
+		delete(b.vsRaw, ref)
+	} else {
+		b.vsRaw[ref] = o
+	}
+	b.setVirtualService(ref, o)
+	key := ref.Namespace + "/" + ref.Name
+	for _, root := range slices.Collect(maps.Keys(b.roots[key])) { // its routes are part of theirs
+		if r := b.vsRaw[root]; r != nil && root != ref {
+			b.setVirtualService(root, r)
+		}
+	}
+}
+
+// setVirtualService puts what the object says, with its delegates, in place.
+func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
+	key := ref.Namespace + "/" + ref.Name
+	old, _ := b.world.virtualServices.Get(key)
+	var next *VirtualService
+	var findings []Finding
+	if o != nil {
+		next, findings = parseVirtualService(o, Domain)
+	}
+	for _, d := range delegatesOf(old) {
+		if delete(b.roots[d], ref); len(b.roots[d]) == 0 {
+			delete(b.roots, d)
+		}
+	}
+	if len(delegatesOf(next)) > 0 {
+		for _, d := range next.Delegates {
+			if b.roots[d] == nil {
+				b.roots[d] = map[Ref]struct{}{}
+			}
+			b.roots[d][ref] = struct{}{}
+		}
+		var more []Finding
+		next, more = b.withDelegates(next)
+		findings = append(findings, more...)
+	}
+	b.found(ref, findings)
+	is := func(v *VirtualService) bool { return v.Ref == ref }
+	if old != nil {
+		b.dirtyRoute(old, true)
+		for _, h := range old.Hosts {
+			b.world.routes = listed(b.world.routes, h, is, nil, olderRoute)
+		}
+		for _, h := range old.Destinations {
+			b.world.referrers = listed(b.world.referrers, h, is, nil, olderRoute)
+		}
+		for _, g := range old.Gateways {
+			b.world.byGateway = listed(b.world.byGateway, g, is, nil, olderRoute)
+		}
+	}
+	if next == nil {
+		b.world.virtualServices = b.world.virtualServices.Delete(key)
+		b.setAsks(ref, nil)
+		return
+	}
+	b.world.virtualServices = b.world.virtualServices.Set(key, next)
+	for _, h := range next.Hosts {
+		b.world.routes = listed(b.world.routes, h, is, &next, olderRoute)
+	}
+	for _, h := range next.Destinations {
+		b.world.referrers = listed(b.world.referrers, h, is, &next, olderRoute)
+	}
+	for _, g := range next.Gateways {
+		if g != MeshGateway {
+			b.world.byGateway = listed(b.world.byGateway, g, is, &next, olderRoute)
+		}
+	}
+	b.dirtyRoute(next, true)
+	b.setAsks(ref, asksOfRoutes(next))
+}
+
+func delegatesOf(v *VirtualService) []string {
+	if v == nil {
+		return nil
+	}
+	return v.Delegates
+}
+
+// withDelegates is the VirtualService with the routes of its delegates in
+// place of its own that delegate.
+func (b *builder) withDelegates(root *VirtualService) (*VirtualService, []Finding) {
+	spec, findings := mergeDelegates(root, func(name string) *VirtualService {
+		v, _ := b.world.virtualServices.Get(name)
+		if v == nil || !v.ExportTo.VisibleFrom(v.Namespace, root.Namespace, b.world.Config.DefaultVirtualServiceExportTo) {
+			return nil
+		}
+		return v
+	})
+	merged := *root
+	merged.Spec = spec
+	merged.Destinations = nil
+	merged.setDestinations(Domain)
+	merged.Delegates = root.Delegates
+	return &merged, findings
+}
+
+// asksOfRoutes is what the matches of a VirtualService want to know of clients.
+func asksOfRoutes(v *VirtualService) []ask {
+	var out []ask
+	add := func(l map[string]string) {
+		if len(l) > 0 {
+			out = append(out, ask{selector: l})
+		}
+	}
+	for _, r := range v.Spec.Http {
+		for _, m := range r.Match {
+			add(m.SourceLabels)
+		}
+	}
+	for _, r := range v.Spec.Tcp {
+		for _, m := range r.Match {
+			add(m.SourceLabels)
+		}
+	}
+	for _, r := range v.Spec.Tls {
+		for _, m := range r.Match {
+			add(m.SourceLabels)
+		}
+	}
+	return out
+}
+
+// dirtyRoute marks the hosts that a VirtualService speaks of. own is whether
+// the VirtualService itself changed; else a host that it leads to did.
+func (b *builder) dirtyRoute(vs *VirtualService, own bool) {
+	if slices.ContainsFunc(vs.Gateways, func(g string) bool { return g != MeshGateway }) && own {
+		b.dirty.Gateways = true
+	}
+	if !vs.On(MeshGateway) {
+		return
+	}
+	for _, h := range vs.Hosts {
+		b.dirty.host(h, TouchHost)
+		if IsWildcard(h) {
+			for name := range b.world.Hosts() {
+				if HostMatches(h, name) {
+					b.dirty.host(name, TouchHost)
+				}
+			}
+		}
+		if own { // patterns that this host could make an own name of, or no longer
+			wildcardsOf(h, func(p string) bool {
+				if _, ok := b.world.routes.Get(p); ok {
+					b.dirty.host(p, TouchHost)
+				}
+				return true
+			})
+		}
+	}
+	if own {
+		for _, h := range vs.Destinations { // a Sidecar imports them with the VirtualService
+			if len(b.world.sidecars) > 0 {
+				b.dirty.host(h, TouchHost)
+			}
+		}
+	}
+}
+
+func (b *builder) destinationRule(ref Ref, o *networkingv1.DestinationRule) {
+	old := b.ruleByRef[ref]
+	var next *DestinationRule
+	var findings []Finding
+	if o != nil {
+		next, findings = parseDestinationRule(o, Domain)
+	}
+	if old != nil {
+		if delete(b.rulesOf[old.Host], ref); len(b.rulesOf[old.Host]) == 0 {
+			delete(b.rulesOf, old.Host)
+		}
+	}
+	if next == nil {
+		delete(b.ruleByRef, ref)
+	} else {
+		b.ruleByRef[ref] = next
+		if b.rulesOf[next.Host] == nil {
+			b.rulesOf[next.Host] = map[Ref]*DestinationRule{}
+		}
+		b.rulesOf[next.Host][ref] = next
+	}
+	b.found(ref, findings)
+	var asks []ask
+	if next != nil {
+		policies := []*networking.TrafficPolicy{next.Policy}
+		for _, s := range next.Subsets {
+			policies = append(policies, s.Policy)
+		}
+		asks = asksOfPolicy(policies...)
+		if len(next.Selector) > 0 {
+			asks = append(asks, ask{selector: next.Selector})
+		}
+	}
+	b.setAsks(ref, asks)
+	for i, r := range []*DestinationRule{old, next} {
+		if r == nil || i == 1 && old != nil && old.Host == r.Host {
+			continue
+		}
+		b.setRules(r.Host)
+		b.dirtyPattern(r.Host)
+	}
+}
+
+// setRules merges the rules for a host anew.
+func (b *builder) setRules(host string) {
+	byNamespace := map[string][]*DestinationRule{}
+	for _, r := range b.rulesOf[host] {
+		byNamespace[r.Namespace] = append(byNamespace[r.Namespace], r)
+	}
+	var all []*DestinationRule
+	for _, ns := range slices.Sorted(maps.Keys(byNamespace)) {
+		merged, findings := mergeDestinationRules(byNamespace[ns])
+		all = append(all, merged...)
+		byObject := map[Ref][]Finding{}
+		for _, f := range findings {
+			byObject[f.Object] = append(byObject[f.Object], f)
+		}
+		for ref, l := range byObject {
+			b.found(ref, l)
+		}
+	}
+	if len(all) == 0 {
+		b.world.rules = b.world.rules.Delete(host)
+		return
+	}
+	b.world.rules = b.world.rules.Set(host, all)
+}
+
+// dirtyPattern marks every host that the host or pattern covers.
+func (b *builder) dirtyPattern(pattern string) {
+	if !IsWildcard(pattern) {
+		b.dirtyHost(pattern)
+		return
+	}
+	for name := range b.world.Hosts() {
+		if HostMatches(pattern, name) {
+			b.dirtyHost(name)
+		}
+	}
+}
+
+func (b *builder) gateway(ref Ref, o *networkingv1.Gateway) {
+	key := ref.Namespace + "/" + ref.Name
+	b.dirty.Gateways = true
+	if o == nil {
+		b.world.gateways = b.world.gateways.Delete(key)
+		b.found(ref, nil)
+		return
+	}
+	g, findings := parseGateway(o)
+	b.world.gateways = b.world.gateways.Set(key, g)
+	b.found(ref, findings)
+}
+
+func (b *builder) sidecar(ref Ref, o *networkingv1.Sidecar) {
+	l := slices.DeleteFunc(slices.Clone(b.world.sidecars[ref.Namespace]), func(s *Sidecar) bool { return s.Ref == ref })
+	var asks []ask
+	if o != nil {
+		s := parseSidecar(o)
+		l = append(l, s)
+		if len(s.Selector) > 0 {
+			asks = append(asks, ask{selector: s.Selector})
+		}
+	}
+	slices.SortFunc(l, olderSidecar)
+	b.world.sidecars = maps.Clone(b.world.sidecars)
+	if len(l) == 0 {
+		delete(b.world.sidecars, ref.Namespace)
+	} else {
+		b.world.sidecars[ref.Namespace] = l
+	}
+	b.setAsks(ref, asks)
+	b.dirty.Inbound[ref.Namespace] = struct{}{}
+	if ref.Namespace == b.world.Config.RootNamespace {
+		b.dirty.All = true
+	} else {
+		b.dirty.Namespaces[ref.Namespace] = struct{}{}
+	}
+}
+
+func (b *builder) secret(ref Ref, o *corev1.Secret) {
+	key := ref.Namespace + "/" + ref.Name
+	if o == nil {
+		b.world.secrets = b.world.secrets.Delete(key)
+	} else {
+		b.world.secrets = b.world.secrets.Set(key, parseSecret(o))
+	}
+	b.dirty.Secrets[ref] = struct{}{}
+}

@@ -1,0 +1,259 @@
+package mesh
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/fairway-mesh/fairway/internal/persist"
+)
+
+// builder is the writer's side of the world: the indexes that only building
+// needs, and the next World while it is made. One goroutine uses it.
+type builder struct {
+	world World
+	dirty *Dirty
+
+	nodes     map[string]*corev1.Node
+	pods      map[string]map[string]*corev1.Pod                // by namespace and name
+	entries   map[string]map[string]*Workload                  // WorkloadEntries by namespace and name
+	services  map[string]map[string]*Service                   // Kubernetes Services by namespace and name
+	raw       map[Ref]*corev1.Service                          // for a change of a namespace's annotation
+	slices    map[string]map[string]*discoveryv1.EndpointSlice // by "namespace/service" and name
+	declared  map[string]map[Ref]*serviceEntry                 // ServiceEntries by host
+	seByRef   map[Ref]*serviceEntry
+	ruleByRef map[Ref]*DestinationRule
+	rulesOf   map[string]map[Ref]*DestinationRule  // by host
+	roots     map[string]map[Ref]struct{}          // VirtualServices by the delegate "namespace/name" that they name
+	vsRaw     map[Ref]*networkingv1.VirtualService // as delivered; delegates are merged over it
+	aliases   map[string]map[string]struct{}       // hosts by the host that they stand for
+	asks      map[Ref][]ask
+	configs   map[Kind]*Config
+
+	touched map[string]Touch // hosts whose record has to be made again
+}
+
+func newBuilder() *builder {
+	b := &builder{
+		dirty: newDirty(), nodes: map[string]*corev1.Node{}, pods: map[string]map[string]*corev1.Pod{}, entries: map[string]map[string]*Workload{},
+		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]*discoveryv1.EndpointSlice{},
+		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
+		vsRaw: map[Ref]*networkingv1.VirtualService{}, aliases: map[string]map[string]struct{}{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{},
+		touched: map[string]Touch{},
+	}
+	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
+	return b
+}
+
+// apply takes changes in, one after the other.
+func (b *builder) apply(changes []Change) {
+	for _, c := range changes {
+		b.change(c)
+	}
+}
+
+// change hands one change to what its kind does.
+func (b *builder) change(c Change) {
+	switch c.Ref.Kind {
+	case KindService:
+		o, _ := c.Object.(*corev1.Service)
+		b.service(c.Ref, o)
+	case KindPod:
+		o, _ := c.Object.(*corev1.Pod)
+		b.pod(c.Ref, o)
+	case KindNode:
+		o, _ := c.Object.(*corev1.Node)
+		b.node(c.Ref, o)
+	case KindNamespace:
+		o, _ := c.Object.(*corev1.Namespace)
+		b.namespace(c.Ref, o)
+	case KindEndpointSlice:
+		o, _ := c.Object.(*discoveryv1.EndpointSlice)
+		b.slice(c.Ref, o)
+	case KindSecret:
+		o, _ := c.Object.(*corev1.Secret)
+		b.secret(c.Ref, o)
+	case KindConfigMap:
+		o, _ := c.Object.(*corev1.ConfigMap)
+		b.configMap(c.Ref, o)
+	case KindMeshConfigFile:
+		text, _ := c.Object.([]byte)
+		b.config(c.Ref, text)
+	case KindVirtualService:
+		o, _ := c.Object.(*networkingv1.VirtualService)
+		b.virtualService(c.Ref, o)
+	case KindDestinationRule:
+		o, _ := c.Object.(*networkingv1.DestinationRule)
+		b.destinationRule(c.Ref, o)
+	case KindGateway:
+		o, _ := c.Object.(*networkingv1.Gateway)
+		b.gateway(c.Ref, o)
+	case KindServiceEntry:
+		o, _ := c.Object.(*networkingv1.ServiceEntry)
+		b.serviceEntry(c.Ref, o)
+	case KindWorkloadEntry:
+		o, _ := c.Object.(*networkingv1.WorkloadEntry)
+		b.workloadEntry(c.Ref, o)
+	case KindSidecar:
+		o, _ := c.Object.(*networkingv1.Sidecar)
+		b.sidecar(c.Ref, o)
+	case KindPeerAuthentication:
+		o, _ := c.Object.(*securityv1.PeerAuthentication)
+		b.peerAuthentication(c.Ref, o)
+	case KindRequestAuthentication:
+		o, _ := c.Object.(*securityv1.RequestAuthentication)
+		b.requestAuthentication(c.Ref, o)
+	case KindAuthorizationPolicy:
+		o, _ := c.Object.(*securityv1.AuthorizationPolicy)
+		b.authorizationPolicy(c.Ref, o)
+	case KindTelemetry:
+		o, _ := c.Object.(*telemetryv1.Telemetry)
+		b.telemetry(c.Ref, o)
+	}
+}
+
+// finish makes the World of what was applied since the last call, and says
+// what it changed.
+func (b *builder) finish() (*World, *Dirty) {
+	b.settleHosts()
+	dirty := b.dirty
+	b.dirty = newDirty()
+	b.world.Generation++
+	w := b.world
+	return &w, dirty
+}
+
+// found replaces what is known to be wrong with an object.
+func (b *builder) found(ref Ref, findings []Finding) {
+	if len(findings) == 0 {
+		b.world.findings = b.world.findings.Delete(ref.String())
+		return
+	}
+	b.world.findings = b.world.findings.Set(ref.String(), findings)
+}
+
+func put[V any](m map[string]map[string]V, a, b string, v V) {
+	if m[a] == nil {
+		m[a] = map[string]V{}
+	}
+	m[a][b] = v
+}
+
+func remove[V any](m map[string]map[string]V, a, b string) {
+	delete(m[a], b)
+	if len(m[a]) == 0 {
+		delete(m, a)
+	}
+}
+
+// listed returns the index with the value in the list of a key, replacing the
+// one that is the same object and in the order of precedence; a nil value only
+// removes.
+func listed[V any](m persist.Map[string, []V], key string, is func(V) bool, value *V, order func(a, b V) int) persist.Map[string, []V] {
+	l, _ := m.Get(key)
+	l = slices.DeleteFunc(slices.Clone(l), is)
+	if value != nil {
+		i, _ := slices.BinarySearchFunc(l, *value, order)
+		l = slices.Insert(l, i, *value)
+	}
+	if len(l) == 0 {
+		return m.Delete(key)
+	}
+	return m.Set(key, l)
+}
+
+// ask is a fact about clients that an object wants to know.
+type ask struct {
+	selector map[string]string
+	key      string
+	locality bool
+	node     bool
+	network  bool
+}
+
+// setAsks replaces what an object asks for.
+func (b *builder) setAsks(ref Ref, asks []ask) {
+	if len(asks) == 0 && len(b.asks[ref]) == 0 {
+		return
+	}
+	old := b.asks[ref]
+	if slices.EqualFunc(old, asks, func(x, y ask) bool {
+		return x.key == y.key && x.locality == y.locality && x.node == y.node && x.network == y.network && maps.Equal(x.selector, y.selector)
+	}) {
+		return
+	}
+	next := &asked{selectors: maps.Clone(b.world.asked.selectors), keys: maps.Clone(b.world.asked.keys), locality: b.world.asked.locality, node: b.world.asked.node, network: b.world.asked.network}
+	if next.selectors == nil {
+		next.selectors, next.keys = map[string]askedSelector{}, map[string]int{}
+	}
+	next.count(old, -1)
+	next.count(asks, 1)
+	b.world.asked = next
+	if len(asks) == 0 {
+		delete(b.asks, ref)
+	} else {
+		b.asks[ref] = asks
+	}
+	b.dirty.Scopes = true
+}
+
+func (a *asked) count(asks []ask, n int) {
+	for _, x := range asks {
+		if x.selector != nil {
+			text := canonicalLabels(x.selector)
+			s := askedSelector{x.selector, a.selectors[text].count + n}
+			if a.selectors[text] = s; s.count == 0 {
+				delete(a.selectors, text)
+			}
+		}
+		if x.key != "" {
+			if a.keys[x.key] += n; a.keys[x.key] == 0 {
+				delete(a.keys, x.key)
+			}
+		}
+		if x.locality {
+			a.locality += n
+		}
+		if x.node {
+			a.node += n
+		}
+		if x.network {
+			a.network += n
+		}
+	}
+}
+
+// asksOfPolicy is what the traffic policies of a rule want to know.
+func asksOfPolicy(policies ...*networking.TrafficPolicy) (out []ask) {
+	for _, p := range policies {
+		if p == nil {
+			continue
+		}
+		blocks := []*networking.LoadBalancerSettings{p.LoadBalancer}
+		outlier := p.OutlierDetection != nil
+		for _, pl := range p.PortLevelSettings {
+			blocks = append(blocks, pl.LoadBalancer)
+			outlier = outlier || pl.OutlierDetection != nil
+		}
+		for _, lb := range blocks {
+			if l := lb.GetLocalityLbSetting(); l != nil {
+				outlier = true
+				for _, k := range l.FailoverPriority {
+					k, _, _ = strings.Cut(k, "=")
+					out = append(out, ask{key: k})
+				}
+			}
+		}
+		if outlier { // locality failover starts with it
+			out = append(out, ask{locality: true})
+		}
+	}
+	return out
+}

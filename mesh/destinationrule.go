@@ -1,0 +1,126 @@
+package mesh
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+)
+
+// Subset is a named part of a service's endpoints (DestinationRule.subsets).
+type Subset struct {
+	Name   string
+	Labels map[string]string // of the endpoints; empty: all
+	Policy *networking.TrafficPolicy
+}
+
+// DestinationRule is the rule for one host: one object, or those of one
+// namespace for the same host merged. It never changes.
+type DestinationRule struct {
+	Refs      []Ref // oldest first; the first one gave Policy unless it has none
+	Namespace string
+	Host      string // fully qualified, may be a wildcard
+	Created   time.Time
+	ExportTo  Visibility
+	Selector  map[string]string // workloadSelector: the client's labels; nil: every client
+	Policy    *networking.TrafficPolicy
+	Subsets   []*Subset
+}
+
+// Ref is the object that leads the rule.
+func (r *DestinationRule) Ref() Ref { return r.Refs[0] }
+
+// Subset finds a subset by name; nil when the rule (which may be nil) does not
+// define it.
+func (r *DestinationRule) Subset(name string) *Subset {
+	if r == nil {
+		return nil
+	}
+	for _, s := range r.Subsets {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+func parseDestinationRule(o *networkingv1.DestinationRule, domain string) (*DestinationRule, []Finding) {
+	ref := Ref{KindDestinationRule, o.Namespace, o.Name}
+	var findings []Finding
+	bad := func(field, format string, args ...any) {
+		findings = append(findings, Finding{Object: ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+	}
+	if o.Spec.Host == "" {
+		bad("spec.host", "the host is empty; the rule is ignored: name the service's host")
+		return nil, findings
+	}
+	r := &DestinationRule{
+		Refs: []Ref{ref}, Namespace: o.Namespace, Host: ResolveHost(o.Spec.Host, o.Namespace, domain), Created: o.CreationTimestamp.Time,
+		ExportTo: o.Spec.ExportTo, Policy: o.Spec.TrafficPolicy,
+	}
+	if o.Spec.WorkloadSelector != nil {
+		r.Selector = o.Spec.WorkloadSelector.MatchLabels
+	}
+	for i, s := range o.Spec.Subsets {
+		switch {
+		case s == nil || s.Name == "":
+			bad(fmt.Sprintf("spec.subsets[%d].name", i), "the subset has no name; it is left out")
+		case r.Subset(s.Name) != nil:
+			bad(fmt.Sprintf("spec.subsets[%d].name", i), "subset %q is defined twice; the first one counts", s.Name)
+		default:
+			r.Subsets = append(r.Subsets, &Subset{Name: s.Name, Labels: s.Labels, Policy: s.TrafficPolicy})
+		}
+	}
+	return r, findings
+}
+
+// mergeDestinationRules joins the rules of one namespace for one host as
+// Istio does: in order of age, rules that are exported alike become one, whose
+// top-level policy is the first that is given and whose subsets are all
+// distinct ones. Rules with a workloadSelector stay by themselves and come
+// first.
+func mergeDestinationRules(rules []*DestinationRule) ([]*DestinationRule, []Finding) {
+	rules = slices.Clone(rules)
+	slices.SortStableFunc(rules, func(a, b *DestinationRule) int { return older(a.Created, a.Ref(), b.Created, b.Ref()) })
+	var selected, plain []*DestinationRule
+	var findings []Finding
+	for _, r := range rules {
+		if len(r.Selector) > 0 {
+			selected = append(selected, r)
+			continue
+		}
+		i := slices.IndexFunc(plain, func(p *DestinationRule) bool { return p.ExportTo.equal(r.ExportTo) })
+		if i < 0 {
+			plain = append(plain, r)
+			continue
+		}
+		merged := *plain[i]
+		merged.Refs = append(slices.Clone(merged.Refs), r.Ref())
+		merged.Subsets = slices.Clone(merged.Subsets)
+		if merged.Policy == nil {
+			merged.Policy = r.Policy
+		} else if r.Policy != nil {
+			findings = append(findings, Finding{Object: r.Ref(), Field: "spec.trafficPolicy", Code: CodeConflict, Winner: merged.Ref(),
+				Message: "an older rule for the same host has a trafficPolicy already; this one is ignored: put both into one object"})
+		}
+		for _, s := range r.Subsets {
+			if merged.Subset(s.Name) != nil {
+				findings = append(findings, Finding{Object: r.Ref(), Field: "spec.subsets[" + s.Name + "]", Code: CodeConflict, Winner: merged.Ref(),
+					Message: "an older rule for the same host defines the subset already; this definition is ignored"})
+				continue
+			}
+			merged.Subsets = append(merged.Subsets, s)
+		}
+		plain[i] = &merged
+	}
+	return append(selected, plain...), findings
+}
+
+// older orders objects by age, then by name, then by namespace, which is the
+// order of precedence of the networking API.
+func older(at time.Time, a Ref, bt time.Time, b Ref) int {
+	return cmp.Or(at.Compare(bt), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Namespace, b.Namespace))
+}

@@ -1,0 +1,61 @@
+package mesh
+
+// Touch says how deep a change of a host goes.
+type Touch uint8
+
+// The depths.
+const (
+	TouchNone      Touch = iota
+	TouchEndpoints       // only endpoints came, went or changed
+	TouchHost            // the host or a rule that applies to it changed
+)
+
+// Dirty is what a pass of the Store changed, as the units of translation that
+// it concerns. What is not named here is as it was.
+type Dirty struct {
+	All        bool                // everything, for every proxy
+	Hosts      map[string]Touch    // the host as seen from every scope
+	Namespaces map[string]struct{} // everything that the scopes of the namespace see
+	Scopes     bool                // the facts that scopes are made of: ask ScopeOf again for each proxy
+	Gateways   bool                // Gateways, or VirtualServices bound to one
+	Inbound    map[string]struct{} // what the workloads of the namespace accept; "" is every namespace
+	Workloads  map[Ref]struct{}    // Pods that came, went or changed in more than readiness
+	Secrets    map[Ref]struct{}    // Secrets
+}
+
+func newDirty() *Dirty {
+	return &Dirty{Hosts: map[string]Touch{}, Namespaces: map[string]struct{}{}, Inbound: map[string]struct{}{}, Workloads: map[Ref]struct{}{}, Secrets: map[Ref]struct{}{}}
+}
+
+// Empty tells whether nothing changed.
+func (d *Dirty) Empty() bool {
+	return !d.All && !d.Scopes && !d.Gateways && len(d.Hosts) == 0 && len(d.Namespaces) == 0 && len(d.Inbound) == 0 && len(d.Workloads) == 0 && len(d.Secrets) == 0
+}
+
+func (d *Dirty) host(name string, t Touch) {
+	if d.Hosts[name] < t {
+		d.Hosts[name] = t
+	}
+}
+
+// Merge adds what another pass changed.
+func (d *Dirty) Merge(o *Dirty) {
+	d.All = d.All || o.All
+	d.Scopes = d.Scopes || o.Scopes
+	d.Gateways = d.Gateways || o.Gateways
+	for h, t := range o.Hosts {
+		d.host(h, t)
+	}
+	for k := range o.Namespaces {
+		d.Namespaces[k] = struct{}{}
+	}
+	for k := range o.Inbound {
+		d.Inbound[k] = struct{}{}
+	}
+	for k := range o.Workloads {
+		d.Workloads[k] = struct{}{}
+	}
+	for k := range o.Secrets {
+		d.Secrets[k] = struct{}{}
+	}
+}

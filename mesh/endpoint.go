@@ -1,0 +1,149 @@
+package mesh
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+// Endpoint is one workload as an endpoint of one service.
+type Endpoint struct {
+	Workload *Workload
+	Address  string   // IP, DNS name or unix path
+	Ports    []uint32 // by index of Service.Ports; 0: the workload does not have the port
+	Healthy  bool     // false: known and not ready
+	Weight   uint32   // 0: not given
+	Locality Locality
+}
+
+// EndpointSet is all endpoints of one service in the order of their address.
+// It never changes. Equal sets of identities have the equal Identities text.
+type EndpointSet struct {
+	Endpoints []Endpoint
+	// Identities is the sorted, comma-joined service accounts
+	// ("ns/NAMESPACE/sa/ACCOUNT") of the endpoints that take mutual TLS.
+	Identities string
+	// MutualTLS tells whether there are endpoints and all of them take the
+	// mesh's mutual TLS.
+	MutualTLS bool
+}
+
+var noEndpoints = &EndpointSet{}
+
+func newEndpointSet(list []Endpoint) *EndpointSet {
+	if len(list) == 0 {
+		return noEndpoints
+	}
+	slices.SortStableFunc(list, func(a, b Endpoint) int {
+		return cmp.Or(cmp.Compare(a.Address, b.Address), slices.Compare(a.Ports, b.Ports))
+	})
+	list = slices.CompactFunc(list, func(a, b Endpoint) bool { return a.Address == b.Address && slices.Equal(a.Ports, b.Ports) })
+	set := &EndpointSet{Endpoints: list, MutualTLS: true}
+	var ids []string
+	for _, e := range list {
+		if !e.Workload.MutualTLS {
+			set.MutualTLS = false
+			continue
+		}
+		id := "ns/" + e.Workload.Namespace + "/sa/" + e.Workload.ServiceAccount
+		if i, found := slices.BinarySearch(ids, id); !found {
+			ids = slices.Insert(ids, i, id)
+		}
+	}
+	set.Identities = strings.Join(ids, ",")
+	return set
+}
+
+// equal tells whether two sets lead to the same configuration.
+func (s *EndpointSet) equal(o *EndpointSet) bool {
+	return s == o || s != nil && o != nil && slices.EqualFunc(s.Endpoints, o.Endpoints, func(a, b Endpoint) bool {
+		return a.Workload == b.Workload && a.Address == b.Address && a.Healthy == b.Healthy && a.Weight == b.Weight && a.Locality == b.Locality && slices.Equal(a.Ports, b.Ports)
+	})
+}
+
+// podEndpoint is the workload as an endpoint of the Kubernetes service; false
+// when it is none by the rules of Kubernetes' EndpointSlice controller.
+func podEndpoint(s *Service, w *Workload) (Endpoint, bool) {
+	if len(w.Addresses) == 0 {
+		return Endpoint{}, false
+	}
+	e := Endpoint{Workload: w, Address: serviceAddress(s, w), Healthy: w.Ready || s.PublishNotReady, Locality: w.Locality}
+	if w.Terminating && !s.PublishNotReady {
+		return e, false
+	}
+	any := len(s.Ports) == 0
+	e.Ports = make([]uint32, len(s.Ports))
+	for i, p := range s.Ports {
+		e.Ports[i] = targetPort(p, w)
+		any = any || e.Ports[i] != 0
+	}
+	return e, any
+}
+
+// serviceAddress is the workload's address of the service's first family.
+func serviceAddress(s *Service, w *Workload) string {
+	if len(s.Addresses) > 0 {
+		v4 := s.Addresses[0].Addr().Is4()
+		for _, a := range w.Addresses {
+			if a.Is4() == v4 {
+				return a.String()
+			}
+		}
+	}
+	return w.Addresses[0].String()
+}
+
+func targetPort(p Port, w *Workload) uint32 {
+	if p.TargetName != "" {
+		return w.Ports[p.TargetName]
+	}
+	return p.Target
+}
+
+// sliceEndpoints reads the EndpointSlices of a service without a selector.
+// byIP finds the Pod behind an address; nil when there is none.
+func sliceEndpoints(s *Service, list []*discoveryv1.EndpointSlice, byIP func(ns, pod, ip string) *Workload) []Endpoint {
+	var out []Endpoint
+	for _, sl := range list {
+		if sl.AddressType == discoveryv1.AddressTypeFQDN {
+			continue
+		}
+		ports := make([]uint32, len(s.Ports))
+		for i, p := range s.Ports {
+			for _, sp := range sl.Ports {
+				if sp.Port != nil && (sp.Name == nil && p.Name == "" || sp.Name != nil && *sp.Name == p.Name || len(s.Ports) == 1 && len(sl.Ports) == 1) {
+					ports[i] = uint32(*sp.Port)
+				}
+			}
+		}
+		for _, ep := range sl.Endpoints {
+			ready := ep.Conditions.Ready == nil || *ep.Conditions.Ready
+			if ep.Conditions.Terminating != nil && *ep.Conditions.Terminating && !ready || len(ep.Addresses) == 0 {
+				continue
+			}
+			a, err := netip.ParseAddr(ep.Addresses[0])
+			if err != nil {
+				continue
+			}
+			pod := ""
+			if ep.TargetRef != nil && ep.TargetRef.Kind == "Pod" {
+				pod = ep.TargetRef.Name
+			}
+			w := byIP(s.Namespace, pod, a.String())
+			if w == nil {
+				w = &Workload{Ref: s.Ref, Namespace: s.Namespace, Name: s.Name, Owner: s.Name, Addresses: []netip.Addr{a}, Ready: ready, ServiceAccount: "default"}
+				if ep.Zone != nil {
+					w.Locality.Zone = *ep.Zone
+				}
+				if ep.NodeName != nil {
+					w.Node = *ep.NodeName
+				}
+			}
+			out = append(out, Endpoint{Workload: w, Address: a.String(), Ports: ports, Healthy: ready || s.PublishNotReady, Locality: w.Locality})
+		}
+	}
+	return out
+}

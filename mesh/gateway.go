@@ -1,0 +1,97 @@
+package mesh
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+)
+
+// Gateway is a Gateway of networking.istio.io. It never changes.
+type Gateway struct {
+	Ref       Ref
+	Name      string // "namespace/name", as VirtualServices are bound to it
+	Namespace string
+	Created   time.Time
+	Selector  map[string]string // of gateway pods; empty: every gateway pod
+	Servers   []*Server
+}
+
+// Server is one server of a Gateway.
+type Server struct {
+	Gateway  *Gateway
+	Index    int // in spec.servers
+	Spec     *networking.Server
+	Number   uint32 // spec.servers[].port.number
+	Protocol Protocol
+	Hosts    []GatewayHost
+}
+
+// GatewayHost is a host of a server with the namespaces whose VirtualServices
+// may bind to it.
+type GatewayHost struct {
+	Namespace string // "*" is any
+	Host      string // may be a wildcard
+}
+
+// Admits tells whether a VirtualService of the namespace may use the host.
+func (h GatewayHost) Admits(namespace string) bool {
+	return h.Namespace == "*" || h.Namespace == namespace
+}
+
+func parseGateway(o *networkingv1.Gateway) (*Gateway, []Finding) {
+	ref := Ref{KindGateway, o.Namespace, o.Name}
+	g := &Gateway{Ref: ref, Name: o.Namespace + "/" + o.Name, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Selector: o.Spec.Selector}
+	var findings []Finding
+	bad := func(field, format string, args ...any) {
+		findings = append(findings, Finding{Object: ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+	}
+	for i, s := range o.Spec.Servers {
+		at := fmt.Sprintf("spec.servers[%d]", i)
+		if s.GetPort() == nil || s.Port.Number == 0 || s.Port.Number > 65535 {
+			bad(at+".port.number", "the server has no port number from 1 to 65535; it is left out")
+			continue
+		}
+		proto, ok := ParseProtocol(s.Port.Protocol)
+		if !ok {
+			bad(at+".port.protocol", "unknown protocol %q; the server is left out: use HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS", s.Port.Protocol)
+			continue
+		}
+		if (proto == ProtocolHTTPS || proto == ProtocolTLS) && s.Tls == nil {
+			bad(at+".tls", "a %s server needs tls settings; it is left out", s.Port.Protocol)
+			continue
+		}
+		srv := &Server{Gateway: g, Index: i, Spec: s, Number: s.Port.Number, Protocol: proto}
+		for j, h := range s.Hosts {
+			gh, ok := parseGatewayHost(h, o.Namespace)
+			if !ok {
+				bad(fmt.Sprintf("%s.hosts[%d]", at, j), "%q is no host; it is ignored: use [namespace/]host", h)
+				continue
+			}
+			if !slices.Contains(srv.Hosts, gh) {
+				srv.Hosts = append(srv.Hosts, gh)
+			}
+		}
+		if len(srv.Hosts) == 0 {
+			bad(at+".hosts", "the server has no hosts; it is left out")
+			continue
+		}
+		g.Servers = append(g.Servers, srv)
+	}
+	return g, findings
+}
+
+func parseGatewayHost(h, ns string) (GatewayHost, bool) {
+	gh := GatewayHost{Namespace: "*", Host: strings.ToLower(h)}
+	if a, b, ok := strings.Cut(h, "/"); ok {
+		gh = GatewayHost{Namespace: a, Host: strings.ToLower(b)}
+		if a == "." {
+			gh.Namespace = ns
+		}
+	}
+	valid := gh.Host != "" && gh.Namespace != "" && (!strings.Contains(gh.Host[1:], "*")) && (gh.Host == "*" || !IsWildcard(gh.Host) || strings.HasPrefix(gh.Host, "*."))
+	return gh, valid
+}

@@ -1,0 +1,86 @@
+package mesh
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Gateway names that VirtualServices use for the sidecars of the mesh.
+const MeshGateway = "mesh"
+
+// ResolveHost turns a host as written in an Istio object of namespace ns into
+// a fully qualified, lower-case name: a name without a dot is that of a
+// Service in ns; "*", addresses and names with a dot stay as they are
+// (`reviews.prod` is not expanded).
+func ResolveHost(host, ns, domain string) string {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "" || host == "*" || strings.ContainsAny(host, ".:") || strings.HasPrefix(host, "*") {
+		return host
+	}
+	return host + "." + ns + ".svc." + domain
+}
+
+// IsWildcard tells whether the host is a pattern, "*" or "*.suffix".
+func IsWildcard(host string) bool { return strings.HasPrefix(host, "*") }
+
+// HostMatches tells whether the pattern (a host, "*" or "*.suffix") covers the
+// host, which may be a pattern itself: "*.com" covers "*.example.com".
+func HostMatches(pattern, host string) bool {
+	if pattern == host {
+		return true
+	}
+	if !IsWildcard(pattern) {
+		return false
+	}
+	return strings.HasSuffix(strings.TrimPrefix(host, "*"), pattern[1:]) && len(host) > len(pattern)-1
+}
+
+// IntersectHosts is the narrower of two hosts that may both be patterns, and
+// whether they have anything in common: "*" and "a.com" meet in "a.com".
+func IntersectHosts(a, b string) (string, bool) {
+	switch {
+	case HostMatches(a, b):
+		return b, true
+	case HostMatches(b, a):
+		return a, true
+	}
+	return "", false
+}
+
+// wildcardsOf calls f with the patterns that cover the host, most specific
+// first and without the host itself, until f returns false: for "a.b.c" they
+// are "*.b.c", "*.c", "*".
+func wildcardsOf(host string, f func(pattern string) bool) {
+	rest := strings.TrimPrefix(host, "*.")
+	if rest != host { // a pattern: "*.b.c" is covered by "*.c"
+		host = rest
+	}
+	for {
+		_, after, ok := strings.Cut(host, ".")
+		if !ok {
+			break
+		}
+		if !f("*." + after) {
+			return
+		}
+		host = after
+	}
+	f("*")
+}
+
+// parsePrefix reads an address or a CIDR; a plain address becomes a prefix of
+// its whole length.
+func parsePrefix(s string) (netip.Prefix, bool) {
+	if strings.Contains(s, "/") {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return netip.Prefix{}, false
+		}
+		return p.Masked(), true
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), true
+}

@@ -1,0 +1,65 @@
+package mesh
+
+import security "istio.io/api/security/v1beta1"
+
+// MutualTLS is what a workload's port asks of its clients
+// (PeerAuthentication.mtls.mode).
+type MutualTLS uint8
+
+// The modes.
+const (
+	Permissive MutualTLS = iota // mutual TLS and plaintext
+	Strict                      // mutual TLS only
+	Disabled                    // plaintext only
+)
+
+func mutualTLS(m *security.PeerAuthentication_MutualTLS) (MutualTLS, bool) {
+	switch m.GetMode() {
+	case security.PeerAuthentication_MutualTLS_DISABLE:
+		return Disabled, true
+	case security.PeerAuthentication_MutualTLS_PERMISSIVE:
+		return Permissive, true
+	case security.PeerAuthentication_MutualTLS_STRICT:
+		return Strict, true
+	}
+	return Permissive, false
+}
+
+// MutualTLSOf is the mode of a port (of the workload, not of a service) under
+// the policies: that of the mesh, overridden by the namespace's, overridden by
+// the workload's, overridden by the port's; the oldest of each level counts,
+// unset inherits, and nothing at all is Permissive. Port levels count only in
+// policies with a selector.
+func MutualTLSOf(policies *Policies[*security.PeerAuthentication], root string, w *Workload, port uint32) MutualTLS {
+	mode := Permissive
+	var seen [3]bool
+	for _, p := range policies.For(root, w.Namespace, w.Labels) {
+		level := p.Level(root)
+		if seen[level] || level == 2 && p.Namespace != w.Namespace && p.Namespace != root {
+			continue
+		}
+		seen[level] = true
+		if level == 2 {
+			continue
+		}
+		if m, ok := mutualTLS(p.Spec.GetMtls()); ok {
+			mode = m
+		}
+	}
+	if !seen[2] {
+		return mode
+	}
+	for _, p := range policies.For(root, w.Namespace, w.Labels) {
+		if p.Level(root) != 2 {
+			continue
+		}
+		if m, ok := mutualTLS(p.Spec.GetMtls()); ok {
+			mode = m
+		}
+		if m, ok := mutualTLS(p.Spec.GetPortLevelMtls()[port]); ok {
+			mode = m
+		}
+		break
+	}
+	return mode
+}

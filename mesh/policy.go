@@ -1,0 +1,95 @@
+package mesh
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	security "istio.io/api/security/v1beta1"
+	telemetry "istio.io/api/telemetry/v1alpha1"
+)
+
+// Policy is an object that applies to the workloads that it selects in its
+// namespace, or in the whole mesh from the root namespace. T is the spec, not
+// to be modified.
+type Policy[T any] struct {
+	Ref         Ref
+	Namespace   string
+	Created     time.Time
+	Selector    map[string]string // empty: every workload
+	Labels      map[string]string
+	Annotations map[string]string
+	Spec        T
+}
+
+// The policies that the world reads.
+type (
+	PeerAuthentication    = Policy[*security.PeerAuthentication]
+	RequestAuthentication = Policy[*security.RequestAuthentication]
+	AuthorizationPolicy   = Policy[*security.AuthorizationPolicy]
+	Telemetry             = Policy[*telemetry.Telemetry]
+)
+
+// Policies are all policies of one kind, by namespace and in order of age.
+// A nil pointer is empty; it never changes.
+type Policies[T any] struct {
+	byNamespace map[string][]*Policy[T]
+}
+
+// with is a copy that holds the policy in place of what had its Ref; nil
+// removes it.
+func (p *Policies[T]) with(ref Ref, policy *Policy[T]) *Policies[T] {
+	m := map[string][]*Policy[T]{}
+	if p != nil {
+		maps.Copy(m, p.byNamespace)
+	}
+	l := slices.DeleteFunc(slices.Clone(m[ref.Namespace]), func(x *Policy[T]) bool { return x.Ref == ref })
+	if policy != nil {
+		l = append(l, policy)
+		slices.SortFunc(l, func(a, b *Policy[T]) int { return older(a.Created, a.Ref, b.Created, b.Ref) })
+	}
+	if len(l) == 0 {
+		delete(m, ref.Namespace)
+	} else {
+		m[ref.Namespace] = l
+	}
+	return &Policies[T]{m}
+}
+
+// In are the policies of a namespace, oldest first.
+func (p *Policies[T]) In(namespace string) []*Policy[T] {
+	if p == nil {
+		return nil
+	}
+	return p.byNamespace[namespace]
+}
+
+// For are the policies that apply to a workload with the labels in the
+// namespace: those of the root namespace first, then those of its own, each
+// by age.
+func (p *Policies[T]) For(root, namespace string, labels map[string]string) []*Policy[T] {
+	var out []*Policy[T]
+	for _, ns := range []string{root, namespace} {
+		for _, x := range p.In(ns) {
+			if selects(x.Selector, labels) {
+				out = append(out, x)
+			}
+		}
+		if root == namespace {
+			break
+		}
+	}
+	return out
+}
+
+// Level is how near a policy is to the workload: 2 selects it by labels, 1 is
+// for its namespace, 0 for the mesh.
+func (p *Policy[T]) Level(root string) int {
+	switch {
+	case len(p.Selector) > 0:
+		return 2
+	case p.Namespace != root:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,213 @@
+package mesh
+
+import (
+	"slices"
+
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+// View is the mesh as seen from one scope: it answers which objects apply.
+type View struct {
+	*World
+	Scope   Scope
+	Sidecar *Sidecar // in force for the scope; nil: all of the mesh is seen
+	labels  map[string]string
+}
+
+// View is the mesh as the scope sees it.
+func (w *World) View(s Scope) *View {
+	v := &View{World: w, Scope: s, labels: s.LabelMap()}
+	if s.Role == RoleSidecar {
+		v.Sidecar = w.sidecarFor(s.Namespace, v.labels)
+	}
+	return v
+}
+
+// sidecarFor is the Sidecar in force: one that selects the workload, else the
+// namespace's, else that of the root namespace; the oldest of each sort.
+func (w *World) sidecarFor(namespace string, labels map[string]string) *Sidecar {
+	for _, s := range w.sidecars[namespace] {
+		if len(s.Selector) > 0 && selects(s.Selector, labels) {
+			return s
+		}
+	}
+	for _, ns := range []string{namespace, w.Config.RootNamespace} {
+		for _, s := range w.sidecars[ns] {
+			if len(s.Selector) == 0 {
+				return s
+			}
+		}
+	}
+	return nil
+}
+
+// Service is the service behind a host as the scope sees it, with its
+// endpoints; nil when the scope sees none. Of several it is the one of the
+// scope's own namespace, else the one from Kubernetes, else the oldest.
+func (v *View) Service(host string) (*Service, *EndpointSet) {
+	h := v.Host(host)
+	if h == nil {
+		return nil, noEndpoints
+	}
+	best := -1
+	for i, s := range h.Services {
+		if !v.sees(s) {
+			continue
+		}
+		if s.Namespace == v.Scope.Namespace {
+			return s, h.Endpoints[i]
+		}
+		if best < 0 {
+			best = i
+		}
+	}
+	if best < 0 {
+		return nil, noEndpoints
+	}
+	return h.Services[best], h.Endpoints[best]
+}
+
+// sees tells whether the service is exported to the scope and, with a Sidecar,
+// imported by it, by name or as the destination of an imported VirtualService.
+func (v *View) sees(s *Service) bool {
+	if !s.ExportTo.VisibleFrom(s.Namespace, v.Scope.Namespace, v.Config.DefaultServiceExportTo) {
+		return false
+	}
+	if v.Sidecar == nil || v.Sidecar.Imports(s.Namespace, s.Host) {
+		return true
+	}
+	return slices.ContainsFunc(v.Referrers(s.Host), func(vs *VirtualService) bool {
+		return vs.On(MeshGateway) && slices.ContainsFunc(vs.Hosts, func(h string) bool { return v.importsRoute(vs, h) })
+	})
+}
+
+func (v *View) exportsRoute(vs *VirtualService) bool {
+	return vs.ExportTo.VisibleFrom(vs.Namespace, v.Scope.Namespace, v.Config.DefaultVirtualServiceExportTo)
+}
+
+func (v *View) importsRoute(vs *VirtualService, host string) bool {
+	return v.exportsRoute(vs) && v.Sidecar.Imports(vs.Namespace, host)
+}
+
+// Rule is the DestinationRule in force for a service as the scope sees it; nil
+// when there is none. The first of the scope's own, the service's and the root
+// namespace that has any rule for the host decides alone; in it the most
+// specific host wins, a rule that selects the client before one for all.
+func (v *View) Rule(s *Service) *DestinationRule {
+	if s == nil {
+		return nil
+	}
+	namespaces := []string{v.Scope.Namespace, s.Namespace, v.Config.RootNamespace}
+	for i, ns := range namespaces {
+		if slices.Contains(namespaces[:i], ns) {
+			continue
+		}
+		if r := v.ruleIn(ns, s.Host); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+func (v *View) ruleIn(namespace, host string) (found *DestinationRule) {
+	pick := func(pattern string) bool {
+		l, _ := v.rules.Get(pattern)
+		for _, r := range l {
+			if r.Namespace != namespace || !v.ruleApplies(r) {
+				continue
+			}
+			found = r
+			return false
+		}
+		return true
+	}
+	if pick(host) {
+		wildcardsOf(host, pick)
+	}
+	return found
+}
+
+func (v *View) ruleApplies(r *DestinationRule) bool {
+	if len(r.Selector) > 0 && (r.Namespace != v.Scope.Namespace || !selects(r.Selector, v.labels)) {
+		return false
+	}
+	return r.Namespace == v.Scope.Namespace || r.ExportTo.VisibleFrom(r.Namespace, v.Scope.Namespace, v.Config.DefaultDestinationRuleExportTo)
+}
+
+// Route is the VirtualService in force for a host on the sidecars of the
+// scope; nil when there is none. An exact host beats every wildcard; of
+// several, those private to the scope's namespace come first, then the oldest.
+// Overridden are the others of the same specificity.
+func (v *View) Route(host string) (found *VirtualService, overridden []*VirtualService) {
+	pick := func(pattern string) bool {
+		l, _ := v.routes.Get(pattern)
+		var public []*VirtualService
+		for _, vs := range l {
+			if !vs.On(MeshGateway) || len(vs.Spec.Hosts) == 0 || !v.importsRoute(vs, pattern) {
+				continue
+			}
+			if vs.Namespace == v.Scope.Namespace && vs.ExportTo.Private(vs.Namespace, v.Config.DefaultVirtualServiceExportTo) {
+				overridden = append(overridden, vs)
+			} else {
+				public = append(public, vs)
+			}
+		}
+		overridden = append(overridden, public...)
+		if len(overridden) > 0 {
+			found, overridden = overridden[0], overridden[1:]
+			return false
+		}
+		return true
+	}
+	if pick(host) {
+		wildcardsOf(host, pick)
+	}
+	return found, overridden
+}
+
+// RouteOnly tells whether the host, which a VirtualService names, stands for
+// itself on the sidecars of the scope because no service does: no service has
+// the name and, for a pattern, none that the scope sees is covered by it.
+func (v *View) RouteOnly(host string) bool {
+	l, _ := v.routes.Get(host)
+	if !slices.ContainsFunc(l, func(vs *VirtualService) bool { return vs.On(MeshGateway) && v.importsRoute(vs, host) }) {
+		return false
+	}
+	if s, _ := v.Service(host); s != nil {
+		return false
+	}
+	if IsWildcard(host) {
+		for name := range v.Hosts() {
+			if HostMatches(host, name) {
+				if s, _ := v.Service(name); s != nil {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// Labels are the labels of the client as far as any object asks for them.
+func (v *View) Labels() map[string]string { return v.labels }
+
+// SelectedGateways are the Gateways that select the router of the scope, oldest first.
+func (v *View) SelectedGateways() []*Gateway {
+	var out []*Gateway
+	for _, g := range v.World.Gateways() {
+		if selects(g.Selector, v.labels) {
+			out = append(out, g)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *Gateway) int { return older(a.Created, a.Ref, b.Created, b.Ref) })
+	return out
+}
+
+// RegistryOnly tells whether the proxy reaches only what the mesh knows, by
+// the outboundTrafficPolicy of its Sidecar or else of the mesh.
+func (v *View) RegistryOnly() bool {
+	if v.Sidecar != nil && v.Sidecar.Spec.OutboundTrafficPolicy != nil {
+		return v.Sidecar.Spec.OutboundTrafficPolicy.Mode == networking.OutboundTrafficPolicy_REGISTRY_ONLY
+	}
+	return v.Config.RegistryOnly()
+}

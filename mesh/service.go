@@ -1,0 +1,148 @@
+package mesh
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Resolution is how the endpoints of a service are found.
+type Resolution uint8
+
+// The resolutions.
+const (
+	ResolutionStatic        Resolution = iota // endpoints are known to the control plane
+	ResolutionNone                            // the address that the client chose (ServiceEntry NONE)
+	ResolutionDNS                             // the proxy resolves the endpoints' names, all addresses are used
+	ResolutionDNSRoundRobin                   // the proxy resolves one name, one address per connection
+	ResolutionDynamicDNS                      // the proxy resolves the name that the request carries
+	ResolutionAlias                           // another host stands behind the name (ExternalName)
+)
+
+// Port is one port of a service.
+type Port struct {
+	Name       string
+	Number     uint32 // the service's port, as clients use it
+	Target     uint32 // numeric port on the workload; 0 when TargetName is set
+	TargetName string // named port of the workload
+	Protocol   Protocol
+}
+
+// Service is one host as declared by one Kubernetes Service or by the
+// ServiceEntries of one namespace. It never changes; endpoints are kept
+// beside it, see EndpointSet.
+type Service struct {
+	Ref       Ref   // the (oldest) object
+	More      []Ref // further ServiceEntries merged into it
+	Host      string
+	Name      string
+	Namespace string
+	Created   time.Time
+	Labels    map[string]string
+
+	Ports      []Port
+	Addresses  []netip.Prefix // where clients connect to; empty: by name only
+	Headless   bool
+	Resolution Resolution
+	External   bool   // ServiceEntry location MESH_EXTERNAL: no mesh identity behind it
+	Alias      string // ResolutionAlias: the host behind it, fully qualified
+
+	ExportTo        Visibility
+	Selector        map[string]string
+	PublishNotReady bool
+	LocalOnly       bool     // internalTrafficPolicy: Local
+	Distribution    string   // trafficDistribution: PreferClose, PreferSameZone, PreferSameNode
+	SubjectAltNames []string // ServiceEntry subjectAltNames
+}
+
+// Kubernetes tells whether a Kubernetes Service declares the host.
+func (s *Service) Kubernetes() bool { return s.Ref.Kind == KindService }
+
+// Port finds the port by number; nil when there is none.
+func (s *Service) Port(number uint32) *Port {
+	for i := range s.Ports {
+		if s.Ports[i].Number == number {
+			return &s.Ports[i]
+		}
+	}
+	return nil
+}
+
+// PortIndex is the place of the port in Ports, or -1.
+func (s *Service) PortIndex(number uint32) int {
+	return slices.IndexFunc(s.Ports, func(p Port) bool { return p.Number == number })
+}
+
+// kubernetesService reads a Service. Ports that are neither TCP nor usable are
+// left out.
+func kubernetesService(o *corev1.Service, domain string) *Service {
+	s := &Service{
+		Ref:  Ref{KindService, o.Namespace, o.Name},
+		Host: strings.ToLower(o.Name + "." + o.Namespace + ".svc." + domain),
+		Name: o.Name, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Labels: o.Labels,
+		Selector: o.Spec.Selector, PublishNotReady: o.Spec.PublishNotReadyAddresses,
+		LocalOnly: o.Spec.InternalTrafficPolicy != nil && *o.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal,
+	}
+	s.Distribution = distribution(o)
+	if v := o.Annotations["networking.istio.io/exportTo"]; v != "" {
+		for e := range strings.SplitSeq(v, ",") {
+			s.ExportTo = append(s.ExportTo, strings.TrimSpace(e))
+		}
+	}
+	for _, p := range o.Spec.Ports {
+		port := Port{Name: p.Name, Number: uint32(p.Port), Protocol: kubernetesProtocol(string(p.Protocol), p.AppProtocol, p.Name, uint32(p.Port))}
+		switch {
+		case p.TargetPort.Type == intstr.String:
+			port.TargetName = p.TargetPort.StrVal
+		case p.TargetPort.IntVal != 0:
+			port.Target = uint32(p.TargetPort.IntVal)
+		default:
+			port.Target = uint32(p.Port)
+		}
+		if port.Number == 0 || s.Port(port.Number) != nil && port.Protocol == ProtocolUDP {
+			continue
+		}
+		s.Ports = append(s.Ports, port)
+	}
+	if o.Spec.Type == corev1.ServiceTypeExternalName {
+		s.Resolution, s.Alias = ResolutionAlias, strings.ToLower(strings.TrimSuffix(o.Spec.ExternalName, "."))
+		return s
+	}
+	ips := o.Spec.ClusterIPs
+	if len(ips) == 0 {
+		ips = []string{o.Spec.ClusterIP}
+	}
+	for _, ip := range ips {
+		if p, ok := parsePrefix(ip); ok {
+			s.Addresses = append(s.Addresses, p)
+		}
+	}
+	s.Headless = len(s.Addresses) == 0
+	return s
+}
+
+// distribution reads how close the endpoints should be, from the field and
+// from the annotation that came before it.
+func distribution(o *corev1.Service) string {
+	if o.Spec.TrafficDistribution != nil {
+		switch d := *o.Spec.TrafficDistribution; d {
+		case "PreferClose", "PreferSameZone", "PreferSameNode":
+			return d
+		}
+	}
+	return distributionAnnotation(o.Annotations)
+}
+
+func distributionAnnotation(a map[string]string) string {
+	switch v := a["networking.istio.io/traffic-distribution"]; v {
+	case "PreferClose", "PreferSameZone", "PreferSameNode", "PreferSameNetwork":
+		return v
+	case "Any":
+		return "Any"
+	}
+	return ""
+}

@@ -1,0 +1,175 @@
+package mesh
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+)
+
+// serviceEntry is a parsed ServiceEntry: a Service per host, and where their
+// endpoints come from.
+type serviceEntry struct {
+	ref      Ref
+	services []*Service
+	inline   []*networking.WorkloadEntry
+	selector map[string]string // nil: the inline endpoints
+	created  time.Time
+	findings []Finding
+}
+
+func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntry {
+	ref := Ref{KindServiceEntry, o.Namespace, o.Name}
+	se := &serviceEntry{ref: ref, inline: o.Spec.Endpoints, created: o.CreationTimestamp.Time}
+	bad := func(field, format string, args ...any) {
+		se.findings = append(se.findings, Finding{Object: ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+	}
+	if o.Spec.WorkloadSelector != nil {
+		se.selector = o.Spec.WorkloadSelector.Labels
+		if se.selector == nil {
+			se.selector = map[string]string{}
+		}
+		if len(se.inline) > 0 {
+			bad("spec.endpoints", "endpoints and workloadSelector exclude each other; the endpoints are ignored: remove one of the two")
+			se.inline = nil
+		}
+	}
+	base := Service{
+		Ref: ref, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Labels: o.Labels,
+		External: o.Spec.Location == networking.ServiceEntry_MESH_EXTERNAL, ExportTo: o.Spec.ExportTo, SubjectAltNames: o.Spec.SubjectAltNames,
+		Resolution: entryResolution(o.Spec.Resolution),
+	}
+	base.Distribution = distributionAnnotation(o.Annotations)
+	for i, p := range o.Spec.Ports {
+		proto, ok := ParseProtocol(p.Protocol)
+		if !ok && p.Protocol != "" {
+			bad(fmt.Sprintf("spec.ports[%d].protocol", i), "unknown protocol %q; the port is treated as undeclared: use HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS", p.Protocol)
+		}
+		if p.Protocol == "" {
+			proto = kubernetesProtocol("TCP", nil, p.Name, p.Number)
+		}
+		if p.Number == 0 || p.Number > 65535 {
+			bad(fmt.Sprintf("spec.ports[%d].number", i), "%d is no port number; the port is left out: use 1 to 65535", p.Number)
+			continue
+		}
+		if base.Port(p.Number) != nil {
+			bad(fmt.Sprintf("spec.ports[%d].number", i), "port %d is listed twice; the first one counts", p.Number)
+			continue
+		}
+		base.Ports = append(base.Ports, Port{Name: p.Name, Number: p.Number, Target: p.TargetPort, Protocol: proto})
+	}
+	for i, a := range o.Spec.Addresses {
+		p, ok := parsePrefix(a)
+		if !ok {
+			bad(fmt.Sprintf("spec.addresses[%d]", i), "%q is neither an address nor a CIDR; it is ignored", a)
+			continue
+		}
+		if p.Bits() == 0 {
+			continue // 0.0.0.0/0 is every address, which is what no address says
+		}
+		if !slices.Contains(base.Addresses, p) {
+			base.Addresses = append(base.Addresses, p)
+		}
+	}
+	for _, a := range o.Status.GetAddresses() { // allocated by another controller
+		if p, ok := parsePrefix(a.Value); ok && len(o.Spec.Addresses) == 0 && base.Resolution != ResolutionNone {
+			base.Addresses = append(base.Addresses, p)
+		}
+	}
+	if base.Resolution == ResolutionStatic && se.selector == nil {
+		se.inline = slices.DeleteFunc(slices.Clone(se.inline), func(e *networking.WorkloadEntry) bool {
+			if _, err := netip.ParseAddr(e.Address); err == nil || strings.HasPrefix(e.Address, "unix://") || e.Address == "" && e.Network != "" {
+				return false
+			}
+			bad("spec.endpoints", "%q is no IP address, which resolution STATIC needs; the endpoint is left out: use resolution DNS or an address", e.Address)
+			return true
+		})
+	}
+	for i, h := range o.Spec.Hosts {
+		host := strings.ToLower(strings.TrimSuffix(h, "."))
+		if host == "" || host == "*" {
+			bad(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host; it is ignored: use a DNS name, or a wildcard such as *.example.com", h)
+			continue
+		}
+		if slices.ContainsFunc(se.services, func(s *Service) bool { return s.Host == host }) {
+			continue
+		}
+		s := base
+		s.Host, s.Name = host, host
+		if IsWildcard(host) && s.Resolution != ResolutionNone && s.Resolution != ResolutionDynamicDNS && len(se.inline) == 0 && se.selector == nil {
+			bad(fmt.Sprintf("spec.hosts[%d]", i), "a wildcard host cannot be resolved; requests to it are not served: list endpoints, or use resolution NONE")
+		}
+		se.services = append(se.services, &s)
+	}
+	return se
+}
+
+func entryResolution(r networking.ServiceEntry_Resolution) Resolution {
+	switch r {
+	case networking.ServiceEntry_DNS:
+		return ResolutionDNS
+	case networking.ServiceEntry_DNS_ROUND_ROBIN:
+		return ResolutionDNSRoundRobin
+	case networking.ServiceEntry_STATIC:
+		return ResolutionStatic
+	case networking.ServiceEntry_DYNAMIC_DNS:
+		return ResolutionDynamicDNS
+	}
+	return ResolutionNone
+}
+
+// entryWorkload reads a WorkloadEntry, inline in a ServiceEntry or an object
+// of its own.
+func entryWorkload(e *networking.WorkloadEntry, ref Ref, meta map[string]string, created time.Time) *Workload {
+	w := &Workload{
+		Ref: ref, Namespace: ref.Namespace, Name: ref.Name, Owner: ref.Name, Labels: e.Labels,
+		ServiceAccount: e.ServiceAccount, Network: e.Network, Weight: e.Weight, Ports: e.Ports, Ready: true, Created: created,
+	}
+	if len(meta) > 0 { // labels of the object beat those of its spec
+		w.Labels = map[string]string{}
+		for k, v := range e.Labels {
+			w.Labels[k] = v
+		}
+		for k, v := range meta {
+			w.Labels[k] = v
+		}
+	}
+	if e.Locality != "" {
+		w.Locality = parseLocality(e.Locality)
+	} else if l := w.Labels["topology.istio.io/locality"]; l != "" {
+		w.Locality = parseLocality(l)
+	}
+	if w.ServiceAccount == "" {
+		w.ServiceAccount = "default"
+	}
+	w.MutualTLS = w.Labels["security.istio.io/tlsMode"] == "istio"
+	if a, err := netip.ParseAddr(e.Address); err == nil {
+		w.Addresses = []netip.Addr{a.Unmap()}
+	} else {
+		w.Hostname = e.Address
+	}
+	return w
+}
+
+// entryEndpoint is the workload as an endpoint of a ServiceEntry's service:
+// the workload's own port of that name wins over the service's targetPort,
+// which wins over the port number.
+func entryEndpoint(s *Service, w *Workload) Endpoint {
+	e := Endpoint{Workload: w, Address: w.Address(), Healthy: w.Ready && !w.Terminating, Weight: w.Weight, Locality: w.Locality}
+	e.Ports = make([]uint32, len(s.Ports))
+	for i, p := range s.Ports {
+		switch {
+		case w.Ref.Kind != KindPod && w.Ports[p.Name] != 0:
+			e.Ports[i] = w.Ports[p.Name]
+		case p.Target != 0:
+			e.Ports[i] = p.Target
+		default:
+			e.Ports[i] = p.Number
+		}
+	}
+	return e
+}

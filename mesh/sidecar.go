@@ -1,0 +1,96 @@
+package mesh
+
+import (
+	"strings"
+	"time"
+
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+)
+
+// Sidecar is a Sidecar of networking.istio.io: what the proxies that it
+// selects see of the mesh. It never changes.
+type Sidecar struct {
+	Ref       Ref
+	Namespace string
+	Created   time.Time
+	Selector  map[string]string // nil: the whole namespace, or the mesh in the root namespace
+	Spec      *networking.Sidecar
+	Egress    []EgressListener
+}
+
+// EgressListener is one entry of Sidecar.egress.
+type EgressListener struct {
+	Spec  *networking.IstioEgressListener
+	Hosts []EgressHost
+	// Excluded hosts are seen by no rule of Hosts ("~namespace/host").
+	Excluded []EgressHost
+}
+
+// EgressHost is "namespace/dnsName": Namespace "*" is any, Host may be a
+// wildcard.
+type EgressHost struct{ Namespace, Host string }
+
+func parseSidecar(o *networkingv1.Sidecar) *Sidecar {
+	s := &Sidecar{Ref: Ref{KindSidecar, o.Namespace, o.Name}, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Spec: &o.Spec}
+	if o.Spec.WorkloadSelector != nil {
+		s.Selector = o.Spec.WorkloadSelector.Labels
+	}
+	for _, e := range o.Spec.Egress {
+		l := EgressListener{Spec: e}
+		for _, h := range e.Hosts {
+			ns, host, ok := strings.Cut(h, "/")
+			if !ok {
+				continue
+			}
+			excluded := false
+			if len(ns) > 1 && ns[0] == '~' {
+				excluded, ns = true, ns[1:]
+			}
+			switch ns {
+			case ".":
+				ns = o.Namespace
+			case "~":
+				continue
+			}
+			eh := EgressHost{ns, strings.ToLower(host)}
+			if excluded {
+				l.Excluded = append(l.Excluded, eh)
+			} else {
+				l.Hosts = append(l.Hosts, eh)
+			}
+		}
+		s.Egress = append(s.Egress, l)
+	}
+	return s
+}
+
+// Imports tells whether the listener shows the host of a service or
+// VirtualService of the namespace.
+func (l *EgressListener) Imports(namespace, host string) bool {
+	for _, e := range l.Excluded {
+		if (e.Namespace == "*" || e.Namespace == namespace) && HostMatches(e.Host, host) {
+			return false
+		}
+	}
+	for _, e := range l.Hosts {
+		if (e.Namespace == "*" || e.Namespace == namespace) && HostMatches(e.Host, host) {
+			return true
+		}
+	}
+	return false
+}
+
+// Imports tells whether any egress listener shows the host; a Sidecar without
+// egress shows all.
+func (s *Sidecar) Imports(namespace, host string) bool {
+	if s == nil || len(s.Egress) == 0 {
+		return true
+	}
+	for i := range s.Egress {
+		if s.Egress[i].Imports(namespace, host) {
+			return true
+		}
+	}
+	return false
+}

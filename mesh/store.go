@@ -1,0 +1,109 @@
+package mesh
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Store owns the world: it takes changes from the sources and makes one World
+// after the other. Changes that arrive while a pass runs are taken together by
+// the next pass, so that a single change on an idle mesh goes out at once and
+// a storm makes larger passes, not more of them.
+type Store struct {
+	log     *slog.Logger
+	publish func(*World, *Dirty)
+
+	mu      sync.Mutex
+	pending map[Ref]Change // what is not yet taken; by object, so bounded by their number
+	order   []Ref
+	synced  bool
+	wake    chan struct{} // of size 1: something is pending
+
+	current atomic.Pointer[World]
+}
+
+// NewStore makes a store that hands each new World to publish, with what
+// changed since the one before. publish is called by Run, one call at a time,
+// and not before Synced.
+func NewStore(log *slog.Logger, publish func(*World, *Dirty)) *Store {
+	return &Store{log: log, publish: publish, pending: map[Ref]Change{}, wake: make(chan struct{}, 1)}
+}
+
+// Submit hands over changes. Of several changes of one object only the last
+// counts. It never blocks and may be called from several goroutines.
+func (s *Store) Submit(changes []Change) {
+	s.mu.Lock()
+	for _, c := range changes {
+		if _, ok := s.pending[c.Ref]; !ok {
+			s.order = append(s.order, c.Ref)
+		}
+		s.pending[c.Ref] = c
+	}
+	s.mu.Unlock()
+	s.signal()
+}
+
+// Synced says that the sources have delivered all there is; from then on
+// Worlds are published.
+func (s *Store) Synced() {
+	s.mu.Lock()
+	s.synced = true
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *Store) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// World is the newest world; nil before the first one is published.
+func (s *Store) World() *World { return s.current.Load() }
+
+// Run makes Worlds until the context ends.
+func (s *Store) Run(ctx context.Context) error {
+	b := newBuilder()
+	published := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		}
+		changes, synced := s.take()
+		if !synced && !published {
+			b.apply(changes)
+			continue
+		}
+		start := time.Now()
+		b.apply(changes)
+		w, dirty := b.finish()
+		if !published {
+			dirty.All = true
+		}
+		if dirty.Empty() {
+			continue
+		}
+		published = true
+		s.current.Store(w)
+		s.publish(w, dirty)
+		s.log.Debug("made a new world", "generation", w.Generation, "changes", len(changes), "took", time.Since(start))
+	}
+}
+
+func (s *Store) take() ([]Change, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changes := make([]Change, 0, len(s.order))
+	for _, r := range s.order {
+		changes = append(changes, s.pending[r])
+	}
+	clear(s.pending)
+	s.order = s.order[:0]
+	return changes, s.synced
+}

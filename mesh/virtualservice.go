@@ -1,0 +1,129 @@
+package mesh
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+)
+
+// VirtualService is a VirtualService with its names resolved. It never
+// changes; Spec must not be modified.
+type VirtualService struct {
+	Ref       Ref
+	Namespace string
+	Created   time.Time
+	Spec      *networking.VirtualService
+	Hosts     []string // fully qualified or wildcards, each once
+	Gateways  []string // MeshGateway or "namespace/name"
+	ExportTo  Visibility
+	// Destinations are the hosts that any of its routes names, each once.
+	Destinations []string
+	// Delegates are the VirtualServices ("namespace/name") that its routes
+	// delegate to; Routes of a root with delegates are in Spec already merged.
+	Delegates []string
+}
+
+// On tells whether the VirtualService is bound to the gateway, MeshGateway or
+// "namespace/name", as a whole (routes may narrow that).
+func (v *VirtualService) On(gateway string) bool { return slices.Contains(v.Gateways, gateway) }
+
+// OfSource tells whether any match of its routes asks for the client's labels
+// or namespace.
+func (v *VirtualService) OfSource() bool {
+	return slices.ContainsFunc(v.Spec.Http, func(r *networking.HTTPRoute) bool {
+		return slices.ContainsFunc(r.Match, func(m *networking.HTTPMatchRequest) bool { return len(m.SourceLabels) > 0 || m.SourceNamespace != "" })
+	})
+}
+
+// ResolveGateway turns a gateway as written in an object of namespace ns into
+// "namespace/name"; "mesh" stays.
+func ResolveGateway(name, ns string) string {
+	if name == MeshGateway {
+		return name
+	}
+	if a, b, ok := strings.Cut(name, "/"); ok {
+		if a == "." {
+			a = ns
+		}
+		return a + "/" + b
+	}
+	if p := strings.Split(name, "."); len(p) > 1 { // the old form name.namespace.svc.domain
+		return p[1] + "/" + p[0]
+	}
+	return ns + "/" + name
+}
+
+func parseVirtualService(o *networkingv1.VirtualService, domain string) (*VirtualService, []Finding) {
+	ref := Ref{KindVirtualService, o.Namespace, o.Name}
+	v := &VirtualService{Ref: ref, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Spec: &o.Spec, ExportTo: o.Spec.ExportTo}
+	for _, h := range o.Spec.Hosts {
+		if h = ResolveHost(h, o.Namespace, domain); h != "" && !slices.Contains(v.Hosts, h) {
+			v.Hosts = append(v.Hosts, h)
+		}
+	}
+	v.setGateways(o.Spec.Gateways)
+	var findings []Finding
+	v.Spec, findings = checkVirtualService(ref, v.Spec)
+	v.setDestinations(domain)
+	return v, findings
+}
+
+func (v *VirtualService) setGateways(names []string) {
+	add := func(g string) {
+		if !slices.Contains(v.Gateways, g) {
+			v.Gateways = append(v.Gateways, g)
+		}
+	}
+	for _, g := range names {
+		add(ResolveGateway(g, v.Namespace))
+	}
+	if len(names) == 0 {
+		add(MeshGateway)
+	}
+}
+
+// setDestinations gathers the hosts that the routes name, and the delegates.
+func (v *VirtualService) setDestinations(domain string) {
+	eachDestination(v.Spec, func(d *networking.Destination) {
+		if h := ResolveHost(d.GetHost(), v.Namespace, domain); h != "" && !slices.Contains(v.Destinations, h) {
+			v.Destinations = append(v.Destinations, h)
+		}
+	})
+	for _, r := range v.Spec.Http {
+		if r.Delegate != nil {
+			ns := r.Delegate.Namespace
+			if ns == "" {
+				ns = v.Namespace
+			}
+			v.Delegates = append(v.Delegates, ns+"/"+r.Delegate.Name)
+		}
+	}
+}
+
+// eachDestination calls f with every destination that the routes name.
+func eachDestination(spec *networking.VirtualService, f func(*networking.Destination)) {
+	for _, r := range spec.Http {
+		for _, d := range r.Route {
+			f(d.GetDestination())
+		}
+		if r.Mirror != nil {
+			f(r.Mirror)
+		}
+		for _, m := range r.Mirrors {
+			f(m.GetDestination())
+		}
+	}
+	for _, r := range spec.Tcp {
+		for _, d := range r.Route {
+			f(d.GetDestination())
+		}
+	}
+	for _, r := range spec.Tls {
+		for _, d := range r.Route {
+			f(d.GetDestination())
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package mesh
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Locality is where a workload runs; any part may be empty
+// (envoy.config.core.v3.Locality).
+type Locality struct{ Region, Zone, SubZone string }
+
+// parseLocality reads "region/zone/subzone", or with dots instead of slashes
+// as labels have to write it.
+func parseLocality(s string) Locality {
+	if !strings.Contains(s, "/") {
+		s = strings.ReplaceAll(s, ".", "/")
+	}
+	p := append(strings.SplitN(s, "/", 3), "", "", "")
+	return Locality{p[0], p[1], p[2]}
+}
+
+// Workload is one instance that can serve or send requests: a Pod, a
+// WorkloadEntry, or a bare address of an EndpointSlice. It never changes.
+type Workload struct {
+	Ref       Ref
+	Namespace string
+	Name      string // of the Pod or WorkloadEntry
+	Owner     string // name of the Deployment, StatefulSet, ... behind it; the Pod's own name without one
+
+	Labels         map[string]string
+	Addresses      []netip.Addr // the first one is primary
+	Hostname       string       // a DNS name or unix path instead of Addresses (WorkloadEntry.address)
+	ServiceAccount string
+	Node           string
+	Locality       Locality
+	Network        string
+	Weight         uint32 // 0: not given
+	Created        time.Time
+
+	PodHostname string            // spec.hostname
+	Subdomain   string            // spec.subdomain
+	Ports       map[string]uint32 // named container or entry ports
+	Listening   []uint32          // all declared container ports
+
+	Ready       bool
+	Terminating bool
+	MutualTLS   bool // label security.istio.io/tlsMode=istio: accepts the mesh's mutual TLS
+	Annotations map[string]string
+}
+
+// Address is the primary address: an IP, a DNS name or a unix path.
+func (w *Workload) Address() string {
+	if w.Hostname != "" || len(w.Addresses) == 0 {
+		return w.Hostname
+	}
+	return w.Addresses[0].String()
+}
+
+// CanonicalName is the workload's service name for telemetry
+// (label service.istio.io/canonical-name, app.kubernetes.io/name, app).
+func (w *Workload) CanonicalName() string {
+	for _, l := range []string{"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"} {
+		if v := w.Labels[l]; v != "" {
+			return v
+		}
+	}
+	return w.Owner
+}
+
+// CanonicalRevision is the workload's version for telemetry
+// (label service.istio.io/canonical-revision, app.kubernetes.io/version, version).
+func (w *Workload) CanonicalRevision() string {
+	for _, l := range []string{"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"} {
+		if v := w.Labels[l]; v != "" {
+			return v
+		}
+	}
+	return "latest"
+}
+
+// Identity is the SPIFFE id of the workload in the trust domain.
+func (w *Workload) Identity(trustDomain string) string {
+	return "spiffe://" + trustDomain + "/ns/" + w.Namespace + "/sa/" + w.ServiceAccount
+}
+
+// podWorkload reads a Pod; nil when the Pod has no address yet or has ended.
+// node may be nil.
+func podWorkload(p *corev1.Pod, node *corev1.Node) *Workload {
+	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+		return nil
+	}
+	w := &Workload{
+		Ref:       Ref{KindPod, p.Namespace, p.Name},
+		Namespace: p.Namespace, Name: p.Name, Owner: ownerName(p),
+		Labels: p.Labels, Annotations: p.Annotations,
+		ServiceAccount: p.Spec.ServiceAccountName,
+		Node:           p.Spec.NodeName,
+		Created:        p.CreationTimestamp.Time,
+		PodHostname:    p.Spec.Hostname, Subdomain: p.Spec.Subdomain,
+		Terminating: p.DeletionTimestamp != nil,
+		Network:     p.Labels["topology.istio.io/network"],
+		MutualTLS:   p.Labels["security.istio.io/tlsMode"] == "istio",
+		Ports:       map[string]uint32{},
+	}
+	for _, ip := range p.Status.PodIPs {
+		if a, err := netip.ParseAddr(ip.IP); err == nil {
+			w.Addresses = append(w.Addresses, a.Unmap())
+		}
+	}
+	if len(w.Addresses) == 0 {
+		a, err := netip.ParseAddr(p.Status.PodIP)
+		if err != nil {
+			return nil
+		}
+		w.Addresses = append(w.Addresses, a.Unmap())
+	}
+	if w.ServiceAccount == "" {
+		w.ServiceAccount = "default"
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			w.Ready = c.Status == corev1.ConditionTrue
+		}
+	}
+	for _, list := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
+		for _, c := range list {
+			for _, cp := range c.Ports {
+				if cp.Name != "" {
+					w.Ports[cp.Name] = uint32(cp.ContainerPort)
+				}
+				if cp.Protocol != corev1.ProtocolUDP && !slices.Contains(w.Listening, uint32(cp.ContainerPort)) {
+					w.Listening = append(w.Listening, uint32(cp.ContainerPort))
+				}
+			}
+		}
+	}
+	w.Locality = podLocality(p, node)
+	return w
+}
+
+// podLocality prefers the Pod's own label to the labels of its Node.
+func podLocality(p *corev1.Pod, node *corev1.Node) Locality {
+	for _, l := range []string{"topology.istio.io/locality", "istio-locality"} {
+		if v := p.Labels[l]; v != "" {
+			return parseLocality(v)
+		}
+	}
+	if node == nil {
+		return Locality{}
+	}
+	return Locality{
+		Region:  first(node.Labels["topology.kubernetes.io/region"], node.Labels["failure-domain.beta.kubernetes.io/region"]),
+		Zone:    first(node.Labels["topology.kubernetes.io/zone"], node.Labels["failure-domain.beta.kubernetes.io/zone"]),
+		SubZone: node.Labels["topology.istio.io/subzone"],
+	}
+}
+
+// ownerName is the workload that people know: the Deployment behind the
+// ReplicaSet, the CronJob behind the Job, else the owner itself.
+func ownerName(p *corev1.Pod) string {
+	for _, o := range p.OwnerReferences {
+		if o.Controller == nil || !*o.Controller {
+			continue
+		}
+		hash := p.Labels["pod-template-hash"]
+		if o.Kind == "ReplicaSet" && hash != "" && strings.HasSuffix(o.Name, "-"+hash) {
+			return strings.TrimSuffix(o.Name, "-"+hash)
+		}
+		return o.Name
+	}
+	return p.Name
+}
+
+func first(s ...string) string {
+	for _, v := range s {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// selects tells whether the labels hold all pairs of the selector. An empty
+// selector selects everything; callers decide whether that is meant.
+func selects(selector, labels map[string]string) bool {
+	for k, v := range selector {
+		if l, ok := labels[k]; !ok || l != v {
+			return false
+		}
+	}
+	return true
+}

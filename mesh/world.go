@@ -1,0 +1,143 @@
+package mesh
+
+import (
+	"iter"
+	"net/netip"
+	"slices"
+
+	security "istio.io/api/security/v1beta1"
+	telemetry "istio.io/api/telemetry/v1alpha1"
+
+	"github.com/fairway-mesh/fairway/internal/persist"
+)
+
+// World is everything that the control plane knows of the mesh at one moment.
+// It is immutable: readers keep it as long as they like and never lock. A
+// change makes a new World that shares all that did not change.
+type World struct {
+	Generation uint64 // counts the passes of the Store
+	Config     *Config
+
+	hosts           persist.Map[string, *Host]
+	rules           persist.Map[string, []*DestinationRule] // by host; of all namespaces, each merged
+	routes          persist.Map[string, []*VirtualService]  // by each of their hosts, oldest first
+	referrers       persist.Map[string, []*VirtualService]  // by each host that their routes name
+	byGateway       persist.Map[string, []*VirtualService]  // by gateway, oldest first
+	virtualServices persist.Map[string, *VirtualService]    // by "namespace/name"
+	gateways        persist.Map[string, *Gateway]           // by "namespace/name"
+	workloads       persist.Map[string, *Workload]          // Pods and WorkloadEntries by "namespace/name"
+	addresses       persist.Map[string, *Workload]          // by IP
+	selecting       persist.Map[string, *Service]           // services with a selector by "namespace/host"
+	secrets         persist.Map[string, *Secret]            // by "namespace/name"
+	findings        persist.Map[string, []Finding]          // of parsing, by the object's Ref.String()
+
+	sidecars map[string][]*Sidecar        // by namespace, oldest first
+	spaces   map[string]map[string]string // labels by namespace
+	asked    *asked
+
+	PeerAuthentications    *Policies[*security.PeerAuthentication]
+	RequestAuthentications *Policies[*security.RequestAuthentication]
+	AuthorizationPolicies  *Policies[*security.AuthorizationPolicy]
+	Telemetries            *Policies[*telemetry.Telemetry]
+}
+
+// Host is a name of the mesh with all services that declare it.
+type Host struct {
+	Name      string
+	Services  []*Service     // Kubernetes first, then by age
+	Endpoints []*EndpointSet // of the service at the same place
+}
+
+// Host finds a host by its exact name; nil when nothing declares it.
+func (w *World) Host(name string) *Host {
+	h, _ := w.hosts.Get(name)
+	return h
+}
+
+// Hosts are all hosts in the order of their names.
+func (w *World) Hosts() iter.Seq2[string, *Host] { return w.hosts.All() }
+
+// HostCount is how many hosts the mesh has.
+func (w *World) HostCount() int { return w.hosts.Len() }
+
+// RouteHosts are all hosts and patterns that VirtualServices name, in order.
+func (w *World) RouteHosts() iter.Seq2[string, []*VirtualService] { return w.routes.All() }
+
+// VirtualServices are all VirtualServices in the order of "namespace/name".
+func (w *World) VirtualServices() iter.Seq2[string, *VirtualService] { return w.virtualServices.All() }
+
+// VirtualServicesOf are the VirtualServices bound to a gateway
+// ("namespace/name"), oldest first.
+func (w *World) VirtualServicesOf(gateway string) []*VirtualService {
+	l, _ := w.byGateway.Get(gateway)
+	return l
+}
+
+// Referrers are the VirtualServices with a route to the host.
+func (w *World) Referrers(host string) []*VirtualService {
+	l, _ := w.referrers.Get(host)
+	return l
+}
+
+// Gateways are all Gateways in the order of "namespace/name".
+func (w *World) Gateways() iter.Seq2[string, *Gateway] { return w.gateways.All() }
+
+// Gateway finds a Gateway by "namespace/name"; nil when there is none.
+func (w *World) Gateway(name string) *Gateway {
+	g, _ := w.gateways.Get(name)
+	return g
+}
+
+// Workload finds a Pod by namespace and name; nil when there is none.
+func (w *World) Workload(namespace, name string) *Workload {
+	x, _ := w.workloads.Get(namespace + "/" + name)
+	return x
+}
+
+// Workloads are all Pods and WorkloadEntries.
+func (w *World) Workloads() iter.Seq2[string, *Workload] { return w.workloads.All() }
+
+// WorkloadAt finds the Pod or WorkloadEntry with an address; nil when there is none.
+func (w *World) WorkloadAt(a netip.Addr) *Workload {
+	x, _ := w.addresses.Get(a.Unmap().String())
+	return x
+}
+
+// Secret finds a Secret; nil when it does not exist or is not watched.
+func (w *World) Secret(namespace, name string) *Secret {
+	s, _ := w.secrets.Get(namespace + "/" + name)
+	return s
+}
+
+// NamespaceLabels are the labels of a namespace.
+func (w *World) NamespaceLabels(namespace string) map[string]string { return w.spaces[namespace] }
+
+// ServicesOf are the services whose selector selects the workload, oldest
+// first.
+func (w *World) ServicesOf(x *Workload) []*Service {
+	var out []*Service
+	prefix := x.Namespace + "/"
+	for key, s := range w.selecting.From(prefix) {
+		if len(key) < len(prefix) || key[:len(prefix)] != prefix {
+			break
+		}
+		if selects(s.Selector, x.Labels) && (x.Ref.Kind == KindPod || !s.Kubernetes()) {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Service) int { return older(a.Created, a.Ref, b.Created, b.Ref) })
+	return out
+}
+
+// Findings are what parsing found wrong with the objects of this world.
+func (w *World) Findings() iter.Seq[Finding] {
+	return func(yield func(Finding) bool) {
+		for _, l := range w.findings.All() {
+			for _, f := range l {
+				if !yield(f) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package translate
+
+import (
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// Destination is what a route has to know of the host that it leads to.
+type Destination struct {
+	Service *mesh.Service         // nil: no such host in the scope
+	Rule    *mesh.DestinationRule // in force for the host in the scope; nil: the mesh's defaults
+}
+
+// Client holds the facts about a client that endpoints may depend on. Each is
+// zero unless the service, its rule or the mesh asks for it, so that clients
+// that need not be told apart share their endpoints.
+type Client struct {
+	Locality mesh.Locality
+	Node     string
+	Labels   string // as in mesh.Scope.Labels
+}
+
+// ClusterInput is everything that may shape one outbound cluster. Its pointers
+// are to objects of a World, which never change: equal inputs give equal
+// output.
+type ClusterInput struct {
+	Service *mesh.Service
+	Port    uint32                // of Service.Ports
+	Subset  *mesh.Subset          // nil: the whole service
+	Rule    *mesh.DestinationRule // nil: the mesh's defaults
+	Config  *mesh.Config
+	// Router: the client is a gateway, whose connections have no original
+	// destination.
+	Router bool
+	// Identities and MutualTLS are those of the service's endpoints
+	// (mesh.EndpointSet).
+	Identities string
+	MutualTLS  bool
+	// OriginalDestination makes a cluster that connects to the address that
+	// the client chose, for headless services without a rule of their own.
+	OriginalDestination bool
+	// Endpoints stand in the cluster itself when the proxy resolves their
+	// names (DNS resolutions); nil otherwise.
+	Endpoints *mesh.EndpointSet
+	Client    Client
+	// PeerAuthentications matter to Endpoints.
+	PeerAuthentications *mesh.Policies[*security.PeerAuthentication]
+}
+
+// EndpointsInput is everything that may shape the endpoints of one outbound
+// cluster of type EDS.
+type EndpointsInput struct {
+	Service             *mesh.Service
+	Port                uint32
+	Subset              *mesh.Subset
+	Rule                *mesh.DestinationRule
+	Config              *mesh.Config
+	Endpoints           *mesh.EndpointSet
+	Client              Client
+	PeerAuthentications *mesh.Policies[*security.PeerAuthentication]
+}
+
+// RouteInput is everything that may shape the routes that one VirtualService
+// makes for one listener port.
+type RouteInput struct {
+	VirtualService *mesh.VirtualService
+	Gateway        string // mesh.MeshGateway, or the Gateway's "namespace/name"
+	Port           uint32 // declared port of the listener: the service's, or servers[].port.number
+	Source         Source
+	Config         *mesh.Config
+	// Destinations are the hosts that the routes name, fully qualified.
+	Destinations map[string]Destination
+}
+
+// Source is the client as sourceLabels and sourceNamespace see it; zero for
+// VirtualServices that ask for neither.
+type Source struct {
+	Namespace string
+	Labels    string // as in mesh.Scope.Labels
+}

@@ -1,0 +1,44 @@
+package translate
+
+import (
+	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
+	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	grpcwebv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+// The names of HTTP filters that routes configure (typed_per_filter_config).
+const (
+	FaultFilter = "envoy.filters.http.fault"
+	CORSFilter  = "envoy.filters.http.cors"
+)
+
+// httpFilters is the whole chain in its order. CORS answers preflight requests
+// before anybody is asked for a token, which such requests cannot carry;
+// faults are injected only into requests that are let through.
+func httpFilters(in HCMInput) []*hcmv3.HttpFilter {
+	chain := []*hcmv3.HttpFilter{}
+	if in.GRPCWeb {
+		chain = append(chain, httpFilter("envoy.filters.http.grpc_web", &grpcwebv3.GrpcWeb{}))
+	}
+	chain = append(chain, httpFilter(CORSFilter, &corsv3.Cors{}))
+	chain = append(chain, in.Filters...)
+	if in.Direction != DirectionInbound {
+		chain = append(chain, httpFilter(FaultFilter, &faultv3.HTTPFault{}))
+	}
+	return append(chain, httpFilter("envoy.filters.http.router", router(in)))
+}
+
+func router(in HCMInput) *routerv3.Router {
+	r := &routerv3.Router{}
+	if d := in.Config.GetDefaultConfig().GetProxyHeaders().GetEnvoyDebugHeaders().GetDisabled(); d.GetValue() {
+		r.SuppressEnvoyHeaders = true
+	}
+	return r
+}
+
+func httpFilter(name string, config proto.Message) *hcmv3.HttpFilter {
+	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(config)}}
+}

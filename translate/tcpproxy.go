@@ -1,0 +1,91 @@
+package translate
+
+import (
+	"time"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// WeightedCluster is a cluster with its share of the connections.
+type WeightedCluster struct {
+	Cluster string
+	Weight  uint32
+}
+
+// TCPProxyInput is everything that shapes one TCP proxy.
+type TCPProxyInput struct {
+	Direction Direction
+	// StatPrefix names the proxy in Envoy's statistics; the cluster's name is
+	// usual. "": the first cluster's name.
+	StatPrefix string
+	// Clusters are where connections go; those of weight 0 count only when
+	// they are alone. Empty: the BlackHoleCluster.
+	Clusters []WeightedCluster
+	// IdleTimeout ends connections without traffic. 0: Envoy's default of an
+	// hour; negative: never.
+	IdleTimeout time.Duration
+	// HashSourceIP hashes the client's address for clusters that balance by hash.
+	HashSourceIP bool
+	// AwaitTLS connects upstream only when the client has proved who it is.
+	AwaitTLS  bool
+	Reporting Reporting
+	Config    *mesh.Config // not nil
+}
+
+// TCPProxy is the network filter that passes bytes on to clusters.
+func TCPProxy(in TCPProxyInput) *listenerv3.Filter {
+	p := &tcpv3.TcpProxy{StatPrefix: in.StatPrefix, AccessLog: accessLogs(report{in.Reporting, in.Direction, in.Config, false})}
+	setClusters(p, in)
+	switch {
+	case in.IdleTimeout > 0:
+		p.IdleTimeout = durationpb.New(in.IdleTimeout)
+	case in.IdleTimeout < 0:
+		p.IdleTimeout = durationpb.New(0)
+	}
+	if in.HashSourceIP {
+		p.HashPolicy = []*typev3.HashPolicy{{PolicySpecifier: &typev3.HashPolicy_SourceIp_{SourceIp: &typev3.HashPolicy_SourceIp{}}}}
+	}
+	if in.AwaitTLS {
+		p.UpstreamConnectMode = tcpv3.UpstreamConnectMode_ON_DOWNSTREAM_TLS_HANDSHAKE
+		p.MaxEarlyDataBytes = wrapperspb.UInt32(0) // Envoy wants it beside the mode
+	}
+	if countsTCP(report{in.Reporting, in.Direction, in.Config, false}) {
+		p.AccessLogOptions = &tcpv3.TcpProxy_TcpAccessLogOptions{FlushAccessLogOnConnected: true}
+	}
+	return networkFilter("envoy.filters.network.tcp_proxy", p)
+}
+
+func setClusters(p *tcpv3.TcpProxy, in TCPProxyInput) {
+	var live []WeightedCluster
+	for _, c := range in.Clusters {
+		if c.Weight > 0 || len(in.Clusters) == 1 {
+			live = append(live, c)
+		}
+	}
+	if len(live) == 0 {
+		live = []WeightedCluster{{Cluster: BlackHoleCluster}}
+	}
+	if p.StatPrefix == "" {
+		p.StatPrefix = live[0].Cluster
+	}
+	if len(live) == 1 {
+		p.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: live[0].Cluster}
+		return
+	}
+	w := &tcpv3.TcpProxy_WeightedCluster{}
+	for _, c := range live {
+		w.Clusters = append(w.Clusters, &tcpv3.TcpProxy_WeightedCluster_ClusterWeight{Name: c.Cluster, Weight: c.Weight})
+	}
+	p.ClusterSpecifier = &tcpv3.TcpProxy_WeightedClusters{WeightedClusters: w}
+}
+
+func networkFilter(name string, config proto.Message) *listenerv3.Filter {
+	return &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(config)}}
+}

@@ -7,11 +7,12 @@ import (
 )
 
 // Reporting is what is logged and counted of the traffic of one listener.
-// Zero: what the mesh configuration asks for of every proxy.
+// Zero: what the mesh configuration asks for of every proxy. It can be
+// compared.
 type Reporting struct {
-	// Telemetry are the objects that apply to the workload, farthest first, as
-	// mesh.Policies.For gives them.
-	Telemetry []*mesh.Telemetry
+	// Telemetries are the objects that apply to the workload, farthest first
+	// (mesh.World.TelemetriesOf).
+	Telemetries mesh.List[*mesh.Telemetry]
 	// Service is the one that the traffic is for where the listener knows it
 	// (inbound); nil: the cluster's metadata tell.
 	Service *mesh.Service

@@ -1,0 +1,216 @@
+package mesh
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+	typev1 "istio.io/api/type/v1beta1"
+)
+
+// Inbound is all that decides what a workload accepts. It holds nothing that
+// tells one pod of a Deployment from another, and can be compared: workloads
+// with equal values share the resources made from it.
+type Inbound struct {
+	Namespace string
+	// Workload, CanonicalName, CanonicalRevision, App, Version and
+	// ServiceAccount are what the workload's metrics are labelled with.
+	Workload          string
+	CanonicalName     string
+	CanonicalRevision string
+	App               string
+	Version           string
+	ServiceAccount    string
+
+	Ports List[InboundPort] // by number
+	// MutualTLS is what ports ask for that are not in Ports.
+	MutualTLS MutualTLS
+	DualStack bool // the pod has addresses of both families
+
+	RequestAuthentications List[*RequestAuthentication] // those that apply, farthest first
+	AuthorizationPolicies  List[*AuthorizationPolicy]
+	Telemetries            List[*Telemetry]
+
+	Config *Config
+}
+
+// InboundPort is a port of a workload with chains of its own.
+type InboundPort struct {
+	Number   uint32 // on the workload
+	Protocol Protocol
+	// Service is the oldest service that leads to the port, which gives it
+	// its protocol; nil for ports that only a policy or a Sidecar names.
+	Service *Service
+	// Endpoint is where the application takes the traffic when that is not
+	// where it is addressed to (Sidecar.ingress.defaultEndpoint): "IP:port",
+	// ":port" for the pod's own address, or "unix://PATH". "" otherwise.
+	Endpoint  string
+	MutualTLS MutualTLS
+}
+
+// InboundOf is what the workload accepts in this world. Findings tell what of
+// a Sidecar's ingress is not in force.
+func (w *World) InboundOf(x *Workload) (Inbound, []Finding) {
+	root := w.Config.RootNamespace
+	in := Inbound{
+		Namespace: x.Namespace, Workload: x.Owner, ServiceAccount: x.ServiceAccount,
+		CanonicalName: x.CanonicalName(), CanonicalRevision: x.CanonicalRevision(),
+		App: x.Labels["app"], Version: x.Labels["version"],
+		// No port has number 0: what it asks for is what any port does.
+		MutualTLS: MutualTLSOf(w.PeerAuthentications, root, x, 0),
+		DualStack: dualStack(x),
+		Config:    w.Config,
+	}
+	if in.Workload == "" {
+		in.Workload = x.Name
+	}
+	ports, findings := w.inboundPorts(x)
+	in.Ports = ListOf(ports...)
+	in.RequestAuthentications = ListOf(w.RequestAuthenticationsOf(x.Namespace, x.Labels)...)
+	in.AuthorizationPolicies = ListOf(w.AuthorizationPoliciesOf(x.Namespace, x.Labels)...)
+	in.Telemetries = ListOf(w.TelemetriesOf(x.Namespace, x.Labels)...)
+	return in, findings
+}
+
+func dualStack(x *Workload) bool {
+	return slices.ContainsFunc(x.Addresses, func(a netip.Addr) bool { return a.Is4() }) &&
+		slices.ContainsFunc(x.Addresses, func(a netip.Addr) bool { return !a.Is4() })
+}
+
+// inboundPorts are the ports of the workload: those of its Sidecar's ingress
+// or else those that services lead to, and those with a mode of their own.
+func (w *World) inboundPorts(x *Workload) ([]InboundPort, []Finding) {
+	byNumber := map[uint32]InboundPort{}
+	add := func(p InboundPort) {
+		if _, taken := byNumber[p.Number]; taken || p.Number == 0 || p.Number > 65535 || p.Protocol == ProtocolUDP {
+			return
+		}
+		p.MutualTLS = MutualTLSOf(w.PeerAuthentications, w.Config.RootNamespace, x, p.Number)
+		byNumber[p.Number] = p
+	}
+	services := w.ServicesOf(x)
+	var findings []Finding
+	if s := w.sidecarFor(x.Namespace, x.Labels); s != nil && len(s.Spec.Ingress) > 0 {
+		findings = ingressPorts(s, x, services, add)
+	} else {
+		for _, s := range services {
+			for _, p := range s.Ports {
+				add(InboundPort{Number: targetPort(p, x), Protocol: p.Protocol, Service: s})
+			}
+		}
+	}
+	for _, p := range w.PeerAuthentications.For(w.Config.RootNamespace, x.Namespace, x.Labels) {
+		for n := range p.Spec.GetPortLevelMtls() {
+			if len(p.Selector) > 0 {
+				add(InboundPort{Number: n})
+			}
+		}
+	}
+	out := make([]InboundPort, 0, len(byNumber))
+	for _, p := range byNumber {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b InboundPort) int { return int(a.Number) - int(b.Number) })
+	return out, findings
+}
+
+// ingressPorts adds the listeners of a Sidecar.
+func ingressPorts(s *Sidecar, x *Workload, services []*Service, add func(InboundPort)) (findings []Finding) {
+	for i, l := range s.Spec.Ingress {
+		at := "spec.ingress[" + strconv.Itoa(i) + "]"
+		found := func(code Code, field, message string) {
+			findings = append(findings, Finding{Object: s.Ref, Field: at + field, Code: code, Message: message})
+		}
+		if n := l.GetPort().GetNumber(); n == 0 || n > 65535 {
+			found(CodeInvalid, ".port.number", "the listener has no port number from 1 to 65535; it is left out")
+			continue
+		}
+		protocol, ok := ParseProtocol(l.Port.Protocol)
+		if !ok && l.Port.Protocol != "" {
+			found(CodeInvalid, ".port.protocol", "unknown protocol; it is found out from the traffic: use HTTP, HTTP2, GRPC, HTTPS, TLS, MONGO or TCP")
+		}
+		if l.CaptureMode == networking.CaptureMode_NONE {
+			found(CodeUnsupported, ".captureMode", "NONE is not supported; redirected traffic is taken: remove captureMode")
+		}
+		if l.Bind != "" {
+			found(CodeUnsupported, ".bind", "a bind address needs captureMode NONE, which is not supported; it is ignored")
+		}
+		if l.Tls != nil {
+			found(CodeUnsupported, ".tls", "TLS settings of ingress listeners are not supported; PeerAuthentication decides")
+		}
+		endpoint, ok := ingressEndpoint(l.DefaultEndpoint, l.Port.Number)
+		if !ok {
+			found(CodeInvalid, ".defaultEndpoint", "not 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT or unix:///PATH; the listener is left out")
+			continue
+		}
+		p := InboundPort{Number: l.Port.Number, Protocol: protocol, Endpoint: endpoint}
+		for _, svc := range services {
+			if slices.ContainsFunc(svc.Ports, func(sp Port) bool { return targetPort(sp, x) == p.Number }) {
+				p.Service = svc
+				break
+			}
+		}
+		add(p)
+	}
+	return findings
+}
+
+// ingressEndpoint reads Sidecar.ingress.defaultEndpoint of a listener on the port.
+func ingressEndpoint(s string, port uint32) (string, bool) {
+	if path, ok := strings.CutPrefix(s, "unix://"); ok {
+		return s, path != ""
+	}
+	if s == "" {
+		return "", true
+	}
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return "", false
+	}
+	n, err := strconv.ParseUint(s[i+1:], 10, 16)
+	if err != nil || n == 0 {
+		return "", false
+	}
+	switch s[:i] {
+	case "127.0.0.1", "[::1]":
+		return s, true
+	case "0.0.0.0", "[::]", "":
+		if uint32(n) == port {
+			return "", true
+		}
+		return ":" + strconv.Itoa(int(n)), true
+	}
+	return "", false
+}
+
+// RequestAuthenticationsOf are the RequestAuthentications that apply to a
+// workload with the labels, farthest first.
+func (w *World) RequestAuthenticationsOf(namespace string, labels map[string]string) []*RequestAuthentication {
+	return slices.DeleteFunc(w.RequestAuthentications.For(w.Config.RootNamespace, namespace, labels), func(p *RequestAuthentication) bool {
+		return targeted(p.Spec.TargetRef, p.Spec.TargetRefs)
+	})
+}
+
+// AuthorizationPoliciesOf are the AuthorizationPolicies that apply to a
+// workload with the labels, farthest first.
+func (w *World) AuthorizationPoliciesOf(namespace string, labels map[string]string) []*AuthorizationPolicy {
+	return slices.DeleteFunc(w.AuthorizationPolicies.For(w.Config.RootNamespace, namespace, labels), func(p *AuthorizationPolicy) bool {
+		return targeted(p.Spec.TargetRef, p.Spec.TargetRefs)
+	})
+}
+
+// TelemetriesOf are the Telemetry objects that apply to a workload with the
+// labels, farthest first.
+func (w *World) TelemetriesOf(namespace string, labels map[string]string) []*Telemetry {
+	return slices.DeleteFunc(w.Telemetries.For(w.Config.RootNamespace, namespace, labels), func(p *Telemetry) bool {
+		return targeted(p.Spec.TargetRef, p.Spec.TargetRefs)
+	})
+}
+
+// targeted tells whether a policy is attached to named objects (targetRefs)
+// and so does not go by labels.
+func targeted(one *typev1.PolicyTargetReference, many []*typev1.PolicyTargetReference) bool {
+	return one != nil || len(many) > 0
+}

@@ -126,9 +126,8 @@ func (b *builder) config(ref Ref, text []byte) {
 }
 
 func asksOfConfig(c *Config) []ask {
-	var out []ask
-	if l := c.LocalityLbSetting; l != nil && (len(l.Distribute) > 0 || len(l.Failover) > 0) {
-		out = append(out, ask{locality: true})
+	if c.AsksLocality() {
+		return []ask{{locality: true}}
 	}
-	return out
+	return nil
 }

@@ -156,6 +156,9 @@ func (b *builder) dirtyRoute(vs *VirtualService, own bool) {
 				}
 			}
 		}
+		for _, o := range nameOwners(b.world.hosts, h) { // the name may have been short for them
+			b.dirty.host(o, TouchHost)
+		}
 		if own { // patterns that this host could make an own name of, or no longer
 			wildcardsOf(h, func(p string) bool {
 				if _, ok := b.world.routes.Get(p); ok {

@@ -9,6 +9,8 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/fairway-mesh/fairway/internal/persist"
 )
 
 // touch marks a host whose record has to be made again.
@@ -86,20 +88,40 @@ func (b *builder) select_(old, next *Service) {
 	}
 }
 
+// alias keeps the index of names that stand for other hosts, and marks the
+// hosts at the end of both chains: their virtual hosts answer to the name.
 func (b *builder) alias(old, next *Service) {
-	if old != nil && old.Alias != "" {
-		m := b.aliases[old.Alias]
-		delete(m, old.Host)
-		if len(m) == 0 {
-			delete(b.aliases, old.Alias)
+	for _, s := range []*Service{old, next} {
+		if s == nil || s.Alias == "" {
+			continue
+		}
+		b.world.aliases = member(b.world.aliases, s.Alias, s.Host, s == next)
+		seen := map[string]bool{s.Host: true}
+		for t := s.Alias; !seen[t]; {
+			seen[t] = true
+			b.dirtyHost(t)
+			h := b.world.Host(t)
+			if h == nil || h.Services[0].Alias == "" {
+				break
+			}
+			t = h.Services[0].Alias
 		}
 	}
-	if next != nil && next.Alias != "" {
-		if b.aliases[next.Alias] == nil {
-			b.aliases[next.Alias] = map[string]struct{}{}
-		}
-		b.aliases[next.Alias][next.Host] = struct{}{}
+}
+
+// member puts a name in the sorted list of a key, or takes it out.
+func member(m persist.Map[string, []string], key, name string, in bool) persist.Map[string, []string] {
+	l, _ := m.Get(key)
+	i, found := slices.BinarySearch(l, name)
+	switch {
+	case found == in:
+		return m
+	case in:
+		return m.Set(key, slices.Insert(slices.Clone(l), i, name))
+	case len(l) == 1:
+		return m.Delete(key)
 	}
+	return m.Set(key, slices.Delete(slices.Clone(l), i, i+1))
 }
 
 func (b *builder) pod(ref Ref, o *corev1.Pod) {
@@ -328,6 +350,7 @@ func (b *builder) settleHosts() {
 		old := b.world.Host(name)
 		next := b.record(name)
 		t := compareHosts(old, next)
+		b.indexAddresses(old, next)
 		if next == nil {
 			b.world.hosts = b.world.hosts.Delete(name)
 		} else if t != TouchNone {
@@ -350,8 +373,11 @@ func (b *builder) dirtyHost(name string) {
 		return
 	}
 	b.dirty.host(name, TouchHost)
-	for alias := range b.aliases[name] {
-		b.dirtyHost(alias)
+	for _, alias := range b.world.AliasesOf(name) {
+		b.dirty.host(alias, TouchHost)
+	}
+	for _, owner := range nameOwners(b.world.hosts, name) { // the name is short for them, unless it is a host
+		b.dirty.host(owner, TouchHost)
 	}
 	for _, vs := range b.world.Referrers(name) {
 		b.dirtyRoute(vs, false)
@@ -362,6 +388,61 @@ func (b *builder) dirtyHost(name string) {
 		}
 		return true
 	})
+}
+
+// nameOwners are the hosts that the name could be short for.
+func nameOwners(hosts persist.Map[string, *Host], name string) []string {
+	base := strings.TrimSuffix(name, ".svc")
+	if strings.Count(base, ".") == 1 {
+		if full := base + ".svc." + Domain; full != name {
+			return []string{full}
+		}
+		return nil
+	}
+	if strings.Contains(name, ".") || name == "" || IsWildcard(name) {
+		return nil
+	}
+	var out []string
+	for full := range persist.Prefix(hosts, name+".") {
+		out = append(out, full)
+	}
+	return out
+}
+
+// indexAddresses keeps the index of hosts by their addresses, and marks the
+// others that declare one of those that change.
+func (b *builder) indexAddresses(old, next *Host) {
+	addresses := func(h *Host) map[string]bool {
+		m := map[string]bool{}
+		if h != nil {
+			for _, s := range h.Services {
+				for _, p := range s.Addresses {
+					if p.IsSingleIP() {
+						m[p.Addr().String()] = true
+					}
+				}
+			}
+		}
+		return m
+	}
+	was, is := addresses(old), addresses(next)
+	for _, change := range []struct {
+		from, to map[string]bool
+		host     *Host
+	}{{was, is, old}, {is, was, next}} {
+		for a := range change.from {
+			if change.to[a] {
+				continue
+			}
+			b.world.vips = member(b.world.vips, a, change.host.Name, change.host == next)
+			others, _ := b.world.vips.Get(a)
+			for _, o := range others {
+				if o != change.host.Name {
+					b.dirty.host(o, TouchHost)
+				}
+			}
+		}
+	}
 }
 
 // record gathers all services that declare the host.

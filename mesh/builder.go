@@ -33,7 +33,6 @@ type builder struct {
 	rulesOf   map[string]map[Ref]*DestinationRule  // by host
 	roots     map[string]map[Ref]struct{}          // VirtualServices by the delegate "namespace/name" that they name
 	vsRaw     map[Ref]*networkingv1.VirtualService // as delivered; delegates are merged over it
-	aliases   map[string]map[string]struct{}       // hosts by the host that they stand for
 	asks      map[Ref][]ask
 	configs   map[Kind]*Config
 
@@ -45,7 +44,7 @@ func newBuilder() *builder {
 		dirty: newDirty(), nodes: map[string]*corev1.Node{}, pods: map[string]map[string]*corev1.Pod{}, entries: map[string]map[string]*Workload{},
 		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]*discoveryv1.EndpointSlice{},
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
-		vsRaw: map[Ref]*networkingv1.VirtualService{}, aliases: map[string]map[string]struct{}{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{},
+		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{},
 		touched: map[string]Touch{},
 	}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}

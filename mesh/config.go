@@ -76,3 +76,9 @@ func (c *Config) RegistryOnly() bool {
 func (c *Config) equal(o *Config) bool {
 	return c.Ref == o.Ref && proto.Equal(c.MeshConfig, o.MeshConfig)
 }
+
+// AsksLocality tells whether the mesh's defaults make endpoints of every
+// service depend on where the client runs.
+func (c *Config) AsksLocality() bool {
+	return c.LocalityLbSetting != nil && (len(c.LocalityLbSetting.Distribute) > 0 || len(c.LocalityLbSetting.Failover) > 0) || c.GetDefaultTrafficPolicy().GetOutlierDetection() != nil
+}

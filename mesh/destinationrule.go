@@ -124,3 +124,25 @@ func mergeDestinationRules(rules []*DestinationRule) ([]*DestinationRule, []Find
 func older(at time.Time, a Ref, bt time.Time, b Ref) int {
 	return cmp.Or(at.Compare(bt), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Namespace, b.Namespace))
 }
+
+// AsksLocality tells whether the rule (which may be nil) makes endpoints
+// depend on where the client runs: by locality settings, or by outlier
+// detection, with which the mesh's locality failover starts.
+func (r *DestinationRule) AsksLocality() bool {
+	if r == nil {
+		return false
+	}
+	if len(asksOfPolicy(r.Policy)) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(r.Subsets, func(s *Subset) bool { return len(asksOfPolicy(s.Policy)) > 0 })
+}
+
+// Balances tells whether the rule (which may be nil) sets a load balancer.
+func (r *DestinationRule) Balances() bool {
+	if r == nil || r.Policy == nil {
+		return false
+	}
+	return r.Policy.LoadBalancer != nil ||
+		slices.ContainsFunc(r.Policy.PortLevelSettings, func(p *networking.TrafficPolicy_PortTrafficPolicy) bool { return p.LoadBalancer != nil })
+}

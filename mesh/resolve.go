@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"net/netip"
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -210,4 +211,28 @@ func (v *View) RegistryOnly() bool {
 		return v.Sidecar.Spec.OutboundTrafficPolicy.Mode == networking.OutboundTrafficPolicy_REGISTRY_ONLY
 	}
 	return v.Config.RegistryOnly()
+}
+
+// AddressOwner is the host that a virtual address stands for in the view: of
+// all that declare it the one from Kubernetes, else the oldest; "" when the
+// view sees none.
+func (v *View) AddressOwner(a netip.Addr) string {
+	hosts, _ := v.vips.Get(a.String())
+	if len(hosts) == 1 {
+		return hosts[0]
+	}
+	var owner *Service
+	for _, h := range hosts {
+		s, _ := v.Service(h)
+		if s == nil {
+			continue
+		}
+		if owner == nil || s.Kubernetes() && !owner.Kubernetes() || s.Kubernetes() == owner.Kubernetes() && older(s.Created, s.Ref, owner.Created, owner.Ref) < 0 {
+			owner = s
+		}
+	}
+	if owner == nil {
+		return ""
+	}
+	return owner.Host
 }

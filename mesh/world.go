@@ -28,6 +28,8 @@ type World struct {
 	workloads       persist.Map[string, *Workload]          // Pods and WorkloadEntries by "namespace/name"
 	addresses       persist.Map[string, *Workload]          // by IP
 	selecting       persist.Map[string, *Service]           // services with a selector by "namespace/host"
+	aliases         persist.Map[string, []string]           // ExternalName hosts by the host that they stand for
+	vips            persist.Map[string, []string]           // hosts by each single address that they declare
 	secrets         persist.Map[string, *Secret]            // by "namespace/name"
 	findings        persist.Map[string, []Finding]          // of parsing, by the object's Ref.String()
 
@@ -101,6 +103,28 @@ func (w *World) Workloads() iter.Seq2[string, *Workload] { return w.workloads.Al
 func (w *World) WorkloadAt(a netip.Addr) *Workload {
 	x, _ := w.addresses.Get(a.Unmap().String())
 	return x
+}
+
+// AliasesOf are the hosts that stand for the host, directly or through others,
+// in order.
+func (w *World) AliasesOf(host string) []string {
+	direct, _ := w.aliases.Get(host)
+	if len(direct) == 0 {
+		return nil
+	}
+	seen := map[string]bool{host: true}
+	var out []string
+	for queue := direct; len(queue) > 0; queue = queue[1:] {
+		if seen[queue[0]] { // a loop
+			continue
+		}
+		seen[queue[0]] = true
+		out = append(out, queue[0])
+		more, _ := w.aliases.Get(queue[0])
+		queue = append(queue[:len(queue):len(queue)], more...)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Secret finds a Secret; nil when it does not exist or is not watched.

@@ -103,6 +103,13 @@ func NewResource(t Type, name string, message proto.Message, owners ...mesh.Ref)
 	return &Resource{Type: t, Name: name, Version: versionOf(body), Body: body, Needs: needs, Owners: owners}, nil
 }
 
+// hide makes a resource that hides the one of its name in the layer below.
+func hide(t Type, name string) *Resource { return &Resource{Type: t, Name: name} }
+
+// Hidden tells whether there is nothing to see: the resource only hides the
+// one of its name in the layer below.
+func (r *Resource) Hidden() bool { return r.Version == "" }
+
 func versionOf(body []byte) string { return hex(xxhash.Sum64(body)) }
 
 func hex(v uint64) string { return fmt.Sprintf("%016x", v) }

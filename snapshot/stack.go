@@ -13,23 +13,36 @@ const (
 	LayerOutbound = iota // outbound(scope) or gateway(selection)
 	LayerInbound         // inbound(workload)
 	LayerSecrets         // secrets(identity)
-	LayerSpare
+	LayerBase            // what most sidecars see alike; LayerOutbound overrides and hides parts of it
 	numLayers
 )
 
-// Stack is all that one proxy sees: revisions of a few layers, whose resources
-// have different names. It is comparable: equal stacks show the same. The zero
-// Stack is empty.
+// Stack is all that one proxy sees: revisions of a few layers. A resource of
+// LayerOutbound stands in place of the one of its name in LayerBase, and hides
+// it when it is Hidden; otherwise the layers have different names. It is
+// comparable: equal stacks show the same. The zero Stack is empty.
 type Stack [numLayers]*Revision
 
 // Get returns the resource of a name, nil when there is none.
 func (s Stack) Get(t Type, name string) *Resource {
 	for _, rev := range s {
 		if r := rev.Get(t, name); r != nil {
+			if r.Hidden() {
+				return nil
+			}
 			return r
 		}
 	}
 	return nil
+}
+
+// shown tells whether a resource of the layer is what the stack shows under
+// its name.
+func (s Stack) shown(layer int, r *Resource) bool {
+	if r.Hidden() {
+		return false
+	}
+	return layer != LayerBase || s[LayerOutbound].Len(r.Type) == 0 || s[LayerOutbound].Get(r.Type, r.Name) == nil
 }
 
 // Len is the number of resources of one type.
@@ -38,6 +51,17 @@ func (s Stack) Len(t Type) int {
 	for _, rev := range s {
 		n += rev.Len(t)
 	}
+	if s[LayerBase].Len(t) == 0 {
+		return n
+	}
+	for r := range s[LayerOutbound].All(t) {
+		if r.Hidden() {
+			n--
+		}
+		if s[LayerBase].Get(t, r.Name) != nil {
+			n--
+		}
+	}
 	return n
 }
 
@@ -45,9 +69,9 @@ func (s Stack) Len(t Type) int {
 // their names within each.
 func (s Stack) All(t Type) iter.Seq[*Resource] {
 	return func(yield func(*Resource) bool) {
-		for _, rev := range s {
+		for i, rev := range s {
 			for r := range rev.All(t) {
-				if !yield(r) {
+				if s.shown(i, r) && !yield(r) {
 					return
 				}
 			}
@@ -59,9 +83,9 @@ func (s Stack) All(t Type) iter.Seq[*Resource] {
 // the order of All.
 func (s Stack) Prefix(t Type, prefix string) iter.Seq[*Resource] {
 	return func(yield func(*Resource) bool) {
-		for _, rev := range s {
+		for i, rev := range s {
 			for _, r := range persist.Prefix(rev.Set(t), prefix) {
-				if !yield(r) {
+				if s.shown(i, r) && !yield(r) {
 					return
 				}
 			}
@@ -75,6 +99,16 @@ func (s Stack) Version(t Type) string {
 	var sum uint64
 	for _, rev := range s {
 		sum += rev.sum(t)
+	}
+	if s[LayerBase].Len(t) > 0 {
+		for r := range s[LayerOutbound].All(t) {
+			if r.Hidden() {
+				sum -= sumOf(r)
+			}
+			if under := s[LayerBase].Get(t, r.Name); under != nil {
+				sum -= sumOf(under)
+			}
+		}
 	}
 	return hex(sum)
 }
@@ -115,27 +149,27 @@ func (s Stack) Diff(o Stack, t Type) []Difference {
 			layers++
 		}
 	}
-	if layers < 2 {
+	if s[LayerBase] == nil && o[LayerBase] == nil && layers < 2 {
 		return found
 	}
-	return mergeLayers(found)
+	return s.effective(o, t, found)
 }
 
-// mergeLayers brings the differences of several layers into one order; a
-// resource that moved from one layer to another is one difference, or none.
-func mergeLayers(found []Difference) []Difference {
+// effective brings the differences of several layers into one order and keeps
+// those that show: a resource may have moved from one layer to another, or be
+// overridden in both stacks.
+func (s Stack) effective(o Stack, t Type, found []Difference) []Difference {
 	slices.SortStableFunc(found, func(a, b Difference) int { return cmp.Compare(a.Name, b.Name) })
-	merged := found[:0]
-	for _, d := range found {
-		if n := len(merged); n > 0 && merged[n-1].Name == d.Name {
-			last := &merged[n-1]
-			last.Old, last.New = cmp.Or(last.Old, d.Old), cmp.Or(last.New, d.New)
-			if last.Old.Same(last.New) {
-				merged = merged[:n-1]
-			}
+	kept, last := found[:0], ""
+	for i, d := range found {
+		if i > 0 && last == d.Name {
 			continue
 		}
-		merged = append(merged, d)
+		last = d.Name
+		d.Old, d.New = s.Get(t, d.Name), o.Get(t, d.Name)
+		if !d.Old.Same(d.New) {
+			kept = append(kept, d)
+		}
 	}
-	return merged
+	return kept
 }

@@ -1,0 +1,143 @@
+package translate
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// AnyAddress is the address of listeners for connections to whatever address.
+const AnyAddress = "0.0.0.0"
+
+// ListenerKey is what a client connects to: an address, or AnyAddress, and a
+// port.
+type ListenerKey struct {
+	Address string
+	Port    uint32
+}
+
+func anyAddress(port uint32) ListenerKey { return ListenerKey{AnyAddress, port} }
+
+// Name is the listener's name, "10.0.0.1_80".
+func (k ListenerKey) Name() string { return k.Address + "_" + strconv.FormatUint(uint64(k.Port), 10) }
+
+// reserved tells whether the key is one of the proxy's own.
+func (k ListenerKey) reserved() bool {
+	return k.Address == AnyAddress && (k.Port == OutboundPort || k.Port == InboundPort)
+}
+
+// ClaimKind says what a host wants of the listener that it claims.
+type ClaimKind uint8
+
+// The kinds of claims.
+const (
+	ClaimHTTP    ClaimKind = iota // requests, through the route configuration of the port
+	ClaimSniffed                  // requests through a route configuration of its own, anything else to its chains
+	ClaimTCP                      // connections to its chains
+)
+
+// Claim is what one host wants of one listener. Hosts that share a listener
+// each have a claim to it.
+type Claim struct {
+	Key         ListenerKey
+	Kind        ClaimKind
+	Host        string
+	RouteConfig string // ClaimSniffed
+	Chains      []Chain
+	Service     *mesh.Service // nil for ClaimHTTP, whose claims are all alike
+}
+
+// Chain leads connections that match to clusters.
+type Chain struct {
+	Prefixes []netip.Prefix // of the address that the client chose; empty: all
+	SNI      []string       // empty: connections without TLS as well
+	Clusters []WeightedCluster
+}
+
+// Equal tells whether two claims want the same.
+func (c Claim) Equal(o Claim) bool {
+	return c.Key == o.Key && c.Kind == o.Kind && c.Host == o.Host && c.RouteConfig == o.RouteConfig && c.Service == o.Service &&
+		slices.EqualFunc(c.Chains, o.Chains, func(a, b Chain) bool {
+			return slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.SNI, b.SNI) && slices.Equal(a.Clusters, b.Clusters)
+		})
+}
+
+// precedence orders the claims to one listener: hosts of Kubernetes first,
+// then the oldest, then by name.
+func precedence(a, b Claim) int {
+	switch {
+	case a.Service == nil || b.Service == nil:
+		return cmp.Compare(a.Host, b.Host)
+	case a.Service.Kubernetes() != b.Service.Kubernetes():
+		if a.Service.Kubernetes() {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(a.Service.Created.Compare(b.Service.Created), cmp.Compare(a.Host, b.Host))
+}
+
+// tcpClaims are the listeners that a port without declared HTTP needs: one for
+// each address of the service, one on any address for CIDRs and for names
+// without an address, and one for each pod of a headless service.
+func (r *resolver) tcpClaims(port *mesh.Port) []Claim {
+	claim := func(key ListenerKey, prefixes []netip.Prefix, sni []string, cluster string) Claim {
+		return Claim{Key: key, Kind: ClaimTCP, Host: r.service.Host, Service: r.service, Chains: r.chains(port, prefixes, sni, cluster)}
+	}
+	cluster := OutboundCluster(r.service.Host, port.Number, "")
+	var out []Claim
+	var ranges []netip.Prefix
+	for _, p := range r.service.Addresses {
+		if !p.IsSingleIP() {
+			ranges = append(ranges, p)
+		} else if r.AddressOwner(p.Addr()) == r.service.Host || !r.ownerServes(p.Addr(), port.Number) {
+			out = append(out, claim(ListenerKey{p.Addr().String(), port.Number}, nil, nil, cluster))
+		}
+	}
+	if len(ranges) > 0 {
+		out = append(out, claim(anyAddress(port.Number), ranges, nil, cluster))
+	}
+	switch {
+	case len(r.service.Addresses) > 0:
+	case r.service.Headless:
+		direct := OriginalDestinationCluster(r.service.Host, port.Number)
+		for _, e := range r.endpoints.Endpoints {
+			if net.ParseIP(e.Address) != nil {
+				out = append(out, claim(ListenerKey{e.Address, port.Number}, nil, nil, direct))
+			}
+		}
+	case port.Protocol.IsTLS():
+		out = append(out, claim(anyAddress(port.Number), nil, []string{r.service.Host}, cluster))
+	default:
+		out = append(out, claim(anyAddress(port.Number), nil, nil, cluster))
+	}
+	return out
+}
+
+// ownerServes tells whether the host that an address stands for has the port:
+// of several hosts with one address, only one can have the listener.
+func (r *resolver) ownerServes(a netip.Addr, port uint32) bool {
+	s, _ := r.Service(r.AddressOwner(a))
+	return s != nil && s.Port(port) != nil
+}
+
+// chains are where the connections to one claim go: by the TLS or TCP routes
+// of the VirtualService in force, else to the cluster.
+func (r *resolver) chains(port *mesh.Port, prefixes []netip.Prefix, sni []string, cluster string) []Chain {
+	if r.route != nil {
+		in := r.input(r.route, port.Number)
+		if port.Protocol.IsTLS() {
+			if out := tlsChains(in, prefixes); len(out) > 0 {
+				return out
+			}
+		}
+		if out := tcpChains(in, prefixes, sni); len(out) > 0 {
+			return out
+		}
+	}
+	return []Chain{{Prefixes: prefixes, SNI: sni, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}}}
+}

@@ -1,0 +1,216 @@
+package translate
+
+import (
+	"slices"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// Plan is one host as seen from one scope, resolved: the inputs of all
+// resources that the host needs there.
+type Plan struct {
+	Clusters     []ClusterInput
+	VirtualHosts []VirtualHostInput
+	Claims       []Claim
+	Findings     []mesh.Finding
+}
+
+// ResolveHost says what the sidecars of the view need for the host: a service,
+// or a name that only VirtualServices know.
+func ResolveHost(v *mesh.View, host string) *Plan {
+	p := &Plan{}
+	s, endpoints := v.Service(host)
+	route, overridden := v.Route(host)
+	for _, o := range overridden {
+		p.Findings = append(p.Findings, mesh.Finding{Object: o.Ref, Field: "spec.hosts", Code: mesh.CodeConflict, Winner: route.Ref,
+			Message: "another VirtualService for host " + host + " is older, or private to the namespace; this one has no effect on sidecars: merge the two"})
+	}
+	switch {
+	case s == nil || s.Resolution == mesh.ResolutionAlias:
+		p.routeOnly(v, host, route)
+	default:
+		r := resolver{View: v, service: s, endpoints: endpoints, rule: v.Rule(s), route: route}
+		for i := range s.Ports {
+			r.port(p, &s.Ports[i])
+		}
+	}
+	return p
+}
+
+// routeOnlyPort is where names that no service declares are served: nothing
+// says on which ports their clients look for them, and Istio serves this one.
+const routeOnlyPort = 80
+
+// routeOnly serves a name that only a VirtualService knows.
+func (p *Plan) routeOnly(v *mesh.View, host string, route *mesh.VirtualService) {
+	if route == nil || len(route.Spec.Http) == 0 || !slices.Contains(route.Hosts, host) || !v.RouteOnly(host) {
+		return
+	}
+	p.VirtualHosts = append(p.VirtualHosts, VirtualHostInput{
+		Config: portConfig(routeOnlyPort), Name: host, Domains: domainsOf(v, host, nil), Port: routeOnlyPort,
+		Route: routeInput(v, route, routeOnlyPort),
+	})
+	p.Claims = append(p.Claims, Claim{Key: anyAddress(routeOnlyPort), Kind: ClaimHTTP, Host: host})
+}
+
+// routeInput is what the routes of a VirtualService are made of in the view.
+func routeInput(v *mesh.View, vs *mesh.VirtualService, port uint32) RouteInput {
+	in := RouteInput{VirtualService: vs, Gateway: mesh.MeshGateway, Port: port, Config: v.Config}
+	if vs == nil {
+		return in
+	}
+	if vs.OfSource() {
+		in.Source = Source{Namespace: v.Scope.Namespace, Labels: v.Scope.Labels}
+	}
+	in.Destinations = destinations(v, vs.Destinations)
+	return in
+}
+
+// destinations looks up the hosts, and those that they are aliases of.
+func destinations(v *mesh.View, hosts []string) map[string]Destination {
+	out := make(map[string]Destination, len(hosts))
+	for _, h := range hosts {
+		for h != "" {
+			if _, done := out[h]; done {
+				break
+			}
+			s, _ := v.Service(h)
+			out[h] = Destination{Service: s, Rule: v.Rule(s)}
+			h = ""
+			if s != nil {
+				h = s.Alias
+			}
+		}
+	}
+	return out
+}
+
+// resolver resolves the ports of one service.
+type resolver struct {
+	*mesh.View
+	service   *mesh.Service
+	endpoints *mesh.EndpointSet
+	rule      *mesh.DestinationRule
+	route     *mesh.VirtualService
+}
+
+func (r *resolver) port(p *Plan, port *mesh.Port) {
+	if port.Protocol == mesh.ProtocolUDP {
+		return
+	}
+	p.Clusters = append(p.Clusters, r.clusters(port)...)
+	switch {
+	case port.Protocol.IsHTTP():
+		r.http(p, port)
+	case port.Protocol == mesh.ProtocolAuto:
+		r.sniffed(p, port)
+	default:
+		p.Claims = append(p.Claims, r.tcpClaims(port)...)
+	}
+}
+
+// clusters are those of the port: the whole service, each subset and, for a
+// headless service, the pods by their own address.
+func (r *resolver) clusters(port *mesh.Port) []ClusterInput {
+	in := clusterInput(r.View, r.service, r.endpoints, r.rule, port.Number)
+	out := []ClusterInput{in}
+	if r.rule != nil {
+		for _, s := range r.rule.Subsets {
+			sub := in
+			sub.Subset = s
+			out = append(out, sub)
+		}
+	}
+	if r.service.Headless {
+		direct := in
+		direct.OriginalDestination = true
+		out = append(out, direct)
+	}
+	return out
+}
+
+// clusterInput is what the cluster of a service's port is made of in the view.
+func clusterInput(v *mesh.View, s *mesh.Service, endpoints *mesh.EndpointSet, rule *mesh.DestinationRule, port uint32) ClusterInput {
+	in := ClusterInput{
+		Service: s, Port: port, Rule: rule, Config: v.Config, Router: v.Scope.Role == mesh.RoleRouter,
+		Identities: endpoints.Identities, MutualTLS: endpoints.MutualTLS, Client: clientOf(v, s, rule),
+	}
+	if s.Resolution != mesh.ResolutionStatic {
+		in.Endpoints, in.PeerAuthentications = endpoints, v.PeerAuthentications
+	}
+	return in
+}
+
+// clientOf is as much of the client as endpoints of the service may depend on.
+func clientOf(v *mesh.View, s *mesh.Service, rule *mesh.DestinationRule) Client {
+	var c Client
+	if s.Distribution != "" || rule.AsksLocality() || v.Config.AsksLocality() {
+		c.Locality, c.Labels = v.Scope.Locality, v.Scope.Labels
+	}
+	if s.LocalOnly || s.Distribution == "PreferSameNode" {
+		c.Node = v.Scope.Node
+	}
+	return c
+}
+
+// http serves a port that is HTTP by declaration through the route
+// configuration that all such services of the port number share.
+func (r *resolver) http(p *Plan, port *mesh.Port) {
+	config := portConfig(port.Number)
+	domains := domainsOf(r.View, r.service.Host, r.service)
+	for _, alias := range r.AliasesOf(r.service.Host) {
+		a, _ := r.Service(alias)
+		if a == nil {
+			continue
+		}
+		names := domainsOf(r.View, alias, nil)
+		if own, _ := r.Route(alias); own != nil && slices.Contains(own.Hosts, alias) {
+			p.VirtualHosts = append(p.VirtualHosts, VirtualHostInput{Config: config, Name: alias, Domains: names, Service: r.service, Port: port.Number, Route: r.input(own, port.Number)})
+			continue
+		}
+		domains = append(domains, names...)
+	}
+	vh := VirtualHostInput{Config: config, Name: r.service.Host, Domains: domains, Service: r.service, Port: port.Number, Route: r.input(r.route, port.Number)}
+	if r.service.Headless {
+		pods := vh
+		pods.Name, pods.Domains, pods.OriginalDst, pods.Route.VirtualService = "*."+vh.Name, podDomainsOf(r.View, r.service.Host), true, nil
+		p.VirtualHosts = append(p.VirtualHosts, pods)
+		vh.OriginalDst = !r.asksForBalancing() && !routesHTTP(r.route)
+	}
+	p.VirtualHosts = append(p.VirtualHosts, vh)
+	p.Claims = append(p.Claims, Claim{Key: anyAddress(port.Number), Kind: ClaimHTTP, Host: r.service.Host})
+}
+
+func routesHTTP(vs *mesh.VirtualService) bool { return vs != nil && len(vs.Spec.Http) > 0 }
+
+// asksForBalancing tells whether a rule says how the pods of a headless
+// service share requests; otherwise the pod that the client resolved is used.
+func (r *resolver) asksForBalancing() bool { return r.rule.Balances() }
+
+// input is routeInput with the service itself among the destinations.
+func (r *resolver) input(vs *mesh.VirtualService, port uint32) RouteInput {
+	in := routeInput(r.View, vs, port)
+	if in.Destinations == nil {
+		in.Destinations = map[string]Destination{}
+	}
+	in.Destinations[r.service.Host] = Destination{Service: r.service, Rule: r.rule}
+	return in
+}
+
+// sniffed serves a port whose protocol nobody declared: HTTP is recognised by
+// its first bytes and routed by a configuration of the port's own, anything
+// else is TCP.
+func (r *resolver) sniffed(p *Plan, port *mesh.Port) {
+	claims := r.tcpClaims(port)
+	for i := range claims {
+		claims[i].Kind = ClaimSniffed
+		claims[i].RouteConfig = hostConfig(r.service.Host, port.Number)
+	}
+	if len(claims) == 0 {
+		return
+	}
+	p.Claims = append(p.Claims, claims...)
+	vh := VirtualHostInput{Config: hostConfig(r.service.Host, port.Number), Name: r.service.Host, Domains: []string{"*"}, Service: r.service, Port: port.Number, Route: r.input(r.route, port.Number)}
+	vh.OriginalDst = r.service.Headless && !r.asksForBalancing() && !routesHTTP(r.route)
+	p.VirtualHosts = append(p.VirtualHosts, vh)
+}

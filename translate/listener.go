@@ -1,0 +1,217 @@
+package translate
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
+	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// ListenerInput is everything that may shape one outbound listener.
+type ListenerInput struct {
+	Key          ListenerKey
+	HTTP         bool    // some host claims the port for HTTP
+	Claims       []Claim // the others, in any order
+	RegistryOnly bool    // connections that match nothing are closed
+	IPv6         bool    // the proxy has an IPv6 address
+	Reporting    Reporting
+	Config       *mesh.Config
+}
+
+// OutboundListener makes the listener of a port, to which the one on
+// OutboundPort hands connections by the address that they were meant for. Nil
+// when nothing is left of its claims.
+func OutboundListener(in ListenerInput) (*listenerv3.Listener, []mesh.Finding) {
+	if in.Key.reserved() {
+		return nil, reservedFindings(in)
+	}
+	l := &listenerBuilder{in: in, taken: map[string]Claim{}}
+	claims := slices.Clone(in.Claims)
+	slices.SortStableFunc(claims, precedence)
+	if in.HTTP {
+		l.http(portConfig(in.Key.Port))
+	}
+	for _, c := range claims {
+		if c.Kind == ClaimSniffed && !l.inspectHTTP {
+			l.http(c.RouteConfig)
+		}
+		for _, chain := range c.Chains {
+			l.chain(c, chain)
+		}
+	}
+	if len(l.chains) == 0 && l.fallback == nil {
+		return nil, l.findings
+	}
+	return l.listener(), l.findings
+}
+
+func reservedFindings(in ListenerInput) []mesh.Finding {
+	var out []mesh.Finding
+	for _, c := range in.Claims {
+		if c.Service != nil {
+			out = append(out, mesh.Finding{Object: c.Service.Ref, Field: "spec.ports", Code: mesh.CodeInvalid,
+				Message: fmt.Sprintf("port %d without an address is the proxy's own; the port is not served: use another port or give the service an address", in.Key.Port)})
+		}
+	}
+	return out
+}
+
+// listenerBuilder gathers the filter chains of one listener.
+type listenerBuilder struct {
+	in          ListenerInput
+	chains      []*listenerv3.FilterChain
+	fallback    *listenerv3.FilterChain // for what no chain matches
+	taken       map[string]Claim        // by what a chain matches
+	inspectTLS  bool
+	inspectHTTP bool
+	findings    []mesh.Finding
+}
+
+// http adds the chain for requests, recognised by the first bytes.
+func (l *listenerBuilder) http(routes string) {
+	l.inspectHTTP, l.inspectTLS = true, true
+	l.chains = append(l.chains, &listenerv3.FilterChain{
+		Name: "http",
+		FilterChainMatch: &listenerv3.FilterChainMatch{
+			TransportProtocol:    "raw_buffer",
+			ApplicationProtocols: []string{"http/1.0", "http/1.1", "h2c"},
+		},
+		Filters: []*listenerv3.Filter{HTTPConnectionManager(HCMInput{
+			Direction: DirectionOutbound, StatPrefix: "outbound_" + l.in.Key.Name(), RouteName: routes, GRPCWeb: true, Reporting: l.in.Reporting, Config: l.in.Config,
+		})},
+	})
+}
+
+// chain adds one chain, unless an earlier claim has what it matches.
+func (l *listenerBuilder) chain(c Claim, chain Chain) {
+	key := matchKey(chain)
+	if winner, ok := l.taken[key]; ok {
+		if winner.Host != c.Host && c.Service != nil {
+			l.findings = append(l.findings, mesh.Finding{Object: c.Service.Ref, Field: "spec.ports", Code: mesh.CodeConflict, Winner: winner.Service.Ref,
+				Message: fmt.Sprintf("%s:%d is also claimed by host %s, which wins; connections meant for %s go there: use other addresses or another port", l.in.Key.Address, l.in.Key.Port, winner.Host, c.Host)})
+		}
+		return
+	}
+	l.taken[key] = c
+	fc := &listenerv3.FilterChain{
+		Filters: []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: chain.Clusters, Reporting: l.in.Reporting, Config: l.in.Config})},
+		Name:    c.Host,
+	}
+	if len(chain.Prefixes) == 0 && len(chain.SNI) == 0 {
+		l.fallback = fc
+		return
+	}
+	m := &listenerv3.FilterChainMatch{ServerNames: chain.SNI}
+	for _, p := range chain.Prefixes {
+		m.PrefixRanges = append(m.PrefixRanges, cidrRange(p))
+	}
+	if len(chain.SNI) > 0 {
+		m.TransportProtocol = "tls"
+		l.inspectTLS = true
+	}
+	fc.FilterChainMatch = m
+	fc.Name = c.Host + "/" + key
+	l.chains = append(l.chains, fc)
+}
+
+func matchKey(c Chain) string {
+	var b strings.Builder
+	for _, p := range c.Prefixes {
+		b.WriteString(p.String() + " ")
+	}
+	for _, s := range c.SNI {
+		b.WriteString(s + " ")
+	}
+	return strings.TrimSuffix(b.String(), " ")
+}
+
+func (l *listenerBuilder) listener() *listenerv3.Listener {
+	out := &listenerv3.Listener{
+		Name:             l.in.Key.Name(),
+		Address:          socketAddress(l.in.Key.Address, l.in.Key.Port),
+		BindToPort:       wrapperspb.Bool(false),
+		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
+		FilterChains:     l.chains,
+	}
+	if l.in.Key.Address == AnyAddress {
+		if l.in.IPv6 {
+			out.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: socketAddress("::", l.in.Key.Port)}}
+		}
+		if l.fallback == nil {
+			l.fallback = passthroughChain(l.in.RegistryOnly, l.in.Reporting, l.in.Config)
+		}
+	}
+	out.DefaultFilterChain = l.fallback
+	if len(out.FilterChains) == 0 { // Envoy wants at least one
+		out.FilterChains, out.DefaultFilterChain = []*listenerv3.FilterChain{l.fallback}, nil
+	}
+	if l.inspectTLS {
+		out.ListenerFilters = append(out.ListenerFilters, listenerFilter("envoy.filters.listener.tls_inspector", &tlsinspectorv3.TlsInspector{}))
+	}
+	if l.inspectHTTP {
+		out.ListenerFilters = append(out.ListenerFilters, listenerFilter("envoy.filters.listener.http_inspector", &httpinspectorv3.HttpInspector{}))
+	}
+	if len(out.ListenerFilters) > 0 {
+		out.ListenerFiltersTimeout = durationpb.New(l.in.Config.GetProtocolDetectionTimeout().AsDuration())
+		out.ContinueOnListenerFiltersTimeout = true
+	}
+	return out
+}
+
+// passthroughChain leads connections that nothing in the mesh claims to where
+// the client wanted them, or closes them.
+func passthroughChain(registryOnly bool, r Reporting, cfg *mesh.Config) *listenerv3.FilterChain {
+	cluster := PassthroughCluster
+	if registryOnly {
+		cluster = BlackHoleCluster
+	}
+	return &listenerv3.FilterChain{
+		Name:    cluster,
+		Filters: []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}, Reporting: r, Config: cfg})},
+	}
+}
+
+// VirtualOutbound is the listener that receives every captured connection and
+// hands it to the listener of its destination.
+func VirtualOutbound(registryOnly, ipv6 bool, r Reporting, cfg *mesh.Config) *listenerv3.Listener {
+	l := &listenerv3.Listener{
+		Name:             "virtualOutbound",
+		Address:          socketAddress(AnyAddress, OutboundPort),
+		UseOriginalDst:   wrapperspb.Bool(true),
+		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
+		FilterChains: []*listenerv3.FilterChain{{
+			Name:             "virtualOutbound-blackhole", // a connection to the port itself would come back for ever
+			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(OutboundPort)},
+			Filters:          []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster, Weight: 1}}, Reporting: r, Config: cfg})},
+		}},
+		DefaultFilterChain: passthroughChain(registryOnly, r, cfg),
+	}
+	if ipv6 {
+		l.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: socketAddress("::", OutboundPort)}}
+	}
+	return l
+}
+
+func socketAddress(address string, port uint32) *corev3.Address {
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address: address, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port},
+	}}}
+}
+
+func cidrRange(p netip.Prefix) *corev3.CidrRange {
+	return &corev3.CidrRange{AddressPrefix: p.Addr().String(), PrefixLen: wrapperspb.UInt32(uint32(p.Bits()))}
+}
+
+func listenerFilter(name string, config proto.Message) *listenerv3.ListenerFilter {
+	return &listenerv3.ListenerFilter{Name: name, ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: packed(config)}}
+}

@@ -1,0 +1,95 @@
+package translate
+
+import (
+	"strconv"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// directBodyLimit is how long a directResponse may be; Envoy's own limit of
+// 4 KiB is less than the API allows.
+const directBodyLimit = 1 << 20
+
+// VirtualHostInput is everything that may shape one virtual host of a sidecar.
+type VirtualHostInput struct {
+	Config      string // the route configuration it belongs to: "80", or "host:port" for a port of unknown protocol
+	Name        string // of the virtual host within that
+	Domains     []string
+	Service     *mesh.Service // nil: only a VirtualService knows the host
+	Port        uint32
+	OriginalDst bool // requests go to the address that the client chose
+	Route       RouteInput
+}
+
+// Resource is the name of the virtual host as a resource, which is its name in
+// Envoy as well: removal by the incremental protocol works only then.
+func (in VirtualHostInput) Resource() string { return in.Config + "/" + in.Name }
+
+// VirtualHost makes a virtual host: the routes of its VirtualService, or one
+// route to its service.
+func VirtualHost(in VirtualHostInput) (*routev3.VirtualHost, []mesh.Finding) {
+	vh := &routev3.VirtualHost{Name: in.Resource(), Domains: in.Domains, IncludeRequestAttemptCount: false}
+	var findings []mesh.Finding
+	if in.Route.VirtualService != nil && !in.OriginalDst {
+		vh.Routes, findings = Routes(in.Route)
+	}
+	if len(vh.Routes) == 0 && in.Service != nil {
+		vh.Routes = []*routev3.Route{defaultRoute(in)}
+	}
+	return vh, findings
+}
+
+func defaultRoute(in VirtualHostInput) *routev3.Route {
+	d := in.Route.Destinations[in.Service.Host]
+	r := DefaultRoute(in.Service, in.Port, d, in.Route.Config)
+	if in.OriginalDst {
+		r.GetRoute().ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: OriginalDestinationCluster(in.Service.Host, in.Port)}
+	}
+	return r
+}
+
+// FallbackVirtualHost answers for hosts that nothing in the mesh knows: the
+// request goes where the client wanted it to, or under REGISTRY_ONLY gets 502.
+func FallbackVirtualHost(config string, registryOnly bool) *routev3.VirtualHost {
+	if registryOnly {
+		return &routev3.VirtualHost{Name: config + "/block_all", Domains: []string{"*"}, Routes: []*routev3.Route{{
+			Name:   "block_all",
+			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 502}},
+		}}}
+	}
+	return &routev3.VirtualHost{Name: config + "/allow_any", Domains: []string{"*"}, Routes: []*routev3.Route{{
+		Name:  "allow_any",
+		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: PassthroughCluster},
+			Timeout:          durationpb.New(0),
+			MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{
+				MaxStreamDuration: durationpb.New(0), GrpcTimeoutHeaderMax: durationpb.New(0),
+			},
+		}},
+	}}}
+}
+
+// RouteFrame is a route configuration without its virtual hosts, which travel
+// by themselves.
+func RouteFrame(name string) *routev3.RouteConfiguration {
+	return &routev3.RouteConfiguration{
+		Name:                           name,
+		ValidateClusters:               wrapperspb.Bool(false),
+		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(directBodyLimit),
+		IgnorePortInHostMatching:       true,
+	}
+}
+
+// portConfig is the name of the route configuration that all HTTP services of
+// a port share.
+func portConfig(port uint32) string { return strconv.FormatUint(uint64(port), 10) }
+
+// hostConfig is the name of the route configuration of one port of unknown
+// protocol.
+func hostConfig(host string, port uint32) string { return host + ":" + portConfig(port) }

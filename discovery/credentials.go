@@ -1,0 +1,59 @@
+package discovery
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/peer"
+)
+
+// connCredentials are the server's credentials of one listener. They remember
+// the connection with each peer, since a stream that does not take what it is
+// sent can only be ended by closing that.
+type connCredentials struct {
+	credentials.TransportCredentials
+}
+
+func newCredentials(config *tls.Config) connCredentials {
+	if config == nil {
+		return connCredentials{insecure.NewCredentials()}
+	}
+	return connCredentials{credentials.NewTLS(config)}
+}
+
+// connInfo is the AuthInfo of a connection together with the connection.
+type connInfo struct {
+	credentials.AuthInfo
+	conn net.Conn
+}
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (c connCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := c.TransportCredentials.ServerHandshake(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, connInfo{AuthInfo: info, conn: raw}, nil
+}
+
+// Clone implements credentials.TransportCredentials.
+func (c connCredentials) Clone() credentials.TransportCredentials {
+	return connCredentials{c.TransportCredentials.Clone()}
+}
+
+// openConn returns the connection of a stream, the address of its peer, and a
+// context in which the peer is as other credentials would show it.
+func openConn(ctx context.Context) (context.Context, net.Conn, string) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return ctx, nil, ""
+	}
+	info, ok := p.AuthInfo.(connInfo)
+	if !ok {
+		return ctx, nil, p.Addr.String()
+	}
+	return peer.NewContext(ctx, &peer.Peer{Addr: p.Addr, LocalAddr: p.LocalAddr, AuthInfo: info.AuthInfo}), info.conn, p.Addr.String()
+}

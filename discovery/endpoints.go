@@ -1,0 +1,100 @@
+package discovery
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// endpointNames says which endpoints a proxy subscribes to. Envoy asks for
+// those of every cluster that it was sent, thousands of names, so only the
+// exceptions are kept.
+type endpointNames struct {
+	covers bool // the proxy asks for the endpoints of the clusters that it was sent
+	// missing are endpoints of those clusters that it has not asked for, yet
+	// or any more.
+	missing map[string]struct{}
+	extra   *names // what it asks for besides
+}
+
+// maxNames bounds what a stream may ask for by name.
+const maxNames = 16384
+
+func (s *session) wantsEndpoints(name string) bool {
+	if s.endpoints.extra.has(name) {
+		return true
+	}
+	if !s.endpoints.covers {
+		return false
+	}
+	_, missing := s.endpoints.missing[name]
+	return !missing && refersToEndpoints(s.types[snapshot.Cluster].sent, name)
+}
+
+// coverEndpoints takes the first list of endpoint names of a stream.
+func (s *session) coverEndpoints(list []string) {
+	clusters := &s.types[snapshot.Cluster]
+	s.endpoints = endpointNames{covers: clusters.all}
+	if !clusters.all {
+		s.endpoints.extra = s.shared.names.of(list)
+		return
+	}
+	asked := make(map[string]struct{}, len(list))
+	for _, name := range list {
+		asked[name] = struct{}{}
+	}
+	for r := range clusters.sent.All(snapshot.Cluster) {
+		if name := needsEndpoints(r); name == r.Name {
+			if _, ok := asked[name]; ok {
+				delete(asked, name)
+			} else {
+				s.missEndpoints(name)
+			}
+		}
+	}
+	extra := make([]string, 0, len(asked))
+	for name := range asked {
+		extra = append(extra, name)
+	}
+	s.endpoints.extra = s.shared.names.of(extra)
+}
+
+func (s *session) missEndpoints(name string) {
+	if s.endpoints.missing == nil {
+		s.endpoints.missing = map[string]struct{}{}
+	}
+	s.endpoints.missing[name] = struct{}{}
+}
+
+// subscribeEndpoints adds names; each is to be answered, also if it was
+// answered before.
+func (s *session) subscribeEndpoints(list []string) error {
+	var extra []string
+	for _, name := range list {
+		if s.endpoints.covers && refersToEndpoints(s.types[snapshot.Cluster].sent, name) {
+			delete(s.endpoints.missing, name)
+		} else {
+			extra = append(extra, name)
+		}
+	}
+	s.endpoints.extra = s.shared.names.change(s.endpoints.extra, extra, nil)
+	if s.endpoints.extra.len() > maxNames {
+		return fmt.Errorf("more than %d endpoint names that belong to no cluster", maxNames)
+	}
+	return nil
+}
+
+func (s *session) unsubscribeEndpoints(list []string) {
+	for _, name := range list {
+		if s.endpoints.covers && refersToEndpoints(s.types[snapshot.Cluster].sent, name) {
+			s.missEndpoints(name)
+		}
+	}
+	if s.endpoints.extra != nil && slices.ContainsFunc(list, s.endpoints.extra.has) {
+		s.endpoints.extra = s.shared.names.change(s.endpoints.extra, nil, list)
+	}
+}
+
+// forgetEndpoints drops exceptions that concern a cluster which is gone.
+func (s *session) forgetEndpoints(cluster string) { delete(s.endpoints.missing, cluster) }

@@ -1,0 +1,83 @@
+package discovery
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// metrics counts what a server does. The names beginning with pilot_ are those
+// that existing dashboards read.
+type metrics struct {
+	proxies       prometheus.Gauge
+	pushes        [snapshot.NumTypes]prometheus.Counter
+	pushBytes     [snapshot.NumTypes]prometheus.Counter
+	nacks         [snapshot.NumTypes]prometheus.Counter
+	overdue       *prometheus.CounterVec
+	convergence   prometheus.Histogram
+	pilotProxies  prometheus.Gauge
+	pilotPushes   [snapshot.NumTypes]prometheus.Counter
+	pilotConverge prometheus.Histogram
+	pilotRejects  prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	vec := func(name, help, label string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	}
+	buckets := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	pushes := vec("fairway_xds_pushes_total", "Responses sent to proxies.", "type")
+	pushBytes := vec("fairway_xds_push_bytes_total", "Bytes of responses sent to proxies.", "type")
+	nacks := vec("fairway_xds_nacks_total", "Responses that proxies refused.", "type")
+	pilotPushes := vec("pilot_xds_pushes", "Responses sent to proxies, by the name that Istio's dashboards read.", "type")
+	m := &metrics{
+		proxies: prometheus.NewGauge(prometheus.GaugeOpts{Name: "fairway_xds_proxies", Help: "Proxies connected."}),
+		overdue: vec("fairway_xds_overdue_total", "Steps of a change that went on because a proxy did not answer in time.", "step"),
+		convergence: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "fairway_xds_convergence_seconds", Help: "From the publication of a change until a proxy has accepted all of it.", Buckets: buckets,
+		}),
+		pilotProxies: prometheus.NewGauge(prometheus.GaugeOpts{Name: "pilot_xds", Help: "Proxies connected, by the name that Istio's dashboards read."}),
+		pilotConverge: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "pilot_proxy_convergence_time", Help: "As fairway_xds_convergence_seconds, by the name that Istio's dashboards read.", Buckets: buckets,
+		}),
+		pilotRejects: prometheus.NewCounter(prometheus.CounterOpts{Name: "pilot_total_xds_rejects", Help: "Responses that proxies refused, by the name that Istio's dashboards read."}),
+	}
+	for t := range snapshot.NumTypes {
+		m.pushes[t] = pushes.WithLabelValues(t.String())
+		m.pushBytes[t] = pushBytes.WithLabelValues(t.String())
+		m.nacks[t] = nacks.WithLabelValues(t.String())
+		name := t.String()
+		if t == snapshot.VirtualHost {
+			name = "rds"
+		}
+		m.pilotPushes[t] = pilotPushes.WithLabelValues(name)
+	}
+	if reg != nil {
+		reg.MustRegister(m.proxies, pushes, pushBytes, nacks, m.overdue, m.convergence,
+			m.pilotProxies, pilotPushes, m.pilotConverge, m.pilotRejects)
+	}
+	return m
+}
+
+func (m *metrics) pushed(t snapshot.Type, bytes int) {
+	m.pushes[t].Inc()
+	m.pushBytes[t].Add(float64(bytes))
+	m.pilotPushes[t].Inc()
+}
+
+func (m *metrics) refused(t snapshot.Type) {
+	m.nacks[t].Inc()
+	m.pilotRejects.Inc()
+}
+
+func (m *metrics) converged(d time.Duration) {
+	m.convergence.Observe(d.Seconds())
+	m.pilotConverge.Observe(d.Seconds())
+}
+
+func (m *metrics) connected(n float64) {
+	m.proxies.Add(n)
+	m.pilotProxies.Add(n)
+}

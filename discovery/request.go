@@ -1,0 +1,57 @@
+package discovery
+
+import (
+	"github.com/cespare/xxhash/v2"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// request is one message of a client, in either variant of the protocol.
+type request struct {
+	node   *corev3.Node // only in the first message of a stream, as a rule
+	url    string
+	typ    snapshot.Type
+	known  bool   // whether typ is a type that Fairway serves
+	nonce  string // of the response that this message acknowledges; empty when it acknowledges none
+	refuse string // why the client refuses that response; empty when it does not
+	nack   bool
+
+	// The incremental variant.
+	subscribe, unsubscribe []string
+	initial                map[string]string // name to version that the client holds from an earlier stream
+
+	// The state-of-the-world variant.
+	names   []string
+	digest  uint64 // of names in the order in which they came
+	version string // that the client holds, also from an earlier stream
+}
+
+func fromDelta(m *discoveryv3.DeltaDiscoveryRequest) request {
+	r := request{
+		node: m.GetNode(), url: m.GetTypeUrl(), nonce: m.GetResponseNonce(),
+		nack: m.GetErrorDetail() != nil, refuse: m.GetErrorDetail().GetMessage(),
+		subscribe: m.GetResourceNamesSubscribe(), unsubscribe: m.GetResourceNamesUnsubscribe(),
+		initial: m.GetInitialResourceVersions(),
+	}
+	r.typ, r.known = snapshot.TypeOf(r.url)
+	return r
+}
+
+func fromState(m *discoveryv3.DiscoveryRequest) request {
+	r := request{
+		node: m.GetNode(), url: m.GetTypeUrl(), nonce: m.GetResponseNonce(),
+		nack: m.GetErrorDetail() != nil, refuse: m.GetErrorDetail().GetMessage(),
+		names: m.GetResourceNames(), version: m.GetVersionInfo(),
+	}
+	r.typ, r.known = snapshot.TypeOf(r.url)
+	var d xxhash.Digest
+	d.Reset()
+	for _, n := range r.names {
+		_, _ = d.WriteString(n)
+		_, _ = d.WriteString("\n")
+	}
+	r.digest = d.Sum64()
+	return r
+}

@@ -1,0 +1,296 @@
+package discovery
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// request takes one message of the proxy. What is to be answered goes out with
+// the next step. An error ends the stream.
+func (s *session) request(r request, now time.Time) error {
+	st := &s.types[r.typ]
+	current := true
+	if r.nonce != "" {
+		current = s.acknowledge(r, now)
+	}
+	if s.form.state {
+		// A message about an older response says nothing of what the proxy
+		// wants now: it will answer the newer one, too.
+		if !current {
+			return nil
+		}
+		return s.subscribeState(r)
+	}
+	if !st.subscribed {
+		return s.begin(r)
+	}
+	return s.subscribeDelta(r.typ, r.subscribe, r.unsubscribe)
+}
+
+// acknowledge takes an ACK or NACK and reports whether it is about the newest
+// response of its type.
+func (s *session) acknowledge(r request, now time.Time) bool {
+	st := &s.types[r.typ]
+	f := st.flight
+	if f == nil || f.nonce != r.nonce {
+		// Of an earlier response, or of none: only what is in flight can be
+		// acknowledged. A message that names the last, acknowledged response
+		// merely subscribes.
+		return f == nil
+	}
+	st.flight = nil
+	if r.nack {
+		s.refused(r.typ, f, r.refuse, now)
+		return true
+	}
+	st.acked = f.to
+	for _, p := range f.put {
+		delete(st.rejected, p.Name)
+		s.shared.verdicts.accept(p)
+	}
+	for name := range st.rejected {
+		if f.to.Get(r.typ, name) == nil {
+			delete(st.rejected, name)
+		}
+	}
+	return true
+}
+
+// wildcard is the name that stands for everything of a type.
+const wildcard = "*"
+
+// begin takes the first message about a type on an incremental stream.
+func (s *session) begin(r request) error {
+	st := &s.types[r.typ]
+	st.subscribed = true
+	if r.typ == snapshot.Endpoint {
+		s.coverEndpoints(r.subscribe)
+	}
+	var list []string
+	for _, name := range r.subscribe {
+		if name == wildcard {
+			st.all = true
+		} else {
+			list = append(list, name)
+		}
+	}
+	if len(r.subscribe) == 0 && broadcast(r.typ) {
+		st.all = true // the older way to ask for everything
+	}
+	if r.typ != snapshot.Endpoint {
+		st.names = s.shared.names.of(list)
+	}
+	if err := s.bound(r.typ, len(list)); err != nil {
+		return err
+	}
+	s.noteSubscribed(r.typ, list)
+	if len(r.initial) > 0 {
+		s.resume(r.typ, r.initial)
+		return nil
+	}
+	if st.all && broadcast(r.typ) && r.typ != snapshot.VirtualHost {
+		st.fresh = true
+	}
+	if r.typ == snapshot.Cluster || r.typ == snapshot.Listener {
+		for _, name := range list {
+			st.force(name, false)
+		}
+	}
+	return nil
+}
+
+// broadcast says whether a subscription without names means everything.
+func broadcast(t snapshot.Type) bool {
+	return t == snapshot.Cluster || t == snapshot.Listener || t == snapshot.VirtualHost
+}
+
+func (s *session) bound(t snapshot.Type, n int) error {
+	if t != snapshot.Endpoint && n > maxNames {
+		return fmt.Errorf("subscription to more than %d %s names", maxNames, t)
+	}
+	return nil
+}
+
+// noteSubscribed has what follows unasked from a subscription sent, too.
+func (s *session) noteSubscribed(t snapshot.Type, list []string) {
+	if t == snapshot.RouteConfig && s.types[snapshot.VirtualHost].subscribed {
+		// Envoy does not ask for the virtual hosts of a route configuration
+		// that comes later; it waits for them.
+		for _, name := range list {
+			s.types[snapshot.VirtualHost].force(name+"/", false)
+		}
+	}
+}
+
+// resume takes what the proxy holds from an earlier stream: only what differs
+// is sent. When its clusters differ, listeners and routes wait as in any change.
+func (s *session) resume(t snapshot.Type, held map[string]string) {
+	st := &s.types[t]
+	to := s.goal(t)
+	if t == snapshot.Cluster {
+		s.gated = true
+		s.enter(phaseClusters)
+	}
+	key := s.keyOf(t, to)
+	for r := range to.All(t) {
+		if !key.wants(r.Name) {
+			continue
+		}
+		if t == snapshot.Endpoint && !s.wantsEndpoints(r.Name) {
+			continue
+		}
+		version, ok := held[r.Name]
+		if now := s.shared.steps.lookup(key, r.Name); now != nil && version != now.Version {
+			st.force(r.Name, ok)
+		}
+	}
+	for name := range held {
+		if to.Get(t, name) != nil {
+			continue
+		}
+		switch t {
+		case snapshot.Cluster:
+			if s.linger == nil {
+				s.linger = map[string]*snapshot.Resource{}
+			}
+			s.linger[name] = nil
+		case snapshot.Listener:
+			st.remove(name)
+		case snapshot.VirtualHost:
+			if to.Get(snapshot.RouteConfig, routeConfigOf(name)) != nil {
+				st.remove(name)
+			}
+		}
+	}
+	st.sent, st.acked = to, to
+}
+
+// subscribeDelta changes what an incremental stream asks for.
+func (s *session) subscribeDelta(t snapshot.Type, add, remove []string) error {
+	if len(add)+len(remove) == 0 {
+		return nil
+	}
+	st := &s.types[t]
+	if t == snapshot.Endpoint {
+		s.unsubscribeEndpoints(remove)
+		if err := s.subscribeEndpoints(add); err != nil {
+			return err
+		}
+		for _, name := range add {
+			st.force(name, false)
+		}
+		return nil
+	}
+	s.unsubscribe(t, remove)
+	var list []string
+	for _, name := range add {
+		if name != wildcard {
+			list = append(list, name)
+			st.force(name, false)
+		} else if !st.all {
+			st.all = true
+			st.sent, st.fresh = snapshot.Stack{}, broadcast(t)
+		}
+	}
+	st.names = s.shared.names.change(st.names, list, nil)
+	s.noteSubscribed(t, list)
+	return s.bound(t, st.names.len())
+}
+
+func (s *session) unsubscribe(t snapshot.Type, remove []string) {
+	st := &s.types[t]
+	for _, name := range remove {
+		delete(st.forced, name)
+		switch {
+		case name == wildcard:
+			st.all = false
+		case t == snapshot.RouteConfig:
+			delete(s.parked, name)
+			delete(s.types[snapshot.VirtualHost].forced, name+"/")
+		case st.all:
+			st.force(name, true) // it is still asked for by the wildcard, says the protocol
+		}
+		delete(st.rejected, name)
+	}
+	st.names = s.shared.names.change(st.names, nil, remove)
+}
+
+// subscribeState takes the list of names of a state-of-the-world request.
+func (s *session) subscribeState(r request) error {
+	st := &s.types[r.typ]
+	if r.typ == snapshot.VirtualHost {
+		return nil // cannot be served by this variant: route configurations carry them
+	}
+	first := !st.subscribed
+	if !first && st.digest == r.digest {
+		return nil
+	}
+	st.subscribed, st.digest = true, r.digest
+	var list []string
+	all := false
+	for _, name := range r.names {
+		if name == wildcard {
+			all = true
+		} else {
+			list = append(list, name)
+		}
+	}
+	if len(r.names) == 0 && first && broadcast(r.typ) {
+		all = true
+	}
+	if err := s.bound(r.typ, len(list)); err != nil {
+		return err
+	}
+	if r.typ == snapshot.Endpoint {
+		return s.listEndpoints(list, first)
+	}
+	before := st.names
+	wasAll := st.all
+	st.all, st.names = all, s.shared.names.of(list)
+	switch {
+	case r.typ != snapshot.Cluster && r.typ != snapshot.Listener:
+		for _, name := range list {
+			if !first && !before.has(name) {
+				st.force(name, false)
+			}
+		}
+		if all && !wasAll {
+			st.sent = snapshot.Stack{}
+		}
+	case first && r.version != "":
+		// The proxy holds something of an earlier stream.
+		if all && r.version == s.goal(r.typ).Version(r.typ) {
+			st.sent, st.acked = s.goal(r.typ), s.goal(r.typ)
+			return nil
+		}
+		st.fresh = true
+	case first || len(r.names) > 0:
+		st.fresh = true
+		st.sent = snapshot.Stack{}
+	}
+	return nil
+}
+
+// listEndpoints takes a complete list of endpoint names.
+func (s *session) listEndpoints(list []string, first bool) error {
+	if first {
+		s.coverEndpoints(list)
+		return nil
+	}
+	var added []string
+	for _, name := range list {
+		if !s.wantsEndpoints(name) {
+			added = append(added, name)
+		}
+	}
+	s.coverEndpoints(list)
+	for _, name := range added {
+		s.types[snapshot.Endpoint].force(name, false)
+	}
+	if s.endpoints.extra.len() > maxNames {
+		return fmt.Errorf("more than %d endpoint names that belong to no cluster", maxNames)
+	}
+	return nil
+}

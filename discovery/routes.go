@@ -1,0 +1,73 @@
+package discovery
+
+import (
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// routeConfigOf is the route configuration that a virtual host belongs to.
+func routeConfigOf(virtualHost string) string {
+	name, _, _ := strings.Cut(virtualHost, "/")
+	return name
+}
+
+// vhds is the encoded field RouteConfiguration.vhds that tells Envoy to take
+// the virtual hosts one by one from the stream that it has.
+var vhds = func() []byte {
+	body, err := proto.Marshal(&routev3.RouteConfiguration{Vhds: &routev3.Vhds{ConfigSource: &corev3.ConfigSource{
+		ResourceApiVersion:    corev3.ApiVersion_V3,
+		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+	}}})
+	if err != nil { // a constant
+		panic(err)
+	}
+	return body
+}()
+
+// framed is the frame of a route configuration for a proxy that takes virtual
+// hosts one by one. Its version is that of the frame.
+func framed(frame *snapshot.Resource) *snapshot.Resource {
+	r := *frame
+	r.Body = append(append(make([]byte, 0, len(frame.Body)+len(vhds)), frame.Body...), vhds...)
+	return &r
+}
+
+const fieldVirtualHosts = 2 // RouteConfiguration.virtual_hosts
+
+// inlined is the route configuration with all its virtual hosts, for clients
+// that take it whole; nil when there is no such route configuration. pick
+// chooses what to send in place of a virtual host; nil leaves it out.
+func inlined(stack snapshot.Stack, name string, pick func(*snapshot.Resource) *snapshot.Resource) *snapshot.Resource {
+	frame := pick(stack.Get(snapshot.RouteConfig, name))
+	if frame == nil {
+		return nil
+	}
+	r := *frame
+	r.Body = append([]byte(nil), frame.Body...)
+	for host := range stack.Prefix(snapshot.VirtualHost, name+"/") {
+		if host = pick(host); host == nil {
+			continue
+		}
+		r.Body = protowire.AppendTag(r.Body, fieldVirtualHosts, protowire.BytesType)
+		r.Body = protowire.AppendBytes(r.Body, host.Body)
+	}
+	r.Version = hexVersion(xxhash.Sum64(r.Body))
+	return &r
+}
+
+func hexVersion(v uint64) string {
+	const digits = "0123456789abcdef"
+	var b [16]byte
+	for i := len(b) - 1; i >= 0; i-- {
+		b[i] = digits[v&15]
+		v >>= 4
+	}
+	return string(b[:])
+}

@@ -1,0 +1,148 @@
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+)
+
+// Server serves ADS. It starts nothing until Serve is called.
+type Server struct {
+	config  Config
+	metrics *metrics
+	shared  *shared
+	builds  *buildTable
+	logged  *lru.Cache[string, struct{}] // what was said once
+	serial  atomic.Uint64
+
+	mu      sync.Mutex
+	streams map[*stream]struct{}
+}
+
+const loggedSize = 4096 // remarks that are not repeated
+
+// New returns a server.
+func New(config Config) *Server {
+	logged, err := lru.New[string, struct{}](loggedSize)
+	if err != nil { // only for a size below 1
+		panic(err)
+	}
+	config = config.withDefaults()
+	return &Server{
+		config: config, metrics: newMetrics(config.Registerer), shared: newShared(config.CacheBytes),
+		builds: newBuildTable(), logged: logged, streams: map[*stream]struct{}{},
+	}
+}
+
+// Serve takes connections from listener until ctx ends, then lets streams end
+// within DrainTimeout and closes what remains. It may be called for several
+// listeners at a time. The error is that of the listener, nil when ctx ended.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Transport) error {
+	server := grpc.NewServer(
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.Creds(newCredentials(transport.TLS)),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: s.config.KeepaliveTime, Timeout: s.config.KeepaliveTimeout,
+			MaxConnectionAge: s.config.MaxConnectionAge, MaxConnectionAgeGrace: s.config.MaxConnectionAgeGrace,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.MaxConcurrentStreams(8), // of one connection; Envoy opens one
+		grpc.MaxRecvMsgSize(s.config.MaxMessageBytes),
+		grpc.ConnectionTimeout(s.config.HandshakeTimeout),
+		// Buffers of idle connections would be most of what a stream costs.
+		grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(2<<10),
+	)
+	draining, drain := context.WithCancel(context.Background())
+	defer drain()
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(server, &service{server: s, transport: transport, draining: draining})
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving xDS on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	drain()
+	force := time.AfterFunc(s.config.DrainTimeout, server.Stop)
+	defer force.Stop()
+	server.GracefulStop()
+	<-ended
+	return nil
+}
+
+// service is the server as one listener's clients see it.
+type service struct {
+	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
+	server    *Server
+	transport Transport
+	draining  context.Context //nolint:containedctx // it is the life of the listener
+}
+
+// StreamAggregatedResources serves the state-of-the-world variant.
+func (v *service) StreamAggregatedResources(str discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
+	return v.serve(str, false)
+}
+
+// DeltaAggregatedResources serves the incremental variant.
+func (v *service) DeltaAggregatedResources(str discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	return v.serve(str, true)
+}
+
+func (v *service) serve(str grpc.ServerStream, delta bool) error {
+	ctx, conn, addr := openConn(str.Context())
+	st := &stream{server: v.server, grpc: str, conn: conn, delta: delta, since: time.Now()}
+	st.client.Delta, st.client.Peer = delta, addr
+	if v.transport.Authenticate != nil {
+		id, err := v.transport.Authenticate(ctx)
+		if err != nil {
+			return asStatus(err, codes.Unauthenticated)
+		}
+		st.client.Identity = id
+	}
+	if !v.server.enter(st) {
+		return status.Errorf(codes.ResourceExhausted, "this control plane serves %d streams already; another replica may have room", v.server.config.MaxStreams)
+	}
+	defer v.server.leave(st)
+	return st.run(ctx, v.draining.Done())
+}
+
+// asStatus keeps the status that err bears, or gives it one.
+func asStatus(err error, code codes.Code) error {
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	return status.Error(code, err.Error())
+}
+
+func (s *Server) enter(st *stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.streams) >= s.config.MaxStreams {
+		return false
+	}
+	s.streams[st] = struct{}{}
+	return true
+}
+
+func (s *Server) leave(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.streams, st)
+}
+
+// once reports whether a remark is made for the first time.
+func (s *Server) once(remark string) bool {
+	seen, _ := s.logged.ContainsOrAdd(remark, struct{}{})
+	return !seen
+}

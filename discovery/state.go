@@ -1,0 +1,98 @@
+package discovery
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// SyncState is how far a proxy is with one type.
+type SyncState string
+
+// The states, in the words of `istioctl proxy-status`.
+const (
+	Synced  SyncState = "SYNCED"   // it accepted the newest
+	Stale   SyncState = "STALE"    // something newer is on its way, or was refused
+	NotSent SyncState = "NOT SENT" // it did not ask, or there was nothing to send
+)
+
+// TypeState is what one proxy has of one type.
+type TypeState struct {
+	Type     snapshot.Type
+	State    SyncState
+	Sent     string            // version of the last state sent; empty when there is none
+	Acked    string            // version of the last state accepted
+	Rejected map[string]string // resources that the proxy refused and that still stand: name to version
+	LastNack string            // the proxy's words; empty when it never refused
+	NackedAt time.Time
+}
+
+// ProxyState is one connected proxy, for operators.
+type ProxyState struct {
+	Client         snapshot.Client
+	ConnectedSince time.Time
+	TooOld         bool   // an Envoy that lacks what is generated
+	Phase          string // "idle", or the step of a change under way
+	Types          []TypeState
+}
+
+// Proxies lists the connected proxies by node id.
+func (s *Server) Proxies() []ProxyState {
+	s.mu.Lock()
+	streams := make([]*stream, 0, len(s.streams))
+	for st := range s.streams {
+		streams = append(streams, st)
+	}
+	s.mu.Unlock()
+	states := make([]ProxyState, 0, len(streams))
+	for _, st := range streams {
+		if state, ok := st.state(); ok {
+			states = append(states, state)
+		}
+	}
+	slices.SortFunc(states, func(a, b ProxyState) int {
+		return cmp.Or(cmp.Compare(a.Client.NodeID, b.Client.NodeID), a.ConnectedSince.Compare(b.ConnectedSince))
+	})
+	return states
+}
+
+// state is false for a stream whose client is not known yet.
+func (st *stream) state() (ProxyState, bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.session == nil {
+		return ProxyState{}, false
+	}
+	p := ProxyState{Client: st.client, ConnectedSince: st.since, TooOld: tooOld(st.client), Phase: st.session.phase.String()}
+	for t := range snapshot.NumTypes {
+		p.Types = append(p.Types, st.session.state(t))
+	}
+	return p, true
+}
+
+func (s *session) state(t snapshot.Type) TypeState {
+	st := &s.types[t]
+	state := TypeState{Type: t, State: NotSent, LastNack: st.lastNack.message, NackedAt: st.lastNack.at}
+	if st.sent != (snapshot.Stack{}) {
+		state.Sent = systemVersion(st.sent, t, s.form)
+	}
+	if st.acked != (snapshot.Stack{}) {
+		state.Acked = systemVersion(st.acked, t, s.form)
+	}
+	for name, version := range st.rejected {
+		if state.Rejected == nil {
+			state.Rejected = map[string]string{}
+		}
+		state.Rejected[name] = version
+	}
+	switch {
+	case !st.subscribed || state.Sent == "":
+	case st.quiet() && len(st.rejected) == 0 && st.sent.SameType(s.latest, t):
+		state.State = Synced
+	default:
+		state.State = Stale
+	}
+	return state
+}

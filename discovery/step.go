@@ -1,0 +1,261 @@
+package discovery
+
+import (
+	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// stepKey is everything that shapes the way from what a stream holds to what
+// it is to hold, for one type. Streams with equal keys share one step.
+type stepKey struct {
+	typ      snapshot.Type
+	from, to snapshot.Stack
+	clusters snapshot.Stack // the clusters that a stream holds, when those say which endpoints it asks for
+	all      bool           // everything of the type, whatever its name (for endpoints: all of clusters)
+	names    *names         // these; for virtual hosts, those of these route configurations
+	form     form
+	verdicts uint64
+}
+
+// form is how a stream wants its resources.
+type form struct {
+	state  bool // state of the world: complete answers for clusters and listeners
+	inline bool // route configurations with their virtual hosts in them
+}
+
+// step is one way from one revision to another, made once.
+type step struct {
+	make sync.Once
+
+	put     []*snapshot.Resource // added and changed, in the order of the names
+	held    []bool               // for each of put, whether a stream that made the step held an older version
+	gone    []string             // removed, to be told to the proxy
+	dropped []*snapshot.Resource // removed, and told later or never
+	body    []byte               // the response without nonce; nil when there is nothing to tell
+	cost    int
+}
+
+// steps is a bounded cache of steps.
+type steps struct {
+	mu       sync.Mutex
+	cache    *simplelru.LRU[stepKey, *step]
+	bytes    int
+	limit    int
+	verdicts *verdicts
+}
+
+const stepsSize = 4096 // steps; the limit in bytes is what counts for large ones
+
+func newSteps(limit int, v *verdicts) *steps {
+	s := &steps{limit: limit, verdicts: v}
+	cache, err := simplelru.NewLRU(stepsSize, func(_ stepKey, evicted *step) { s.bytes -= evicted.cost })
+	if err != nil { // only for a size below 1
+		panic(err)
+	}
+	s.cache = cache
+	return s
+}
+
+// get returns the step of key, made by the first who asks for it.
+func (s *steps) get(key stepKey) *step {
+	key.verdicts = s.verdicts.generation.Load()
+	s.mu.Lock()
+	st, ok := s.cache.Get(key)
+	if !ok {
+		st = &step{}
+		s.cache.Add(key, st)
+	}
+	s.mu.Unlock()
+	st.make.Do(func() {
+		s.build(key, st)
+		s.account(key, st)
+	})
+	return st
+}
+
+// account counts the bytes of a step that was made, and drops the oldest when
+// there are too many.
+func (s *steps) account(key stepKey, st *step) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if kept, ok := s.cache.Peek(key); !ok || kept != st {
+		return
+	}
+	st.cost = len(st.body) + 32*(len(st.put)+len(st.gone)+len(st.dropped))
+	s.bytes += st.cost
+	for s.bytes > s.limit && s.cache.Len() > 1 {
+		s.cache.RemoveOldest()
+	}
+}
+
+func (s *steps) build(key stepKey, st *step) {
+	if key.typ == snapshot.RouteConfig && key.form.inline {
+		s.buildInlined(key, st)
+	} else {
+		for _, d := range key.from.Diff(key.to, key.typ) {
+			if key.wants(d.Name) {
+				s.take(key, st, d)
+			}
+		}
+	}
+	if len(st.put)+len(st.gone)+len(st.dropped) == 0 {
+		return
+	}
+	st.body = s.encode(key, st)
+}
+
+// take adds one difference to the step.
+func (s *steps) take(key stepKey, st *step, d snapshot.Difference) {
+	if d.New == nil {
+		switch {
+		case key.typ == snapshot.Listener:
+			st.gone = append(st.gone, d.Name)
+		case key.typ == snapshot.VirtualHost:
+			// With its route configuration gone, connections that drain still use it.
+			if key.to.Get(snapshot.RouteConfig, routeConfigOf(d.Name)) != nil {
+				st.gone = append(st.gone, d.Name)
+			}
+		default:
+			st.dropped = append(st.dropped, d.Old)
+		}
+		return
+	}
+	old, now := s.verdicts.effective(d.Old), s.verdicts.effective(d.New)
+	if now == nil || now.Same(old) {
+		return
+	}
+	st.put = append(st.put, s.formed(key, now))
+	st.held = append(st.held, old != nil)
+}
+
+// formed is r as streams of this form get it.
+func (s *steps) formed(key stepKey, r *snapshot.Resource) *snapshot.Resource {
+	if r != nil && key.typ == snapshot.RouteConfig && !key.form.inline {
+		return framed(r)
+	}
+	return r
+}
+
+// buildInlined makes the step for route configurations that carry their
+// virtual hosts: one is changed when any of those is.
+func (s *steps) buildInlined(key stepKey, st *step) {
+	touched := map[string]bool{}
+	var order []string
+	for _, t := range []snapshot.Type{snapshot.RouteConfig, snapshot.VirtualHost} {
+		for _, d := range key.from.Diff(key.to, t) {
+			name := d.Name
+			if t == snapshot.VirtualHost {
+				name = routeConfigOf(name)
+			}
+			if !touched[name] && key.wants(name) {
+				touched[name] = true
+				order = append(order, name)
+			}
+		}
+	}
+	for _, name := range order {
+		old := key.from.Get(snapshot.RouteConfig, name)
+		if now := inlined(key.to, name, s.verdicts.effective); now != nil {
+			st.put = append(st.put, now)
+			st.held = append(st.held, old != nil)
+		} else if old != nil {
+			st.dropped = append(st.dropped, old)
+		}
+	}
+}
+
+// lookup is the resource of a name as streams of this form get it; nil when
+// there is none to send.
+func (s *steps) lookup(key stepKey, name string) *snapshot.Resource {
+	if key.typ == snapshot.RouteConfig && key.form.inline {
+		return inlined(key.to, name, s.verdicts.effective)
+	}
+	return s.formed(key, s.verdicts.effective(key.to.Get(key.typ, name)))
+}
+
+// complete says that answers must list everything, not only what is new.
+func (k stepKey) complete() bool {
+	return k.form.state && (k.typ == snapshot.Cluster || k.typ == snapshot.Listener)
+}
+
+// encode makes the body of a step that all share. What was dropped of the
+// clusters stays until the routes to it are gone, so a complete answer lists it.
+func (s *steps) encode(key stepKey, st *step) []byte {
+	if len(st.put)+len(st.gone) == 0 {
+		return nil
+	}
+	if key.complete() {
+		return s.encodeComplete(key, st.dropped)
+	}
+	return s.encodeParts(key, st.put, st.gone)
+}
+
+func (s *steps) encodeParts(key stepKey, put []*snapshot.Resource, gone []string) []byte {
+	if key.form.state {
+		return encodeState(key.typ, systemVersion(key.to, key.typ, key.form), put)
+	}
+	return encodeDelta(key.typ, systemVersion(key.to, key.typ, key.form), put, gone)
+}
+
+// encodeComplete is a state-of-the-world answer: all that the stream asks for,
+// and what it is to keep for now.
+func (s *steps) encodeComplete(key stepKey, keep []*snapshot.Resource) []byte {
+	var put []*snapshot.Resource
+	for r := range key.to.All(key.typ) {
+		if !key.wants(r.Name) {
+			continue
+		}
+		if r = s.verdicts.effective(r); r != nil {
+			put = append(put, r)
+		}
+	}
+	for _, r := range keep {
+		if r = s.verdicts.effective(r); r != nil {
+			put = append(put, r)
+		}
+	}
+	return encodeState(key.typ, systemVersion(key.to, key.typ, key.form), put)
+}
+
+// systemVersion names the state of a type in a stack, equal on all replicas.
+func systemVersion(stack snapshot.Stack, t snapshot.Type, f form) string {
+	if t == snapshot.RouteConfig && f.inline {
+		return stack.Version(t) + stack.Version(snapshot.VirtualHost)
+	}
+	return stack.Version(t)
+}
+
+// wants says whether the streams of the key ask for the resource of a name.
+func (k stepKey) wants(name string) bool {
+	switch k.typ {
+	case snapshot.Endpoint:
+		return k.all && refersToEndpoints(k.clusters, name) || k.names.has(name)
+	case snapshot.VirtualHost:
+		return k.names.has(routeConfigOf(name))
+	default:
+		return k.all || k.names.has(name)
+	}
+}
+
+// refersToEndpoints says whether the cluster of a name takes its endpoints,
+// of the same name, from the stream.
+func refersToEndpoints(clusters snapshot.Stack, name string) bool {
+	return needsEndpoints(clusters.Get(snapshot.Cluster, name)) == name && name != ""
+}
+
+// needsEndpoints is the name by which the cluster asks for endpoints; empty
+// when it does not.
+func needsEndpoints(cluster *snapshot.Resource) string {
+	if cluster == nil {
+		return ""
+	}
+	for _, k := range cluster.Needs {
+		if k.Type == snapshot.Endpoint {
+			return k.Name
+		}
+	}
+	return ""
+}

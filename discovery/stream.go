@@ -1,0 +1,267 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// stream is the I/O of one session: a goroutine that receives, and the loop
+// in run that does everything else.
+type stream struct {
+	server *Server
+	grpc   grpc.ServerStream
+	conn   net.Conn // nil when the transport does not tell
+	delta  bool
+	since  time.Time
+	client snapshot.Client // complete before attached is
+
+	mu      sync.Mutex // guards session against State; only run changes it
+	session *session
+}
+
+// run serves the stream until it ends.
+func (st *stream) run(ctx context.Context, draining <-chan struct{}) error {
+	requests := make(chan request)
+	gone := make(chan struct{})
+	defer close(gone)
+	failed := make(chan error, 1)
+	go func() { failed <- st.receive(requests, gone) }()
+
+	view, err := st.open(ctx, requests, failed)
+	if err != nil || view == nil {
+		return err
+	}
+	defer view.Close()
+	st.server.metrics.connected(1)
+	defer st.server.metrics.connected(-1)
+	return st.loop(ctx, view, requests, failed, draining)
+}
+
+// receive reads messages until the stream or run ends.
+func (st *stream) receive(requests chan<- request, gone <-chan struct{}) error {
+	for {
+		r, err := st.read()
+		if err != nil {
+			return err
+		}
+		select {
+		case requests <- r:
+		case <-gone:
+			return nil
+		}
+	}
+}
+
+func (st *stream) read() (request, error) {
+	if st.delta {
+		var m discoveryv3.DeltaDiscoveryRequest
+		if err := st.grpc.RecvMsg(&m); err != nil {
+			return request{}, err
+		}
+		return fromDelta(&m), nil
+	}
+	var m discoveryv3.DiscoveryRequest
+	if err := st.grpc.RecvMsg(&m); err != nil {
+		return request{}, err
+	}
+	return fromState(&m), nil
+}
+
+// open waits for the first message, and attaches the client that it names. A
+// nil view means that the client went away.
+func (st *stream) open(ctx context.Context, requests <-chan request, failed <-chan error) (*snapshot.View, error) {
+	patience := time.NewTimer(st.server.config.HandshakeTimeout)
+	defer patience.Stop()
+	var first request
+	select {
+	case first = <-requests:
+	case err := <-failed:
+		return nil, ended(err)
+	case <-patience.C:
+		return nil, status.Error(codes.DeadlineExceeded, "the first message did not come")
+	}
+	client, err := clientOf(first.node, st.server.builds)
+	if err != nil {
+		if st.server.once("node " + first.node.GetId()) {
+			st.server.config.Log.Warn("refused a proxy", "peer", st.client.Peer, "err", err)
+		}
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	client.Delta, client.Peer, client.Identity = st.delta, st.client.Peer, st.client.Identity
+	client.VHDS = st.delta && client.UserAgent == "envoy" && client.Version.AtLeast(oldestMajor, oldestMinor)
+	st.remarkVersion(client)
+	view, err := st.server.config.Attach(ctx, client)
+	if err != nil {
+		return nil, asStatus(err, codes.Unavailable)
+	}
+	stack, at := view.Published()
+	st.mu.Lock()
+	st.client = client
+	st.session = newSession(st.server.shared, form{state: !st.delta, inline: !client.VHDS}, stack, at, st.server.config.PhaseTimeout)
+	st.mu.Unlock()
+	if err := st.handle(first); err != nil {
+		view.Close()
+		return nil, err
+	}
+	return view, nil
+}
+
+// tooOld says whether the client is an Envoy that lacks what is generated.
+func tooOld(c snapshot.Client) bool {
+	return c.UserAgent == "envoy" && !c.Version.AtLeast(oldestMajor, oldestMinor)
+}
+
+func (st *stream) remarkVersion(c snapshot.Client) {
+	if tooOld(c) && st.server.once("version "+c.NodeID) {
+		st.server.config.Log.Warn("this Envoy is too old: it gets whole route tables, and may refuse what it does not know; run Envoy 1.38 or newer",
+			"proxy", c.NodeID, "version", fmt.Sprintf("%d.%d.%d", c.Version.Major, c.Version.Minor, c.Version.Patch))
+	}
+}
+
+// loop is the life of the stream once it is attached: requests, newer stacks
+// and time go into the session, messages come out.
+func (st *stream) loop(ctx context.Context, view *snapshot.View, requests <-chan request, failed <-chan error, draining <-chan struct{}) error {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	defer timer.Stop()
+	watchdog := st.watchdog()
+	defer watchdog.Stop()
+	for {
+		if err := st.advance(watchdog); err != nil {
+			return err
+		}
+		if deadline := st.session.deadline; !deadline.IsZero() {
+			timer.Reset(time.Until(deadline))
+		}
+		select {
+		case r := <-requests:
+			if err := st.handle(r); err != nil {
+				return err
+			}
+		case <-view.Changed():
+			stack, at := view.Published()
+			st.mu.Lock()
+			st.session.publish(stack, at)
+			st.mu.Unlock()
+		case <-timer.C:
+		case err := <-failed:
+			return ended(err)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-draining:
+			return status.Error(codes.Unavailable, "this control plane is going away; connect to another replica")
+		}
+	}
+}
+
+// watchdog returns a stopped timer that closes the connection.
+func (st *stream) watchdog() *time.Timer {
+	t := time.AfterFunc(time.Hour, func() {
+		st.server.config.Log.Warn("a proxy does not read what it is sent; closing its connection", "proxy", st.client.NodeID, "peer", st.client.Peer)
+		if st.conn != nil {
+			_ = st.conn.Close()
+		}
+	})
+	t.Stop()
+	return t
+}
+
+// handle gives one message to the session.
+func (st *stream) handle(r request) error {
+	if !r.known {
+		if st.server.once("type " + r.url) {
+			st.server.config.Log.Info("a proxy asks for a type of resource that Fairway does not serve", "proxy", st.client.NodeID, "type", r.url)
+		}
+		return nil
+	}
+	if r.nack {
+		st.server.metrics.refused(r.typ)
+	}
+	st.mu.Lock()
+	err := st.session.request(r, time.Now())
+	st.mu.Unlock()
+	if err != nil {
+		return status.Error(codes.ResourceExhausted, err.Error())
+	}
+	return nil
+}
+
+// advance sends all that the session has to send now.
+func (st *stream) advance(watchdog *time.Timer) error {
+	st.mu.Lock()
+	messages := st.session.step(time.Now())
+	happened := st.session.events
+	st.session.events = events{}
+	st.mu.Unlock()
+	st.report(happened)
+	for i := range messages {
+		m := &messages[i]
+		watchdog.Reset(st.server.config.SendTimeout)
+		err := st.grpc.SendMsg(&m.response)
+		watchdog.Stop()
+		if err != nil {
+			return err
+		}
+		st.server.metrics.pushed(m.typ, len(m.body)+len(m.nonce))
+	}
+	return nil
+}
+
+// report tells what happened in the session to those who want to know.
+func (st *stream) report(e events) {
+	for _, d := range e.converged {
+		st.server.metrics.converged(d)
+	}
+	for _, p := range e.overdue {
+		st.server.metrics.overdue.WithLabelValues(p.String()).Inc()
+		if st.server.once("overdue " + st.client.NodeID) {
+			st.server.config.Log.Warn("a proxy did not answer a step of a change in time; going on without", "proxy", st.client.NodeID, "step", p.String())
+		}
+	}
+	for _, r := range e.refusals {
+		st.reject(r)
+	}
+}
+
+// reject reports a refusal unless it was reported before.
+func (st *stream) reject(r refusal) {
+	news := false
+	rejection := Rejection{Client: st.client, Type: r.typ, Message: r.message}
+	for _, res := range r.refused {
+		news = st.server.once("nack "+r.typ.String()+" "+res.Name+" "+res.Version) || news
+		rejection.Names = append(rejection.Names, res.Name)
+		rejection.Owners = append(rejection.Owners, res.Owners...)
+	}
+	if len(r.refused) == 0 {
+		news = st.server.once("nack " + r.typ.String() + " " + r.message)
+	}
+	if !news {
+		return
+	}
+	st.server.config.Log.Warn("a proxy refused configuration", "proxy", st.client.NodeID, "type", r.typ.String(),
+		"resources", rejection.Names, "objects", rejection.Owners, "err", r.message)
+	if st.server.config.OnReject != nil {
+		st.server.config.OnReject(rejection)
+	}
+}
+
+// ended is the status of a stream whose receiving side failed; a client that
+// closes its side ends the stream well.
+func ended(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

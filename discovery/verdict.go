@@ -1,0 +1,90 @@
+package discovery
+
+import (
+	"sync"
+	"sync/atomic"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// verdicts remembers which versions of resources proxies have refused, and the
+// last version before that, which new proxies get instead. A new version of a
+// resource is a new case. Safe for concurrent use.
+type verdicts struct {
+	mu         sync.Mutex
+	refused    *lru.Cache[version, *snapshot.Resource] // to the last good one, nil when there is none
+	count      atomic.Int32                            // so that the usual case, none, takes no lock
+	generation atomic.Uint64                           // counts changes; part of the key of every step
+}
+
+type version struct {
+	key     snapshot.Key
+	version string
+}
+
+func versionOf(r *snapshot.Resource) version {
+	return version{snapshot.Key{Type: r.Type, Name: r.Name}, r.Version}
+}
+
+const verdictsSize = 1024 // a mesh with more refused resources than this has other worries
+
+func newVerdicts() *verdicts {
+	cache, err := lru.New[version, *snapshot.Resource](verdictsSize)
+	if err != nil { // only for a size below 1
+		panic(err)
+	}
+	return &verdicts{refused: cache}
+}
+
+// refuse records that a proxy refused r and held good before, which may be
+// nil. It reports whether that is news.
+func (v *verdicts) refuse(r, good *snapshot.Resource) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if good != nil {
+		if known, bad := v.refused.Peek(versionOf(good)); bad {
+			good = known
+		}
+	}
+	known, again := v.refused.Peek(versionOf(r))
+	if again && (known != nil || good == nil) {
+		return false
+	}
+	v.refused.Add(versionOf(r), good)
+	v.changed()
+	return !again
+}
+
+// accept records that a proxy took r after all: the refusal was a matter of
+// that other proxy, not of the resource.
+func (v *verdicts) accept(r *snapshot.Resource) {
+	if v.count.Load() == 0 {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.refused.Remove(versionOf(r)) {
+		v.changed()
+	}
+}
+
+func (v *verdicts) changed() {
+	v.count.Store(int32(v.refused.Len())) //nolint:gosec // bounded by verdictsSize
+	v.generation.Add(1)
+}
+
+// effective is what to send for r: r itself, the last good version of a
+// refused one, or nil.
+func (v *verdicts) effective(r *snapshot.Resource) *snapshot.Resource {
+	if r == nil || v.count.Load() == 0 {
+		return r
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if good, bad := v.refused.Get(versionOf(r)); bad {
+		return good
+	}
+	return r
+}

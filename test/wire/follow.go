@@ -1,0 +1,145 @@
+package wire
+
+import (
+	"maps"
+	"slices"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// follow asks for what a response needs; c.mu is held.
+func (c *Client) follow(r Response) error {
+	switch r.Type {
+	case snapshot.Cluster:
+		if err := c.want(r, snapshot.Endpoint, endpointsOf); err != nil {
+			return err
+		}
+		return c.listen()
+	case snapshot.Endpoint:
+		return c.listen()
+	case snapshot.Listener:
+		return c.want(r, snapshot.RouteConfig, routesOf)
+	case snapshot.RouteConfig:
+		if c.options.Delta && !c.types[snapshot.VirtualHost].subscribed && slices.ContainsFunc(r.Put, func(p Resource) bool { return hasVHDS(p.Body) }) {
+			return c.tell(snapshot.VirtualHost, &ask{})
+		}
+	}
+	return nil
+}
+
+// want subscribes to the resources of type t that those of a response need,
+// and unsubscribes from what is needed no more.
+func (c *Client) want(r Response, t snapshot.Type, needs func([]byte) (string, error)) error {
+	from, to := c.types[r.Type], c.types[t]
+	for _, p := range r.Put {
+		name, err := needs(p.Body)
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			delete(from.wanted, p.Name)
+		} else {
+			from.wanted[p.Name] = name
+		}
+	}
+	maps.DeleteFunc(from.wanted, func(name, _ string) bool { _, held := from.held[name]; return !held })
+	var a ask
+	wanted := map[string]bool{}
+	for _, name := range from.wanted {
+		if !wanted[name] && !to.names[name] {
+			a.subscribe = append(a.subscribe, name)
+		}
+		wanted[name] = true
+	}
+	for name := range to.names {
+		if !wanted[name] {
+			a.unsubscribe = append(a.unsubscribe, name)
+			delete(to.held, name)
+		}
+	}
+	if len(a.subscribe)+len(a.unsubscribe) == 0 {
+		return nil
+	}
+	slices.Sort(a.subscribe)
+	slices.Sort(a.unsubscribe)
+	a.version = to.version
+	if !c.options.Delta { // the incremental variant repeats no nonce
+		a.nonce = to.nonce
+	}
+	return c.tell(t, &a)
+}
+
+// listen asks for listeners once every cluster has its endpoints.
+func (c *Client) listen() error {
+	if c.types[snapshot.Listener].subscribed {
+		return nil
+	}
+	for name := range c.types[snapshot.Endpoint].names {
+		if _, ok := c.types[snapshot.Endpoint].held[name]; !ok {
+			return nil
+		}
+	}
+	return c.tell(snapshot.Listener, &ask{})
+}
+
+// routesOf is the route configuration that a listener asks for, empty when none.
+func routesOf(body []byte) (string, error) {
+	var l listenerv3.Listener
+	if err := proto.Unmarshal(body, &l); err != nil {
+		return "", err
+	}
+	chains := l.GetFilterChains()
+	if l.GetDefaultFilterChain() != nil {
+		chains = append(chains, l.GetDefaultFilterChain())
+	}
+	for _, chain := range chains {
+		for _, f := range chain.GetFilters() {
+			var m hcmv3.HttpConnectionManager
+			if f.GetTypedConfig().MessageIs(&m) && f.GetTypedConfig().UnmarshalTo(&m) == nil {
+				if name := m.GetRds().GetRouteConfigName(); name != "" {
+					return name, nil
+				}
+			}
+		}
+	}
+	return "", nil
+}
+
+// Held is what the client holds, by type and name, with versions. It may be
+// handed to the next client as Options.Held.
+func (c *Client) Held() map[snapshot.Type]map[string]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held := map[snapshot.Type]map[string]string{}
+	for t, st := range c.types {
+		held[t] = maps.Clone(st.held)
+	}
+	return held
+}
+
+// Version is the version of one resource that the client holds, and whether it
+// holds it.
+func (c *Client) Version(t snapshot.Type, name string) (string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.types[t].held[name]
+	return v, ok
+}
+
+// Len is how many resources of one type the client holds.
+func (c *Client) Len(t snapshot.Type) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.types[t].held)
+}
+
+// Counts is what came so far, by type.
+func (c *Client) Counts() map[snapshot.Type]Count {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.received)
+}

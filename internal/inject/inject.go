@@ -1,0 +1,185 @@
+package inject
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/internal/bootstrap"
+)
+
+// Result is what became of a pod.
+type Result struct {
+	// Pod is the injected pod, or the given one when Changed is false.
+	Pod *corev1.Pod
+	// Changed says whether anything was added.
+	Changed bool
+	// Notes are sentences for the user: why nothing was done, what was ignored.
+	Notes []string
+}
+
+// Inject adds the proxy to pod, or to a pod template given as a pod, and leaves
+// the argument as it is. A pod that has been injected already, that uses the
+// node's network or that says no is left alone with a note; whether its
+// namespace wants injection is for the caller to ask (Wanted). An error means
+// that an annotation holds what it cannot hold.
+func Inject(pod *corev1.Pod, p Params) (Result, error) {
+	if err := p.validate(); err != nil {
+		return Result{}, err
+	}
+	if why := refusal(pod); why != "" {
+		return Result{Pod: pod, Notes: []string{"not injected: " + why}}, nil
+	}
+	if pod.Annotations[StatusName] != "" {
+		return Result{Pod: pod, Notes: []string{"left alone: it is injected already"}}, nil
+	}
+	s, notes, err := readSettings(pod.Annotations, p)
+	if err != nil {
+		return Result{}, err
+	}
+	out := pod.DeepCopy()
+	owner := p.Owner
+	if owner == (Owner{}) {
+		owner = ownerOf(pod)
+	}
+	gateway, err := wantsGateway(pod)
+	if err != nil {
+		return Result{}, err
+	}
+	addLabels(out, owner)
+	if gateway {
+		err = injectGateway(out, owner, s, p)
+	} else {
+		if why := taken(pod); why != "" {
+			return Result{Pod: pod, Notes: []string{"not injected: " + why}}, nil
+		}
+		var more []string
+		more, err = injectSidecar(out, owner, s, p)
+		notes = append(notes, more...)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	if !p.Plaintext {
+		out.Spec.Volumes = append(out.Spec.Volumes, credentialVolume(p))
+	}
+	return Result{Pod: out, Changed: true, Notes: notes}, nil
+}
+
+// injectSidecar puts traffic capture and a proxy beside the application.
+func injectSidecar(pod *corev1.Pod, owner Owner, s settings, p Params) (notes []string, err error) {
+	native := s.native || s.hold
+	if !native && ends(pod, owner) {
+		native = true
+		notes = append(notes, "the proxy became a native sidecar (Kubernetes 1.29 or newer): beside a plain one the pod would never complete")
+	}
+	config := bootstrapConfig(bootstrap.Sidecar, pod, owner, p)
+	if !native {
+		config.DrainWait = drainWait(s.drainWait, pod)
+	}
+	if s.rewriteProbes && s.captured {
+		var more []string
+		config.Probes, more = rewriteProbes(pod, s.capture)
+		notes = append(notes, more...)
+	}
+	proxy, err := proxyContainer(config, s, p)
+	if err != nil {
+		return nil, err
+	}
+	annotate(pod, native, s.captured, p)
+	var inits []corev1.Container
+	if s.captured {
+		inits = append(inits, initContainer(s, p))
+	}
+	if native {
+		// The proxy works while the application's own init containers run.
+		proxy.RestartPolicy = new(corev1.ContainerRestartPolicyAlways)
+		pod.Spec.InitContainers = slices.Concat(inits, []corev1.Container{proxy}, pod.Spec.InitContainers)
+		return notes, nil
+	}
+	// No proxy runs while init containers do, so capture comes after them.
+	pod.Spec.InitContainers = append(pod.Spec.InitContainers, inits...)
+	pod.Spec.Containers = slices.Insert(pod.Spec.Containers, 0, proxy)
+	return notes, nil
+}
+
+// annotate leaves a mark and keeps kubectl logs and exec at the application.
+func annotate(pod *corev1.Pod, native, captured bool, p Params) {
+	if pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	pod.Annotations[StatusName] = status(native, captured, !p.Plaintext)
+	if len(pod.Spec.Containers) == 0 {
+		return
+	}
+	for _, name := range []string{"kubectl.kubernetes.io/default-container", "kubectl.kubernetes.io/default-logs-container"} {
+		if pod.Annotations[name] == "" && pod.Spec.Containers[0].Name != ProxyContainer {
+			pod.Annotations[name] = pod.Spec.Containers[0].Name
+		}
+	}
+}
+
+// addLabels adds what others in the mesh know the workload by.
+func addLabels(pod *corev1.Pod, owner Owner) {
+	if pod.Labels == nil {
+		pod.Labels = map[string]string{}
+	}
+	for name, value := range map[string]string{
+		"security.istio.io/tlsMode":           "istio",
+		"service.istio.io/canonical-name":     first(pod.Labels["app.kubernetes.io/name"], pod.Labels["app"], owner.Name),
+		"service.istio.io/canonical-revision": first(pod.Labels["app.kubernetes.io/version"], pod.Labels["version"], "latest"),
+	} {
+		if pod.Labels[name] == "" && value != "" && len(value) <= 63 {
+			pod.Labels[name] = value
+		}
+	}
+}
+
+func first(texts ...string) string {
+	for _, text := range texts {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// ends says whether the pod is meant to complete.
+func ends(pod *corev1.Pod, owner Owner) bool {
+	return owner.Kind == "Job" || owner.Kind == "CronJob" ||
+		(pod.Spec.RestartPolicy != "" && pod.Spec.RestartPolicy != corev1.RestartPolicyAlways)
+}
+
+// taken says which name that injection needs is in use, or "".
+func taken(pod *corev1.Pod) string {
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if c.Name == ProxyContainer || c.Name == InitContainer {
+			return fmt.Sprintf("it has a container %s of its own", c.Name)
+		}
+	}
+	for _, v := range pod.Spec.Volumes {
+		if v.Name == CredentialVolume {
+			return fmt.Sprintf("it has a volume %s of its own", v.Name)
+		}
+	}
+	return ""
+}
+
+// ownerOf finds the workload from what the pod's controller wrote into it.
+func ownerOf(pod *corev1.Pod) Owner {
+	if c := metav1.GetControllerOfNoCopy(pod); c != nil {
+		if hash := pod.Labels["pod-template-hash"]; c.Kind == "ReplicaSet" && hash != "" {
+			if name, ok := strings.CutSuffix(c.Name, "-"+hash); ok {
+				return Owner{"Deployment", name}
+			}
+		}
+		return Owner{c.Kind, c.Name}
+	}
+	if pod.Name != "" {
+		return Owner{"Pod", pod.Name}
+	}
+	return Owner{"Pod", strings.TrimSuffix(pod.GenerateName, "-")}
+}

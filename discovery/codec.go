@@ -10,10 +10,22 @@ import (
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
-// response is an encoded DiscoveryResponse or DeltaDiscoveryResponse in two
-// parts: a body that many streams share, and the nonce of one of them. Encoded
-// protobuf messages may be joined, so the two need not be copied together.
-type response struct{ body, nonce []byte }
+// response is an encoded DiscoveryResponse or DeltaDiscoveryResponse in parts:
+// resources, encoded once for all streams that get them, and a tail of this
+// stream's own. Encoded protobuf messages may be joined, so the parts need not
+// be copied together.
+type response struct {
+	parts [][]byte
+	tail  []byte
+}
+
+func (r *response) size() int {
+	n := len(r.tail)
+	for _, p := range r.parts {
+		n += len(p)
+	}
+	return n
+}
 
 // codec sends responses as they are and leaves all else to protobuf.
 type codec struct{ encoding.CodecV2 }
@@ -23,7 +35,11 @@ func newCodec() codec { return codec{encoding.GetCodecV2("proto")} }
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	if r, ok := v.(*response); ok {
-		return mem.BufferSlice{mem.SliceBuffer(r.body), mem.SliceBuffer(r.nonce)}, nil
+		slice := make(mem.BufferSlice, 0, len(r.parts)+1)
+		for _, p := range r.parts {
+			slice = append(slice, mem.SliceBuffer(p))
+		}
+		return append(slice, mem.SliceBuffer(r.tail)), nil
 	}
 	return c.CodecV2.Marshal(v)
 }
@@ -52,7 +68,13 @@ func appendString(b []byte, field protowire.Number, s string) []byte {
 
 func sizeString(n int) int { return protowire.SizeTag(1) + protowire.SizeBytes(n) }
 
-func encodeNonce(nonce string) []byte { return appendString(nil, fieldNonce, nonce) }
+// encodeTail is what follows the resources of a response.
+func encodeTail(t snapshot.Type, version, nonce string) []byte {
+	b := make([]byte, 0, sizeString(len(version))+sizeString(len(t.TypeURL()))+sizeString(len(nonce)))
+	b = appendString(b, fieldVersion, version)
+	b = appendString(b, fieldTypeURL, t.TypeURL())
+	return appendString(b, fieldNonce, nonce)
+}
 
 func sizeAny(r *snapshot.Resource) int {
 	return sizeString(len(r.Type.TypeURL())) + sizeString(len(r.Body))
@@ -66,19 +88,19 @@ func appendAny(b []byte, r *snapshot.Resource) []byte {
 	return protowire.AppendBytes(b, r.Body)
 }
 
-// encodeDelta is a DeltaDiscoveryResponse without its nonce.
-func encodeDelta(t snapshot.Type, version string, put []*snapshot.Resource, gone []string) []byte {
+// encodeDelta is the resources and removed_resources of a DeltaDiscoveryResponse.
+func encodeDelta(put []*snapshot.Resource, gone []string) []byte {
 	entry := func(r *snapshot.Resource) int {
 		return sizeString(len(r.Version)) + sizeString(len(r.Name)) + sizeString(sizeAny(r))
 	}
-	size := sizeString(len(version)) + sizeString(len(t.TypeURL()))
+	size := 0
 	for _, r := range put {
 		size += sizeString(entry(r))
 	}
 	for _, name := range gone {
 		size += sizeString(len(name))
 	}
-	b := appendString(make([]byte, 0, size), fieldVersion, version)
+	b := make([]byte, 0, size)
 	for _, r := range put {
 		b = protowire.AppendTag(b, fieldResources, protowire.BytesType)
 		b = protowire.AppendVarint(b, uint64(entry(r))) //nolint:gosec // a size is not negative
@@ -86,22 +108,21 @@ func encodeDelta(t snapshot.Type, version string, put []*snapshot.Resource, gone
 		b = appendAny(b, r)
 		b = appendString(b, fieldResourceName, r.Name)
 	}
-	b = appendString(b, fieldTypeURL, t.TypeURL())
 	for _, name := range gone {
 		b = appendString(b, fieldRemoved, name)
 	}
 	return b
 }
 
-// encodeState is a DiscoveryResponse without its nonce.
-func encodeState(t snapshot.Type, version string, put []*snapshot.Resource) []byte {
-	size := sizeString(len(version)) + sizeString(len(t.TypeURL()))
+// encodeState is the resources of a DiscoveryResponse.
+func encodeState(put []*snapshot.Resource) []byte {
+	size := 0
 	for _, r := range put {
 		size += sizeString(sizeAny(r))
 	}
-	b := appendString(make([]byte, 0, size), fieldVersion, version)
+	b := make([]byte, 0, size)
 	for _, r := range put {
 		b = appendAny(b, r) // resources has the number of Resource.resource
 	}
-	return appendString(b, fieldTypeURL, t.TypeURL())
+	return b
 }

@@ -23,28 +23,27 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 		return nil, false
 	}
 	key := s.keyOf(t, to)
-	shared := s.shared.steps.get(key)
+	w := s.shared.steps.way(key)
 	fresh := st.fresh
-	s.park(t, shared, st.sent)
-	var put []*snapshot.Resource
-	var body []byte
-	count := 0
-	if s.isCommon(t, shared) {
-		put, body, count = shared.put, shared.body, len(shared.put)+len(shared.gone)
-		s.noteShared(t, shared, fresh)
-		if body == nil && fresh {
-			body = s.emptyBody(key)
+	s.park(t, w, st.sent)
+	if s.isCommon(t, w) {
+		s.noteWay(t, w, fresh)
+		switch {
+		case len(w.put)+len(w.gone) == 0 && !fresh:
+			w.bodies = nil
+		case key.complete():
+			w.bodies = s.completeBodies(key)
 		}
 	} else {
-		put, body, count = s.own(key, shared)
+		w = s.own(key, w)
 	}
 	from := st.sent
 	st.sent, st.forced, st.gone, st.fresh = to, nil, nil, false
-	if body == nil {
+	if len(w.bodies) == 0 && !fresh {
 		st.acked = to
 		return nil, true
 	}
-	return s.launch(t, &flight{from: from, to: to, put: put, count: count}, body), true
+	return s.launch(t, &flight{from: from, to: to, put: w.put}, w), true
 }
 
 // keyOf is the key of the way from what the proxy has to a stack.
@@ -63,7 +62,7 @@ func (s *session) keyOf(t snapshot.Type, to snapshot.Stack) stepKey {
 	return key
 }
 
-func (s *session) launch(t snapshot.Type, f *flight, body []byte) *message {
+func (s *session) launch(t snapshot.Type, f *flight, w way) *message {
 	if len(s.awaited) > 0 {
 		for _, r := range f.put {
 			delete(s.awaited, snapshot.Key{Type: t, Name: r.Name})
@@ -74,53 +73,53 @@ func (s *session) launch(t snapshot.Type, f *flight, body []byte) *message {
 	}
 	f.nonce = s.newNonce()
 	s.types[t].flight = f
-	return &message{typ: t, response: response{body: body, nonce: encodeNonce(f.nonce)}}
+	return &message{typ: t, response: response{parts: w.bodies, tail: encodeTail(t, w.version, f.nonce)}}
 }
 
-// isCommon says whether the shared step is just what this proxy needs.
-func (s *session) isCommon(t snapshot.Type, shared *step) bool {
+// isCommon says whether the way is just what this proxy needs.
+func (s *session) isCommon(t snapshot.Type, w way) bool {
 	st := &s.types[t]
 	if len(st.forced) > 0 || len(st.gone) > 0 {
 		return false
 	}
-	switch {
-	case t == snapshot.Endpoint && len(s.endpoints.missing) > 0:
-		return !slices.ContainsFunc(shared.put, func(r *snapshot.Resource) bool { return !s.wantsEndpoints(r.Name) })
-	case t == snapshot.Cluster && s.form.state:
-		return len(s.linger) == 0
+	if t == snapshot.Endpoint && len(s.endpoints.missing) > 0 {
+		return !slices.ContainsFunc(w.put, func(r *snapshot.Resource) bool { return !s.wantsEndpoints(r.Name) })
 	}
 	return true
 }
 
-func (s *session) emptyBody(key stepKey) []byte {
-	if key.complete() {
-		return s.shared.steps.encodeComplete(key, nil)
+// completeBodies is a state-of-the-world answer: all that the proxy asks for,
+// and the clusters that it is to keep for now.
+func (s *session) completeBodies(key stepKey) [][]byte {
+	bodies := s.shared.steps.complete(key)
+	if key.typ == snapshot.Cluster && len(s.linger) > 0 {
+		bodies = append(bodies[:len(bodies):len(bodies)], encodeState(s.lingering()))
 	}
-	return s.shared.steps.encodeParts(key, nil, nil)
+	return bodies
 }
 
-// own makes the message of a proxy that needs something of its own.
-func (s *session) own(key stepKey, shared *step) (put []*snapshot.Resource, body []byte, count int) {
+// own turns the common way into that of a proxy which needs something of its own.
+func (s *session) own(key stepKey, common way) way {
 	t := key.typ
 	st := &s.types[t]
-	fresh := st.fresh
+	out := way{version: common.version}
 	seen := map[string]bool{}
-	for i, r := range shared.put {
+	take := func(r *snapshot.Resource, held bool) {
+		out.put = append(out.put, r)
+		if !st.fresh {
+			s.notePut(t, r, held)
+		}
+	}
+	for i, r := range common.put {
 		seen[r.Name] = true
-		if t == snapshot.Endpoint && !s.wantsEndpoints(r.Name) {
-			continue
-		}
-		put = append(put, r)
-		if !fresh {
-			s.notePut(t, r, shared.held[i])
+		if t != snapshot.Endpoint || s.wantsEndpoints(r.Name) {
+			take(r, common.held[i])
 		}
 	}
-	s.noteDropped(t, shared)
-	gone := maps.Clone(st.gone)
-	if gone == nil {
-		gone = map[string]struct{}{}
-	}
-	for _, name := range shared.gone {
+	s.noteDropped(t, common)
+	gone := map[string]struct{}{}
+	maps.Copy(gone, st.gone)
+	for _, name := range common.gone {
 		gone[name] = struct{}{}
 	}
 	for _, name := range s.expand(key) {
@@ -128,36 +127,30 @@ func (s *session) own(key stepKey, shared *step) (put []*snapshot.Resource, body
 			continue
 		}
 		seen[name] = true
-		r := s.shared.steps.lookup(key, name)
-		switch {
-		case r != nil:
-			put = append(put, r)
-			if !fresh {
-				s.notePut(t, r, st.forced[name])
-			}
-		case t == snapshot.Cluster || t == snapshot.Listener:
+		if r := s.shared.steps.lookup(key, name); r != nil {
+			take(r, st.forced[name])
+		} else if t == snapshot.Cluster || t == snapshot.Listener {
 			gone[name] = struct{}{} // the way to say "there is no such thing"
 		}
 	}
-	slices.SortFunc(put, func(a, b *snapshot.Resource) int { return strings.Compare(a.Name, b.Name) })
-	removed := make([]string, 0, len(gone))
 	for _, name := range slices.Sorted(maps.Keys(gone)) {
 		if key.to.Get(t, name) == nil {
-			removed = append(removed, name)
+			out.gone = append(out.gone, name)
 			if t == snapshot.Cluster {
 				s.forgetEndpoints(name)
 			}
 		}
 	}
-	count = len(put) + len(removed)
 	switch {
-	case count == 0 && !fresh:
-		return nil, nil, 0
+	case len(out.put)+len(out.gone) == 0 && !st.fresh:
 	case key.complete():
-		return put, s.shared.steps.encodeComplete(key, s.lingering()), count
+		out.bodies = s.completeBodies(key)
+	case key.form.state:
+		out.bodies = [][]byte{encodeState(out.put)}
 	default:
-		return put, s.shared.steps.encodeParts(key, put, removed), count
+		out.bodies = [][]byte{encodeDelta(out.put, out.gone)}
 	}
+	return out
 }
 
 // expand lists the names that are forced; for virtual hosts, those of a whole
@@ -187,15 +180,16 @@ func (s *session) lingering() []*snapshot.Resource {
 	return keep
 }
 
-func (s *session) noteShared(t snapshot.Type, shared *step, fresh bool) {
+// noteWay takes down what follows from sending all of a way.
+func (s *session) noteWay(t snapshot.Type, w way, fresh bool) {
 	if fresh {
 		// All is new to the proxy, which will ask for what it needs in its own time.
 		return
 	}
-	for i, r := range shared.put {
-		s.notePut(t, r, shared.held[i])
+	for i, r := range w.put {
+		s.notePut(t, r, w.held[i])
 	}
-	s.noteDropped(t, shared)
+	s.noteDropped(t, w)
 }
 
 // notePut takes down what follows from sending r.
@@ -246,11 +240,11 @@ func (s *session) await(k snapshot.Key) {
 }
 
 // noteDropped takes down the clusters that the proxy keeps for now.
-func (s *session) noteDropped(t snapshot.Type, shared *step) {
+func (s *session) noteDropped(t snapshot.Type, w way) {
 	if t != snapshot.Cluster {
 		return
 	}
-	for _, r := range shared.dropped {
+	for _, r := range w.dropped {
 		if s.linger == nil {
 			s.linger = map[string]*snapshot.Resource{}
 		}
@@ -260,11 +254,11 @@ func (s *session) noteDropped(t snapshot.Type, shared *step) {
 
 // park remembers which virtual hosts the proxy had of route configurations
 // that vanish while it may still use them.
-func (s *session) park(t snapshot.Type, shared *step, had snapshot.Stack) {
+func (s *session) park(t snapshot.Type, w way, had snapshot.Stack) {
 	if t != snapshot.RouteConfig || s.form.inline {
 		return
 	}
-	for _, r := range shared.dropped {
+	for _, r := range w.dropped {
 		if s.parked == nil {
 			s.parked = map[string]snapshot.Stack{}
 		}
@@ -302,8 +296,13 @@ func (s *session) sendRetry(t snapshot.Type) *message {
 			}
 		}
 		if len(put) > 0 {
-			f := &flight{from: p.from, to: st.sent, put: put, count: len(put)}
-			return s.launch(t, f, s.shared.steps.encodeParts(key, put, nil))
+			w := way{put: put, version: systemVersion(st.sent, t, s.form)}
+			if s.form.state {
+				w.bodies = [][]byte{encodeState(put)}
+			} else {
+				w.bodies = [][]byte{encodeDelta(put, nil)}
+			}
+			return s.launch(t, &flight{from: p.from, to: st.sent, put: put}, w)
 		}
 	}
 	st.retry = nil

@@ -101,7 +101,6 @@ type flight struct {
 	to    snapshot.Stack
 	put   []*snapshot.Resource
 	from  snapshot.Stack
-	count int
 }
 
 // part is some resources of a response that was refused as a whole.

@@ -9,7 +9,8 @@ import (
 )
 
 // stepKey is everything that shapes the way from what a stream holds to what
-// it is to hold, for one type. Streams with equal keys share one step.
+// it is to hold, for one type. Streams with equal keys share one step; see way
+// for the part of a stack that they have in common.
 type stepKey struct {
 	typ      snapshot.Type
 	from, to snapshot.Stack
@@ -30,11 +31,12 @@ type form struct {
 type step struct {
 	make sync.Once
 
-	put     []*snapshot.Resource // added and changed, in the order of the names
-	held    []bool               // for each of put, whether a stream that made the step held an older version
+	put     []*snapshot.Resource // added and changed
+	held    []bool               // for each of put, whether there was an older version
 	gone    []string             // removed, to be told to the proxy
 	dropped []*snapshot.Resource // removed, and told later or never
-	body    []byte               // the response without nonce; nil when there is nothing to tell
+	body    []byte               // put and gone, encoded
+	version string               // of the state that the step leads to
 	cost    int
 }
 
@@ -76,6 +78,13 @@ func (s *steps) get(key stepKey) *step {
 	return st
 }
 
+// once makes a step that hardly anyone shares.
+func (s *steps) once(key stepKey) *step {
+	st := &step{}
+	s.build(key, st)
+	return st
+}
+
 // account counts the bytes of a step that was made, and drops the oldest when
 // there are too many.
 func (s *steps) account(key stepKey, st *step) {
@@ -101,10 +110,12 @@ func (s *steps) build(key stepKey, st *step) {
 			}
 		}
 	}
-	if len(st.put)+len(st.gone)+len(st.dropped) == 0 {
-		return
+	st.version = systemVersion(key.to, key.typ, key.form)
+	if key.form.state {
+		st.body = encodeState(st.put)
+	} else {
+		st.body = encodeDelta(st.put, st.gone)
 	}
-	st.body = s.encode(key, st)
 }
 
 // take adds one difference to the step.
@@ -170,54 +181,21 @@ func (s *steps) buildInlined(key stepKey, st *step) {
 // lookup is the resource of a name as streams of this form get it; nil when
 // there is none to send.
 func (s *steps) lookup(key stepKey, name string) *snapshot.Resource {
-	if key.typ == snapshot.RouteConfig && key.form.inline {
-		return inlined(key.to, name, s.verdicts.effective)
+	if key.typ != snapshot.RouteConfig || !key.form.inline {
+		return s.formed(key, s.verdicts.effective(key.to.Get(key.typ, name)))
 	}
-	return s.formed(key, s.verdicts.effective(key.to.Get(key.typ, name)))
+	key.from = snapshot.Stack{}
+	for _, r := range s.way(key).put {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
 }
 
 // complete says that answers must list everything, not only what is new.
 func (k stepKey) complete() bool {
 	return k.form.state && (k.typ == snapshot.Cluster || k.typ == snapshot.Listener)
-}
-
-// encode makes the body of a step that all share. What was dropped of the
-// clusters stays until the routes to it are gone, so a complete answer lists it.
-func (s *steps) encode(key stepKey, st *step) []byte {
-	if len(st.put)+len(st.gone) == 0 {
-		return nil
-	}
-	if key.complete() {
-		return s.encodeComplete(key, st.dropped)
-	}
-	return s.encodeParts(key, st.put, st.gone)
-}
-
-func (s *steps) encodeParts(key stepKey, put []*snapshot.Resource, gone []string) []byte {
-	if key.form.state {
-		return encodeState(key.typ, systemVersion(key.to, key.typ, key.form), put)
-	}
-	return encodeDelta(key.typ, systemVersion(key.to, key.typ, key.form), put, gone)
-}
-
-// encodeComplete is a state-of-the-world answer: all that the stream asks for,
-// and what it is to keep for now.
-func (s *steps) encodeComplete(key stepKey, keep []*snapshot.Resource) []byte {
-	var put []*snapshot.Resource
-	for r := range key.to.All(key.typ) {
-		if !key.wants(r.Name) {
-			continue
-		}
-		if r = s.verdicts.effective(r); r != nil {
-			put = append(put, r)
-		}
-	}
-	for _, r := range keep {
-		if r = s.verdicts.effective(r); r != nil {
-			put = append(put, r)
-		}
-	}
-	return encodeState(key.typ, systemVersion(key.to, key.typ, key.form), put)
 }
 
 // systemVersion names the state of a type in a stack, equal on all replicas.

@@ -214,7 +214,7 @@ func (st *stream) advance(watchdog *time.Timer) error {
 		if err != nil {
 			return err
 		}
-		st.server.metrics.pushed(m.typ, len(m.body)+len(m.nonce))
+		st.server.metrics.pushed(m.typ, m.size())
 	}
 	return nil
 }

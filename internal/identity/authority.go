@@ -1,0 +1,186 @@
+package identity
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options configure an Authority. Storage and Log are required; zero durations
+// take the defaults.
+type Options struct {
+	// Storage keeps the self-signed root and the list of trusted ones.
+	Storage Storage
+	// PluggedIn reads the entries of the authority that the user provides (see
+	// the package comment); nil entries when there is none. Nil: never.
+	PluggedIn func(ctx context.Context) (map[string][]byte, error)
+	// PluggedInName says in messages where PluggedIn reads.
+	PluggedInName string
+
+	RootLifetime time.Duration // of a self-signed root; 10 years
+	LeafLifetime time.Duration // of what is issued; 24 hours
+	Overlap      time.Duration // between trusting a new root and signing with it; 1 hour
+	Poll         time.Duration // between two looks at Storage and PluggedIn; 15 seconds
+
+	Log *slog.Logger
+}
+
+func (o Options) complete() Options {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{{&o.RootLifetime, 10 * 365 * 24 * time.Hour}, {&o.LeafLifetime, 24 * time.Hour}, {&o.Overlap, time.Hour}, {&o.Poll, 15 * time.Second}} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	if o.PluggedInName == "" {
+		o.PluggedInName = "the plugged-in authority"
+	}
+	return o
+}
+
+func (o Options) terms() terms { return terms{o.RootLifetime, o.LeafLifetime, o.Overlap} }
+
+// Authority is the mesh's certificate authority. Every replica has one and can
+// sign; Run follows what is stored, and only the leader runs Maintain, which
+// writes. Safe for use by several goroutines.
+type Authority struct {
+	options Options
+	trust   atomic.Pointer[trust]
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when trust is replaced
+	plugged *pluggedIn    // last good
+	problem error         // of Run
+	unkept  error         // of Maintain
+}
+
+// trust is who signs and who is trusted at one moment. It never changes.
+type trust struct {
+	signer *signer
+	roots  []*x509.Certificate
+	pool   *x509.CertPool
+	bundle []byte
+}
+
+// Open reads the roots, or makes the first one; of several replicas that do so
+// at once one wins and all use its root. A plugged-in authority that is broken
+// is an error here, since there is no last good one to fall back to.
+func Open(ctx context.Context, o Options) (*Authority, error) {
+	a := &Authority{options: o.complete(), changed: make(chan struct{})}
+	if t := a.options.terms(); t.rootLife < 2*t.renewal() {
+		return nil, fmt.Errorf("a root that lasts %s is too short for certificates of %s and an overlap of %s", t.rootLife, t.leafLife, t.overlap)
+	}
+	if err := a.reload(ctx); err != nil {
+		return nil, fmt.Errorf("opening the certificate authority: %w", err)
+	}
+	return a, nil
+}
+
+// Issue makes a key and a certificate for the workload. Private keys are not
+// kept. Errors: a Workload that no SPIFFE id or Subject can express, or a
+// signing certificate that has expired.
+func (a *Authority) Issue(w Workload) (*Certificate, error) {
+	if err := w.validate(); err != nil {
+		return nil, fmt.Errorf("issuing a certificate: %w", err)
+	}
+	c, err := a.trust.Load().signer.sign(workloadTemplate(w), a.options.LeafLifetime)
+	if err != nil {
+		return nil, fmt.Errorf("issuing a certificate for %s: %w", w, err)
+	}
+	c.Name = w.ID.String()
+	return c, nil
+}
+
+// Bundle is the PEM of all roots that are trusted now, in an order that is the
+// same on every replica. The caller must not change it.
+func (a *Authority) Bundle() []byte { return a.trust.Load().bundle }
+
+// Changed is closed when Bundle, or who signs, is no longer what it was.
+// Callers take it before they read either.
+func (a *Authority) Changed() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.changed
+}
+
+// Problem is what keeps the authority from following its sources, nil when all
+// is well. It goes on with the last good state meanwhile.
+func (a *Authority) Problem() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return errors.Join(a.problem, a.unkept)
+}
+
+// Root describes a trusted root for people.
+type Root struct {
+	Subject     string
+	Fingerprint string // SHA-256 of the certificate, hexadecimal
+	NotAfter    time.Time
+	Signing     bool // certificates issued now lead to it
+}
+
+// Roots describes what Bundle holds, in its order.
+func (a *Authority) Roots() []Root {
+	t := a.trust.Load()
+	out := make([]Root, 0, len(t.roots))
+	for _, r := range t.roots {
+		out = append(out, Root{r.Subject.String(), fingerprint(r), r.NotAfter, contains(t.signer.anchors, r)})
+	}
+	return out
+}
+
+// replace makes t the trust if it differs, and wakes those who wait for that.
+func (a *Authority) replace(t *trust) {
+	old := a.trust.Load()
+	if old != nil && old.signer.same(t.signer) && string(old.bundle) == string(t.bundle) {
+		return
+	}
+	a.trust.Store(t)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	close(a.changed)
+	a.changed = make(chan struct{})
+	if old != nil {
+		a.options.Log.Info("the certificate authority has changed", "signing", t.signer.cert.Subject.String(), "roots", len(t.roots))
+	}
+}
+
+// choose decides who signs. An authority that is new to the mesh has to wait
+// until its root is known everywhere, if anybody else can sign meanwhile.
+func (a *Authority) choose(k *keyring, p *pluggedIn, now time.Time) (*trust, error) {
+	roots := k.roots()
+	old := a.trust.Load()
+	var s *signer
+	switch {
+	case p != nil && (k.own == nil || k.distributed(p.signer.anchors, now, a.options.Overlap)):
+		s = p.signer
+	case k.own != nil:
+		s = k.own
+	case k.next != nil:
+		s = k.next
+	case old != nil:
+		s = old.signer
+	default:
+		return nil, errors.New("there is neither a root nor a plugged-in authority")
+	}
+	// An authority that was replaced in place, or taken out, goes on until its
+	// successor may sign. Its roots stay trusted as long as they are stored.
+	if old != nil && !old.signer.same(s) && now.Before(old.signer.cert.NotAfter) {
+		if k.own != s && !k.distributed(s.anchors, now, a.options.Overlap) {
+			s = old.signer
+		}
+		roots = append(roots, s.anchors...)
+	}
+	if p != nil {
+		roots = append(roots, p.roots...)
+	}
+	roots = sortedSet(roots)
+	return &trust{s, roots, pool(roots), encodeCertificates(roots)}, nil
+}

@@ -1,0 +1,170 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Run follows Storage and PluggedIn until ctx ends, and returns nil then.
+// Trouble is logged once, kept in Problem, and changes nothing.
+func (a *Authority) Run(ctx context.Context) error {
+	return a.every(ctx, func() { a.note(ctx, &a.problem, a.reload(ctx)) })
+}
+
+// Maintain writes: it makes new roots before old ones end, lets them sign when
+// they have been trusted long enough, records the roots that are plugged in and
+// forgets those that nothing relies on any more. One replica runs it, the
+// leader; should two, a conflict makes one of them start over. It returns nil
+// when ctx ends.
+func (a *Authority) Maintain(ctx context.Context) error {
+	return a.every(ctx, func() {
+		err := a.advance(ctx, false)
+		if err != nil {
+			err = fmt.Errorf("keeping roots up to date in %s: %w", a.options.Storage, err)
+		}
+		a.note(ctx, &a.unkept, err)
+	})
+}
+
+// RotateRoot begins the succession of the self-signed root now: a new root is
+// trusted at once and signs after Options.Overlap, which Maintain sees to.
+func (a *Authority) RotateRoot(ctx context.Context) error {
+	if err := a.advance(ctx, true); err != nil {
+		return fmt.Errorf("rotating the root in %s: %w", a.options.Storage, err)
+	}
+	return nil
+}
+
+func (a *Authority) every(ctx context.Context, do func()) error {
+	tick := time.NewTicker(a.options.Poll)
+	defer tick.Stop()
+	for {
+		do()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// note keeps the problem where it belongs and logs it when it is a new one.
+func (a *Authority) note(ctx context.Context, where *error, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	a.mu.Lock()
+	old := *where
+	*where = err
+	a.mu.Unlock()
+	switch {
+	case err != nil && (old == nil || old.Error() != err.Error()):
+		a.options.Log.Error("the certificate authority goes on with its last good state", "err", err)
+	case err == nil && old != nil:
+		a.options.Log.Info("the certificate authority is well again")
+	}
+}
+
+// reload reads both sources and takes over what may be used. The keyring counts
+// even when what is plugged in is broken.
+func (a *Authority) reload(ctx context.Context) error {
+	broken := a.readPluggedIn(ctx)
+	k, _, err := a.readKeyring(ctx)
+	if err != nil {
+		return errors.Join(broken, err)
+	}
+	p := a.lastPluggedIn()
+	if broken != nil && p == nil && a.trust.Load() == nil {
+		return broken
+	}
+	if k == nil {
+		if k, err = a.firstKeyring(ctx, p); err != nil {
+			return errors.Join(broken, err)
+		}
+	}
+	t, err := a.choose(k, p, time.Now())
+	if err == nil {
+		a.replace(t)
+	}
+	return errors.Join(broken, err)
+}
+
+// readPluggedIn keeps the last good authority when it is now broken, or cannot
+// be read.
+func (a *Authority) readPluggedIn(ctx context.Context) error {
+	if a.options.PluggedIn == nil {
+		return nil
+	}
+	data, err := a.options.PluggedIn(ctx)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", a.options.PluggedInName, err)
+	}
+	var p *pluggedIn
+	if data != nil {
+		if p, err = parsePluggedIn(data); err != nil {
+			return fmt.Errorf("%s: %w", a.options.PluggedInName, err)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.plugged = p
+	return nil
+}
+
+func (a *Authority) lastPluggedIn() *pluggedIn {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.plugged
+}
+
+// readKeyring returns nil without an error when nothing is stored.
+func (a *Authority) readKeyring(ctx context.Context) (*keyring, string, error) {
+	data, version, err := a.options.Storage.Load(ctx)
+	if err != nil || data == nil {
+		return nil, version, err
+	}
+	k, err := decodeKeyring(data)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", a.options.Storage, err)
+	}
+	return k, version, nil
+}
+
+// firstKeyring creates the keyring, or reads that of whoever was faster. With
+// an authority plugged in nothing has to be stored by others than the leader.
+func (a *Authority) firstKeyring(ctx context.Context, p *pluggedIn) (*keyring, error) {
+	if p != nil {
+		return &keyring{}, nil
+	}
+	if err := a.advance(ctx, false); err != nil {
+		return nil, err
+	}
+	k, _, err := a.readKeyring(ctx)
+	if err == nil && k == nil {
+		err = fmt.Errorf("%s: what was just stored there is gone", a.options.Storage)
+	}
+	return k, err
+}
+
+// advance writes the keyring's next state if there is one.
+func (a *Authority) advance(ctx context.Context, force bool) error {
+	for range 5 {
+		k, version, err := a.readKeyring(ctx)
+		if err != nil {
+			return err
+		}
+		if k == nil {
+			k = &keyring{}
+		}
+		n, changed, err := k.advance(a.lastPluggedIn(), time.Now(), a.options.terms(), force)
+		if err != nil || !changed {
+			return err
+		}
+		if err = a.options.Storage.Save(ctx, n.encode(), version); !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: %w", a.options.Storage, ErrConflict)
+}

@@ -1,0 +1,99 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
+)
+
+// Options name a Lease (coordination.k8s.io/v1) and a candidate for it. All are
+// required but Duration.
+type Options struct {
+	Client          kubernetes.Interface
+	Namespace, Name string
+	Candidate       string // unique among replicas: the pod's name
+	// Duration is how long a leader that has vanished still holds the Lease;
+	// 15 seconds. It is renewed five times as often.
+	Duration time.Duration
+	Log      *slog.Logger
+}
+
+// Run stands for election until ctx ends, and returns nil then. Each time that
+// the Lease is won it calls onLeading with a context that ends when the Lease is
+// lost or ctx ends; onLeading is to return soon after, and only then the Lease
+// is given back. An error of onLeading ends Run and is returned; when onLeading
+// returns nil before its context ends, the Lease is kept nevertheless.
+func Run(ctx context.Context, o Options, onLeading func(ctx context.Context) error) error {
+	if o.Duration <= 0 {
+		o.Duration = 15 * time.Second
+	}
+	for ctx.Err() == nil {
+		if err := o.term(ctx, onLeading); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// term stands for election and leads once.
+func (o Options) term(ctx context.Context, onLeading func(ctx context.Context) error) error {
+	// The election outlives ctx until the work has ended, so that the Lease is
+	// not given back under it. Its library logs every attempt: discarded.
+	election, end := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), logr.Discard()))
+	defer end()
+	leading := make(chan context.Context, 1)
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name},
+			Client:     o.Client.CoordinationV1(),
+			LockConfig: resourcelock.ResourceLockConfig{Identity: o.Candidate},
+		},
+		LeaseDuration: o.Duration, RenewDeadline: o.Duration * 2 / 3, RetryPeriod: o.Duration / 5,
+		ReleaseOnCancel: true,
+		Name:            o.Name,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(ctx context.Context) { leading <- ctx },
+			OnStoppedLeading: func() {},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("standing for the Lease %s/%s: %w", o.Namespace, o.Name, err)
+	}
+	over := make(chan struct{})
+	go func() { defer close(over); elector.Run(election) }()
+	defer func() { end(); <-over }()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-over:
+		return nil
+	case held := <-leading:
+		o.Log.Info("this replica is the leader", "lease", o.Namespace+"/"+o.Name)
+		return o.lead(ctx, held, onLeading)
+	}
+}
+
+// lead runs the work while held and ctx last.
+func (o Options) lead(ctx, held context.Context, onLeading func(ctx context.Context) error) error {
+	work, stop := context.WithCancel(held)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
+	err := onLeading(work)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("leading: %w", err)
+	}
+	<-work.Done()
+	if ctx.Err() == nil {
+		o.Log.Warn("this replica is no longer the leader", "lease", o.Namespace+"/"+o.Name)
+	}
+	return nil
+}

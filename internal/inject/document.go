@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-
-	"sigs.k8s.io/yaml"
 )
 
 // MaxInput is the size in bytes of the manifests that Documents reads.
@@ -33,17 +31,17 @@ func Documents(in io.Reader, out io.Writer, p Params, report Report) error {
 	}
 	var result bytes.Buffer
 	var failures []error
-	for i, part := range split(text) {
-		if part.separator {
-			result.Write(part.text)
-			continue
+	line := 1
+	for _, part := range split(text) {
+		injected, err := part.text, error(nil)
+		if !part.separator {
+			injected, err = document(part.text, p, report)
 		}
-		injected, err := document(part.text, p, report)
 		if err != nil {
-			failures = append(failures, fmt.Errorf("document %d: %w", i/2+1, err))
-			continue
+			failures = append(failures, fmt.Errorf("document at line %d: %w", line, err))
 		}
 		result.Write(injected)
+		line += bytes.Count(part.text, []byte("\n"))
 	}
 	if len(failures) > 0 {
 		return errors.Join(failures...)
@@ -58,34 +56,58 @@ type part struct {
 	separator bool
 }
 
-// separatorLine is a line that ends a YAML document, with a comment at most.
-var separatorLine = regexp.MustCompile(`(?m)^(---|\.\.\.)[ \t]*(#.*)?\r?(\n|\z)`)
+// marker is a line that begins or ends a YAML document; the second group is
+// what else stands on it.
+var marker = regexp.MustCompile(`(?m)^(---|\.\.\.)([ \t][^\n]*)?\r?(\n|\z)`)
 
 // split cuts text into documents and the lines between them, alternating and
-// beginning with a document, which may be empty. The parts together are text.
+// beginning with a document; both may be empty. The parts together are text.
 func split(text []byte) []part {
 	var parts []part
 	at := 0
-	for _, m := range separatorLine.FindAllIndex(text, -1) {
-		parts = append(parts, part{text: text[at:m[0]]}, part{text: text[m[0]:m[1]], separator: true})
-		at = m[1]
+	for _, m := range marker.FindAllSubmatchIndex(text, -1) {
+		end := m[1]
+		if rest := bytes.TrimSpace(text[max(m[4], 0):max(m[5], 0)]); len(rest) > 0 && rest[0] != '#' {
+			end = m[0] // the document begins on the marker's line
+		}
+		parts = append(parts, part{text: text[at:m[0]]}, part{text: text[m[0]:end], separator: true})
+		at = end
 	}
 	return append(parts, part{text: text[at:]})
 }
 
+// directive is a line that speaks about YAML itself.
+var directive = regexp.MustCompile(`\A([ \t]*(#[^\n]*)?\r?\n)*%`)
+
 // document injects one document.
 func document(text []byte, p Params, report Report) ([]byte, error) {
-	var tree any
-	if err := yaml.Unmarshal(text, &tree); err != nil {
+	if directive.Match(text) {
+		return text, nil
+	}
+	tree, err := decode(text)
+	if err != nil {
 		return nil, fmt.Errorf("not YAML: %w", err)
 	}
 	object, ok := tree.(map[string]any)
 	if !ok {
 		return text, nil
 	}
-	changed, err := injectObject(object, p, report)
+	kind, _ := object["kind"].(string)
+	version, _ := object["apiVersion"].(string)
+	changed, err := injectObject(object, kind, version, p, report)
 	if err != nil || !changed {
 		return text, err
 	}
-	return edit(text, object)
+	original, err := decode(text)
+	if err != nil {
+		return nil, err
+	}
+	result, lossy, err := edit(text, original, object)
+	if err != nil {
+		return nil, err
+	}
+	if lossy {
+		report(objectName(object, kind, p.Namespace), "written anew without its comments: it uses YAML (such as aliases) that cannot be added to in place")
+	}
+	return result, nil
 }

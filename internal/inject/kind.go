@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,26 +28,9 @@ var templates = map[string]struct {
 }
 
 // injectObject changes a decoded object, or the items of a list, in place.
-func injectObject(object map[string]any, p Params, report Report) (changed bool, err error) {
-	kind, _ := object["kind"].(string)
-	version, _ := object["apiVersion"].(string)
+func injectObject(object map[string]any, kind, version string, p Params, report Report) (changed bool, err error) {
 	if items, ok := object["items"].([]any); ok && strings.HasSuffix(kind, "List") {
-		var failures []error
-		for i, item := range items {
-			fields, ok := item.(map[string]any)
-			if !ok {
-				continue
-			}
-			if _, typed := fields["kind"]; !typed && kind != "List" {
-				fields = withType(fields, strings.TrimSuffix(kind, "List"), version)
-			}
-			one, err := injectObject(fields, p, report)
-			if err != nil {
-				failures = append(failures, fmt.Errorf("item %d: %w", i, err))
-			}
-			changed = changed || one
-		}
-		return changed, errors.Join(failures...)
+		return injectList(items, strings.TrimSuffix(kind, "List"), version, p, report)
 	}
 	holder, known := templates[kind]
 	if !known || !served(version, holder.groups) {
@@ -61,7 +45,7 @@ func injectObject(object map[string]any, p Params, report Report) (changed bool,
 		template = next
 	}
 	changed, notes, err := injectTemplate(template, object, kind, p)
-	name := kind + " " + namespaceOf(object, template, p) + "/" + first(text(object, "metadata", "name"), text(object, "metadata", "generateName"))
+	name := objectName(object, kind, namespaceOf(object, template, p))
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", name, err)
 	}
@@ -71,14 +55,32 @@ func injectObject(object map[string]any, p Params, report Report) (changed bool,
 	return changed, nil
 }
 
-// withType is the same object (its values are shared) with the type that its
-// list gives it.
-func withType(fields map[string]any, kind, version string) map[string]any {
-	typed := map[string]any{"kind": kind, "apiVersion": version}
-	for k, v := range fields {
-		typed[k] = v
+// injectList changes items in place. A typed list, such as DeploymentList, may
+// leave out the type of its items.
+func injectList(items []any, kind, version string, p Params, report Report) (changed bool, err error) {
+	var failures []error
+	for i, item := range items {
+		object, ok := item.(map[string]any)
+		if !ok {
+			continue
+		}
+		itemKind, itemVersion := kind, version
+		if own, ok := object["kind"].(string); ok {
+			itemKind = own
+			itemVersion, _ = object["apiVersion"].(string)
+		}
+		one, err := injectObject(object, itemKind, itemVersion, p, report)
+		if err != nil {
+			failures = append(failures, fmt.Errorf("item %d: %w", i, err))
+		}
+		changed = changed || one
 	}
-	return typed
+	return changed, errors.Join(failures...)
+}
+
+// objectName is how people are told which object is meant.
+func objectName(object map[string]any, kind, namespace string) string {
+	return kind + " " + namespace + "/" + first(text(object, "metadata", "name"), text(object, "metadata", "generateName"), "(no name)")
 }
 
 // served says whether apiVersion belongs to one of groups.
@@ -142,11 +144,14 @@ func text(tree map[string]any, path ...string) string {
 	return value
 }
 
-// convert goes from one form of an object to another through JSON.
+// convert goes from one form of an object to another through JSON, and keeps
+// numbers as they are written.
 func convert(from, to any) error {
 	encoded, err := json.Marshal(from)
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(encoded, to)
+	decoder := json.NewDecoder(bytes.NewReader(encoded))
+	decoder.UseNumber()
+	return decoder.Decode(to)
 }

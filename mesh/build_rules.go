@@ -97,19 +97,17 @@ func delegatesOf(v *VirtualService) []string {
 // withDelegates is the VirtualService with the routes of its delegates in
 // place of its own that delegate.
 func (b *builder) withDelegates(root *VirtualService) (*VirtualService, []Finding) {
-	spec, findings := mergeDelegates(root, func(name string) *VirtualService {
+	merged, findings := mergeDelegates(root, func(name string) *VirtualService {
 		v, _ := b.world.virtualServices.Get(name)
 		if v == nil || !v.ExportTo.VisibleFrom(v.Namespace, root.Namespace, b.world.Config.DefaultVirtualServiceExportTo) {
 			return nil
 		}
 		return v
 	})
-	merged := *root
-	merged.Spec = spec
 	merged.Destinations = nil
 	merged.setDestinations(Domain)
 	merged.Delegates = root.Delegates
-	return &merged, findings
+	return merged, findings
 }
 
 // asksOfRoutes is what the matches of a VirtualService want to know of clients.

@@ -84,3 +84,7 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 	}
 	return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), true
 }
+
+// ParseSubnet reads an address or a CIDR as routes write them; a plain address
+// is a subnet of its own.
+func ParseSubnet(s string) (netip.Prefix, bool) { return parsePrefix(s) }

@@ -24,6 +24,8 @@ type VirtualService struct {
 	// Delegates are the VirtualServices ("namespace/name") that its routes
 	// delegate to; Routes of a root with delegates are in Spec already merged.
 	Delegates []string
+
+	origins origins
 }
 
 // On tells whether the VirtualService is bound to the gateway, MeshGateway or
@@ -32,11 +34,7 @@ func (v *VirtualService) On(gateway string) bool { return slices.Contains(v.Gate
 
 // OfSource tells whether any match of its routes asks for the client's labels
 // or namespace.
-func (v *VirtualService) OfSource() bool {
-	return slices.ContainsFunc(v.Spec.Http, func(r *networking.HTTPRoute) bool {
-		return slices.ContainsFunc(r.Match, func(m *networking.HTTPMatchRequest) bool { return len(m.SourceLabels) > 0 || m.SourceNamespace != "" })
-	})
-}
+func (v *VirtualService) OfSource() bool { return asksForSource(v.Spec) }
 
 // ResolveGateway turns a gateway as written in an object of namespace ns into
 // "namespace/name"; "mesh" stays.
@@ -66,7 +64,7 @@ func parseVirtualService(o *networkingv1.VirtualService, domain string) (*Virtua
 	}
 	v.setGateways(o.Spec.Gateways)
 	var findings []Finding
-	v.Spec, findings = checkVirtualService(ref, v.Spec)
+	v.Spec, v.origins, findings = checkVirtualService(ref, v.Spec)
 	v.setDestinations(domain)
 	return v, findings
 }

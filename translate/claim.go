@@ -127,7 +127,7 @@ func (r *resolver) ownerServes(a netip.Addr, port uint32) bool {
 
 // chains are where the connections to one claim go: by the TLS or TCP routes
 // of the VirtualService in force, else to the cluster.
-func (r *resolver) chains(port *mesh.Port, prefixes []netip.Prefix, sni []string, cluster string) []Chain {
+func (r *resolver) chains(port *mesh.Port, prefixes []netip.Prefix, sni []string, cluster string) (out []Chain) {
 	if r.route != nil {
 		in := r.input(r.route, port.Number)
 		if port.Protocol.IsTLS() {
@@ -135,9 +135,10 @@ func (r *resolver) chains(port *mesh.Port, prefixes []netip.Prefix, sni []string
 				return out
 			}
 		}
-		if out := tcpChains(in, prefixes, sni); len(out) > 0 {
+		out = tcpChains(in, prefixes, sni)
+		if n := len(out); n > 0 && slices.Equal(out[n-1].Prefixes, prefixes) { // nothing is left for the cluster
 			return out
 		}
 	}
-	return []Chain{{Prefixes: prefixes, SNI: sni, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}}}
+	return append(out, Chain{Prefixes: prefixes, SNI: sni, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}})
 }

@@ -1,0 +1,86 @@
+package translate
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	previousprioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// defaultRetryOn are the failures after which a request is sent again unless
+// somebody says otherwise. It is Istio's list with reset-before-request: a
+// connection that breaks before the request is on its way, so that no
+// application sees a request twice.
+const defaultRetryOn = "connect-failure,refused-stream,reset-before-request,unavailable,cancelled,retriable-status-codes"
+
+const (
+	defaultRetries = 2
+	hostAttempts   = 5 // how often a retry looks for a host that was not tried yet
+)
+
+// retryPolicy maps HTTPRoute.retries to envoy.config.route.v3.RetryPolicy; nil
+// is MeshConfig.defaultHttpRetryPolicy or, without one, the built-in default.
+// Each replaces the next as a whole. Nil out: no retries. hashed is whether
+// the request's hash chooses the host: a retry then goes where the request
+// belongs, be it the same host.
+func retryPolicy(in *networking.HTTPRetry, hashed bool, cfg *mesh.Config) *routev3.RetryPolicy {
+	if in == nil {
+		in = cfg.GetDefaultHttpRetryPolicy()
+	}
+	if in == nil {
+		in = &networking.HTTPRetry{Attempts: defaultRetries}
+	}
+	if in.Attempts <= 0 {
+		return nil
+	}
+	p := &routev3.RetryPolicy{NumRetries: wrapperspb.UInt32(uint32(in.Attempts)), PerTryTimeout: in.PerTryTimeout}
+	p.RetryOn, p.RetriableStatusCodes = retryOn(in.RetryOn)
+	if ignore := in.RetryIgnorePreviousHosts; !hashed && (ignore == nil || ignore.Value) {
+		p.HostSelectionRetryMaxAttempts = hostAttempts
+		p.RetryHostPredicate = []*routev3.RetryPolicy_RetryHostPredicate{{
+			Name:       "envoy.retry_host_predicates.previous_hosts",
+			ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: packed(&previoushostsv3.PreviousHostsPredicate{})},
+		}}
+	}
+	if in.RetryRemoteLocalities.GetValue() {
+		p.RetryPriority = &routev3.RetryPolicy_RetryPriority{
+			Name:       "envoy.retry_priorities.previous_priorities",
+			ConfigType: &routev3.RetryPolicy_RetryPriority_TypedConfig{TypedConfig: packed(&previousprioritiesv3.PreviousPrioritiesConfig{UpdateFrequency: 2})},
+		}
+	}
+	if in.Backoff != nil {
+		p.RetryBackOff = &routev3.RetryPolicy_RetryBackOff{BaseInterval: in.Backoff}
+	}
+	return p
+}
+
+// retryOn splits a list of conditions and status codes; codes need a condition
+// that tells Envoy to look at them.
+func retryOn(list string) (conditions string, codes []uint32) {
+	if strings.TrimSpace(list) == "" {
+		return defaultRetryOn, nil
+	}
+	var words []string
+	for word := range strings.SplitSeq(list, ",") {
+		word = strings.TrimSpace(word)
+		if word == "" {
+			continue
+		}
+		if code, err := strconv.ParseUint(word, 10, 32); err == nil {
+			codes = append(codes, uint32(code))
+		} else {
+			words = append(words, word)
+		}
+	}
+	if len(codes) > 0 && !slices.Contains(words, "retriable-status-codes") {
+		words = append(words, "retriable-status-codes")
+	}
+	return strings.Join(words, ","), codes
+}

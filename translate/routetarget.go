@@ -1,0 +1,114 @@
+package translate
+
+import (
+	"fmt"
+	"strconv"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// target is a destination of a route, resolved.
+type target struct {
+	cluster string
+	host    string
+	port    uint32
+	hash    []*routev3.RouteAction_HashPolicy
+	// sourceHash: connections without requests are balanced by the hash of the
+	// client's address.
+	sourceHash bool
+}
+
+func (t target) address() string { return t.host + ":" + strconv.FormatUint(uint64(t.port), 10) }
+
+// targets are the destinations of one http rule.
+type targets struct {
+	route   []target // one for each of HTTPRoute.route
+	mirrors []target // one for each of mirrorsOf
+}
+
+// name is what the targets are called in traces: the one address, or the
+// VirtualService that chooses among several.
+func (t *targets) name(vs mesh.Ref) string {
+	if len(t.route) == 1 {
+		return t.route[0].address()
+	}
+	return vs.Name + "." + vs.Namespace
+}
+
+func (b *routeBuilder) targets(rule *networking.HTTPRoute, o mesh.Origin) *targets {
+	t := &targets{}
+	if rule.Redirect != nil || rule.DirectResponse != nil {
+		return t
+	}
+	for i, d := range rule.Route {
+		t.route = append(t.route, b.target(d.GetDestination(), o, ".route["+strconv.Itoa(i)+"].destination"))
+	}
+	for _, m := range mirrorsOf(rule) {
+		t.mirrors = append(t.mirrors, b.target(m.destination, o, m.field))
+	}
+	return t
+}
+
+// maxAliases is how many ExternalNames in a row are followed, which also ends
+// circles of them.
+const maxAliases = 8
+
+// target resolves a destination: its host in the VirtualService's namespace,
+// through aliases, and its port, which is the service's only one, or else that
+// of the listener, unless it is given.
+func (b *routeBuilder) target(d *networking.Destination, o mesh.Origin, field string) target {
+	host := mesh.ResolveHost(d.GetHost(), b.VirtualService.Namespace, mesh.Domain)
+	to := b.Destinations[host]
+	for range maxAliases {
+		if to.Service == nil || to.Service.Resolution != mesh.ResolutionAlias || to.Service.Alias == "" {
+			break
+		}
+		host = to.Service.Alias
+		to = b.Destinations[host]
+	}
+	port := d.GetPort().GetNumber()
+	if port == 0 {
+		port = b.defaultPort(to.Service)
+	}
+	switch {
+	case to.Service == nil:
+		b.find(o, field+".host", mesh.CodeHostNotFound,
+			fmt.Sprintf("no Service or ServiceEntry that these clients see has the host %s; requests get 503 until there is one: check the name, which is resolved in namespace %s", host, b.VirtualService.Namespace))
+	case to.Service.Port(port) == nil:
+		b.find(o, field+".port", mesh.CodePortNotFound,
+			fmt.Sprintf("host %s has no port %d; requests get 503: set port.number to one of its ports", host, port))
+	}
+	if to.Service != nil && d.GetSubset() != "" && to.Rule.Subset(d.GetSubset()) == nil {
+		b.find(o, field+".subset", mesh.CodeSubsetMissing,
+			fmt.Sprintf("no DestinationRule in force for host %s defines subset %q; requests get 503 until one does", host, d.GetSubset()))
+	}
+	return target{
+		cluster: OutboundCluster(host, port, d.GetSubset()), host: host, port: port,
+		hash:       hashPolicies(to.Rule, d.GetSubset(), port),
+		sourceHash: hashesSourceIP(to.Rule, d.GetSubset(), port),
+	}
+}
+
+// defaultPort is the port of destinations that give none.
+func (b *routeBuilder) defaultPort(s *mesh.Service) uint32 {
+	if s == nil {
+		return b.Port
+	}
+	only := uint32(0)
+	for _, p := range s.Ports {
+		if p.Protocol == mesh.ProtocolUDP {
+			continue
+		}
+		if only != 0 {
+			return b.Port
+		}
+		only = p.Number
+	}
+	if only == 0 {
+		return b.Port
+	}
+	return only
+}

@@ -238,3 +238,10 @@ func holds(c *wire.Client, stack snapshot.Stack, inline bool) bool {
 	}
 	return true
 }
+
+// wrongCluster is one that Envoy refuses though it is well-formed.
+func wrongCluster() *clusterv3.Cluster {
+	return &clusterv3.Cluster{Name: "wrong", ConnectTimeout: durationpb.New(time.Second),
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		LbPolicy:             clusterv3.Cluster_CLUSTER_PROVIDED}
+}

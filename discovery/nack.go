@@ -41,6 +41,11 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 	}
 	if len(f.put) == 1 {
 		culprits = f.put
+		if t == snapshot.RouteConfig && s.form.inline {
+			if culprits = s.refusedHosts(f, text); culprits == nil {
+				return
+			}
+		}
 	}
 	for _, r := range culprits {
 		if st.rejected == nil {
@@ -52,25 +57,64 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 		}
 	}
 	s.events.refusals = append(s.events.refusals, refusal{typ: t, refused: culprits, message: text})
-	s.condemn(t, f, culprits, text)
+	s.condemn(f, culprits)
 }
 
 // condemn has new proxies spared what this one refused.
-func (s *session) condemn(t snapshot.Type, f *flight, culprits []*snapshot.Resource, text string) {
-	if t == snapshot.RouteConfig && s.form.inline {
-		// The fault lies with one virtual host, if any is named; the frame is common to all.
-		for _, r := range culprits {
-			for host := range f.to.Prefix(snapshot.VirtualHost, r.Name+"/") {
-				if containsWord(text, host.Name) {
-					s.shared.verdicts.refuse(host, f.from.Get(snapshot.VirtualHost, host.Name))
-				}
+func (s *session) condemn(f *flight, culprits []*snapshot.Resource) {
+	for _, r := range culprits {
+		s.shared.verdicts.refuse(r, f.from.Get(r.Type, r.Name))
+	}
+}
+
+// refusedHosts finds the virtual hosts for which a whole route configuration
+// was refused. When neither the text nor the count of those that changed
+// tells, it returns nothing and has parts of the change tried by themselves,
+// then the whole again without what was found. When no virtual host changed it
+// is the route configuration itself.
+func (s *session) refusedHosts(f *flight, text string) []*snapshot.Resource {
+	whole := f.put[0]
+	suspects := f.trial
+	if suspects == nil {
+		for _, d := range f.from.Diff(f.to, snapshot.VirtualHost) {
+			if d.New != nil && routeConfigOf(d.Name) == whole.Name {
+				suspects = append(suspects, d.New)
 			}
 		}
-		return
 	}
-	for _, r := range culprits {
-		s.shared.verdicts.refuse(r, f.from.Get(t, r.Name))
+	if len(suspects) == 0 {
+		return f.put
 	}
+	if named := namedIn(suspects, text); len(named) == 1 {
+		suspects = named
+	}
+	st := &s.types[snapshot.RouteConfig]
+	var again []part
+	if half := len(suspects) / 2; half > 0 {
+		again = []part{
+			{names: namesOf(f.put), from: f.from, trial: suspects[:half]},
+			{names: namesOf(f.put), from: f.from, trial: suspects[half:]},
+		}
+	}
+	if f.trial == nil {
+		again = append(again, part{names: namesOf(f.put), from: f.from})
+	}
+	st.retry = append(again, st.retry...)
+	if len(suspects) > 1 {
+		return nil
+	}
+	return suspects
+}
+
+// tried is a route configuration as it was before a change, but for some
+// virtual hosts that are as after it.
+func (s *session) tried(p part, name string, to snapshot.Stack) *snapshot.Resource {
+	return inlined(to, name, func(r *snapshot.Resource) *snapshot.Resource {
+		if r == nil || r.Type != snapshot.VirtualHost || slices.Contains(p.trial, r) {
+			return r
+		}
+		return s.shared.verdicts.effective(p.from.Get(snapshot.VirtualHost, r.Name))
+	})
 }
 
 // namedIn are the resources whose names the text contains as words.
@@ -109,10 +153,10 @@ func nameByte(c byte) bool {
 func split(f *flight, suspects []*snapshot.Resource) []part {
 	if len(suspects) == 0 || len(suspects) == len(f.put) {
 		half := len(f.put) / 2
-		return []part{{namesOf(f.put[:half]), f.from}, {namesOf(f.put[half:]), f.from}}
+		return []part{{names: namesOf(f.put[:half]), from: f.from}, {names: namesOf(f.put[half:]), from: f.from}}
 	}
 	others := slices.DeleteFunc(slices.Clone(f.put), func(r *snapshot.Resource) bool { return slices.Contains(suspects, r) })
-	return []part{{namesOf(others), f.from}, {namesOf(suspects), f.from}}
+	return []part{{names: namesOf(others), from: f.from}, {names: namesOf(suspects), from: f.from}}
 }
 
 func namesOf(put []*snapshot.Resource) []string {

@@ -23,6 +23,10 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 		return nil, false
 	}
 	key := s.keyOf(t, to)
+	if key.idle() && len(st.forced) == 0 && len(st.gone) == 0 && !st.fresh {
+		st.sent, st.acked = to, to
+		return nil, true
+	}
 	w := s.shared.steps.way(key)
 	fresh := st.fresh
 	s.park(t, w, st.sent)
@@ -73,7 +77,7 @@ func (s *session) launch(t snapshot.Type, f *flight, w way) *message {
 	}
 	f.nonce = s.newNonce()
 	s.types[t].flight = f
-	return &message{typ: t, response: response{parts: w.bodies, tail: encodeTail(t, w.version, f.nonce)}}
+	return &message{typ: t, response: response{parts: w.bodies, tail: encodeTail(t, s.shared.steps.version(f.to, t, s.form), f.nonce)}}
 }
 
 // isCommon says whether the way is just what this proxy needs.
@@ -102,7 +106,7 @@ func (s *session) completeBodies(key stepKey) [][]byte {
 func (s *session) own(key stepKey, common way) way {
 	t := key.typ
 	st := &s.types[t]
-	out := way{version: common.version}
+	var out way
 	seen := map[string]bool{}
 	take := func(r *snapshot.Resource, held bool) {
 		out.put = append(out.put, r)
@@ -291,18 +295,22 @@ func (s *session) sendRetry(t snapshot.Type) *message {
 		st.retry = st.retry[1:]
 		var put []*snapshot.Resource
 		for _, name := range p.names {
-			if r := s.shared.steps.lookup(key, name); r != nil && key.wants(name) {
+			r := s.shared.steps.lookup(key, name)
+			if p.trial != nil {
+				r = s.tried(p, name, st.sent)
+			}
+			if r != nil && key.wants(name) {
 				put = append(put, r)
 			}
 		}
 		if len(put) > 0 {
-			w := way{put: put, version: systemVersion(st.sent, t, s.form)}
+			w := way{put: put}
 			if s.form.state {
 				w.bodies = [][]byte{encodeState(put)}
 			} else {
 				w.bodies = [][]byte{encodeDelta(put, nil)}
 			}
-			return s.launch(t, &flight{from: p.from, to: st.sent, put: put}, w)
+			return s.launch(t, &flight{from: p.from, to: st.sent, put: put, trial: p.trial}, w)
 		}
 	}
 	st.retry = nil

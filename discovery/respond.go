@@ -50,12 +50,21 @@ func (s *session) acknowledge(r request, now time.Time) bool {
 		delete(st.rejected, p.Name)
 		s.shared.verdicts.accept(p)
 	}
-	for name := range st.rejected {
-		if f.to.Get(r.typ, name) == nil {
+	for name, version := range st.rejected {
+		if now := s.standing(r.typ, name, f.to); now == nil || r.typ != now.Type && now.Version != version {
 			delete(st.rejected, name)
 		}
 	}
 	return true
+}
+
+// standing is what a stack has under a name that was refused: for a route
+// configuration that carries its virtual hosts, that may be one of those.
+func (s *session) standing(t snapshot.Type, name string, stack snapshot.Stack) *snapshot.Resource {
+	if t == snapshot.RouteConfig && s.form.inline && routeConfigOf(name) != name {
+		t = snapshot.VirtualHost
+	}
+	return stack.Get(t, name)
 }
 
 // wildcard is the name that stands for everything of a type.
@@ -261,7 +270,7 @@ func (s *session) subscribeState(r request) error {
 		}
 	case first && r.version != "":
 		// The proxy holds something of an earlier stream.
-		if all && r.version == s.goal(r.typ).Version(r.typ) {
+		if all && r.version == s.shared.steps.version(s.goal(r.typ), r.typ, s.form) {
 			st.sent, st.acked = s.goal(r.typ), s.goal(r.typ)
 			return nil
 		}

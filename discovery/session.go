@@ -101,12 +101,16 @@ type flight struct {
 	to    snapshot.Stack
 	put   []*snapshot.Resource
 	from  snapshot.Stack
+	trial []*snapshot.Resource // see part
 }
 
 // part is some resources of a response that was refused as a whole.
 type part struct {
 	names []string
 	from  snapshot.Stack // what the proxy held before that response
+	// trial, for a route configuration that carries its virtual hosts, are
+	// those of the changed ones that go with this part.
+	trial []*snapshot.Resource
 }
 
 type nack struct {

@@ -76,10 +76,10 @@ func (s *session) state(t snapshot.Type) TypeState {
 	st := &s.types[t]
 	state := TypeState{Type: t, State: NotSent, LastNack: st.lastNack.message, NackedAt: st.lastNack.at}
 	if st.sent != (snapshot.Stack{}) {
-		state.Sent = systemVersion(st.sent, t, s.form)
+		state.Sent = s.shared.steps.version(st.sent, t, s.form)
 	}
 	if st.acked != (snapshot.Stack{}) {
-		state.Acked = systemVersion(st.acked, t, s.form)
+		state.Acked = s.shared.steps.version(st.acked, t, s.form)
 	}
 	for name, version := range st.rejected {
 		if state.Rejected == nil {

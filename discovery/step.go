@@ -3,6 +3,7 @@ package discovery
 import (
 	"sync"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/fairway-mesh/fairway/snapshot"
@@ -36,7 +37,6 @@ type step struct {
 	gone    []string             // removed, to be told to the proxy
 	dropped []*snapshot.Resource // removed, and told later or never
 	body    []byte               // put and gone, encoded
-	version string               // of the state that the step leads to
 	cost    int
 }
 
@@ -47,7 +47,16 @@ type steps struct {
 	bytes    int
 	limit    int
 	verdicts *verdicts
+	versions *lru.Cache[versionKey, uint64]
 }
+
+// versionKey is one type in the common group of a stack.
+type versionKey struct {
+	stack snapshot.Stack
+	typ   snapshot.Type
+}
+
+const versionsSize = 1024
 
 const stepsSize = 4096 // steps; the limit in bytes is what counts for large ones
 
@@ -58,6 +67,9 @@ func newSteps(limit int, v *verdicts) *steps {
 		panic(err)
 	}
 	s.cache = cache
+	if s.versions, err = lru.New[versionKey, uint64](versionsSize); err != nil { // as above
+		panic(err)
+	}
 	return s
 }
 
@@ -110,7 +122,6 @@ func (s *steps) build(key stepKey, st *step) {
 			}
 		}
 	}
-	st.version = systemVersion(key.to, key.typ, key.form)
 	if key.form.state {
 		st.body = encodeState(st.put)
 	} else {
@@ -196,14 +207,6 @@ func (s *steps) lookup(key stepKey, name string) *snapshot.Resource {
 // complete says that answers must list everything, not only what is new.
 func (k stepKey) complete() bool {
 	return k.form.state && (k.typ == snapshot.Cluster || k.typ == snapshot.Listener)
-}
-
-// systemVersion names the state of a type in a stack, equal on all replicas.
-func systemVersion(stack snapshot.Stack, t snapshot.Type, f form) string {
-	if t == snapshot.RouteConfig && f.inline {
-		return stack.Version(t) + stack.Version(snapshot.VirtualHost)
-	}
-	return stack.Version(t)
 }
 
 // wants says whether the streams of the key ask for the resource of a name.

@@ -1,7 +1,10 @@
 package discovery
 
 import (
+	"slices"
 	"strconv"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/fairway-mesh/fairway/snapshot"
 )
@@ -37,19 +40,16 @@ type way struct {
 	gone    []string
 	dropped []*snapshot.Resource
 	bodies  [][]byte
-	version string // of the whole stack at the end
 }
 
 // way returns the way of a key.
 func (s *steps) way(key stepKey) way {
 	var w way
-	var version versionSum
-	steps := 0
+	joined := 0
 	for g := range groups {
 		part := key
 		part.from, part.to, part.clusters = only(key.from, g), only(key.to, g), only(key.clusters, g)
-		if part.from.SameType(part.to, key.typ) && (!key.form.inline || key.typ != snapshot.RouteConfig || part.from.SameType(part.to, snapshot.VirtualHost)) {
-			version.add(systemVersion(part.to, key.typ, key.form))
+		if part.idle() {
 			continue
 		}
 		var st *step
@@ -58,21 +58,24 @@ func (s *steps) way(key stepKey) way {
 		} else {
 			st = s.once(part)
 		}
-		version.add(st.version)
 		if len(st.body) > 0 {
 			w.bodies = append(w.bodies, st.body)
 		}
-		if steps++; steps == 1 {
+		if joined++; joined == 1 {
 			w.put, w.held, w.gone, w.dropped = st.put, st.held, st.gone, st.dropped
 			continue
 		}
-		w.put = append(w.put[:len(w.put):len(w.put)], st.put...)
-		w.held = append(w.held[:len(w.held):len(w.held)], st.held...)
-		w.gone = append(w.gone[:len(w.gone):len(w.gone)], st.gone...)
-		w.dropped = append(w.dropped[:len(w.dropped):len(w.dropped)], st.dropped...)
+		w.put = append(slices.Clip(w.put), st.put...)
+		w.held = append(slices.Clip(w.held), st.held...)
+		w.gone = append(slices.Clip(w.gone), st.gone...)
+		w.dropped = append(slices.Clip(w.dropped), st.dropped...)
 	}
-	w.version = version.String()
 	return w
+}
+
+// idle says, in O(1), that a key leads nowhere.
+func (k stepKey) idle() bool {
+	return k.from.SameType(k.to, k.typ) && (k.typ != snapshot.RouteConfig || !k.form.inline || k.from.SameType(k.to, snapshot.VirtualHost))
 }
 
 // complete is everything that the streams of a key ask for, encoded.
@@ -81,27 +84,43 @@ func (s *steps) complete(key stepKey) [][]byte {
 	return s.way(key).bodies
 }
 
-// versionSum adds up versions of parts of a stack; the sum of all is the
-// version of the stack. A version may consist of several words.
-type versionSum struct {
-	words [2]uint64
-	n     int
+// version names the state of a type in a stack, equal on all replicas: the sum
+// of the versions of its groups, of which that of the common group is kept.
+func (s *steps) version(stack snapshot.Stack, t snapshot.Type, f form) string {
+	v := s.versionOf(stack, t)
+	if t == snapshot.RouteConfig && f.inline {
+		v += s.versionOf(stack, snapshot.VirtualHost)
+	}
+	return v
 }
 
-const versionWord = 16 // hexadecimal digits
-
-func (v *versionSum) add(version string) {
-	for i := 0; i*versionWord < len(version) && i < len(v.words); i++ {
-		word, _ := strconv.ParseUint(version[i*versionWord:(i+1)*versionWord], 16, 64)
-		v.words[i] += word
-		v.n = max(v.n, i+1)
+func (s *steps) versionOf(stack snapshot.Stack, t snapshot.Type) string {
+	var sum uint64
+	for g := range groups {
+		part := only(stack, g)
+		if part == (snapshot.Stack{}) {
+			continue
+		}
+		if g != commonGroup {
+			sum += wordOf(part.Version(t))
+			continue
+		}
+		key := versionKey{part, t}
+		word, ok := s.versions.Get(key)
+		if !ok {
+			word = wordOf(part.Version(t))
+			s.versions.Add(key, word)
+		}
+		sum += word
 	}
+	return hexVersion(sum)
 }
 
-func (v *versionSum) String() string {
-	s := ""
-	for _, w := range v.words[:v.n] {
-		s += hexVersion(w)
+// wordOf is the number that a version of a type is.
+func wordOf(version string) uint64 {
+	word, err := strconv.ParseUint(version, 16, 64)
+	if err != nil {
+		return xxhash.Sum64String(version)
 	}
-	return s
+	return word
 }

@@ -1,0 +1,29 @@
+package translate
+
+import (
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// BasicClusters are the clusters that every sidecar has beside those of
+// services: PassthroughCluster, which connects to the address that the client
+// chose, and BlackHoleCluster, which has no endpoint.
+func BasicClusters(config *mesh.Config) []*clusterv3.Cluster {
+	timeout := policy{}.connectTimeout(config)
+	black := &clusterv3.Cluster{
+		Name: BlackHoleCluster, ConnectTimeout: timeout, ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+	}
+	pass := &clusterv3.Cluster{
+		Name: PassthroughCluster, ConnectTimeout: timeout, ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST},
+		LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
+		// Addresses that nobody connects to any more are forgotten.
+		CleanupInterval: durationpb.New(originalCleanup),
+		CircuitBreakers: policy{}.circuitBreakers(),
+		// What the client speaks is spoken to the server, which is not known.
+		TypedExtensionProtocolOptions: protocolOptions(downstreamProtocol(nil)),
+		UpstreamConnectionOptions:     keepaliveOptions(config.GetTcpKeepalive()),
+	}
+	return []*clusterv3.Cluster{pass, black}
+}

@@ -1,0 +1,93 @@
+package translate
+
+import (
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	dnscommonv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
+	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
+	dfpclusterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dynamic_forward_proxy/v3"
+	dfpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/dynamic_forward_proxy/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// The pace of name resolution: failed look-ups are repeated after about a
+// minute, successful ones when the record's TTL ends.
+const (
+	dnsRetry    = 60 * time.Second
+	dnsRetryMax = 120 * time.Second
+)
+
+// setDNS lets the proxy resolve the names of the endpoints, which stand in the
+// cluster itself. one: a single name, of whose addresses every connection uses
+// the current one.
+func (b *clusterBuilder) setDNS(one bool) {
+	c := b.cluster
+	refresh := positive(b.Config.GetDnsRefreshRate())
+	if refresh == nil || refresh.AsDuration() < time.Millisecond {
+		refresh = durationpb.New(60 * time.Second)
+	}
+	c.ClusterDiscoveryType = customCluster("envoy.clusters.dns", &dnsv3.DnsCluster{
+		DnsRefreshRate:               refresh,
+		DnsFailureRefreshRate:        &dnsv3.DnsCluster_RefreshRate{BaseInterval: durationpb.New(dnsRetry), MaxInterval: durationpb.New(dnsRetryMax)},
+		RespectDnsTtl:                true,
+		DnsLookupFamily:              dnscommonv3.DnsLookupFamily_V4_PREFERRED,
+		AllAddressesInSingleEndpoint: one,
+	})
+	c.LoadAssignment = Endpoints(b.endpointsInput())
+	if one {
+		b.keepOne()
+	}
+}
+
+// keepOne leaves one endpoint in the cluster, which is all that this sort of
+// cluster takes.
+func (b *clusterBuilder) keepOne() {
+	a := b.cluster.LoadAssignment
+	n := 0
+	for _, l := range a.Endpoints {
+		n += len(l.LbEndpoints)
+	}
+	if n <= 1 {
+		return
+	}
+	b.findings = append(b.findings, mesh.Finding{Object: b.Service.Ref, Field: "spec.endpoints", Code: mesh.CodeInvalid,
+		Message: "resolution DNS_ROUND_ROBIN takes one endpoint; the others are not used: use resolution DNS"})
+	first := a.Endpoints[0]
+	first.LbEndpoints, first.Priority = first.LbEndpoints[:1], 0
+	a.Endpoints = []*endpointv3.LocalityLbEndpoints{first}
+}
+
+// endpointsInput is what endpoints in the cluster itself are made of.
+func (in ClusterInput) endpointsInput() EndpointsInput {
+	return EndpointsInput{
+		Service: in.Service, Port: in.Port, Subset: in.Subset, Rule: in.Rule, Config: in.Config,
+		Endpoints: in.Endpoints, Client: in.Client, PeerAuthentications: in.PeerAuthentications,
+	}
+}
+
+// setByHost lets the proxy resolve the name in the request's Host header, or
+// the server name of a TLS connection.
+func (b *clusterBuilder) setByHost() {
+	c := b.cluster
+	c.ClusterDiscoveryType = customCluster("envoy.clusters.dynamic_forward_proxy", &dfpclusterv3.ClusterConfig{
+		ClusterImplementationSpecifier: &dfpclusterv3.ClusterConfig_DnsCacheConfig{DnsCacheConfig: HostCache()},
+		// Names are verified only where a rule asks for TLS, as for every cluster.
+		AllowInsecureClusterOptions: true,
+	})
+	c.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
+}
+
+// HostCache is the cache of names that all clusters of ResolutionDynamicDNS
+// share, and with them the filter that looks names up for them.
+func HostCache() *dfpv3.DnsCacheConfig {
+	return &dfpv3.DnsCacheConfig{Name: "hosts", DnsLookupFamily: clusterv3.Cluster_V4_PREFERRED}
+}
+
+func customCluster(name string, config proto.Message) *clusterv3.Cluster_ClusterType {
+	return &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{Name: name, TypedConfig: packed(config)}}
+}

@@ -1,0 +1,101 @@
+package translate
+
+import (
+	"math/big"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+// The bounds of consistent hashing: what is used where the rule does not say,
+// and Envoy's own limits.
+const (
+	defaultRingSize = 1024
+	maxRingSize     = 8 << 20
+	maxMaglevSize   = 5000011
+)
+
+// setBalancing sets how an endpoint is picked. Without a word from the rule it
+// is the one of two random ones that has the fewest requests in flight.
+func (b *clusterBuilder) setBalancing() {
+	c := b.cluster
+	// Panic mode sends requests to endpoints that are known not to work. Here
+	// the control plane knows; only outlierDetection.minHealthPercent asks for it.
+	c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{}}
+	if c.LbPolicy == clusterv3.Cluster_CLUSTER_PROVIDED {
+		return
+	}
+	if hash := b.consistentHash(); hash != nil {
+		setHash(c, hash)
+	} else {
+		b.setSimple()
+	}
+	if len(distribution(b.endpointsInput(), b.policy)) > 0 {
+		c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
+			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
+		}
+	}
+}
+
+func (b *clusterBuilder) setSimple() {
+	c := b.cluster
+	start := slowStart(b.loadBalancer)
+	switch b.loadBalancer.GetSimple() {
+	case networking.LoadBalancerSettings_ROUND_ROBIN:
+		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
+		if start != nil {
+			c.LbConfig = &clusterv3.Cluster_RoundRobinLbConfig_{RoundRobinLbConfig: &clusterv3.Cluster_RoundRobinLbConfig{SlowStartConfig: start}}
+		}
+	case networking.LoadBalancerSettings_RANDOM:
+		c.LbPolicy = clusterv3.Cluster_RANDOM
+	default:
+		c.LbPolicy = clusterv3.Cluster_LEAST_REQUEST
+		if start != nil {
+			c.LbConfig = &clusterv3.Cluster_LeastRequestLbConfig_{LeastRequestLbConfig: &clusterv3.Cluster_LeastRequestLbConfig{SlowStartConfig: start}}
+		}
+	}
+}
+
+// slowStart lets new endpoints warm up; nil: they get their share at once.
+func slowStart(lb *networking.LoadBalancerSettings) *clusterv3.Cluster_SlowStartConfig {
+	window, aggression, least := lb.GetWarmupDurationSecs(), 1.0, 10.0
+	if w := lb.GetWarmup(); w != nil {
+		window = w.Duration
+		if a := w.Aggression; a != nil && a.Value >= 1 {
+			aggression = a.Value
+		}
+		if m := w.MinimumPercent; m != nil {
+			least = min(max(m.Value, 0), 100)
+		}
+	}
+	if positive(window) == nil {
+		return nil
+	}
+	return &clusterv3.Cluster_SlowStartConfig{
+		SlowStartWindow:  window,
+		Aggression:       &corev3.RuntimeDouble{DefaultValue: aggression, RuntimeKey: "upstream.slow_start.aggression"},
+		MinWeightPercent: &typev3.Percent{Value: least},
+	}
+}
+
+func setHash(c *clusterv3.Cluster, hash *networking.LoadBalancerSettings_ConsistentHashLB) {
+	if m := hash.GetMaglev(); m != nil {
+		c.LbPolicy = clusterv3.Cluster_MAGLEV
+		if n := m.TableSize; n > 1 && n <= maxMaglevSize && new(big.Int).SetUint64(n).ProbablyPrime(0) { // exact below 2^64
+			c.LbConfig = &clusterv3.Cluster_MaglevLbConfig_{MaglevLbConfig: &clusterv3.Cluster_MaglevLbConfig{TableSize: wrapperspb.UInt64(n)}}
+		}
+		return
+	}
+	size := hash.MinimumRingSize //nolint:staticcheck // people's rules carry the field that ringHash replaced
+	if r := hash.GetRingHash(); r != nil {
+		size = r.MinimumRingSize
+	}
+	if size == 0 {
+		size = defaultRingSize
+	}
+	c.LbPolicy = clusterv3.Cluster_RING_HASH
+	c.LbConfig = &clusterv3.Cluster_RingHashLbConfig_{RingHashLbConfig: &clusterv3.Cluster_RingHashLbConfig{MinimumRingSize: wrapperspb.UInt64(min(size, maxRingSize))}}
+}

@@ -1,0 +1,297 @@
+package translate
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
+	rawv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// Endpoints that take the mesh's mutual TLS carry tlsModeKey: tlsModeIstio in
+// the metadata that Envoy picks transport sockets by.
+const (
+	transportSocketMatch = "envoy.transport_socket_match"
+	tlsModeKey           = "tlsMode"
+	tlsModeIstio         = "istio"
+)
+
+// systemRoots stands in caCertificates for the roots of the proxy's image.
+const systemRoots = "system"
+
+// setTransport sets whether and how connections are encrypted: as the rule's
+// tls block says, or by the mesh's mutual TLS with every endpoint that takes it.
+func (b *clusterBuilder) setTransport() {
+	c := b.cluster
+	switch {
+	case b.tls != nil:
+		c.TransportSocket = b.ruleSocket()
+	case !autoMutualTLS(b.Config, b.policy, b.Service) || b.Identities == "":
+		// Nobody takes mutual TLS.
+	case c.GetType() == clusterv3.Cluster_ORIGINAL_DST && c.GetClusterType() == nil:
+		// Addresses without metadata: mutual TLS only where all take it.
+		if b.everyEndpointTakesTLS() {
+			c.TransportSocket = b.meshSocket()
+		}
+	case c.LbPolicy == clusterv3.Cluster_CLUSTER_PROVIDED:
+		// The endpoints are whatever the request names.
+	default:
+		c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{
+			{Name: "tlsMode-istio", Match: structValue(tlsModeKey, tlsModeIstio).GetStructValue(), TransportSocket: b.meshSocket()},
+			{Name: "tlsMode-disabled", Match: &structpb.Struct{}, TransportSocket: rawSocket()},
+		}
+	}
+	b.setProxyProtocol()
+}
+
+// autoMutualTLS tells whether the endpoints of the service are asked, each by
+// itself, for the mesh's mutual TLS: unless a rule decides for all of them.
+func autoMutualTLS(config *mesh.Config, p policy, s *mesh.Service) bool {
+	on := config.GetEnableAutoMtls()
+	return p.tls == nil && !s.External && (on == nil || on.Value)
+}
+
+// everyEndpointTakesTLS tells whether all endpoints take mutual TLS on the
+// port.
+func (b *clusterBuilder) everyEndpointTakesTLS() bool {
+	if b.Endpoints == nil || !b.MutualTLS {
+		return b.MutualTLS
+	}
+	i := b.Service.PortIndex(b.Port)
+	return i >= 0 && !slices.ContainsFunc(b.Endpoints.Endpoints, func(e mesh.Endpoint) bool {
+		return mesh.MutualTLSOf(b.PeerAuthentications, b.Config.GetRootNamespace(), e.Workload, e.Ports[i]) == mesh.Disabled
+	})
+}
+
+// ruleSocket is the transport socket that the rule's tls block asks for.
+func (b *clusterBuilder) ruleSocket() *corev3.TransportSocket {
+	switch b.tls.Mode {
+	case networking.ClientTLSSettings_ISTIO_MUTUAL:
+		return b.meshSocket()
+	case networking.ClientTLSSettings_SIMPLE, networking.ClientTLSSettings_MUTUAL:
+		return b.originatedTLS()
+	}
+	return nil
+}
+
+// meshSocket speaks the mesh's mutual TLS: with the workload's certificate, to
+// servers with an identity that endpoints of the service run under.
+func (b *clusterBuilder) meshSocket() *corev3.TransportSocket {
+	sni := b.tls.GetSni()
+	if sni == "" {
+		sni = SNI(b.Service.Host, b.Port, b.subset())
+	}
+	return upstreamSocket(&tlsv3.UpstreamTlsContext{
+		Sni: sni,
+		CommonTlsContext: &tlsv3.CommonTlsContext{
+			TlsParams:                      tlsParameters(b.Config.GetMeshMTLS()),
+			AlpnProtocols:                  b.meshALPN(),
+			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{secretByADS(WorkloadSecretName)},
+			ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+				DefaultValidationContext:         &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: b.meshIdentities()},
+				ValidationContextSdsSecretConfig: secretByADS(RootSecretName),
+			}},
+		},
+	})
+}
+
+// meshALPN is by what the server's proxy tells the mesh's TLS from the
+// application's, and requests from bytes. It selects none of them.
+func (b *clusterBuilder) meshALPN() []string {
+	switch p := b.port.Protocol; {
+	case p.IsHTTP2():
+		return []string{"istio-h2", "istio"}
+	case p.IsHTTP():
+		return []string{"istio-http/1.1", "istio"}
+	}
+	return []string{"istio"}
+}
+
+// meshIdentities are the names of which the server must prove one: those that
+// the rule lists, else those of the endpoints' service accounts under every
+// trust domain of the mesh and those that the service itself declares.
+func (b *clusterBuilder) meshIdentities() []*tlsv3.SubjectAltNameMatcher {
+	if names := b.tls.GetSubjectAltNames(); len(names) > 0 {
+		return exactNames(names)
+	}
+	var names []string
+	if b.Identities != "" {
+		for id := range strings.SplitSeq(b.Identities, ",") {
+			for _, domain := range trustDomains(b.Config) {
+				names = append(names, "spiffe://"+domain+"/"+id)
+			}
+		}
+	}
+	return exactNames(append(names, b.Service.SubjectAltNames...))
+}
+
+// originatedTLS speaks TLS to servers outside of the mesh.
+func (b *clusterBuilder) originatedTLS() *corev3.TransportSocket {
+	t := b.tls
+	common := &tlsv3.CommonTlsContext{TlsParams: tlsParameters(b.Config.GetTlsDefaults())}
+	if b.speaks() == http2 {
+		common.AlpnProtocols = []string{"h2"} // otherwise Envoy offers what the request is
+	}
+	sni := t.Sni
+	if sni == "" && !b.port.Protocol.IsHTTP() && !mesh.IsWildcard(b.Service.Host) {
+		sni = b.Service.Host // requests name it themselves, bytes cannot
+	}
+	if b.credentialName() != "" {
+		b.credentials(common)
+	} else {
+		b.files(common)
+	}
+	return upstreamSocket(&tlsv3.UpstreamTlsContext{Sni: sni, CommonTlsContext: common})
+}
+
+// credentialName is the Secret to take key and roots from; "" when there is
+// none that this proxy may have. Sidecars get Secrets only by rules that select
+// them, so that a rule for everybody does not hand a key to everybody.
+func (b *clusterBuilder) credentialName() string {
+	name := b.tls.GetCredentialName()
+	if name != "" && !b.Router && len(b.Rule.Selector) == 0 {
+		b.unfollowed("tls.credentialName", "sidecars get a Secret only by a rule with a workloadSelector; this one connects without it: select the workloads that may use the Secret")
+		return ""
+	}
+	return name
+}
+
+// verification is how the server's certificate is checked beside its issuer.
+func (b *clusterBuilder) verification() *tlsv3.CertificateValidationContext {
+	names := b.tls.SubjectAltNames
+	if len(names) == 0 {
+		names = b.Service.SubjectAltNames
+	}
+	return &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: exactNames(names)}
+}
+
+// credentials takes key and roots from a Secret.
+func (b *clusterBuilder) credentials(common *tlsv3.CommonTlsContext) {
+	name := secretScheme + b.tls.CredentialName
+	if b.tls.Mode == networking.ClientTLSSettings_MUTUAL {
+		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{secretByADS(name)}
+	}
+	if b.insecure() {
+		return
+	}
+	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+		DefaultValidationContext: b.verification(), ValidationContextSdsSecretConfig: secretByADS(name + caSuffix),
+	}}
+}
+
+// files takes key and roots from files of the proxy; roots that are not named
+// are the system's.
+func (b *clusterBuilder) files(common *tlsv3.CommonTlsContext) {
+	t := b.tls
+	if t.Mode == networking.ClientTLSSettings_MUTUAL && t.ClientCertificate != "" && t.PrivateKey != "" {
+		common.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: fileSource(t.ClientCertificate), PrivateKey: fileSource(t.PrivateKey)}}
+	}
+	if b.insecure() {
+		return
+	}
+	v := b.verification()
+	if t.CaCertificates == "" || t.CaCertificates == systemRoots {
+		v.SystemRootCerts = &tlsv3.CertificateValidationContext_SystemRootCerts{}
+	} else {
+		v.TrustedCa = fileSource(t.CaCertificates)
+	}
+	if t.CaCrl != "" {
+		v.Crl = fileSource(t.CaCrl)
+	}
+	common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: v}
+}
+
+// insecure tells whether the server's certificate is not to be looked at.
+func (b *clusterBuilder) insecure() bool {
+	//nolint:staticcheck // meshes that turned verification off keep it off
+	verify := b.Config.GetVerifyCertificateAtClient()
+	if s := b.tls.GetInsecureSkipVerify(); s != nil {
+		return s.Value
+	}
+	return verify != nil && !verify.Value && b.tls.CaCertificates == "" && b.tls.CredentialName == "" && len(b.tls.SubjectAltNames) == 0
+}
+
+// setServerName lets requests name the server of a TLS connection by their
+// Host, and checks that its certificate is for that name, where the rule names
+// neither.
+func (b *clusterBuilder) setServerName(o *httpv3.HttpProtocolOptions) {
+	switch b.tls.GetMode() {
+	case networking.ClientTLSSettings_SIMPLE, networking.ClientTLSSettings_MUTUAL:
+	default:
+		return
+	}
+	if b.tls.Sni != "" {
+		return
+	}
+	o.UpstreamHttpProtocolOptions = &corev3.UpstreamHttpProtocolOptions{
+		AutoSni:           true,
+		AutoSanValidation: len(b.tls.SubjectAltNames) == 0 && len(b.Service.SubjectAltNames) == 0 && !b.insecure(),
+	}
+}
+
+// setProxyProtocol puts the PROXY protocol before whatever else is sent.
+func (b *clusterBuilder) setProxyProtocol() {
+	if b.proxyProtocol == nil {
+		return
+	}
+	config := &corev3.ProxyProtocolConfig{Version: corev3.ProxyProtocolConfig_V1}
+	if b.proxyProtocol.Version == networking.TrafficPolicy_ProxyProtocol_V2 {
+		config.Version = corev3.ProxyProtocolConfig_V2
+	}
+	wrap := func(s *corev3.TransportSocket) *corev3.TransportSocket {
+		return &corev3.TransportSocket{
+			Name: "envoy.transport_sockets.upstream_proxy_protocol",
+			ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: packed(&proxyprotocolv3.ProxyProtocolUpstreamTransport{
+				Config: config, TransportSocket: s,
+			})},
+		}
+	}
+	for _, m := range b.cluster.TransportSocketMatches {
+		m.TransportSocket = wrap(m.TransportSocket)
+	}
+	switch {
+	case b.cluster.TransportSocket != nil:
+		b.cluster.TransportSocket = wrap(b.cluster.TransportSocket)
+	case len(b.cluster.TransportSocketMatches) == 0:
+		b.cluster.TransportSocket = wrap(rawSocket())
+	}
+}
+
+// exactNames match certificates for one of the names, which may be URIs,
+// addresses, mailboxes or DNS names.
+func exactNames(names []string) []*tlsv3.SubjectAltNameMatcher {
+	var out []*tlsv3.SubjectAltNameMatcher
+	for _, n := range names {
+		kind := tlsv3.SubjectAltNameMatcher_DNS
+		switch _, err := netip.ParseAddr(n); {
+		case n == "":
+			continue
+		case strings.Contains(n, "://"):
+			kind = tlsv3.SubjectAltNameMatcher_URI
+		case err == nil:
+			kind = tlsv3.SubjectAltNameMatcher_IP_ADDRESS
+		case strings.Contains(n, "@"):
+			kind = tlsv3.SubjectAltNameMatcher_EMAIL
+		}
+		out = append(out, &tlsv3.SubjectAltNameMatcher{SanType: kind, Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: n}}})
+	}
+	return out
+}
+
+func upstreamSocket(t *tlsv3.UpstreamTlsContext) *corev3.TransportSocket {
+	return &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: packed(t)}}
+}
+
+func rawSocket() *corev3.TransportSocket {
+	return &corev3.TransportSocket{Name: "envoy.transport_sockets.raw_buffer", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: packed(&rawv3.RawBuffer{})}}
+}

@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,11 +26,13 @@ type Inbound struct {
 	Ports List[InboundPort] // by number
 	// MutualTLS is what ports ask for that are not in Ports.
 	MutualTLS MutualTLS
-	DualStack bool // the pod has addresses of both families
+	// IPv4 and IPv6 tell of which families the workload has an address.
+	IPv4, IPv6 bool
 
 	RequestAuthentications List[*RequestAuthentication] // those that apply, farthest first
 	AuthorizationPolicies  List[*AuthorizationPolicy]
 	Telemetries            List[*Telemetry]
+	Backends               List[Backend] // that the policies need
 
 	Config *Config
 }
@@ -60,23 +61,23 @@ func (w *World) InboundOf(x *Workload) (Inbound, []Finding) {
 		App: x.Labels["app"], Version: x.Labels["version"],
 		// No port has number 0: what it asks for is what any port does.
 		MutualTLS: MutualTLSOf(w.PeerAuthentications, root, x, 0),
-		DualStack: dualStack(x),
 		Config:    w.Config,
 	}
 	if in.Workload == "" {
 		in.Workload = x.Name
 	}
+	for _, a := range x.Addresses {
+		in.IPv4 = in.IPv4 || a.Is4()
+		in.IPv6 = in.IPv6 || !a.Is4()
+	}
 	ports, findings := w.inboundPorts(x)
 	in.Ports = ListOf(ports...)
 	in.RequestAuthentications = ListOf(w.RequestAuthenticationsOf(x.Namespace, x.Labels)...)
 	in.AuthorizationPolicies = ListOf(w.AuthorizationPoliciesOf(x.Namespace, x.Labels)...)
+	view := w.View(Scope{Role: RoleSidecar, Namespace: x.Namespace, Labels: canonicalLabels(x.Labels)})
+	in.Backends = view.Backends(in.RequestAuthentications.Slice(), in.AuthorizationPolicies.Slice())
 	in.Telemetries = ListOf(w.TelemetriesOf(x.Namespace, x.Labels)...)
 	return in, findings
-}
-
-func dualStack(x *Workload) bool {
-	return slices.ContainsFunc(x.Addresses, func(a netip.Addr) bool { return a.Is4() }) &&
-		slices.ContainsFunc(x.Addresses, func(a netip.Addr) bool { return !a.Is4() })
 }
 
 // inboundPorts are the ports of the workload: those of its Sidecar's ingress

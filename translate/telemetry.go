@@ -19,6 +19,8 @@ type Reporting struct {
 	// MutualTLS tells whether the clients of the filter chain have proved who
 	// they are by the mesh's mutual TLS; of inbound traffic only.
 	MutualTLS bool
+
+	local *mesh.Inbound // the workload, where the listener is for one only
 }
 
 // report is Reporting with all that it depends on.

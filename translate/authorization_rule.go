@@ -1,0 +1,220 @@
+package translate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// ruleBuilder turns one rule of a policy into one of Envoy's: the client must
+// be one of `from`, the operation one of `to`, and every `when` must hold.
+type ruleBuilder struct {
+	*authorization
+	policy *mesh.AuthorizationPolicy
+	rule   int
+	broad  bool
+}
+
+// build is nil when the rule can never match.
+func (b *ruleBuilder) build(r *security.Rule) *rbacv3.Policy {
+	var who []*rbacv3.Principal
+	for i, f := range r.GetFrom() {
+		if p, ok := b.source(f.GetSource(), fmt.Sprintf("from[%d].source", i)); ok {
+			who = append(who, p)
+		}
+	}
+	var what []*rbacv3.Permission
+	for i, t := range r.GetTo() {
+		if p, ok := b.operation(t.GetOperation(), fmt.Sprintf("to[%d].operation", i)); ok {
+			what = append(what, p)
+		}
+	}
+	if len(r.GetFrom()) > 0 && len(who) == 0 || len(r.GetTo()) > 0 && len(what) == 0 {
+		return nil
+	}
+	var principals []*rbacv3.Principal
+	var permissions []*rbacv3.Permission
+	if len(who) > 0 {
+		principals = append(principals, orPrincipals(who))
+	}
+	if len(what) > 0 {
+		permissions = append(permissions, orPermissions(what))
+	}
+	for i, c := range r.GetWhen() {
+		p, q, ok := b.condition(c, fmt.Sprintf("when[%d]", i))
+		if !ok {
+			return nil
+		}
+		if p != nil {
+			principals = append(principals, p)
+		}
+		if q != nil {
+			permissions = append(permissions, q)
+		}
+	}
+	return &rbacv3.Policy{
+		Principals:  []*rbacv3.Principal{andPrincipals(principals)},
+		Permissions: []*rbacv3.Permission{andPermissions(permissions)},
+	}
+}
+
+// source is who a client has to be; false when nobody can be.
+func (b *ruleBuilder) source(s *security.Source, at string) (*rbacv3.Principal, bool) {
+	var all []*rbacv3.Principal
+	ok := true
+	field := func(name string, requests bool, values, nots []string, one func(string) (*rbacv3.Principal, error)) {
+		p, fits := matching(b, at+"."+name, requests, values, nots, one, orPrincipals, notPrincipal)
+		ok = ok && fits
+		all = append(all, p...)
+	}
+	field("principals", false, s.GetPrincipals(), s.GetNotPrincipals(), b.principal)
+	field("requestPrincipals", true, s.GetRequestPrincipals(), s.GetNotRequestPrincipals(), requestPrincipal)
+	field("namespaces", false, s.GetNamespaces(), s.GetNotNamespaces(), sourceNamespace)
+	field("serviceAccounts", false, s.GetServiceAccounts(), s.GetNotServiceAccounts(), b.serviceAccount)
+	field("trustDomains", false, s.GetTrustDomains(), s.GetNotTrustDomains(), trustDomain)
+	field("ipBlocks", false, s.GetIpBlocks(), s.GetNotIpBlocks(), directIP)
+	field("remoteIpBlocks", false, s.GetRemoteIpBlocks(), s.GetNotRemoteIpBlocks(), remoteIP)
+	return andPrincipals(all), ok
+}
+
+// operation is what a client may do; false when that is nothing.
+func (b *ruleBuilder) operation(o *security.Operation, at string) (*rbacv3.Permission, bool) {
+	var all []*rbacv3.Permission
+	ok := true
+	field := func(name string, requests bool, values, nots []string, one func(string) (*rbacv3.Permission, error)) {
+		p, fits := matching(b, at+"."+name, requests, values, nots, one, orPermissions, notPermission)
+		ok = ok && fits
+		all = append(all, p...)
+	}
+	field("hosts", true, o.GetHosts(), o.GetNotHosts(), hostPermission)
+	field("ports", false, o.GetPorts(), o.GetNotPorts(), portPermission)
+	field("methods", true, o.GetMethods(), o.GetNotMethods(), methodPermission)
+	field("paths", true, o.GetPaths(), o.GetNotPaths(), pathPermission)
+	return andPermissions(all), ok
+}
+
+// matching is the conditions that one field and its negation make; false when
+// they can never hold. requests is for fields that only HTTP has.
+func matching[T any](b *ruleBuilder, field string, requests bool, values, nots []string, one func(string) (T, error), or func([]T) T, not func(T) T) ([]T, bool) {
+	if len(values) == 0 && len(nots) == 0 {
+		return nil, true
+	}
+	if requests && b.tcp {
+		return nil, b.broad
+	}
+	var out []T
+	yes, bad := each(b, field, values, one)
+	switch {
+	case bad && b.broad: // a value that is not understood could be any
+	case len(values) > 0 && len(yes) == 0:
+		return nil, false
+	case len(yes) > 0:
+		out = append(out, or(yes))
+	}
+	no, bad := each(b, field, nots, one)
+	switch {
+	case bad && !b.broad: // nobody can be shown not to be it
+		return nil, false
+	case len(no) > 0 && !bad:
+		out = append(out, not(or(no)))
+	}
+	return out, true
+}
+
+func each[T any](b *ruleBuilder, field string, values []string, one func(string) (T, error)) (out []T, bad bool) {
+	for _, v := range values {
+		t, err := one(v)
+		if err != nil {
+			bad = true
+			b.invalid(field, v, err)
+			continue
+		}
+		out = append(out, t)
+	}
+	return out, bad
+}
+
+func (b *ruleBuilder) invalid(field, value string, err error) {
+	consequence := "the value never matches"
+	if b.broad {
+		consequence = "the field is taken to match everything"
+	}
+	f := mesh.Finding{
+		Object: b.policy.Ref, Field: fmt.Sprintf("spec.rules[%d].%s", b.rule, field), Code: mesh.CodeInvalid,
+		Message: fmt.Sprintf("%q: %v; %s", value, err, consequence),
+	}
+	if !slices.Contains(b.findings, f) {
+		b.findings = append(b.findings, f)
+	}
+}
+
+// condition is what one `when` asks of the client or of the operation.
+func (b *ruleBuilder) condition(c *security.Condition, at string) (p *rbacv3.Principal, q *rbacv3.Permission, ok bool) {
+	key := c.GetKey()
+	principal := func(requests bool, one func(string) (*rbacv3.Principal, error)) (*rbacv3.Principal, *rbacv3.Permission, bool) {
+		l, ok := matching(b, at, requests, c.GetValues(), c.GetNotValues(), one, orPrincipals, notPrincipal)
+		return andPrincipals(l), nil, ok
+	}
+	permission := func(one func(string) (*rbacv3.Permission, error)) (*rbacv3.Principal, *rbacv3.Permission, bool) {
+		l, ok := matching(b, at, false, c.GetValues(), c.GetNotValues(), one, orPermissions, notPermission)
+		return nil, andPermissions(l), ok
+	}
+	switch {
+	case strings.HasPrefix(key, "request.headers["):
+		names, good := brackets(strings.TrimPrefix(key, "request.headers"))
+		if good && len(names) == 1 && headerName.MatchString(names[0]) {
+			return principal(true, func(v string) (*rbacv3.Principal, error) { return headerPrincipal(names[0], v), nil })
+		}
+	case strings.HasPrefix(key, "request.auth.claims["):
+		names, good := brackets(strings.TrimPrefix(key, "request.auth.claims"))
+		if good {
+			return principal(true, func(v string) (*rbacv3.Principal, error) { return claim(v, names...), nil })
+		}
+	case key == "request.auth.principal":
+		return principal(true, requestPrincipal)
+	case key == "request.auth.audiences":
+		return principal(true, func(v string) (*rbacv3.Principal, error) { return claim(v, "aud"), nil })
+	case key == "request.auth.presenter":
+		return principal(true, func(v string) (*rbacv3.Principal, error) { return claim(v, "azp"), nil })
+	case key == "source.ip":
+		return principal(false, directIP)
+	case key == "remote.ip":
+		return principal(false, remoteIP)
+	case key == "source.namespace":
+		return principal(false, sourceNamespace)
+	case key == "source.serviceAccount":
+		return principal(false, b.serviceAccount)
+	case key == "source.principal":
+		return principal(false, b.principal)
+	case key == "source.trustDomain":
+		return principal(false, trustDomain)
+	case key == "destination.ip":
+		return permission(destinationIP)
+	case key == "destination.port":
+		return permission(portPermission)
+	case key == "connection.sni":
+		return permission(sniPermission)
+	}
+	b.invalid(at+".key", key, fmt.Errorf("not an attribute that conditions know"))
+	return nil, nil, b.broad
+}
+
+// brackets reads "[a][b]" as a and b.
+func brackets(s string) (names []string, ok bool) {
+	for s != "" {
+		if s[0] != '[' {
+			return nil, false
+		}
+		name, rest, found := strings.Cut(s[1:], "]")
+		if !found || name == "" {
+			return nil, false
+		}
+		names, s = append(names, name), rest
+	}
+	return names, len(names) > 0
+}

@@ -1,0 +1,162 @@
+package translate
+
+import (
+	"strconv"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// sniffedHTTP are the protocols that Envoy's http_inspector finds.
+var sniffedHTTP = []string{"http/1.0", "http/1.1", "h2c"}
+
+// inboundBuilder gathers the filter chains of one workload's listener.
+type inboundBuilder struct {
+	in       mesh.Inbound
+	ports    []mesh.InboundPort
+	chains   []*listenerv3.FilterChain
+	clusters []*clusterv3.Cluster // that policies need
+	findings []mesh.Finding
+	// http and tcp come before what passes traffic on: who is the client, and
+	// may it do that.
+	http []*hcmv3.HttpFilter
+	tcp  []*listenerv3.Filter
+}
+
+func newInboundBuilder(in mesh.Inbound) *inboundBuilder {
+	b := &inboundBuilder{in: in, ports: in.Ports.Slice()}
+	jwt := JWTFilters(JWTInput{in.RequestAuthentications, in.Backends, in.Config})
+	authz := AuthorizationInput{in.AuthorizationPolicies, in.Backends, in.Config}
+	http, found := AuthorizationHTTP(authz)
+	tcp, more := AuthorizationTCP(authz)
+	b.http = append(jwt.Filters, http...)
+	b.tcp = tcp
+	b.clusters = jwt.Clusters
+	b.findings = append(append(jwt.Findings, found...), more...)
+	return b
+}
+
+// portChains adds the chains of one port, or of all other ports for number 0.
+func (b *inboundBuilder) portChains(p mesh.InboundPort, cluster string) {
+	c := &portChains{inboundBuilder: b, port: p, cluster: cluster}
+	sniffs := p.Protocol == mesh.ProtocolAuto
+	if p.MutualTLS != mesh.Disabled {
+		c.mutualTLS = true
+		switch {
+		case p.Protocol.IsHTTP():
+			c.add("tls", c.ifPermissive(meshProtocols), c.requests())
+		case sniffs:
+			c.add("tls", meshHTTPProtocols, c.requests())
+			c.add("tls", c.ifPermissive(meshTCPProtocols), c.bytes())
+		default:
+			c.add("tls", c.ifPermissive(meshProtocols), c.bytes())
+		}
+		c.mutualTLS = false
+	}
+	switch p.MutualTLS {
+	case mesh.Permissive:
+		if !p.Protocol.IsHTTP() { // the application's own TLS
+			c.add("tls", nil, c.bytes())
+		}
+		c.plaintext("raw_buffer")
+	case mesh.Disabled: // nobody looks for TLS
+		c.plaintext("")
+	}
+}
+
+// portChains is the builder at work on one port.
+type portChains struct {
+	*inboundBuilder
+	port      mesh.InboundPort
+	cluster   string
+	mutualTLS bool
+}
+
+func (c *portChains) plaintext(transport string) {
+	switch {
+	case c.port.Protocol.IsHTTP():
+		c.add(transport, nil, c.requests())
+	case c.port.Protocol == mesh.ProtocolAuto:
+		c.add(transport, sniffedHTTP, c.requests())
+		c.add(transport, nil, c.bytes())
+	default:
+		c.add(transport, nil, c.bytes())
+	}
+}
+
+// ifPermissive are the protocols by which the mesh's TLS is told from the
+// application's. Where only the mesh's is accepted every TLS is taken for it.
+func (c *portChains) ifPermissive(protocols []string) []string {
+	if c.port.MutualTLS == mesh.Permissive {
+		return protocols
+	}
+	return nil
+}
+
+func (c *portChains) add(transport string, protocols []string, filters []*listenerv3.Filter) {
+	chain := &listenerv3.FilterChain{
+		Name:             c.name(transport, protocols),
+		FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: transport, ApplicationProtocols: protocols},
+		Filters:          filters,
+	}
+	if c.port.Number != 0 {
+		chain.FilterChainMatch.DestinationPort = wrapperspb.UInt32(c.port.Number)
+	}
+	if c.mutualTLS {
+		chain.TransportSocket = MutualTLSSocket(c.in.Config)
+	}
+	c.chains = append(c.chains, chain)
+}
+
+// name tells people what the chain is for: "9080/mtls", "other/plaintext/http".
+func (c *portChains) name(transport string, protocols []string) string {
+	name := "other"
+	if c.port.Number != 0 {
+		name = strconv.FormatUint(uint64(c.port.Number), 10)
+	}
+	switch {
+	case c.mutualTLS:
+		name += "/mtls"
+	case transport == "tls":
+		name += "/tls"
+	default:
+		name += "/plaintext"
+	}
+	if c.port.Protocol == mesh.ProtocolAuto && len(protocols) > 0 && protocols[0] != meshTCPProtocols[0] {
+		name += "/http"
+	}
+	return name
+}
+
+// requests are the filters for HTTP.
+func (c *portChains) requests() []*listenerv3.Filter {
+	return []*listenerv3.Filter{HTTPConnectionManager(HCMInput{
+		Direction:  DirectionInbound,
+		StatPrefix: "inbound_0.0.0.0_" + strconv.FormatUint(uint64(c.port.Number), 10),
+		Routes:     inboundRoutes(c.port, c.cluster),
+		Filters:    c.http,
+		GRPCWeb:    c.port.Protocol == mesh.ProtocolGRPCWeb,
+		Reporting:  c.reporting(c.port.Service, c.mutualTLS),
+		Config:     c.in.Config,
+	})}
+}
+
+// bytes are the filters for everything else.
+func (c *portChains) bytes() []*listenerv3.Filter {
+	filters := append([]*listenerv3.Filter{}, c.tcp...)
+	return append(filters, TCPProxy(TCPProxyInput{
+		Direction: DirectionInbound,
+		Clusters:  []WeightedCluster{{Cluster: c.cluster}},
+		AwaitTLS:  c.mutualTLS,
+		Reporting: c.reporting(c.port.Service, c.mutualTLS),
+		Config:    c.in.Config,
+	}))
+}
+
+func (b *inboundBuilder) reporting(service *mesh.Service, mutualTLS bool) Reporting {
+	return Reporting{Telemetries: b.in.Telemetries, Service: service, MutualTLS: mutualTLS, local: &b.in}
+}

@@ -1,0 +1,184 @@
+package translate
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/emptypb"
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// keysTimeout is how long a fetch of keys may take where the rule does not say.
+const keysTimeout = 5 * time.Second
+
+// JWTInput is everything that shapes how the tokens of requests are checked.
+type JWTInput struct {
+	// Policies are those that apply to the workload
+	// (mesh.World.RequestAuthenticationsOf).
+	Policies mesh.List[*mesh.RequestAuthentication]
+	// Backends are services of the mesh that are known to hold keys.
+	Backends mesh.List[mesh.Backend]
+	Config   *mesh.Config
+}
+
+// JWTOutput is what checks tokens.
+type JWTOutput struct {
+	Filters  []*hcmv3.HttpFilter  // none or one
+	Clusters []*clusterv3.Cluster // from which keys are fetched
+	Findings []mesh.Finding
+}
+
+// JWTFilters make the filter of RequestAuthentication: a request without token
+// passes, one whose token no rule finds good is answered 401. Keys that are not
+// written down are fetched by the proxy itself.
+func JWTFilters(in JWTInput) JWTOutput {
+	var out JWTOutput
+	auth := &jwtv3.JwtAuthentication{Providers: map[string]*jwtv3.JwtProvider{}, BypassCorsPreflight: true}
+	var any []*jwtv3.JwtRequirement
+	for _, p := range in.Policies.Slice() {
+		for i, rule := range p.Spec.GetJwtRules() {
+			provider, cluster, err := jwtProvider(rule, in)
+			if err != nil {
+				out.Findings = append(out.Findings, mesh.Finding{Object: p.Ref, Field: fmt.Sprintf("spec.jwtRules[%d]", i), Code: mesh.CodeInvalid,
+					Message: fmt.Sprintf("%v; every token of issuer %q is refused", err, rule.GetIssuer())})
+			}
+			name := "origins-" + strconv.Itoa(len(any))
+			auth.Providers[name] = provider
+			any = append(any, &jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_ProviderName{ProviderName: name}})
+			if cluster != nil && !slices.ContainsFunc(out.Clusters, func(c *clusterv3.Cluster) bool { return c.Name == cluster.Name }) {
+				out.Clusters = append(out.Clusters, cluster)
+			}
+		}
+	}
+	if len(any) == 0 {
+		return out
+	}
+	any = append(any, &jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_AllowMissing{AllowMissing: &emptypb.Empty{}}})
+	auth.Rules = []*jwtv3.RequirementRule{{
+		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+		RequirementType: &jwtv3.RequirementRule_Requires{Requires: &jwtv3.JwtRequirement{
+			RequiresType: &jwtv3.JwtRequirement_RequiresAny{RequiresAny: &jwtv3.JwtRequirementOrList{Requirements: any}},
+		}},
+	}}
+	out.Filters = []*hcmv3.HttpFilter{httpFilter(jwtFilter, auth)}
+	return out
+}
+
+// noKeys is a set of keys that verifies nothing.
+const noKeys = `{"keys":[]}`
+
+// jwtProvider is one rule. When it cannot work the provider refuses every
+// token of its issuer, and the error says why.
+func jwtProvider(r *security.JWTRule, in JWTInput) (*jwtv3.JwtProvider, *clusterv3.Cluster, error) {
+	p := &jwtv3.JwtProvider{
+		Issuer:               r.GetIssuer(),
+		Audiences:            r.GetAudiences(),
+		Forward:              r.GetForwardOriginalToken(),
+		ForwardPayloadHeader: r.GetOutputPayloadToHeader(),
+		FromParams:           r.GetFromParams(),
+		FromCookies:          r.GetFromCookies(),
+		PayloadInMetadata:    jwtPayload,
+		NormalizePayloadInMetadata: &jwtv3.JwtProvider_NormalizePayload{
+			SpaceDelimitedClaims: spaceDelimited(r.GetSpaceDelimitedClaims()),
+		},
+	}
+	for _, h := range r.GetFromHeaders() {
+		p.FromHeaders = append(p.FromHeaders, &jwtv3.JwtHeader{Name: h.GetName(), ValuePrefix: h.GetPrefix()})
+	}
+	for _, c := range r.GetOutputClaimToHeaders() {
+		p.ClaimToHeaders = append(p.ClaimToHeaders, &jwtv3.JwtClaimToHeader{HeaderName: c.GetHeader(), ClaimName: c.GetClaim()})
+	}
+	err := usable(r)
+	if err != nil {
+		p.FromHeaders, p.ClaimToHeaders, p.ForwardPayloadHeader = slices.DeleteFunc(p.FromHeaders, badHeader), nil, ""
+	}
+	if r.GetJwks() != "" || r.GetJwksUri() == "" || err != nil {
+		keys := r.GetJwks()
+		if err != nil {
+			keys = noKeys
+		}
+		p.JwksSourceSpecifier = &jwtv3.JwtProvider_LocalJwks{LocalJwks: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: keys}}}
+		return p, nil, err
+	}
+	remote, cluster := remoteKeys(r, in)
+	p.JwksSourceSpecifier = &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: remote}
+	return p, cluster, nil
+}
+
+func badHeader(h *jwtv3.JwtHeader) bool { return !headerName.MatchString(h.GetName()) }
+
+// usable says what of a rule Envoy would not take.
+func usable(r *security.JWTRule) error {
+	for _, h := range r.GetFromHeaders() {
+		if !headerName.MatchString(h.GetName()) {
+			return fmt.Errorf("fromHeaders: %q is no name of a header", h.GetName())
+		}
+	}
+	for _, c := range r.GetOutputClaimToHeaders() {
+		if !headerName.MatchString(c.GetHeader()) || c.GetClaim() == "" {
+			return fmt.Errorf("outputClaimToHeaders: claim %q cannot go to header %q", c.GetClaim(), c.GetHeader())
+		}
+	}
+	if h := r.GetOutputPayloadToHeader(); h != "" && !headerName.MatchString(h) {
+		return fmt.Errorf("outputPayloadToHeader: %q is no name of a header", h)
+	}
+	switch {
+	case r.GetJwks() != "":
+		var set struct {
+			Keys []map[string]any `json:"keys"`
+		}
+		if err := json.Unmarshal([]byte(r.GetJwks()), &set); err != nil || len(set.Keys) == 0 {
+			return fmt.Errorf("jwks is no JSON Web Key Set with keys (RFC 7517)")
+		}
+	case r.GetJwksUri() != "":
+		if _, _, _, ok := mesh.KeysAddress(r.GetJwksUri()); !ok {
+			return fmt.Errorf("jwksUri %q is no http or https URL", r.GetJwksUri())
+		}
+	default:
+		return fmt.Errorf("neither jwks nor jwksUri is given, and keys are not looked for at the issuer: set jwksUri")
+	}
+	return nil
+}
+
+// spaceDelimited are the claims that hold several values in one text.
+func spaceDelimited(more []string) []string {
+	names := map[string]struct{}{"scope": {}, "permission": {}}
+	for _, m := range more {
+		if m != "" {
+			names[m] = struct{}{}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// remoteKeys fetches keys before they are asked for, without keeping the
+// listener waiting. Of a service of the mesh the cluster is there already.
+func remoteKeys(r *security.JWTRule, in JWTInput) (*jwtv3.RemoteJwks, *clusterv3.Cluster) {
+	host, port, tls, _ := mesh.KeysAddress(r.GetJwksUri())
+	var own *clusterv3.Cluster
+	cluster := OutboundCluster(host, port, "")
+	if _, ok := mesh.BackendOf(in.Backends, host, port); !ok {
+		own = keysCluster(host, port, tls, in.Config)
+		cluster = own.Name
+	}
+	return &jwtv3.RemoteJwks{
+		HttpUri: &corev3.HttpUri{
+			Uri: r.GetJwksUri(), HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: cluster}, Timeout: timeoutOr(r.GetTimeout(), keysTimeout),
+		},
+		CacheDuration: durationpb.New(20 * time.Minute),
+		AsyncFetch:    &jwtv3.JwksAsyncFetch{FastListener: true},
+		RetryPolicy:   &corev3.RetryPolicy{},
+	}, own
+}

@@ -19,15 +19,24 @@ const redacted = "[private key]"
 // encoded, it shows only that it is one; PEM is the way to the material. The
 // zero PrivateKey holds none.
 type PrivateKey struct {
-	// A pointer, since fmt prints a nested one as an address where it cannot
-	// call the methods below (in an unexported field of some other type).
-	material *material
+	// A function, since in an unexported field of some other type fmt cannot
+	// call the methods below, and of all kinds only functions are never
+	// looked into.
+	reveal func() *material
 }
 
 type material struct {
 	signer crypto.Signer
 	pem    []byte
 }
+
+func keep(signer crypto.Signer, block *pem.Block) PrivateKey {
+	m := &material{signer, pem.EncodeToMemory(block)}
+	return PrivateKey{func() *material { return m }}
+}
+
+// signer can sign with the key, which is not the zero one.
+func (k PrivateKey) signer() crypto.Signer { return k.reveal().signer }
 
 // newKey makes a key on the curve P-256.
 func newKey() (PrivateKey, error) {
@@ -39,7 +48,7 @@ func newKey() (PrivateKey, error) {
 	if err != nil {
 		return PrivateKey{}, fmt.Errorf("encoding a private key: %w", err)
 	}
-	return PrivateKey{&material{key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})}}, nil
+	return keep(key, &pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
 // parseKey reads the first private key of PEM text: PKCS #8, PKCS #1 or SEC 1.
@@ -67,7 +76,7 @@ func parseKey(text []byte) (PrivateKey, error) {
 		if !ok {
 			return PrivateKey{}, errors.New("the private key cannot sign: want ECDSA, RSA or Ed25519")
 		}
-		return PrivateKey{&material{signer, pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})}}, nil
+		return keep(signer, &pem.Block{Type: block.Type, Bytes: block.Bytes}), nil
 	}
 	return PrivateKey{}, errors.New("no private key in PEM form")
 }
@@ -76,10 +85,10 @@ func parseKey(text []byte) (PrivateKey, error) {
 // authenticated connection, and into the authority's Storage; nowhere else.
 // The caller must not change it. Nil for the zero PrivateKey.
 func (k PrivateKey) PEM() []byte {
-	if k.material == nil {
+	if k.reveal == nil {
 		return nil
 	}
-	return k.material.pem
+	return k.reveal().pem
 }
 
 // String shows nothing of the key.

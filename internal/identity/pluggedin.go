@@ -67,7 +67,7 @@ func withoutRoots(chain, roots []*x509.Certificate) []*x509.Certificate {
 
 func samePublic(c *x509.Certificate, key PrivateKey) bool {
 	public, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && public.Equal(key.material.signer.Public())
+	return ok && public.Equal(key.signer().Public())
 }
 
 // findAnchors signs a certificate on trial and sees which roots vouch for it:

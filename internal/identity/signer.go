@@ -60,7 +60,7 @@ func (s *signer) sign(t *x509.Certificate, life time.Duration) (*Certificate, er
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.CreateCertificate(rand.Reader, t, s.cert, key.material.signer.Public(), s.key.material.signer)
+	der, err := x509.CreateCertificate(rand.Reader, t, s.cert, key.signer().Public(), s.key.signer())
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
@@ -127,7 +127,7 @@ func newRoot(life time.Duration) (*signer, error) {
 		IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, key.material.signer.Public(), key.material.signer)
+	der, err := x509.CreateCertificate(rand.Reader, t, t, key.signer().Public(), key.signer())
 	if err != nil {
 		return nil, fmt.Errorf("signing a root: %w", err)
 	}

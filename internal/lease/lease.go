@@ -51,15 +51,15 @@ func (o Options) term(ctx context.Context, onLeading func(ctx context.Context) e
 	election, end := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), logr.Discard()))
 	defer end()
 	leading := make(chan context.Context, 1)
+	lock := &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name},
+		Client:     o.Client.CoordinationV1(),
+		LockConfig: resourcelock.ResourceLockConfig{Identity: o.Candidate},
+	}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name},
-			Client:     o.Client.CoordinationV1(),
-			LockConfig: resourcelock.ResourceLockConfig{Identity: o.Candidate},
-		},
+		Lock:          lock,
 		LeaseDuration: o.Duration, RenewDeadline: o.Duration * 2 / 3, RetryPeriod: o.Duration / 5,
-		ReleaseOnCancel: true,
-		Name:            o.Name,
+		Name: o.Name,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(ctx context.Context) { leading <- ctx },
 			OnStoppedLeading: func() {},
@@ -78,7 +78,29 @@ func (o Options) term(ctx context.Context, onLeading func(ctx context.Context) e
 		return nil
 	case held := <-leading:
 		o.Log.Info("this replica is the leader", "lease", o.Namespace+"/"+o.Name)
-		return o.lead(ctx, held, onLeading)
+		err := o.lead(ctx, held, onLeading)
+		end()
+		<-over
+		o.giveBack(lock)
+		return err
+	}
+}
+
+// giveBack lets the next leader begin at once. The library could do it, but
+// would when the Lease is lost do it before the work has ended.
+func (o Options) giveBack(lock *resourcelock.LeaseLock) {
+	ctx, cancel := context.WithTimeout(context.Background(), o.Duration/3)
+	defer cancel()
+	record, _, err := lock.Get(ctx)
+	if err != nil || record.HolderIdentity != o.Candidate {
+		return // it expires by itself
+	}
+	now := metav1.Now()
+	err = lock.Update(ctx, resourcelock.LeaderElectionRecord{
+		LeaderTransitions: record.LeaderTransitions, LeaseDurationSeconds: 1, RenewTime: now, AcquireTime: now,
+	})
+	if err != nil {
+		o.Log.Debug("the lease could not be given back and will expire", "lease", o.Namespace+"/"+o.Name, "err", err)
 	}
 }
 

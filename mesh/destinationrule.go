@@ -49,22 +49,22 @@ func (r *DestinationRule) Subset(name string) *Subset {
 
 func parseDestinationRule(o *networkingv1.DestinationRule, domain string) (*DestinationRule, []Finding) {
 	ref := Ref{KindDestinationRule, o.Namespace, o.Name}
-	var findings []Finding
+	spec, findings := checkDestinationRule(ref, &o.Spec)
 	bad := func(field, format string, args ...any) {
 		findings = append(findings, Finding{Object: ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
 	}
-	if o.Spec.Host == "" {
+	if spec.Host == "" {
 		bad("spec.host", "the host is empty; the rule is ignored: name the service's host")
 		return nil, findings
 	}
 	r := &DestinationRule{
-		Refs: []Ref{ref}, Namespace: o.Namespace, Host: ResolveHost(o.Spec.Host, o.Namespace, domain), Created: o.CreationTimestamp.Time,
-		ExportTo: o.Spec.ExportTo, Policy: o.Spec.TrafficPolicy,
+		Refs: []Ref{ref}, Namespace: o.Namespace, Host: ResolveHost(spec.Host, o.Namespace, domain), Created: o.CreationTimestamp.Time,
+		ExportTo: spec.ExportTo, Policy: spec.TrafficPolicy,
 	}
-	if o.Spec.WorkloadSelector != nil {
-		r.Selector = o.Spec.WorkloadSelector.MatchLabels
+	if spec.WorkloadSelector != nil {
+		r.Selector = spec.WorkloadSelector.MatchLabels
 	}
-	for i, s := range o.Spec.Subsets {
+	for i, s := range spec.Subsets {
 		switch {
 		case s == nil || s.Name == "":
 			bad(fmt.Sprintf("spec.subsets[%d].name", i), "the subset has no name; it is left out")

@@ -24,9 +24,9 @@ func (b *clusterBuilder) setOutlierDetection() {
 		Interval:             positive(o.Interval),
 		BaseEjectionTime:     positive(o.BaseEjectionTime),
 	}
-	//nolint:staticcheck // consecutiveErrors is what old rules carry
-	if n := o.ConsecutiveErrors; n > 0 && o.Consecutive_5XxErrors == nil {
-		d.Consecutive_5Xx, d.EnforcingConsecutive_5Xx = failures(uint32(n))
+	//nolint:staticcheck // old rules carry consecutiveErrors, which counted 502, 503 and 504
+	if n := o.ConsecutiveErrors; n > 0 {
+		d.ConsecutiveGatewayFailure, d.EnforcingConsecutiveGatewayFailure = failures(uint32(n))
 	}
 	if n := o.Consecutive_5XxErrors; n != nil {
 		d.Consecutive_5Xx, d.EnforcingConsecutive_5Xx = failures(n.Value)

@@ -32,6 +32,7 @@ type Scope struct {
 	Locality Locality
 	Node     string
 	Network  string
+	IPv6     bool // the proxy has an IPv6 address
 }
 
 // canonicalLabels writes labels as "k=v,k=v" in the order of their keys.
@@ -70,6 +71,9 @@ func (s Scope) LabelMap() map[string]string {
 // ScopeOf is the scope of the proxy in this world.
 func (w *World) ScopeOf(p *Proxy) Scope {
 	s := Scope{Role: p.Role, Namespace: p.Workload.Namespace}
+	for _, a := range p.Workload.Addresses {
+		s.IPv6 = s.IPv6 || a.Is6()
+	}
 	if p.Role == RoleRouter {
 		s.Labels = canonicalLabels(p.Workload.Labels)
 	} else {

@@ -1,5 +1,7 @@
 package snapshot
 
+import "fmt"
+
 // Role is what a proxy is for.
 type Role string
 
@@ -68,3 +70,6 @@ type Identity struct {
 	Pod            string // empty when the proof does not name a pod
 	PodUID         string
 }
+
+// String is "major.minor.patch".
+func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }

@@ -37,9 +37,9 @@ func ResolveHost(v *mesh.View, host string) *Plan {
 	return p
 }
 
-// routeOnlyPort is where names that no service declares are served: nothing
+// RouteOnlyPort is where names that no service declares are served: nothing
 // says on which ports their clients look for them, and Istio serves this one.
-const routeOnlyPort = 80
+const RouteOnlyPort = 80
 
 // routeOnly serves a name that only a VirtualService knows.
 func (p *Plan) routeOnly(v *mesh.View, host string, route *mesh.VirtualService) {
@@ -47,10 +47,10 @@ func (p *Plan) routeOnly(v *mesh.View, host string, route *mesh.VirtualService) 
 		return
 	}
 	p.VirtualHosts = append(p.VirtualHosts, VirtualHostInput{
-		Config: portConfig(routeOnlyPort), Name: host, Domains: domainsOf(v, host, nil), Port: routeOnlyPort,
-		Route: routeInput(v, route, routeOnlyPort),
+		Config: PortConfig(RouteOnlyPort), Name: host, Domains: domainsOf(v, host, nil), Port: RouteOnlyPort,
+		Route: routeInput(v, route, RouteOnlyPort),
 	})
-	p.Claims = append(p.Claims, Claim{Key: anyAddress(routeOnlyPort), Kind: ClaimHTTP, Host: host})
+	p.Claims = append(p.Claims, Claim{Key: anyAddress(RouteOnlyPort), Kind: ClaimHTTP, Host: host})
 }
 
 // routeInput is what the routes of a VirtualService are made of in the view.
@@ -156,7 +156,7 @@ func clientOf(v *mesh.View, s *mesh.Service, rule *mesh.DestinationRule) Client 
 // http serves a port that is HTTP by declaration through the route
 // configuration that all such services of the port number share.
 func (r *resolver) http(p *Plan, port *mesh.Port) {
-	config := portConfig(port.Number)
+	config := PortConfig(port.Number)
 	domains := domainsOf(r.View, r.service.Host, r.service)
 	for _, alias := range r.AliasesOf(r.service.Host) {
 		a, _ := r.Service(alias)
@@ -214,3 +214,34 @@ func (r *resolver) sniffed(p *Plan, port *mesh.Port) {
 	vh.OriginalDst = r.service.Headless && !r.asksForBalancing() && !routesHTTP(r.route)
 	p.VirtualHosts = append(p.VirtualHosts, vh)
 }
+
+// ResolveDestination says which clusters a router needs for a host that its
+// routes lead to: those of all its ports and subsets.
+func ResolveDestination(v *mesh.View, host string) []ClusterInput {
+	s, endpoints := v.Service(host)
+	for hops := 0; s != nil && s.Resolution == mesh.ResolutionAlias && hops < maxAliasHops; hops++ {
+		s, endpoints = v.Service(s.Alias)
+	}
+	if s == nil || s.Resolution == mesh.ResolutionAlias {
+		return nil
+	}
+	rule := v.Rule(s)
+	var out []ClusterInput
+	for _, p := range s.Ports {
+		if p.Protocol == mesh.ProtocolUDP {
+			continue
+		}
+		in := clusterInput(v, s, endpoints, rule, p.Number)
+		out = append(out, in)
+		if rule != nil {
+			for _, sub := range rule.Subsets {
+				in.Subset = sub
+				out = append(out, in)
+			}
+		}
+	}
+	return out
+}
+
+// maxAliasHops bounds chains of ExternalName services, which may be loops.
+const maxAliasHops = 8

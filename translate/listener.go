@@ -39,7 +39,7 @@ func OutboundListener(in ListenerInput) (*listenerv3.Listener, []mesh.Finding) {
 	claims := slices.Clone(in.Claims)
 	slices.SortStableFunc(claims, precedence)
 	if in.HTTP {
-		l.http(portConfig(in.Key.Port))
+		l.http(PortConfig(in.Key.Port))
 	}
 	for _, c := range claims {
 		if c.Kind == ClaimSniffed && !l.inspectHTTP {

@@ -86,10 +86,10 @@ func RouteFrame(name string) *routev3.RouteConfiguration {
 	}
 }
 
-// portConfig is the name of the route configuration that all HTTP services of
+// PortConfig is the name of the route configuration that all HTTP services of
 // a port share.
-func portConfig(port uint32) string { return strconv.FormatUint(uint64(port), 10) }
+func PortConfig(port uint32) string { return strconv.FormatUint(uint64(port), 10) }
 
 // hostConfig is the name of the route configuration of one port of unknown
 // protocol.
-func hostConfig(host string, port uint32) string { return host + ":" + portConfig(port) }
+func hostConfig(host string, port uint32) string { return host + ":" + PortConfig(port) }

@@ -17,6 +17,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
+		newServeCommand(),
 		bootstrap.NewCommand(),
 		container.NewCommand(),
 		redirect.NewCommand(),

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fairway-mesh/fairway/discovery"
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// reports gathers what is wrong with people's objects, from where they are
+// read, from what was made of them and from proxies that refused it, and logs
+// each once.
+type reports struct {
+	log    *slog.Logger
+	engine *snapshot.Engine
+	wake   chan struct{} // of size 1
+
+	mu       sync.Mutex
+	read     map[string][]mesh.Finding // by what was read, a file or a kind
+	refused  map[mesh.Finding]struct{} // bounded by maxRefused
+	reported map[mesh.Finding]struct{} // as of the last look
+}
+
+// maxRefused bounds what proxies can make the control plane remember.
+const maxRefused = 1000
+
+func newReports(log *slog.Logger, engine *snapshot.Engine) *reports {
+	return &reports{log: log, engine: engine, wake: make(chan struct{}, 1), read: map[string][]mesh.Finding{}, refused: map[mesh.Finding]struct{}{}, reported: map[mesh.Finding]struct{}{}}
+}
+
+func (r *reports) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// input replaces what is wrong with one thing that is read.
+func (r *reports) input(what string, findings []mesh.Finding) {
+	r.mu.Lock()
+	if len(findings) == 0 {
+		delete(r.read, what)
+	} else {
+		r.read[what] = findings
+	}
+	r.mu.Unlock()
+	r.signal()
+}
+
+// rejected takes what a proxy refused.
+func (r *reports) rejected(n discovery.Rejection) {
+	r.mu.Lock()
+	for _, o := range n.Owners {
+		if len(r.refused) < maxRefused {
+			r.refused[mesh.Finding{Object: o, Code: mesh.CodeRejected,
+				Message: "proxies refuse what is made of it, and keep what they had: " + n.Message}] = struct{}{}
+		}
+	}
+	r.mu.Unlock()
+	r.log.Warn("a proxy refused an update", "proxy", n.Client.NodeID, "type", n.Type, "resources", n.Names, "objects", n.Owners, "err", n.Message)
+}
+
+// all are the findings in force, in the order of their objects.
+func (r *reports) all() []mesh.Finding {
+	out := r.engine.Findings()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range r.read {
+		out = append(out, l...)
+	}
+	for f := range r.refused {
+		out = append(out, f)
+	}
+	slices.SortStableFunc(out, func(a, b mesh.Finding) int {
+		return cmp.Or(cmp.Compare(a.Object.String(), b.Object.String()), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Message, b.Message))
+	})
+	return slices.Compact(out)
+}
+
+// lookEvery is how long after a change its findings are gathered for the log:
+// long enough not to follow every step of a storm.
+const lookEvery = 500 * time.Millisecond
+
+// run logs new findings, and forgets those that are no longer in force.
+func (r *reports) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(lookEvery):
+		}
+		now := map[mesh.Finding]struct{}{}
+		for _, f := range r.all() {
+			now[f] = struct{}{}
+			if _, known := r.reported[f]; !known && f.Code != mesh.CodeRejected {
+				r.log.Warn(f.Message, "object", f.Object, "field", f.Field, "code", f.Code, "winner", f.Winner)
+			}
+		}
+		r.reported = now
+	}
+}

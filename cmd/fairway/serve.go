@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fairway-mesh/fairway/discovery"
+	"github.com/fairway-mesh/fairway/internal/debug"
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// serveFlags are the settings of `fairway serve`.
+type serveFlags struct {
+	config, kubeconfig, meshConfig string
+	xds, secureXDS, debug, webhook string
+	caDirectory                    string
+	namespace                      string
+	verbose                        bool
+}
+
+func newServeCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the control plane",
+		Long: `Run the control plane: read the mesh from Kubernetes (in the cluster, or with --kubeconfig) or from a
+directory of YAML (--config), and serve Envoys by xDS until ended by SIGTERM.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), f) },
+	}
+	p := cmd.Flags()
+	p.StringVar(&f.config, "config", "", "read objects from this directory of YAML files, and watch it")
+	p.StringVar(&f.kubeconfig, "kubeconfig", "", "reach the Kubernetes API by this file; default: as a Pod of the cluster")
+	p.StringVar(&f.meshConfig, "mesh-config", "", "MeshConfig file, in place of the ConfigMap istio; watched")
+	p.StringVar(&f.xds, "xds-address", "127.0.0.1:15010", `plaintext xDS; anybody who reaches it can be any proxy ("": off)`)
+	p.StringVar(&f.secureXDS, "secure-xds-address", ":15012", `xDS over TLS for proxies with a ServiceAccount token ("": off)`)
+	p.StringVar(&f.debug, "debug-address", ":15014", "health, metrics and debugging by HTTP")
+	p.StringVar(&f.webhook, "webhook-address", ":15017", `admission webhooks by HTTPS; only with Kubernetes ("": off)`)
+	p.StringVar(&f.caDirectory, "ca-directory", "", "with --config: keep the mesh's root certificate here; default: the user's data directory")
+	p.StringVar(&f.namespace, "namespace", first(os.Getenv("POD_NAMESPACE"), "istio-system"), "namespace that the control plane runs in")
+	p.BoolVarP(&f.verbose, "verbose", "v", false, "log what is done, not only what is wrong")
+	cmd.MarkFlagsMutuallyExclusive("config", "kubeconfig")
+	return cmd
+}
+
+func first(s ...string) string {
+	for _, v := range s {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// serve runs all parts until one of them fails or the context ends.
+func serve(ctx context.Context, f serveFlags) error {
+	level := slog.LevelInfo
+	if f.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	source, err := newSource(f, log)
+	if err != nil {
+		return err
+	}
+	ids, err := newIdentities(ctx, f, source, log)
+	if err != nil {
+		return err
+	}
+	engine := snapshot.NewEngine(log, ids.certificates())
+	ids.renewed = engine.Renew
+	reports := newReports(log, engine)
+	store := mesh.NewStore(log, func(w *mesh.World, d *mesh.Dirty) {
+		engine.Update(w, d)
+		source.want(engine.WantedSecrets())
+		reports.signal()
+	})
+	ids.world = store.World
+	server := discovery.New(discovery.Config{Attach: engine.Attach, OnReject: reports.rejected, Log: log, Registerer: registry})
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return store.Run(ctx) })
+	g.Go(func() error { return source.run(ctx, store.Submit, reports.input, store.Synced) })
+	g.Go(func() error { return ids.run(ctx) })
+	g.Go(func() error { return reports.run(ctx) })
+	if err := listenXDS(ctx, g, f, server, ids, log); err != nil {
+		return err
+	}
+	handler := debug.Handler(debug.Config{
+		Metrics: registry, World: store.World, Findings: reports.all, Proxies: server.Proxies, Dump: engine.Dump,
+		Ready: func() error {
+			if store.World() == nil {
+				return errors.New("the first complete state of the mesh is not in yet")
+			}
+			return nil
+		},
+	})
+	l, err := net.Listen("tcp", f.debug)
+	if err != nil {
+		return fmt.Errorf("opening the debug port (--debug-address): %w", err)
+	}
+	g.Go(func() error { return debug.Serve(ctx, l, handler) })
+	log.Info("serving", "xds", f.xds, "secureXDS", f.secureXDS, "debug", f.debug, "source", source.name())
+	return g.Wait()
+}
+
+// listenXDS opens the ports for proxies.
+func listenXDS(ctx context.Context, g *errgroup.Group, f serveFlags, server *discovery.Server, ids *identities, log *slog.Logger) error {
+	open := func(flag, address string, transport discovery.Transport) error {
+		if address == "" {
+			return nil
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return fmt.Errorf("opening an xDS port (--%s): %w", flag, err)
+		}
+		g.Go(func() error { return server.Serve(ctx, l, transport) })
+		return nil
+	}
+	if err := open("xds-address", f.xds, discovery.Transport{}); err != nil {
+		return err
+	}
+	secure, err := ids.transport()
+	if err != nil {
+		return err
+	}
+	err = open("secure-xds-address", f.secureXDS, secure)
+	if err != nil && f.config != "" { // nothing with a token can come from a directory; the port is a courtesy there
+		log.Warn("the secure xDS port is not served", "err", err)
+		return nil
+	}
+	return err
+}
+
+// dataDirectory is where the root certificate of a mesh without Kubernetes is kept.
+func dataDirectory(flag string) (string, error) {
+	if flag == "" {
+		base := os.Getenv("XDG_DATA_HOME")
+		if base == "" {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return "", fmt.Errorf("finding a place for the root certificate: %w: name one by --ca-directory", err)
+			}
+			base = filepath.Join(home, ".local", "share")
+		}
+		flag = filepath.Join(base, "fairway")
+	}
+	if err := os.MkdirAll(flag, 0o700); err != nil {
+		return "", fmt.Errorf("making the directory of the root certificate: %w", err)
+	}
+	return flag, nil
+}

@@ -1,0 +1,108 @@
+package debug
+
+import (
+	"time"
+
+	"github.com/fairway-mesh/fairway/discovery"
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// Finding is a mesh.Finding as JSON shows it.
+type Finding struct {
+	Object  string `json:"object"`
+	Field   string `json:"field,omitempty"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Winner  string `json:"winner,omitempty"`
+}
+
+func findings(list []mesh.Finding) []Finding {
+	out := make([]Finding, 0, len(list))
+	for _, f := range list {
+		j := Finding{Object: f.Object.String(), Field: f.Field, Code: string(f.Code), Message: f.Message}
+		if f.Winner != (mesh.Ref{}) {
+			j.Winner = f.Winner.String()
+		}
+		out = append(out, j)
+	}
+	return out
+}
+
+// Proxy is a connected proxy as JSON shows it.
+type Proxy struct {
+	ID        string          `json:"proxy"`
+	Node      string          `json:"node"`
+	Role      string          `json:"role"`
+	Version   string          `json:"version,omitempty"`
+	Delta     bool            `json:"delta"`
+	Connected time.Time       `json:"connectedSince"`
+	Phase     string          `json:"phase"`
+	TooOld    bool            `json:"tooOld,omitempty"`
+	Types     map[string]Type `json:"types"`
+}
+
+// Type is how far a proxy is with one type of resources.
+type Type struct {
+	State    string            `json:"state"`
+	Sent     string            `json:"sent,omitempty"`
+	Acked    string            `json:"acked,omitempty"`
+	Rejected map[string]string `json:"rejected,omitempty"`
+	LastNack string            `json:"lastNack,omitempty"`
+}
+
+func proxies(list []discovery.ProxyState) []Proxy {
+	out := make([]Proxy, 0, len(list))
+	for _, p := range list {
+		j := Proxy{
+			ID: p.Client.Pod + "." + p.Client.Namespace, Node: p.Client.NodeID, Role: string(p.Client.Role), Delta: p.Client.Delta,
+			Connected: p.ConnectedSince, Phase: p.Phase, TooOld: p.TooOld, Types: map[string]Type{},
+		}
+		if v := p.Client.Version; v.Major != 0 {
+			j.Version = v.String()
+		}
+		for _, t := range p.Types {
+			j.Types[t.Type.String()] = Type{State: string(t.State), Sent: t.Sent, Acked: t.Acked, Rejected: t.Rejected, LastNack: t.LastNack}
+		}
+		out = append(out, j)
+	}
+	return out
+}
+
+// Host is a host of the mesh as JSON shows it.
+type Host struct {
+	Host      string   `json:"host"`
+	Object    string   `json:"object"`
+	Addresses []string `json:"addresses,omitempty"`
+	Ports     []Port   `json:"ports"`
+	Endpoints []string `json:"endpoints"`
+}
+
+// Port is a port of a host.
+type Port struct {
+	Name     string `json:"name,omitempty"`
+	Number   uint32 `json:"number"`
+	Protocol string `json:"protocol"`
+}
+
+func registry(w *mesh.World) []Host {
+	out := []Host{}
+	if w == nil {
+		return out
+	}
+	for name, h := range w.Hosts() {
+		for i, s := range h.Services {
+			j := Host{Host: name, Object: s.Ref.String(), Endpoints: []string{}}
+			for _, a := range s.Addresses {
+				j.Addresses = append(j.Addresses, a.String())
+			}
+			for _, p := range s.Ports {
+				j.Ports = append(j.Ports, Port{p.Name, p.Number, p.Protocol.String()})
+			}
+			for _, e := range h.Endpoints[i].Endpoints {
+				j.Endpoints = append(j.Endpoints, e.Address)
+			}
+			out = append(out, j)
+		}
+	}
+	return out
+}

@@ -1,0 +1,112 @@
+package snapshot
+
+import (
+	"slices"
+	"strings"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate"
+)
+
+// encode makes a resource of a message; what cannot be encoded is a finding on
+// the objects that it was made of, and no resource.
+func encode(t Type, name string, message proto.Message, owners ...mesh.Ref) (*Resource, []mesh.Finding) {
+	r, err := NewResource(t, name, message, owners...)
+	if err != nil {
+		var findings []mesh.Finding
+		for _, o := range owners {
+			findings = append(findings, mesh.Finding{Object: o, Code: mesh.CodeInvalid, Message: err.Error() + "; it is left out"})
+		}
+		return nil, findings
+	}
+	return r, nil
+}
+
+// cluster builds a cluster and, when the control plane knows its endpoints,
+// these.
+func (m *Memo) cluster(in translate.ClusterInput, endpoints *mesh.EndpointSet, policies *mesh.View) (out []*Resource, findings []mesh.Finding) {
+	b := m.get(in, func() (*Resource, []mesh.Finding) {
+		c, findings := translate.Cluster(in)
+		if c == nil {
+			return nil, findings
+		}
+		r, more := encode(Cluster, c.Name, c, owners(in.Service, in.Rule)...)
+		if r != nil && c.GetType() == clusterv3.Cluster_EDS && len(r.Needs) == 0 {
+			r.Needs = append(r.Needs, Key{Endpoint, c.Name})
+		}
+		return r, append(findings, more...)
+	})
+	if b.resource == nil {
+		return nil, b.findings
+	}
+	out = append(out, b.resource)
+	if !slices.ContainsFunc(b.resource.Needs, func(k Key) bool { return k.Type == Endpoint }) {
+		return out, b.findings
+	}
+	ein := translate.EndpointsInput{
+		Service: in.Service, Port: in.Port, Subset: in.Subset, Rule: in.Rule, Config: in.Config, Endpoints: endpoints,
+		Client: in.Client, PeerAuthentications: policies.PeerAuthentications,
+	}
+	e := m.get(ein, func() (*Resource, []mesh.Finding) {
+		return encode(Endpoint, b.resource.Name, translate.Endpoints(ein), owners(in.Service, in.Rule)...)
+	})
+	if e.resource != nil {
+		out = append(out, e.resource)
+	}
+	return out, b.findings
+}
+
+func owners(s *mesh.Service, rule *mesh.DestinationRule) []mesh.Ref {
+	var out []mesh.Ref
+	if rule != nil {
+		out = append(out, rule.Refs...)
+	}
+	if s != nil {
+		out = append(append(out, s.Ref), s.More...)
+	}
+	return out
+}
+
+// virtualHost builds a virtual host.
+func (m *Memo) virtualHost(in translate.VirtualHostInput) built {
+	key, ok := keyOf(in)
+	build := func() (*Resource, []mesh.Finding) {
+		vh, findings := translate.VirtualHost(in)
+		var refs []mesh.Ref
+		if vs := in.Route.VirtualService; vs != nil {
+			refs = append(refs, vs.Ref)
+		}
+		r, more := encode(VirtualHost, in.Resource(), vh, append(refs, owners(in.Service, nil)...)...)
+		return r, append(findings, more...)
+	}
+	if !ok {
+		r, findings := build()
+		if r != nil {
+			r = m.intern.Intern(r)
+		}
+		return built{r, findings}
+	}
+	return m.get(key, build)
+}
+
+func keyOf(in translate.VirtualHostInput) (virtualHostKey, bool) {
+	k := virtualHostKey{
+		config: in.Config, name: in.Name, domains: strings.Join(in.Domains, " "), service: in.Service, port: in.Port, originalDst: in.OriginalDst,
+		route: in.Route.VirtualService, source: in.Route.Source, mesh: in.Route.Config,
+	}
+	if len(in.Route.Destinations) > len(k.destinations) {
+		return k, false
+	}
+	names := make([]string, 0, len(k.destinations))
+	for h := range in.Route.Destinations {
+		names = append(names, h)
+	}
+	slices.Sort(names)
+	for i, h := range names {
+		k.destinations[i] = namedDestination{h, in.Route.Destinations[h]}
+	}
+	return k, true
+}

@@ -1,0 +1,284 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate"
+)
+
+// memoSize is how many inputs the memo holds. Each distinct cluster,
+// assignment and virtual host of the mesh takes one; the largest meshes that
+// one replica is meant for (10,000 hosts) need some 50,000.
+const memoSize = 1 << 17
+
+// Engine computes the layers that connected proxies see, keeps them up to
+// date with the world, and publishes them to the proxies' views. Only layers
+// that some proxy looks at are computed.
+type Engine struct {
+	log  *slog.Logger
+	memo *Memo
+
+	mu       sync.Mutex // guards what follows; held for a whole pass
+	world    *mesh.World
+	base     *hostLayer // what a sidecar of no particular namespace sees
+	scopes   map[mesh.Scope]*scopeLayer
+	routers  map[mesh.Scope]*routerLayer
+	inbounds map[mesh.Inbound]*inboundLayer
+	secrets  *secretLayers
+	proxies  map[*attached]struct{}
+	ready    chan struct{} // closed when there is a world
+}
+
+// scopeLayer is a layer with the number of proxies that look at it.
+type scopeLayer struct {
+	*hostLayer
+	users int
+}
+
+// attached is one connected proxy with what it looks at.
+type attached struct {
+	client   Client
+	proxy    *mesh.Proxy
+	scope    mesh.Scope
+	view     *View
+	inbound  *inboundLayer // nil for a router
+	accepts  mesh.Inbound  // the key of inbound
+	identity *secretLayer
+}
+
+// NewEngine makes an engine. certificates may be nil: then no proxy gets one.
+func NewEngine(log *slog.Logger, certificates *Certificates) *Engine {
+	memo := NewMemo(memoSize)
+	return &Engine{
+		log: log, memo: memo, scopes: map[mesh.Scope]*scopeLayer{}, routers: map[mesh.Scope]*routerLayer{}, inbounds: map[mesh.Inbound]*inboundLayer{},
+		secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, ready: make(chan struct{}),
+	}
+}
+
+// Update brings all layers to the world, of which dirty says what changed, and
+// publishes what came of it. Calls must not overlap.
+func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	first := e.world == nil
+	e.world = w
+	if dirty.All || first {
+		e.rebuild()
+	} else {
+		e.advance(dirty)
+	}
+	e.locate(dirty)
+	e.accept(dirty)
+	e.publish()
+	if first {
+		close(e.ready)
+	}
+}
+
+// rebuild computes all layers from nothing.
+func (e *Engine) rebuild() {
+	e.base = e.newBase()
+	for scope, l := range e.scopes {
+		e.scopes[scope] = &scopeLayer{e.newScope(scope), l.users}
+	}
+	for _, r := range e.routers {
+		r.update(e.world, nil)
+	}
+}
+
+// advance computes what changed.
+func (e *Engine) advance(dirty *mesh.Dirty) {
+	if len(dirty.Hosts) > 0 {
+		e.base.update(e.world.View(e.base.view.Scope), dirty.Hosts)
+	}
+	for scope, l := range e.scopes {
+		_, all := dirty.Namespaces[scope.Namespace]
+		view := e.world.View(scope)
+		switch {
+		case all || (l.base == nil) != e.standsAlone(view):
+			e.scopes[scope] = &scopeLayer{e.newScope(scope), l.users}
+		case len(dirty.Hosts) > 0:
+			l.update(view, dirty.Hosts)
+		}
+	}
+	for _, r := range e.routers {
+		r.update(e.world, dirty)
+	}
+}
+
+func (e *Engine) newBase() *hostLayer {
+	l := newHostLayer(e.memo, nil, e.world.View(mesh.Scope{Role: mesh.RoleSidecar}))
+	l.reporting = translate.Reporting{Telemetries: mesh.ListOf(e.world.TelemetriesOf("", nil)...)}
+	l.fill(e.world)
+	return l
+}
+
+// newScope computes the layer of a scope: over the base, unless most of the
+// mesh looks different from it.
+func (e *Engine) newScope(scope mesh.Scope) *hostLayer {
+	view := e.world.View(scope)
+	base := e.base
+	if e.standsAlone(view) {
+		base = nil
+	}
+	l := newHostLayer(e.memo, base, view)
+	l.ipv6 = scope.IPv6
+	l.reporting = translate.Reporting{Telemetries: mesh.ListOf(view.TelemetriesOf(scope.Namespace, view.Labels())...)}
+	l.fill(e.world)
+	return l
+}
+
+// standsAlone tells whether the listeners of the scope, or what it sees at
+// all, follow rules of its own.
+func (e *Engine) standsAlone(v *mesh.View) bool {
+	return v.Sidecar != nil || v.Scope.IPv6 || len(v.Telemetries.In(v.Scope.Namespace)) > 0
+}
+
+// Attach gives a connected proxy its view. It waits for the first world, and
+// fails when the context ends before, or when the proxy is not who it says.
+func (e *Engine) Attach(ctx context.Context, c Client) (*View, error) {
+	select {
+	case <-e.ready:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the first complete state of the mesh: %w", ctx.Err())
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a := &attached{client: c, proxy: e.proxyOf(c)}
+	e.proxies[a] = struct{}{}
+	a.view = NewView(Stack{}, func() { e.detach(a) })
+	e.enter(a)
+	a.view.Publish(e.stack(a))
+	return a.view, nil
+}
+
+func (e *Engine) detach(a *attached) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.proxies, a)
+	e.leave(a)
+}
+
+// proxyOf is what is known of the proxy: its Pod where there is one, else what
+// its node says.
+func (e *Engine) proxyOf(c Client) *mesh.Proxy {
+	p := &mesh.Proxy{Role: mesh.RoleSidecar}
+	if c.Role == RoleRouter {
+		p.Role = mesh.RoleRouter
+	}
+	if w := e.world.Workload(c.Namespace, c.Pod); w != nil {
+		p.Workload = w
+		if w.Locality == (mesh.Locality{}) && c.Locality != (Locality{}) {
+			located := *w
+			located.Locality = mesh.Locality(c.Locality)
+			p.Workload = &located
+		}
+		return p
+	}
+	p.Workload = &mesh.Workload{
+		Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: c.Namespace, Name: c.Pod}, Namespace: c.Namespace, Name: c.Pod, Owner: c.Pod,
+		Labels: c.Labels, ServiceAccount: c.ServiceAccount, Node: c.NodeName, Locality: mesh.Locality(c.Locality), Ready: true,
+	}
+	if p.Workload.ServiceAccount == "" {
+		p.Workload.ServiceAccount = "default"
+	}
+	if a, err := netip.ParseAddr(c.IP); err == nil {
+		p.Workload.Addresses = []netip.Addr{a.Unmap()}
+	}
+	return p
+}
+
+// enter makes the layers that the proxy looks at exist.
+func (e *Engine) enter(a *attached) {
+	a.scope = e.world.ScopeOf(a.proxy)
+	if a.proxy.Role == mesh.RoleRouter {
+		r := e.routers[a.scope]
+		if r == nil {
+			r = newRouterLayer(e.memo, a.scope, a.proxy.Workload)
+			r.update(e.world, nil)
+			e.routers[a.scope] = r
+		}
+		r.users++
+	} else {
+		l := e.scopes[a.scope]
+		if l == nil {
+			l = &scopeLayer{hostLayer: e.newScope(a.scope)}
+			e.scopes[a.scope] = l
+		}
+		l.users++
+		e.enterInbound(a)
+	}
+	a.identity = e.secrets.enter(e.world, a.proxy.Workload)
+}
+
+// leave forgets the layers that only this proxy looked at.
+func (e *Engine) leave(a *attached) {
+	if r := e.routers[a.scope]; r != nil && a.proxy.Role == mesh.RoleRouter {
+		if r.users--; r.users == 0 {
+			delete(e.routers, a.scope)
+		}
+	}
+	if l := e.scopes[a.scope]; l != nil && a.proxy.Role == mesh.RoleSidecar {
+		if l.users--; l.users == 0 {
+			delete(e.scopes, a.scope)
+		}
+	}
+	e.leaveInbound(a.inbound, a.accepts)
+	e.secrets.leave(a.identity)
+}
+
+// locate moves proxies to other layers whose Pod changed, or whose scope did.
+func (e *Engine) locate(dirty *mesh.Dirty) {
+	if !dirty.All && !dirty.Scopes && len(dirty.Workloads) == 0 {
+		return
+	}
+	for a := range e.proxies {
+		_, changed := dirty.Workloads[a.proxy.Workload.Ref]
+		proxy := a.proxy
+		if changed || dirty.All || dirty.Scopes {
+			if e.world.Workload(a.client.Namespace, a.client.Pod) != nil { // a deleted Pod drains as it was
+				proxy = e.proxyOf(a.client)
+			}
+		}
+		if !changed && e.world.ScopeOf(proxy) == a.scope {
+			continue
+		}
+		old := *a
+		a.proxy = proxy
+		e.enter(a)
+		e.leave(&old)
+	}
+}
+
+// publish shows every proxy what its layers are now.
+func (e *Engine) publish() {
+	for a := range e.proxies {
+		a.view.Publish(e.stack(a))
+	}
+}
+
+// stack is what the proxy sees now.
+func (e *Engine) stack(a *attached) Stack {
+	var s Stack
+	if a.proxy.Role == mesh.RoleRouter {
+		s[LayerOutbound] = e.routers[a.scope].revision
+	} else {
+		l := e.scopes[a.scope]
+		s[LayerOutbound] = l.revision
+		if l.base != nil {
+			s[LayerBase] = l.base.revision
+		}
+		if a.inbound != nil {
+			s[LayerInbound] = a.inbound.revision
+		}
+	}
+	if a.identity != nil {
+		s[LayerSecrets] = a.identity.revision
+	}
+	return s
+}

@@ -1,0 +1,211 @@
+package snapshot
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate"
+)
+
+// hostLayer computes the outbound layer of one scope of sidecars, host by
+// host. One that has a base holds only what differs from it.
+type hostLayer struct {
+	memo      *Memo
+	base      *hostLayer // nil: the layer stands alone
+	view      *mesh.View
+	reporting translate.Reporting
+	ipv6      bool
+
+	hosts    map[string]*hostState // with a base: hosts that differ
+	claims   map[translate.ListenerKey]*claimSet
+	ports    map[translate.ListenerKey]*portState // what was built of the claims
+	fixed    []*Resource
+	revision *Revision
+}
+
+// hostState is what one host contributes to a layer.
+type hostState struct {
+	resources []*Resource // with a base: what overrides or hides its own
+	claims    []translate.Claim
+	// override tells, with a base, that the claims stand in place of those
+	// that the base has for the host.
+	override bool
+	findings []mesh.Finding
+}
+
+// claimSet is the claims to one listener by host.
+type claimSet struct {
+	http  map[string]struct{}
+	other map[string]translate.Claim
+}
+
+// portState is what was built for one listener, and its route configuration.
+type portState struct {
+	resources []*Resource
+	findings  []mesh.Finding
+}
+
+func newHostLayer(memo *Memo, base *hostLayer, view *mesh.View) *hostLayer {
+	return &hostLayer{memo: memo, base: base, view: view, hosts: map[string]*hostState{}, claims: map[translate.ListenerKey]*claimSet{}, ports: map[translate.ListenerKey]*portState{}}
+}
+
+// units are the names of all hosts that the world could have translated: those
+// that services declare and those that VirtualServices name.
+func units(w *mesh.World) map[string]mesh.Touch {
+	all := make(map[string]mesh.Touch, w.HostCount())
+	for name := range w.Hosts() {
+		all[name] = mesh.TouchHost
+	}
+	for name := range w.RouteHosts() {
+		all[name] = mesh.TouchHost
+	}
+	return all
+}
+
+// fill computes the layer from nothing. Its revision begins with the one that
+// it replaces, if any, so that what did not change keeps its pointer.
+func (l *hostLayer) fill(w *mesh.World) {
+	l.setFixed()
+	l.update(l.view, units(w))
+}
+
+// setFixed makes what every sidecar has, whatever the mesh holds.
+func (l *hostLayer) setFixed() {
+	if l.base != nil {
+		return
+	}
+	for _, c := range translate.BasicClusters(l.view.Config) {
+		r, _ := encode(Cluster, c.Name, c)
+		l.fixed = append(l.fixed, l.memo.intern.Intern(r))
+	}
+	o := translate.VirtualOutbound(l.view.RegistryOnly(), l.ipv6, l.reporting, l.view.Config)
+	r, _ := encode(Listener, o.Name, o)
+	l.fixed = append(l.fixed, l.memo.intern.Intern(r))
+	l.revision = l.revision.With(l.fixed)
+}
+
+// update brings the layer to the view, in which only the hosts changed. The
+// base, if any, has been updated before.
+func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
+	l.view = view
+	var put []*Resource
+	var gone []Key
+	keys := map[translate.ListenerKey]struct{}{}
+	for _, host := range slices.Sorted(maps.Keys(dirty)) {
+		old := l.hosts[host]
+		next := l.host(host)
+		if old != nil {
+			for _, r := range old.resources {
+				gone = append(gone, Key{r.Type, r.Name})
+			}
+		}
+		if next != nil {
+			put = append(put, next.resources...)
+		}
+		l.setClaims(host, old, next, keys)
+		if next == nil {
+			delete(l.hosts, host)
+		} else {
+			l.hosts[host] = next
+		}
+	}
+	for _, key := range l.affected(keys) {
+		old := l.ports[key]
+		next := l.port(key)
+		if old != nil {
+			for _, r := range old.resources {
+				gone = append(gone, Key{r.Type, r.Name})
+			}
+		}
+		if next == nil {
+			delete(l.ports, key)
+		} else {
+			l.ports[key] = next
+			put = append(put, next.resources...)
+		}
+	}
+	l.revision = l.revision.With(put, without(gone, put)...)
+}
+
+// without are the keys that none of the resources has.
+func without(gone []Key, put []*Resource) []Key {
+	if len(gone) == 0 {
+		return nil
+	}
+	kept := make(map[Key]struct{}, len(put))
+	for _, r := range put {
+		kept[Key{r.Type, r.Name}] = struct{}{}
+	}
+	return slices.DeleteFunc(gone, func(k Key) bool { _, ok := kept[k]; return ok })
+}
+
+// host computes what a host contributes; nil for nothing.
+func (l *hostLayer) host(host string) *hostState {
+	plan := translate.ResolveHost(l.view, host)
+	s := &hostState{claims: plan.Claims, findings: plan.Findings}
+	_, endpoints := l.view.Service(host)
+	for _, in := range plan.Clusters {
+		resources, findings := l.memo.cluster(in, endpoints, l.view)
+		s.resources = append(s.resources, resources...)
+		s.findings = append(s.findings, findings...)
+	}
+	for _, in := range plan.VirtualHosts {
+		b := l.memo.virtualHost(in)
+		if b.resource != nil {
+			s.resources = append(s.resources, b.resource)
+		}
+		s.findings = append(s.findings, b.findings...)
+	}
+	for _, c := range plan.Claims {
+		if c.Kind == translate.ClaimSniffed {
+			s.resources = append(s.resources, l.frame(c.RouteConfig))
+		}
+	}
+	if l.base != nil {
+		return s.over(l.base.hosts[host])
+	}
+	if len(s.resources) == 0 && len(s.claims) == 0 && len(s.findings) == 0 {
+		return nil
+	}
+	return s
+}
+
+type frameKey string
+
+// frame is the frame of a route configuration.
+func (l *hostLayer) frame(name string) *Resource {
+	return l.memo.get(frameKey(name), func() (*Resource, []mesh.Finding) { return encode(RouteConfig, name, translate.RouteFrame(name)) }).resource
+}
+
+// over is what the state has to add to that of the base to be seen in its
+// place; nil when they are the same.
+func (s *hostState) over(base *hostState) *hostState {
+	if base == nil {
+		base = &hostState{}
+	}
+	out := &hostState{findings: s.findings}
+	under := make(map[Key]*Resource, len(base.resources))
+	for _, r := range base.resources {
+		under[Key{r.Type, r.Name}] = r
+	}
+	for _, r := range s.resources {
+		k := Key{r.Type, r.Name}
+		if under[k] != r {
+			out.resources = append(out.resources, r)
+		}
+		delete(under, k)
+	}
+	for _, r := range base.resources {
+		if _, unseen := under[Key{r.Type, r.Name}]; unseen {
+			out.resources = append(out.resources, hide(r.Type, r.Name))
+		}
+	}
+	if !slices.EqualFunc(s.claims, base.claims, translate.Claim.Equal) {
+		out.claims, out.override = s.claims, true
+	}
+	if len(out.resources) == 0 && !out.override {
+		return nil
+	}
+	return out
+}

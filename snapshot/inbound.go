@@ -1,0 +1,84 @@
+package snapshot
+
+import (
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate"
+)
+
+// inboundLayer is what the workloads of one shape accept. Its input says all
+// that it depends on, so that it never changes: a workload that accepts
+// something else looks at another layer.
+type inboundLayer struct {
+	revision *Revision
+	findings []mesh.Finding
+	users    int
+}
+
+// enterInbound is the layer for what the workload accepts now.
+func (e *Engine) enterInbound(a *attached) {
+	in, findings := e.world.InboundOf(a.proxy.Workload)
+	l := e.inbounds[in]
+	if l == nil {
+		l = e.newInbound(in, findings)
+		e.inbounds[in] = l
+	}
+	l.users++
+	a.inbound, a.accepts = l, in
+}
+
+func (e *Engine) newInbound(in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
+	out := translate.Inbound(in)
+	l := &inboundLayer{findings: append(findings, out.Findings...)}
+	var resources []*Resource
+	add := func(r *Resource, more []mesh.Finding) {
+		l.findings = append(l.findings, more...)
+		if r != nil {
+			resources = append(resources, e.memo.intern.Intern(r))
+		}
+	}
+	var refs []mesh.Ref
+	for _, p := range in.AuthorizationPolicies.Slice() {
+		refs = append(refs, p.Ref)
+	}
+	for _, p := range in.RequestAuthentications.Slice() {
+		refs = append(refs, p.Ref)
+	}
+	for _, x := range out.Listeners {
+		add(encode(Listener, x.Name, x, refs...))
+	}
+	for _, c := range out.Clusters {
+		add(encode(Cluster, c.Name, c))
+	}
+	l.revision = NewRevision(resources...)
+	return l
+}
+
+func (e *Engine) leaveInbound(l *inboundLayer, in mesh.Inbound) {
+	if l == nil {
+		return
+	}
+	if l.users--; l.users == 0 {
+		delete(e.inbounds, in)
+	}
+}
+
+// accept moves sidecars to other inbound layers whose workloads accept
+// something else than before.
+func (e *Engine) accept(dirty *mesh.Dirty) {
+	_, everywhere := dirty.Inbound[""]
+	everywhere = everywhere || dirty.All
+	if !everywhere && len(dirty.Inbound) == 0 && len(dirty.Workloads) == 0 {
+		return
+	}
+	for a := range e.proxies {
+		w := a.proxy.Workload
+		_, near := dirty.Inbound[w.Namespace]
+		_, itself := dirty.Workloads[w.Ref]
+		if a.inbound == nil || !everywhere && !near && !itself {
+			continue
+		}
+		old, accepted := a.inbound, a.accepts
+		e.enterInbound(a)
+		e.leaveInbound(old, accepted)
+	}
+}

@@ -1,0 +1,155 @@
+package snapshot
+
+import (
+	"slices"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate"
+)
+
+// routerLayer computes what the routers of one scope need: the servers of the
+// Gateways that select them and, unlike for sidecars, only the hosts that
+// their routes lead to.
+type routerLayer struct {
+	memo     *Memo
+	scope    mesh.Scope
+	workload *mesh.Workload // one of its Pods; those of a scope have the same labels
+
+	hosts    map[string][]*Resource // clusters and endpoints by destination
+	rest     []*Resource
+	secrets  []mesh.Ref // Secrets that its listeners need
+	findings []mesh.Finding
+	revision *Revision
+	users    int
+}
+
+func newRouterLayer(memo *Memo, scope mesh.Scope, w *mesh.Workload) *routerLayer {
+	return &routerLayer{memo: memo, scope: scope, workload: w, hosts: map[string][]*Resource{}}
+}
+
+// update brings the layer to the world. dirty nil means from nothing.
+func (r *routerLayer) update(w *mesh.World, dirty *mesh.Dirty) {
+	if dirty == nil || r.concerned(dirty) {
+		r.build(w)
+		return
+	}
+	view := w.View(r.scope)
+	var put []*Resource
+	for host, touch := range dirty.Hosts {
+		if _, ours := r.hosts[host]; ours && touch == mesh.TouchEndpoints {
+			r.hosts[host], _ = r.destination(view, host)
+			put = append(put, r.hosts[host]...)
+		}
+	}
+	r.revision = r.revision.With(put)
+}
+
+// concerned tells whether more than the endpoints of a destination changed.
+func (r *routerLayer) concerned(dirty *mesh.Dirty) bool {
+	if dirty.All || dirty.Gateways || len(dirty.Inbound) > 0 {
+		return true
+	}
+	for host := range r.hosts {
+		if dirty.Hosts[host] == mesh.TouchHost {
+			return true
+		}
+	}
+	_, moved := dirty.Workloads[r.workload.Ref]
+	return moved || slices.ContainsFunc(r.secrets, func(s mesh.Ref) bool { _, ok := dirty.Secrets[s]; return ok })
+}
+
+// build computes the layer from nothing.
+func (r *routerLayer) build(w *mesh.World) {
+	view := w.View(r.scope)
+	if x := w.Workload(r.workload.Namespace, r.workload.Name); x != nil {
+		r.workload = x
+	}
+	in := translate.GatewayInput{View: view, Workload: r.workload}
+	in.Reporting.Telemetries = mesh.ListOf(w.TelemetriesOf(r.scope.Namespace, r.workload.Labels)...)
+	extra := translate.ResolvePolicies(&in)
+	plan := translate.Gateway(in)
+	r.findings = append(plan.Findings, extra.Findings...)
+	r.rest, r.hosts = nil, map[string][]*Resource{}
+	add := func(res *Resource, findings []mesh.Finding) {
+		r.findings = append(r.findings, findings...)
+		if res != nil {
+			r.rest = append(r.rest, r.memo.intern.Intern(res))
+		}
+	}
+	for _, l := range plan.Listeners {
+		add(encode(Listener, l.Name, l, gatewayRefs(view)...))
+	}
+	for _, name := range plan.Frames {
+		add(encode(RouteConfig, name, translate.RouteFrame(name)))
+	}
+	for _, vh := range plan.VirtualHosts {
+		add(encode(VirtualHost, vh.Name, vh.VirtualHost, vh.Owners...))
+	}
+	for _, c := range append(translate.BasicClusters(w.Config), extra.Clusters...) {
+		add(encode(Cluster, c.Name, c))
+	}
+	r.addSecrets(w, plan.Secrets)
+	for _, host := range plan.Destinations {
+		if _, done := r.hosts[host]; done {
+			continue
+		}
+		resources, findings := r.destination(view, host)
+		r.hosts[host] = resources
+		r.findings = append(r.findings, findings...)
+	}
+	r.replace()
+}
+
+// replace makes the revision of what the layer holds, sharing with the one
+// before what did not change.
+func (r *routerLayer) replace() {
+	put := slices.Clone(r.rest)
+	for _, resources := range r.hosts {
+		put = append(put, resources...)
+	}
+	var gone []Key
+	for t := range NumTypes {
+		for old := range r.revision.All(t) {
+			gone = append(gone, Key{t, old.Name})
+		}
+	}
+	r.revision = r.revision.With(put, without(gone, put)...)
+}
+
+func gatewayRefs(v *mesh.View) []mesh.Ref {
+	var out []mesh.Ref
+	for _, g := range v.SelectedGateways() {
+		out = append(out, g.Ref)
+	}
+	return out
+}
+
+// destination builds the clusters and endpoints of a host, and of the one that
+// it stands for.
+func (r *routerLayer) destination(v *mesh.View, host string) (out []*Resource, findings []mesh.Finding) {
+	for _, in := range translate.ResolveDestination(v, host) {
+		_, endpoints := v.Service(in.Service.Host)
+		resources, more := r.memo.cluster(in, endpoints, v)
+		out = append(out, resources...)
+		findings = append(findings, more...)
+	}
+	return out, findings
+}
+
+// addSecrets adds the secrets that the listeners name and that exist in the
+// router's own namespace.
+func (r *routerLayer) addSecrets(w *mesh.World, names []string) {
+	r.secrets = nil
+	for _, name := range names {
+		refs := translate.SecretRefs(name, r.scope.Namespace)
+		r.secrets = append(r.secrets, refs...)
+		secret, findings := translate.NamedSecret(w, name, r.scope.Namespace)
+		r.findings = append(r.findings, findings...)
+		if secret == nil {
+			continue
+		}
+		if res, _ := encode(Secret, name, secret, refs...); res != nil {
+			r.rest = append(r.rest, res)
+		}
+	}
+}

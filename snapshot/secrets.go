@@ -1,0 +1,122 @@
+package snapshot
+
+import (
+	"log/slog"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate"
+)
+
+// CertificateKey is whom a certificate is for.
+type CertificateKey struct {
+	TrustDomain    string
+	Namespace      string
+	ServiceAccount string
+	// What the metrics of its peers call the workload.
+	Workload, App, Revision string
+}
+
+// Certificates is where the certificates of workloads come from.
+type Certificates struct {
+	// Acquire makes the certificate exist and keeps it fresh until release is
+	// called.
+	Acquire func(CertificateKey) (release func(), err error)
+	// Current is the certificate that Acquire made exist, as PEM, with the
+	// roots that verify its peers.
+	Current func(CertificateKey) (chain, key, roots []byte, err error)
+}
+
+// secretLayer is the secrets of one identity.
+type secretLayer struct {
+	key      CertificateKey
+	revision *Revision
+	release  func()
+	users    int
+}
+
+// secretLayers are the identities of connected proxies.
+type secretLayers struct {
+	log    *slog.Logger
+	source *Certificates // nil: there are none
+	layers map[CertificateKey]*secretLayer
+}
+
+func newSecretLayers(log *slog.Logger, source *Certificates) *secretLayers {
+	return &secretLayers{log: log, source: source, layers: map[CertificateKey]*secretLayer{}}
+}
+
+// enter is the layer of the workload's identity, signed before it returns so
+// that a proxy never waits for its certificate; nil when there is none.
+func (s *secretLayers) enter(w *mesh.World, x *mesh.Workload) *secretLayer {
+	if s.source == nil {
+		return nil
+	}
+	key := CertificateKey{w.Config.TrustDomain, x.Namespace, x.ServiceAccount, x.Owner, x.CanonicalName(), x.CanonicalRevision()}
+	l := s.layers[key]
+	if l == nil {
+		release, err := s.source.Acquire(key)
+		if err != nil {
+			s.log.Error("a workload gets no certificate", "namespace", key.Namespace, "serviceAccount", key.ServiceAccount, "err", err)
+			return nil
+		}
+		l = &secretLayer{key: key, release: release}
+		s.layers[key] = l
+		s.refresh(l)
+	}
+	l.users++
+	return l
+}
+
+func (s *secretLayers) leave(l *secretLayer) {
+	if l == nil {
+		return
+	}
+	if l.users--; l.users == 0 {
+		delete(s.layers, l.key)
+		l.release()
+	}
+}
+
+// refresh reads the certificate again. What fails keeps the last good one.
+func (s *secretLayers) refresh(l *secretLayer) {
+	chain, key, roots, err := s.source.Current(l.key)
+	if err != nil {
+		s.log.Error("a workload keeps its last certificate", "namespace", l.key.Namespace, "serviceAccount", l.key.ServiceAccount, "err", err)
+		return
+	}
+	var resources []*Resource
+	for _, secret := range []struct {
+		name string
+		make func() (*Resource, []mesh.Finding)
+	}{
+		{translate.WorkloadSecretName, func() (*Resource, []mesh.Finding) {
+			return encode(Secret, translate.WorkloadSecretName, translate.WorkloadSecret(chain, key))
+		}},
+		{translate.RootSecretName, func() (*Resource, []mesh.Finding) {
+			return encode(Secret, translate.RootSecretName, translate.RootSecret(roots))
+		}},
+	} {
+		if r, _ := secret.make(); r != nil {
+			resources = append(resources, r)
+		}
+	}
+	l.revision = l.revision.With(resources)
+}
+
+// Renew reads the certificates of the keys again, all of them when the roots
+// changed, and publishes them.
+func (e *Engine) Renew(keys []CertificateKey, roots bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if roots {
+		for _, l := range e.secrets.layers {
+			e.secrets.refresh(l)
+		}
+	}
+	for _, k := range keys {
+		if l := e.secrets.layers[k]; l != nil {
+			e.secrets.refresh(l)
+		}
+	}
+	e.publish()
+}

@@ -1,0 +1,274 @@
+package translate
+
+import (
+	"fmt"
+	"slices"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// GatewayInput is a router with what it shares with no other part: policies
+// that apply to its Pod.
+type GatewayInput struct {
+	View      *mesh.View
+	Workload  *mesh.Workload
+	Filters   []*hcmv3.HttpFilter  // authentication and authorization of requests
+	TCP       []*listenerv3.Filter // authorization of connections
+	Reporting Reporting
+}
+
+// GatewayPlan is what a router needs. Clusters are inputs, since they are
+// shared with other routers.
+type GatewayPlan struct {
+	Listeners    []*listenerv3.Listener
+	Frames       []string // names of route configurations
+	VirtualHosts []GatewayVirtualHost
+	Destinations []string // hosts whose clusters the routes name, in order
+	Secrets      []string // names of SDS secrets that the listeners ask for
+	Findings     []mesh.Finding
+}
+
+// GatewayVirtualHost is one virtual host with the objects that it is made of.
+type GatewayVirtualHost struct {
+	*routev3.VirtualHost
+	Owners []mesh.Ref
+}
+
+// gatewayBuilder gathers a GatewayPlan.
+type gatewayBuilder struct {
+	GatewayInput
+	plan GatewayPlan
+}
+
+// Gateway makes the listeners and routes of a router.
+func Gateway(in GatewayInput) *GatewayPlan {
+	b := &gatewayBuilder{GatewayInput: in}
+	ports, findings := in.View.Ports(in.Workload)
+	b.plan.Findings = findings
+	for _, p := range ports {
+		b.port(p)
+	}
+	slices.Sort(b.plan.Destinations)
+	b.plan.Destinations = slices.Compact(b.plan.Destinations)
+	slices.Sort(b.plan.Secrets)
+	b.plan.Secrets = slices.Compact(b.plan.Secrets)
+	return &b.plan
+}
+
+func (b *gatewayBuilder) port(p mesh.RouterPort) {
+	address := AnyAddress
+	if p.Bind != "" {
+		address = p.Bind
+	}
+	l := &listenerv3.Listener{
+		Name:             ListenerKey{address, p.Port}.Name(),
+		Address:          socketAddress(address, p.Port),
+		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
+	}
+	if b.View.Scope.IPv6 && p.Bind == "" {
+		l.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: socketAddress("::", p.Port)}}
+	}
+	head := p.Servers[0]
+	switch {
+	case head.Plain():
+		l.FilterChains = []*listenerv3.FilterChain{b.plain(p)}
+	case head.Protocol.IsTLS():
+		l.ListenerFilters = []*listenerv3.ListenerFilter{listenerFilter("envoy.filters.listener.tls_inspector", &tlsinspectorv3.TlsInspector{})}
+		for _, s := range p.Servers {
+			l.FilterChains = append(l.FilterChains, b.tls(p, s)...)
+		}
+		l.FilterChains = distinctChains(l.FilterChains)
+	default:
+		l.FilterChains = b.tcp(head)
+	}
+	if len(l.FilterChains) > 0 {
+		b.plan.Listeners = append(b.plan.Listeners, l)
+	}
+}
+
+// plain is the chain that all plain HTTP servers of a port share.
+func (b *gatewayBuilder) plain(p mesh.RouterPort) *listenerv3.FilterChain {
+	name := fmt.Sprintf("http.%d", p.Port)
+	if p.Bind != "" {
+		name += "." + p.Bind
+	}
+	b.routes(name, p.Port, p.Servers)
+	return b.httpChain(p, name)
+}
+
+func (b *gatewayBuilder) httpChain(p mesh.RouterPort, routes string) *listenerv3.FilterChain {
+	return &listenerv3.FilterChain{Filters: append(slices.Clone(b.TCP), HTTPConnectionManager(HCMInput{
+		Direction: DirectionGateway, StatPrefix: fmt.Sprintf("outbound_%s_%d", AnyAddress, p.Port), RouteName: routes, Filters: b.Filters, GRPCWeb: true,
+		Reporting: b.Reporting, Config: b.View.Config,
+	}))}
+}
+
+// tls are the chains of one server that clients speak TLS to.
+func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server) []*listenerv3.FilterChain {
+	if s.Spec.Tls.GetMode() == networking.ServerTLSSettings_PASSTHROUGH {
+		return b.passthrough(s)
+	}
+	if s.Spec.Tls.GetMode() == networking.ServerTLSSettings_AUTO_PASSTHROUGH {
+		b.finding(s, mesh.CodeUnsupported, "tls.mode", "AUTO_PASSTHROUGH is not supported; the server is left out: use PASSTHROUGH and a VirtualService with tls routes")
+		return nil
+	}
+	socket, secrets, problem := serverSocket(b.View.Config, s)
+	if problem != "" {
+		b.finding(s, mesh.CodeInvalid, "tls", problem)
+		return nil
+	}
+	var chains []*listenerv3.FilterChain
+	if s.Protocol == mesh.ProtocolHTTPS {
+		name := fmt.Sprintf("https.%d.%s.%s.%s", s.Number, s.Spec.Port.Name, s.Gateway.Ref.Name, s.Gateway.Namespace)
+		b.routes(name, p.Port, []*mesh.Server{s})
+		chains = []*listenerv3.FilterChain{b.httpChain(p, name)}
+	} else {
+		chains = b.tcp(s)
+	}
+	for _, c := range chains {
+		c.TransportSocket = socket
+		if c.FilterChainMatch == nil {
+			c.FilterChainMatch = &listenerv3.FilterChainMatch{}
+		}
+		c.FilterChainMatch.ServerNames = serverNames(s)
+		c.Name = fmt.Sprintf("%s/%d", s.Gateway.Name, s.Index)
+	}
+	b.plan.Secrets = append(b.plan.Secrets, secrets...)
+	return chains
+}
+
+// serverNames are the names that clients ask for by SNI; none when the server
+// answers to every name.
+func serverNames(s *mesh.Server) []string {
+	var out []string
+	for _, h := range s.Hosts {
+		if h.Host == "*" {
+			return nil
+		}
+		if !slices.Contains(out, h.Host) {
+			out = append(out, h.Host)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// passthrough are the chains of a server whose clients speak TLS to what is
+// behind it.
+func (b *gatewayBuilder) passthrough(s *mesh.Server) []*listenerv3.FilterChain {
+	var out []*listenerv3.FilterChain
+	for _, bound := range b.bound(s) {
+		in := routerInput(b.View, s, bound.VirtualService)
+		for _, c := range tlsChains(in, nil) {
+			sni := intersectAll(c.SNI, s, bound.VirtualService)
+			if len(sni) == 0 {
+				continue
+			}
+			c.SNI = sni
+			b.plan.Destinations = append(b.plan.Destinations, bound.VirtualService.Destinations...)
+			out = append(out, b.tcpChain(s, c))
+		}
+		for _, c := range tcpChains(in, nil, nil) { // a VirtualService may lead TLS on without looking at its name
+			c.SNI = slices.DeleteFunc([]string{bound.Host}, func(h string) bool { return h == "*" })
+			b.plan.Destinations = append(b.plan.Destinations, bound.VirtualService.Destinations...)
+			out = append(out, b.tcpChain(s, c))
+		}
+	}
+	return out
+}
+
+// intersectAll are the names that a TLS match, the server and the
+// VirtualService have in common.
+func intersectAll(sni []string, s *mesh.Server, vs *mesh.VirtualService) []string {
+	var out []string
+	for _, name := range sni {
+		for _, gh := range s.Hosts {
+			if h, ok := mesh.IntersectHosts(gh.Host, name); ok && gh.Admits(vs.Namespace) && !slices.Contains(out, h) {
+				out = append(out, h)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// bound are the VirtualServices of a server, each once.
+func (b *gatewayBuilder) bound(s *mesh.Server) []mesh.Bound {
+	var out []mesh.Bound
+	for _, x := range b.View.BoundTo(s) {
+		if !slices.ContainsFunc(out, func(o mesh.Bound) bool { return o.VirtualService == x.VirtualService }) {
+			out = append(out, x)
+		}
+	}
+	slices.SortStableFunc(out, func(x, y mesh.Bound) int {
+		return x.VirtualService.Created.Compare(y.VirtualService.Created)
+	})
+	return out
+}
+
+// tcp is the chain of a server that leads connections on: the first matching
+// route of the oldest VirtualService that has one.
+func (b *gatewayBuilder) tcp(s *mesh.Server) []*listenerv3.FilterChain {
+	for _, bound := range b.bound(s) {
+		chains := tcpChains(routerInput(b.View, s, bound.VirtualService), nil, nil)
+		if len(chains) == 0 {
+			continue
+		}
+		b.plan.Destinations = append(b.plan.Destinations, bound.VirtualService.Destinations...)
+		var out []*listenerv3.FilterChain
+		for _, c := range chains {
+			out = append(out, b.tcpChain(s, c))
+		}
+		return out
+	}
+	return nil
+}
+
+func (b *gatewayBuilder) tcpChain(s *mesh.Server, c Chain) *listenerv3.FilterChain {
+	fc := &listenerv3.FilterChain{
+		Filters: append(slices.Clone(b.TCP), TCPProxy(TCPProxyInput{Direction: DirectionGateway, Clusters: c.Clusters, Reporting: b.Reporting, Config: b.View.Config})),
+	}
+	if len(c.Prefixes) == 0 && len(c.SNI) == 0 {
+		return fc
+	}
+	fc.FilterChainMatch = &listenerv3.FilterChainMatch{ServerNames: c.SNI}
+	for _, p := range c.Prefixes {
+		fc.FilterChainMatch.PrefixRanges = append(fc.FilterChainMatch.PrefixRanges, cidrRange(p))
+	}
+	fc.Name = fmt.Sprintf("%s/%d/%s", s.Gateway.Name, s.Index, matchKey(c))
+	return fc
+}
+
+// distinctChains keeps the first of chains that match the same, since Envoy
+// refuses a listener with two.
+func distinctChains(chains []*listenerv3.FilterChain) []*listenerv3.FilterChain {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(chains, func(c *listenerv3.FilterChain) bool {
+		names := slices.Clone(c.GetFilterChainMatch().GetServerNames())
+		slices.Sort(names)
+		key := fmt.Sprint(names, c.GetFilterChainMatch().GetPrefixRanges())
+		duplicate := seen[key]
+		seen[key] = true
+		return duplicate
+	})
+}
+
+// routerInput is what the routes of a VirtualService are made of on a server.
+func routerInput(v *mesh.View, s *mesh.Server, vs *mesh.VirtualService) RouteInput {
+	in := RouteInput{VirtualService: vs, Gateway: s.Gateway.Name, Port: s.Number, Config: v.Config, Destinations: destinations(v, vs.Destinations)}
+	if vs.OfSource() {
+		in.Source = Source{Namespace: v.Scope.Namespace, Labels: v.Scope.Labels}
+	}
+	return in
+}
+
+func (b *gatewayBuilder) finding(s *mesh.Server, code mesh.Code, field, message string) {
+	b.plan.Findings = append(b.plan.Findings, mesh.Finding{Object: s.Gateway.Ref, Field: fmt.Sprintf("spec.servers[%d].%s", s.Index, field), Code: code, Message: message})
+}

@@ -1,0 +1,49 @@
+package translate
+
+import (
+	"strings"
+
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// SecretRefs are the Secrets of the namespace that an SDS name
+// ("kubernetes://NAME" or "kubernetes://NAME-cacert") may be made of.
+func SecretRefs(name, namespace string) []mesh.Ref {
+	name = strings.TrimPrefix(name, secretScheme)
+	refs := []mesh.Ref{{Kind: mesh.KindSecret, Namespace: namespace, Name: name}}
+	if base, ok := strings.CutSuffix(name, CASecretSuffix); ok { // the CA may stand in the Secret of the certificate
+		refs = append(refs, mesh.Ref{Kind: mesh.KindSecret, Namespace: namespace, Name: base})
+	}
+	return refs
+}
+
+// NamedSecret makes the SDS secret of the name from the Secrets of the
+// namespace; nil when there is none that serves.
+func NamedSecret(w *mesh.World, name, namespace string) (*tlsv3.Secret, []mesh.Finding) {
+	var findings []mesh.Finding
+	for i, ref := range SecretRefs(name, namespace) {
+		s := w.Secret(ref.Namespace, ref.Name)
+		if s == nil {
+			continue
+		}
+		if !strings.HasSuffix(name, CASecretSuffix) {
+			certificate, _, found := GatewaySecret(name, s)
+			return certificate, found
+		}
+		_, roots, found := GatewaySecret(strings.TrimSuffix(name, CASecretSuffix), s)
+		if roots != nil {
+			roots.Name = name
+			return roots, nil
+		}
+		if i == 0 {
+			findings = append(findings, found...)
+		}
+	}
+	if findings == nil {
+		findings = []mesh.Finding{{Object: SecretRefs(name, namespace)[0], Code: mesh.CodeSecret,
+			Message: "a Gateway names the Secret and it does not exist in the namespace of the gateway's Pod; connections to the server fail until it does: create it there"}}
+	}
+	return nil, findings
+}

@@ -23,8 +23,13 @@ type Rejection struct {
 type refusal struct {
 	typ     snapshot.Type
 	refused []*snapshot.Resource // the culprits, as far as known
+	before  []*snapshot.Resource // for each, what the proxy held before; nil: nothing
 	message string
 }
+
+// maxRefusals is after how many refusals a proxy is not asked any more what
+// exactly it means: something is wrong with the proxy.
+const maxRefusals = 256
 
 // refused takes a NACK. Which of several resources is meant is found by their
 // names in the message; where a proxy refuses a whole response for one, the
@@ -35,13 +40,13 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 	culprits := namedIn(f.put, text)
 	// Envoy takes clusters and listeners one by one, and says so.
 	partial := strings.HasPrefix(text, "Error adding/updating") && len(culprits) > 0
-	if len(f.put) > 1 && !partial && !s.keyOf(t, f.to).complete() {
+	if len(f.put) > 1 && !partial && !s.keyOf(t, f.to).complete() && s.refusals < maxRefusals {
 		st.retry = append(split(f, culprits), st.retry...)
 		return
 	}
 	if len(f.put) == 1 {
 		culprits = f.put
-		if t == snapshot.RouteConfig && s.form.inline {
+		if t == snapshot.RouteConfig && s.form.inline && s.refusals < maxRefusals {
 			if culprits = s.refusedHosts(f, text); culprits == nil {
 				return
 			}
@@ -56,15 +61,24 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 			delete(s.awaited, need) // it will not ask for them
 		}
 	}
-	s.events.refusals = append(s.events.refusals, refusal{typ: t, refused: culprits, message: text})
-	s.condemn(f, culprits)
+	s.refusals++
+	news := refusal{typ: t, refused: culprits, message: text}
+	for _, r := range culprits {
+		news.before = append(news.before, f.from.Get(r.Type, r.Name))
+	}
+	s.events.refusals = append(s.events.refusals, news)
 }
 
-// condemn has new proxies spared what this one refused.
-func (s *session) condemn(f *flight, culprits []*snapshot.Resource) {
-	for _, r := range culprits {
-		s.shared.verdicts.refuse(r, f.from.Get(r.Type, r.Name))
+// accepted says whether the proxy has taken this very version of a resource.
+func (s *session) accepted(r *snapshot.Resource) bool {
+	t := r.Type
+	if t == snapshot.VirtualHost && s.form.inline {
+		t = snapshot.RouteConfig
 	}
+	st := &s.types[t]
+	_, refused := st.rejected[r.Name]
+	_, spared := s.spared[versionOf(r)]
+	return st.subscribed && !refused && !spared && r.Same(st.acked.Get(r.Type, r.Name))
 }
 
 // refusedHosts finds the virtual hosts for which a whole route configuration

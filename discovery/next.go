@@ -30,6 +30,7 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 	w := s.shared.steps.way(key)
 	fresh := st.fresh
 	s.park(t, w, st.sent)
+	s.spare(w)
 	if s.isCommon(t, w) {
 		s.noteWay(t, w, fresh)
 		switch {
@@ -241,6 +242,16 @@ func (s *session) await(k snapshot.Key) {
 		s.awaited = map[snapshot.Key]struct{}{}
 	}
 	s.awaited[k] = struct{}{}
+}
+
+// spare takes down what is withheld from the proxy.
+func (s *session) spare(w way) {
+	for _, r := range w.spared {
+		if s.spared == nil {
+			s.spared = map[version]struct{}{}
+		}
+		s.spared[versionOf(r)] = struct{}{}
+	}
 }
 
 // noteDropped takes down the clusters that the proxy keeps for now.

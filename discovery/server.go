@@ -3,7 +3,9 @@ package discovery
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +16,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+
+	"github.com/fairway-mesh/fairway/snapshot"
 )
 
 // Server serves ADS. It starts nothing until Serve is called.
@@ -139,6 +143,20 @@ func (s *Server) leave(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.streams, st)
+}
+
+// accepted says whether a proxy other than that of besides has taken this very
+// version of a resource, so that the fault is not the resource's.
+func (s *Server) accepted(r *snapshot.Resource, besides *stream) bool {
+	s.mu.Lock()
+	streams := slices.Collect(maps.Keys(s.streams))
+	s.mu.Unlock()
+	for _, st := range streams {
+		if st != besides && st.accepted(r) {
+			return true
+		}
+	}
+	return false
 }
 
 // once reports whether a remark is made for the first time.

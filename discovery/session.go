@@ -41,7 +41,12 @@ type session struct {
 	parked map[string]snapshot.Stack
 	// expects says that the proxy was sent clusters that take endpoints.
 	expects bool
-	nonce   uint64
+	// spared are versions that the proxy was not sent since another one
+	// refused them, as of the verdicts of that generation.
+	spared     map[version]struct{}
+	generation uint64
+	refusals   int
+	nonce      uint64
 
 	events events
 }
@@ -136,9 +141,13 @@ func (s *session) publish(stack snapshot.Stack, at time.Time) { s.latest, s.late
 
 // step does all that can be done now and returns the messages to be sent, in order.
 func (s *session) step(now time.Time) []message {
+	s.reconsider()
 	var out []message
 	for progress := true; progress; {
-		progress = s.advance(now)
+		progress = false
+		for s.advance(now) {
+			progress = true
+		}
 		for t := range snapshot.NumTypes {
 			m, did := s.next(t)
 			progress = progress || did
@@ -153,6 +162,29 @@ func (s *session) step(now time.Time) []message {
 		s.deadline = now.Add(s.wait)
 	}
 	return out
+}
+
+// reconsider sends what was withheld and is no longer held to be bad.
+func (s *session) reconsider() {
+	now := s.shared.verdicts.generation.Load()
+	if now == s.generation {
+		return
+	}
+	s.generation = now
+	for v := range s.spared {
+		if s.shared.verdicts.refuses(v) {
+			continue
+		}
+		delete(s.spared, v)
+		t, name := v.key.Type, v.key.Name
+		if r := s.goal(t).Get(t, name); r == nil || r.Version != v.version {
+			continue
+		}
+		if t == snapshot.VirtualHost && s.form.inline {
+			t, name = snapshot.RouteConfig, routeConfigOf(name)
+		}
+		s.types[t].force(name, true)
+	}
 }
 
 // advance goes on to the next phase when the one under way is settled or has

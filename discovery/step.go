@@ -36,6 +36,7 @@ type step struct {
 	held    []bool               // for each of put, whether there was an older version
 	gone    []string             // removed, to be told to the proxy
 	dropped []*snapshot.Resource // removed, and told later or never
+	spared  []*snapshot.Resource // not sent as they are, since a proxy refused them
 	body    []byte               // put and gone, encoded
 	cost    int
 }
@@ -146,6 +147,9 @@ func (s *steps) take(key stepKey, st *step, d snapshot.Difference) {
 		return
 	}
 	old, now := s.verdicts.effective(d.Old), s.verdicts.effective(d.New)
+	if now != d.New {
+		st.spared = append(st.spared, d.New)
+	}
 	if now == nil || now.Same(old) {
 		return
 	}
@@ -180,12 +184,24 @@ func (s *steps) buildInlined(key stepKey, st *step) {
 	}
 	for _, name := range order {
 		old := key.from.Get(snapshot.RouteConfig, name)
-		if now := inlined(key.to, name, s.verdicts.effective); now != nil {
+		if now := inlined(key.to, name, s.pick(st)); now != nil {
 			st.put = append(st.put, now)
 			st.held = append(st.held, old != nil)
 		} else if old != nil {
 			st.dropped = append(st.dropped, old)
 		}
+	}
+}
+
+// pick is the choice of virtual hosts for a route configuration that carries
+// them; it notes in st which are not sent as they are.
+func (s *steps) pick(st *step) func(*snapshot.Resource) *snapshot.Resource {
+	return func(r *snapshot.Resource) *snapshot.Resource {
+		now := s.verdicts.effective(r)
+		if now != r {
+			st.spared = append(st.spared, r)
+		}
+		return now
 	}
 }
 

@@ -239,7 +239,10 @@ func (st *stream) report(e events) {
 func (st *stream) reject(r refusal) {
 	news := false
 	rejection := Rejection{Client: st.client, Type: r.typ, Message: r.message}
-	for _, res := range r.refused {
+	for i, res := range r.refused {
+		if !st.server.accepted(res, st) {
+			st.server.shared.verdicts.refuse(res, r.before[i])
+		}
 		news = st.server.once("nack "+r.typ.String()+" "+res.Name+" "+res.Version) || news
 		rejection.Names = append(rejection.Names, res.Name)
 		rejection.Owners = append(rejection.Owners, res.Owners...)
@@ -255,6 +258,12 @@ func (st *stream) reject(r refusal) {
 	if st.server.config.OnReject != nil {
 		st.server.config.OnReject(rejection)
 	}
+}
+
+func (st *stream) accepted(r *snapshot.Resource) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.session != nil && st.session.accepted(r)
 }
 
 // ended is the status of a stream whose receiving side failed; a client that

@@ -75,6 +75,13 @@ func (v *verdicts) changed() {
 	v.generation.Add(1)
 }
 
+// refuses says whether a version is held to be bad.
+func (v *verdicts) refuses(which version) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.refused.Contains(which)
+}
+
 // effective is what to send for r: r itself, the last good version of a
 // refused one, or nil.
 func (v *verdicts) effective(r *snapshot.Resource) *snapshot.Resource {

@@ -39,6 +39,7 @@ type way struct {
 	held    []bool
 	gone    []string
 	dropped []*snapshot.Resource
+	spared  []*snapshot.Resource
 	bodies  [][]byte
 }
 
@@ -61,6 +62,7 @@ func (s *steps) way(key stepKey) way {
 		if len(st.body) > 0 {
 			w.bodies = append(w.bodies, st.body)
 		}
+		w.spared = append(slices.Clip(w.spared), st.spared...)
 		if joined++; joined == 1 {
 			w.put, w.held, w.gone, w.dropped = st.put, st.held, st.gone, st.dropped
 			continue

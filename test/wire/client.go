@@ -33,6 +33,10 @@ type Options struct {
 	// OnResponse sees every response before it is acknowledged; its error is
 	// sent as a NACK. Nil accepts all.
 	OnResponse func(Response) error
+	// Light keeps counts only of what the client holds, not names and
+	// versions, so that thousands of clients of a large mesh fit into one
+	// process. For the incremental variant; such a client cannot reconnect.
+	Light bool
 	// Held is what the client has from an earlier stream (see Client.Held).
 	Held map[snapshot.Type]map[string]string
 }
@@ -58,6 +62,8 @@ type typeState struct {
 	version    string            // state of the world
 	nonce      string            // of the last response, which later requests repeat
 	wanted     map[string]string // cluster or listener to the name that it asks for
+	count      int               // how many it holds, when it is light
+	asked      int               // how many it asked for by name, when it is light
 }
 
 // ask is what a client has to say about one type.
@@ -183,6 +189,10 @@ func (c *Client) begin() error {
 func (c *Client) tell(t snapshot.Type, a *ask) error {
 	st := c.types[t]
 	st.subscribed = true
+	if c.options.Light {
+		st.asked += len(a.subscribe) - len(a.unsubscribe)
+		return c.send(t, a)
+	}
 	for _, n := range a.subscribe {
 		st.names[n] = true
 	}
@@ -240,6 +250,11 @@ func (c *Client) receive(r Response) error {
 // keep takes down what the client holds now.
 func (c *Client) keep(r Response) {
 	st := c.types[r.Type]
+	if c.options.Light {
+		// What is sent again counts twice; only the first answer is compared with a number.
+		st.count += len(r.Put) - len(r.Removed)
+		return
+	}
 	if !c.options.Delta && (r.Type == snapshot.Cluster || r.Type == snapshot.Listener) {
 		clear(st.held)
 	}

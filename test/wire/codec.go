@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"unique"
 
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // registers the codec that this one wraps
@@ -44,6 +45,9 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return c.CodecV2.Unmarshal(data, v)
 }
 
+// text is a string that all clients of the process share.
+func text(b []byte) string { return unique.Make(string(b)).Value() }
+
 // fields calls visit for each length-delimited or varint field of a message.
 func fields(b []byte, visit func(n protowire.Number, data []byte, value uint64) error) error {
 	for len(b) > 0 {
@@ -80,7 +84,7 @@ func parse(data []byte, delta bool) (Response, error) {
 	err := fields(data, func(n protowire.Number, d []byte, _ uint64) error {
 		switch n {
 		case 1:
-			r.Version = string(d)
+			r.Version = text(d)
 		case 2:
 			res, err := parseResource(d, delta)
 			if err != nil {
@@ -93,7 +97,7 @@ func parse(data []byte, delta bool) (Response, error) {
 			r.Nonce = string(d)
 		case 6:
 			if delta {
-				r.Removed = append(r.Removed, string(d))
+				r.Removed = append(r.Removed, text(d))
 			}
 		}
 		return nil
@@ -123,11 +127,11 @@ func parseResource(data []byte, delta bool) (Resource, error) {
 		if err := fields(data, func(n protowire.Number, d []byte, _ uint64) error {
 			switch n {
 			case 1:
-				r.Version = string(d)
+				r.Version = text(d)
 			case 2:
 				wrapped = d
 			case 3:
-				r.Name = string(d)
+				r.Name = text(d)
 			}
 			return nil
 		}); err != nil {
@@ -148,7 +152,7 @@ func nameInBody(_ snapshot.Type, body []byte) (string, error) {
 	name := ""
 	err := fields(body, func(n protowire.Number, d []byte, _ uint64) error {
 		if n == 1 && name == "" {
-			name = string(d)
+			name = text(d)
 		}
 		return nil
 	})
@@ -162,13 +166,13 @@ func endpointsOf(cluster []byte) (string, error) {
 	err := fields(cluster, func(n protowire.Number, d []byte, v uint64) error {
 		switch n {
 		case 1:
-			name = string(d)
+			name = text(d)
 		case 2:
 			kind = v
 		case 3:
 			return fields(d, func(n protowire.Number, d []byte, _ uint64) error {
 				if n == 2 {
-					service = string(d)
+					service = text(d)
 				}
 				return nil
 			})

@@ -34,6 +34,9 @@ func (c *Client) follow(r Response) error {
 // want subscribes to the resources of type t that those of a response need,
 // and unsubscribes from what is needed no more.
 func (c *Client) want(r Response, t snapshot.Type, needs func([]byte) (string, error)) error {
+	if c.options.Light {
+		return c.wantLight(r, t, needs)
+	}
 	from, to := c.types[r.Type], c.types[t]
 	for _, p := range r.Put {
 		name, err := needs(p.Body)
@@ -73,9 +76,34 @@ func (c *Client) want(r Response, t snapshot.Type, needs func([]byte) (string, e
 	return c.tell(t, &a)
 }
 
+// wantLight is want for a client that knows no names: it asks for what every
+// resource needs, changed ones included, and takes every name that is removed
+// for one that it asked for.
+func (c *Client) wantLight(r Response, t snapshot.Type, needs func([]byte) (string, error)) error {
+	a := ask{unsubscribe: r.Removed}
+	for _, p := range r.Put {
+		name, err := needs(p.Body)
+		if err != nil {
+			return err
+		}
+		if name != "" {
+			a.subscribe = append(a.subscribe, name)
+		}
+	}
+	slices.Sort(a.subscribe)
+	a.subscribe = slices.Compact(a.subscribe)
+	if len(a.subscribe)+len(a.unsubscribe) == 0 {
+		return nil
+	}
+	return c.tell(t, &a)
+}
+
 // listen asks for listeners once every cluster has its endpoints.
 func (c *Client) listen() error {
 	if c.types[snapshot.Listener].subscribed {
+		return nil
+	}
+	if e := c.types[snapshot.Endpoint]; c.options.Light && e.count < e.asked {
 		return nil
 	}
 	for name := range c.types[snapshot.Endpoint].names {
@@ -134,7 +162,7 @@ func (c *Client) Version(t snapshot.Type, name string) (string, bool) {
 func (c *Client) Len(t snapshot.Type) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.types[t].held)
+	return len(c.types[t].held) + c.types[t].count
 }
 
 // Counts is what came so far, by type.

@@ -1,0 +1,157 @@
+package discovery
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+	"github.com/fairway-mesh/fairway/test/wire"
+)
+
+// TestMain lets the test binary be its own load generator, so that what a
+// benchmark measures is the server alone.
+func TestMain(m *testing.M) {
+	if addr := os.Getenv("FAIRWAY_DISCOVERY_CLIENTS_OF"); addr != "" {
+		n, err := strconv.Atoi(os.Getenv("FAIRWAY_DISCOVERY_CLIENTS"))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		runClients(addr, n)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// runClients connects n clients and stays until standard input is closed.
+func runClients(addr string, n int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			id := fmt.Sprintf("sidecar~10.%d.%d.%d~app-%d.default~default.svc.cluster.local", i>>16, i>>8&255, i&255, i)
+			_ = wire.New(wire.Options{NodeID: id, Delta: true, Light: true}).Run(ctx, addr)
+		})
+	}
+	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+	cancel()
+	wg.Wait()
+}
+
+// clients runs n clients in a process of their own and waits until each has
+// accepted all of the stack.
+func clients(b *testing.B, h *harness, n int) {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "FAIRWAY_DISCOVERY_CLIENTS_OF="+h.addr, "FAIRWAY_DISCOVERY_CLIENTS="+strconv.Itoa(n))
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = stdin.Close()
+		_ = cmd.Wait()
+	})
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		ready := 0
+		for _, p := range h.server.Proxies() {
+			if p.Phase == "idle" && p.Types[snapshot.VirtualHost].State == Synced {
+				ready++
+			}
+		}
+		if ready == n {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.Fatalf("%d of %d clients are ready", ready, n)
+		}
+	}
+}
+
+func convergences(s *Server) uint64 {
+	var m dto.Metric
+	if err := s.metrics.convergence.Write(&m); err != nil {
+		return 0
+	}
+	return m.GetHistogram().GetSampleCount()
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkFanOut changes one virtual host of a mesh and waits until every
+// stream has acknowledged it.
+func BenchmarkFanOut(b *testing.B) {
+	for _, services := range []int{200, 2000} {
+		b.Run(fmt.Sprintf("services=%d/streams=1000", services), func(b *testing.B) {
+			const streams = 1000
+			stack := meshOf(b, services)
+			h := serve(b, stack, nil, Transport{})
+			before := heap()
+			start := time.Now()
+			clients(b, h, streams)
+			connected := time.Since(start)
+			perStream := float64(heap()-before) / streams
+			sent := h.bytes()
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				n++
+				want := convergences(h.server) + streams
+				stack = with(stack, []*snapshot.Resource{virtualHost(b, "80", "svc-0007", "svc-000"+strconv.Itoa(n%7))})
+				h.publish(stack)
+				for convergences(h.server) < want {
+					time.Sleep(200 * time.Microsecond)
+				}
+			}
+			b.ReportMetric(perStream, "heap-B/stream")
+			b.ReportMetric(float64(h.bytes()-sent)/float64(b.N*streams), "wire-B/stream/op")
+			b.ReportMetric(connected.Seconds(), "s-to-connect")
+		})
+	}
+}
+
+// bytes is what the server has sent so far.
+func (h *harness) bytes() uint64 {
+	total := 0.0
+	for t := range snapshot.NumTypes {
+		var m dto.Metric
+		if err := h.server.metrics.pushBytes[t].Write(&m); err == nil {
+			total += m.GetCounter().GetValue()
+		}
+	}
+	return uint64(total)
+}
+
+// BenchmarkSessionStep is what one stream costs when a virtual host changes,
+// without the wire.
+func BenchmarkSessionStep(b *testing.B) {
+	stack := meshOf(b, 2000)
+	h := newScript(b, stack, false)
+	h.connect()
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		h.publish(with(stack, []*snapshot.Resource{virtualHost(b, "80", "svc-0007", strings.Repeat("x", i%3+1))}))
+		h.run()
+	}
+}

@@ -35,7 +35,7 @@ func readinessListener(c Config) object {
 	if c.Role == Sidecar {
 		drain = "/drain_listeners?graceful&skip_exit&inboundonly"
 	}
-	return listener(readinessName, socket(c.Listen, ReadinessPort), []any{filter(luaFilter, "extensions.filters.http.lua.v3.Lua", nil)}, []any{
+	return listener(readinessName, socket(c.Listen, ReadinessPort), []any{postFilter()}, []any{
 		object{
 			"match": get(ReadinessPath),
 			"route": object{"cluster": adminName, "prefix_rewrite": "/ready", "timeout": "5s"},
@@ -61,6 +61,11 @@ const luaFilter = "envoy.filters.http.lua"
 // postInstead turns the hook's GET into the POST that the admin interface
 // insists on. No other filter of stock Envoy may change the method.
 const postInstead = `function envoy_on_request(h) h:headers():replace(":method", "POST") end`
+
+// postFilter makes the route of before the change stand, which matches GET.
+func postFilter() object {
+	return filter(luaFilter, "extensions.filters.http.lua.v3.Lua", object{"clear_route_cache": false})
+}
 
 // drainCluster leads to drainListener.
 func drainCluster() object {

@@ -15,6 +15,9 @@ func statsConfig(c Config) object {
 	if c.Role == Router {
 		prefixes = append(prefixes, "http.")
 	}
+	if len(c.Probes) > 0 { // healthFilter decides by the cluster's gauge membership_healthy
+		prefixes = append(prefixes, "cluster."+probeName+"|")
+	}
 	var patterns []any
 	for _, p := range prefixes {
 		patterns = append(patterns, object{"prefix": p})

@@ -1,0 +1,388 @@
+package bootstrap_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3" // known to protojson
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/fairway-mesh/fairway/internal/bootstrap"
+)
+
+// placeholder is what the injector writes.
+func placeholder() bootstrap.Config {
+	return bootstrap.Config{
+		Pod: "$(POD_NAME)", Namespace: "$(POD_NAMESPACE)", IP: "$(INSTANCE_IP)", IPs: "$(INSTANCE_IPS)",
+		XDSAddress: "127.0.0.1:15010", Plaintext: true,
+	}
+}
+
+func TestEnvoyAccepts(t *testing.T) {
+	binary := findEnvoy(t)
+	dir := t.TempDir()
+	mount(t, dir, "token", newAuthority(t).pem)
+	probes := []bootstrap.Probe{
+		{Path: "/a", Kind: bootstrap.ProbeHTTP, Port: 1, Target: "/x?y=z"}, {Path: "/b", Kind: bootstrap.ProbeHTTPS, Port: 1},
+		{Path: "/c", Kind: bootstrap.ProbeTCP, Port: 1}, {Path: "/d", Kind: bootstrap.ProbeGRPC, Port: 1, Target: "s"},
+	}
+	literal := bootstrap.Config{Pod: "web-1", Namespace: "shop", IP: "10.0.0.7", CredentialDir: dir, Probes: probes, DrainWait: time.Second}
+	for name, change := range map[string]func(*bootstrap.Config){
+		"plaintext":      func(c *bootstrap.Config) { c.XDSAddress, c.Plaintext = "127.0.0.1:15010", true },
+		"TLS by name":    func(c *bootstrap.Config) { c.XDSAddress = "fairway.istio-system.svc:15012" },
+		"TLS by address": func(c *bootstrap.Config) { c.XDSAddress = "[fd00::1]:15012" },
+		"gateway": func(c *bootstrap.Config) {
+			c.XDSAddress, c.Role, c.StateOfTheWorld, c.IP = "fairway.istio-system.svc:15012", bootstrap.Router, true, "fd00::7"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := literal
+			change(&c)
+			for _, render := range []func(bootstrap.Config) (string, error){bootstrap.JSON, bootstrap.YAML} {
+				text, err := render(c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out, err := exec.Command(binary, append(bootstrap.Args(), "--mode", "validate", "--log-level", "warning", "--config-yaml", text)...).CombinedOutput()
+				if err != nil || strings.Contains(string(out), "[warning]") {
+					t.Errorf("%v:\n%s", err, out)
+				}
+			}
+		})
+	}
+}
+
+func TestReadyWhenTheControlPlaneHasAnswered(t *testing.T) {
+	p := newPod(t)
+	c := &control{silent: true}
+	stop := c.serve(t, p.listen("127.0.0.1:15010"))
+	p.start(placeholder())
+	p.eventually(func() string {
+		if _, streams := c.lastToken(); streams == 0 {
+			return "Envoy does not connect"
+		}
+		return ""
+	})
+	if status, _ := p.get(url(podIP4, bootstrap.ReadinessPort, bootstrap.ReadinessPath)); status == 200 {
+		t.Error("ready before clusters and listeners are known")
+	}
+	c.setSilent(false)
+	stop()
+	c.serve(t, p.listen("127.0.0.1:15010"))
+	p.ready(podIP4)
+
+	c.mu.Lock()
+	node := c.nodes[0]
+	c.mu.Unlock()
+	if want := "sidecar~" + podIP4 + "~web-1.shop~shop.svc.cluster.local"; node.Id != want || node.Cluster != "web-1.shop" {
+		t.Errorf("node %q of cluster %q, want %q", node.Id, node.Cluster, want)
+	}
+	if ips := node.Metadata.Fields["INSTANCE_IPS"].GetStringValue(); ips != podIP4+","+podIP6 {
+		t.Errorf("INSTANCE_IPS %q", ips)
+	}
+	if token, _ := c.lastToken(); token != "" {
+		t.Errorf("a token over plaintext: %q", token)
+	}
+}
+
+// TestOnlyWhatIsMeantIsOpen asks for what the admin interface could do.
+func TestOnlyWhatIsMeantIsOpen(t *testing.T) {
+	for _, family := range []struct{ ip, xds string }{{podIP4, "127.0.0.1:15010"}, {podIP6, "[::1]:15010"}} {
+		t.Run(family.ip, func(t *testing.T) {
+			p := newPod(t)
+			(&control{}).serve(t, p.listen(family.xds))
+			c := placeholder()
+			c.IP, c.XDSAddress = family.ip, family.xds
+			p.start(c)
+			p.ready(family.ip)
+
+			status, body := p.get(url(family.ip, bootstrap.PrometheusPort, bootstrap.PrometheusPath))
+			if status != 200 || !strings.Contains(body, "envoy_server_live") {
+				t.Errorf("Prometheus gets %d %.200s", status, body)
+			}
+			if status, _ := p.get("http://127.0.0.1:15000/ready"); status != 200 {
+				t.Errorf("the admin interface answers %d on loopback", status)
+			}
+			for _, u := range []string{
+				url(family.ip, bootstrap.PrometheusPort, "/stats"), url(family.ip, bootstrap.PrometheusPort, "/config_dump"),
+				url(family.ip, bootstrap.PrometheusPort, "/stats/prometheus/../../quitquitquit"),
+				url(family.ip, bootstrap.ReadinessPort, "/ready"), url(family.ip, bootstrap.ReadinessPort, "/quitquitquit"),
+				url(family.ip, bootstrap.ReadinessPort, "/drain_listeners"), url(family.ip, bootstrap.ReadinessPort, "/drain/"),
+			} {
+				if status, _ := p.get(u); status != 404 {
+					t.Errorf("%s answers %d", u, status)
+				}
+			}
+			if status, _ := p.get(url(family.ip, bootstrap.AdminPort, "/ready")); status != 0 {
+				t.Errorf("the admin interface answers %d on the pod's address", status)
+			}
+			response, err := p.client(false).Post(url(family.ip, bootstrap.ReadinessPort, bootstrap.DrainPath), "", nil)
+			if err != nil || response.StatusCode != 404 {
+				t.Errorf("POST of the drain path: %v %v", response, err)
+			}
+		})
+	}
+}
+
+// inboundListener answers 200 to everything on port 8000.
+func inboundListener(t *testing.T, direction string) *anypb.Any {
+	t.Helper()
+	var l listenerv3.Listener
+	if err := protojson.Unmarshal([]byte(`{"name": "inbound", "traffic_direction": "`+direction+`", "address": {"socket_address": {"address": "127.0.0.1", "port_value": 8000}},
+		"filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": {
+			"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "inbound",
+			"http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+			"route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]}]}}}]}]}`), &l); err != nil {
+		t.Fatal(err)
+	}
+	a, err := anypb.New(&l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// TestDrain calls the preStop hook while a client keeps a connection.
+func TestDrain(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		role      bootstrap.Role
+		direction string
+		closes    bool
+	}{
+		{"sidecar, inbound", bootstrap.Sidecar, "INBOUND", true},
+		{"sidecar, outbound", bootstrap.Sidecar, "OUTBOUND", false},
+		{"gateway", bootstrap.Router, "OUTBOUND", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newPod(t)
+			(&control{listeners: []*anypb.Any{inboundListener(t, tc.direction)}}).serve(t, p.listen("127.0.0.1:15010"))
+			c := placeholder()
+			c.Role, c.DrainWait = tc.role, 1500*time.Millisecond
+			p.start(c)
+			p.ready(podIP4)
+			kept := p.client(true)
+			asked := func() (closes bool) {
+				t.Helper()
+				response, err := kept.Get("http://127.0.0.1:8000/")
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.Copy(io.Discard, response.Body)
+				response.Body.Close()
+				return response.Close
+			}
+			if asked() {
+				t.Error("the connection closes before the drain")
+			}
+			begin := time.Now()
+			hook := make(chan string, 1)
+			go func() {
+				status, body := p.get(url(podIP4, bootstrap.ReadinessPort, bootstrap.DrainPath))
+				hook <- fmt.Sprint(status, body)
+			}()
+			if tc.closes {
+				p.eventually(func() string {
+					if asked() {
+						return ""
+					}
+					return "responses do not ask to close the connection"
+				})
+				if waited := time.Since(begin); waited >= c.DrainWait {
+					t.Errorf("the drain begins after %v, not at once", waited)
+				}
+			}
+			if answer := <-hook; answer != "200" {
+				t.Errorf("the hook got %s", answer)
+			}
+			if waited := time.Since(begin); waited < c.DrainWait {
+				t.Errorf("the hook waited %v, want %v", waited, c.DrainWait)
+			}
+			for range 3 { // new connections are still served
+				if closes := asked(); closes != tc.closes {
+					t.Errorf("after the drain began: connection closes %v, want %v", closes, tc.closes)
+				}
+			}
+			p.ready(podIP4)
+		})
+	}
+}
+
+// application is what the probes ask, on every address of the pod but loopback.
+func application(t *testing.T, p *pod, ip string) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/live":
+			fmt.Fprintf(w, "host=%s query=%s header=%s", r.Host, r.URL.RawQuery, r.Header.Get("X-Probe"))
+		case "/moved":
+			http.Redirect(w, r, "/login", http.StatusFound)
+		default:
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	plain := &http.Server{Handler: handler}
+	go plain.Serve(p.listen(net.JoinHostPort(ip, "8080")))
+	t.Cleanup(func() { plain.Close() })
+	secure := httptest.NewUnstartedServer(handler)
+	secure.Listener.Close()
+	secure.Listener = p.listen(net.JoinHostPort(ip, "8443"))
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+}
+
+func TestProbes(t *testing.T) {
+	for _, family := range []struct{ ip, xds string }{{podIP4, "127.0.0.1:15010"}, {podIP6, "[::1]:15010"}} {
+		t.Run(family.ip, func(t *testing.T) {
+			p := newPod(t)
+			(&control{}).serve(t, p.listen(family.xds))
+			application(t, p, family.ip)
+			c := placeholder()
+			c.IP, c.XDSAddress = family.ip, family.xds
+			period := 200 * time.Millisecond
+			c.Probes = []bootstrap.Probe{
+				{Path: "/http", Kind: bootstrap.ProbeHTTP, Port: 8080, Target: "/live?a=b"},
+				{Path: "/host", Kind: bootstrap.ProbeHTTP, Port: 8080, Target: "live", KeepHost: true},
+				{Path: "/moved", Kind: bootstrap.ProbeHTTP, Port: 8080, Target: "/moved"},
+				{Path: "/bad", Kind: bootstrap.ProbeHTTP, Port: 8080, Target: "/bad"},
+				{Path: "/https", Kind: bootstrap.ProbeHTTPS, Port: 8443, Target: "/live"},
+				{Path: "/nobody", Kind: bootstrap.ProbeHTTP, Port: 9999, Target: "/"},
+				{Path: "/tcp", Kind: bootstrap.ProbeTCP, Port: 3306, Period: period},
+				{Path: "/grpc", Kind: bootstrap.ProbeGRPC, Port: 9000, Target: "store.v1", Period: period},
+			}
+			p.start(c)
+			p.ready(family.ip)
+			probe := func(path string) string { return url(family.ip, bootstrap.ProbePort, path) }
+			host := net.JoinHostPort(family.ip, "8080")
+			for _, tc := range []struct {
+				path   string
+				header []string
+				status int
+				body   string
+			}{
+				{"/http", []string{"X-Probe", "yes"}, 200, "host=" + host + " query=a=b header=yes"},
+				{"/host", []string{"Host", "web.example"}, 200, "host=web.example query= header="},
+				{"/moved", nil, 302, ""},
+				{"/bad", nil, 500, ""},
+				{"/https", nil, 200, ""},
+				{"/nobody", nil, 503, ""},
+				{"/live", nil, 404, ""}, // not a probe, though a path of the application
+			} {
+				if status, body := p.get(probe(tc.path), tc.header...); status != tc.status || (tc.body != "" && body != tc.body) {
+					t.Errorf("%s: %d %q, want %d %q", tc.path, status, body, tc.status, tc.body)
+				}
+			}
+			status := func(path string, want int) {
+				t.Helper()
+				p.eventually(func() string {
+					if got, body := p.get(probe(path)); got != want {
+						return fmt.Sprintf("%s: %d %s, want %d", path, got, body, want)
+					}
+					return ""
+				})
+			}
+			status("/tcp", 503)
+			status("/grpc", 503)
+			database := p.listen(net.JoinHostPort(family.ip, "3306"))
+			status("/tcp", 200)
+			database.Close()
+			status("/tcp", 503)
+
+			server, checks := grpc.NewServer(), health.NewServer()
+			healthv1.RegisterHealthServer(server, checks)
+			checks.SetServingStatus("store.v1", healthv1.HealthCheckResponse_SERVING)
+			go server.Serve(p.listen(net.JoinHostPort(family.ip, "9000")))
+			t.Cleanup(server.Stop)
+			status("/grpc", 200)
+			checks.SetServingStatus("store.v1", healthv1.HealthCheckResponse_NOT_SERVING)
+			status("/grpc", 503)
+		})
+	}
+}
+
+// mount writes what the kubelet mounts, the way it does: files in a
+// directory of their own, reached through links that are swapped at once.
+func mount(t *testing.T, dir, token string, authority []byte) {
+	t.Helper()
+	content, err := os.MkdirTemp(dir, "..content")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := bootstrap.SDSFiles(dir)
+	files[bootstrap.TokenFile], files[bootstrap.AuthorityFile] = token, string(authority)
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(content, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name)); err != nil && !os.IsExist(err) {
+			t.Fatal(err)
+		}
+	}
+	next := filepath.Join(dir, "..data_tmp")
+	if err := os.Symlink(filepath.Base(content), next); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, filepath.Join(dir, "..data")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTokenAndAuthorityRotate connects three times: with the first token, with
+// its successor, and to a server that another authority signed.
+func TestTokenAndAuthorityRotate(t *testing.T) {
+	p := newPod(t)
+	dir := t.TempDir()
+	old := newAuthority(t)
+	mount(t, dir, "first", old.pem)
+	c := &control{}
+	address := net.ParseIP("127.0.0.1")
+	stop := c.serve(t, p.listen("127.0.0.1:15012"), old.server(nil, address))
+	config := placeholder()
+	config.XDSAddress, config.Plaintext, config.CredentialDir = "127.0.0.1:15012", false, dir
+	p.start(config)
+	p.ready(podIP4)
+	bears := func(want string) {
+		t.Helper()
+		p.eventually(func() string {
+			if got, n := c.lastToken(); got != "Bearer "+want {
+				return fmt.Sprintf("stream %d bears %q, want %q", n, got, want)
+			}
+			return ""
+		})
+	}
+	bears("first")
+	reconnect := func(identity grpc.ServerOption, want string) {
+		t.Helper()
+		stop()
+		stop = c.serve(t, p.listen("127.0.0.1:15012"), identity)
+		bears(want)
+	}
+	mount(t, dir, "second", old.pem)
+	reconnect(old.server(nil, address), "second")
+	other := newAuthority(t)
+	mount(t, dir, "third", append(other.pem, old.pem...))
+	reconnect(other.server(nil, address), "third")
+
+	// A server with a good certificate of another name is not the control plane.
+	_, before := c.lastToken()
+	stop()
+	stop = c.serve(t, p.listen("127.0.0.1:15012"), other.server([]string{"evil.example"}, net.ParseIP("127.0.0.2")))
+	time.Sleep(3 * time.Second) // long enough for several attempts; nothing to wait for
+	if _, after := c.lastToken(); after != before {
+		t.Error("Envoy gave its token to a server of another name")
+	}
+}

@@ -16,7 +16,7 @@ import (
 // are understood and not acted upon are findings as well. The spec itself is
 // not modified.
 func checkDestinationRule(ref Ref, spec *networking.DestinationRule) (*networking.DestinationRule, []Finding) {
-	c := &ruleCheck{ref: ref}
+	c := &destinationCheck{ref: ref}
 	clean := proto.CloneOf(spec)
 	c.policy("spec.trafficPolicy", clean.TrafficPolicy)
 	for i, s := range clean.Subsets {
@@ -33,25 +33,25 @@ func checkDestinationRule(ref Ref, spec *networking.DestinationRule) (*networkin
 	return clean, c.findings
 }
 
-// ruleCheck gathers what is wrong with one rule.
-type ruleCheck struct {
+// destinationCheck gathers what is wrong with one rule.
+type destinationCheck struct {
 	ref      Ref
 	findings []Finding
 	changed  bool // a part was left out
 }
 
 // drop reports a part that is left out.
-func (c *ruleCheck) drop(field, format string, args ...any) {
+func (c *destinationCheck) drop(field, format string, args ...any) {
 	c.changed = true
 	c.findings = append(c.findings, Finding{Object: c.ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
 }
 
 // unsupported reports a part that stays and has no effect.
-func (c *ruleCheck) unsupported(field, message string) {
+func (c *destinationCheck) unsupported(field, message string) {
 	c.findings = append(c.findings, Finding{Object: c.ref, Field: field, Code: CodeUnsupported, Message: message})
 }
 
-func (c *ruleCheck) policy(at string, p *networking.TrafficPolicy) {
+func (c *destinationCheck) policy(at string, p *networking.TrafficPolicy) {
 	if p == nil {
 		return
 	}
@@ -87,7 +87,7 @@ func (c *ruleCheck) policy(at string, p *networking.TrafficPolicy) {
 
 // duration is the duration, or nil with a finding when it is less than least
 // milliseconds or no duration at all.
-func (c *ruleCheck) duration(at string, d *durationpb.Duration, least int64) *durationpb.Duration {
+func (c *destinationCheck) duration(at string, d *durationpb.Duration, least int64) *durationpb.Duration {
 	switch {
 	case d == nil:
 		return nil
@@ -102,7 +102,7 @@ func (c *ruleCheck) duration(at string, d *durationpb.Duration, least int64) *du
 }
 
 // percent keeps a number between 0 and 100.
-func (c *ruleCheck) percent(at string, n *int32) {
+func (c *destinationCheck) percent(at string, n *int32) {
 	if *n < 0 || *n > 100 {
 		c.drop(at, "%d is no percentage; the default applies: use 0 to 100", *n)
 		*n = 0
@@ -110,14 +110,14 @@ func (c *ruleCheck) percent(at string, n *int32) {
 }
 
 // count keeps numbers that are not negative.
-func (c *ruleCheck) count(at string, n *int32) {
+func (c *destinationCheck) count(at string, n *int32) {
 	if *n < 0 {
 		c.drop(at, "%d is negative; there is no limit: use 1 or more", *n)
 		*n = 0
 	}
 }
 
-func (c *ruleCheck) connectionPool(at string, p *networking.ConnectionPoolSettings) {
+func (c *destinationCheck) connectionPool(at string, p *networking.ConnectionPoolSettings) {
 	if t := p.GetTcp(); t != nil {
 		t.ConnectTimeout = c.duration(at+".tcp.connectTimeout", t.ConnectTimeout, 1)
 		t.MaxConnectionDuration = c.duration(at+".tcp.maxConnectionDuration", t.MaxConnectionDuration, 1)
@@ -151,7 +151,7 @@ func (c *ruleCheck) connectionPool(at string, p *networking.ConnectionPoolSettin
 	}
 }
 
-func (c *ruleCheck) outlierDetection(at string, o *networking.OutlierDetection) {
+func (c *destinationCheck) outlierDetection(at string, o *networking.OutlierDetection) {
 	if o == nil {
 		return
 	}
@@ -171,7 +171,7 @@ func (c *ruleCheck) outlierDetection(at string, o *networking.OutlierDetection) 
 	}
 }
 
-func (c *ruleCheck) retryBudget(at string, r *networking.TrafficPolicy_RetryBudget) {
+func (c *destinationCheck) retryBudget(at string, r *networking.TrafficPolicy_RetryBudget) {
 	if r == nil {
 		return
 	}
@@ -182,7 +182,7 @@ func (c *ruleCheck) retryBudget(at string, r *networking.TrafficPolicy_RetryBudg
 	r.BudgetInterval = c.duration(at+".budgetInterval", r.BudgetInterval, 0)
 }
 
-func (c *ruleCheck) loadBalancer(at string, lb *networking.LoadBalancerSettings) {
+func (c *destinationCheck) loadBalancer(at string, lb *networking.LoadBalancerSettings) {
 	if lb == nil {
 		return
 	}
@@ -204,7 +204,7 @@ func (c *ruleCheck) loadBalancer(at string, lb *networking.LoadBalancerSettings)
 	c.locality(at+".localityLbSetting", lb.LocalityLbSetting)
 }
 
-func (c *ruleCheck) warmup(at string, w *networking.WarmupConfiguration) {
+func (c *destinationCheck) warmup(at string, w *networking.WarmupConfiguration) {
 	w.Duration = c.duration(at+".duration", w.Duration, 0)
 	if m := w.MinimumPercent; m != nil && !(m.Value >= 0 && m.Value <= 100) {
 		c.drop(at+".minimumPercent", "%v is no percentage; the default of 10 applies: use 0 to 100", m.Value)
@@ -218,7 +218,7 @@ func (c *ruleCheck) warmup(at string, w *networking.WarmupConfiguration) {
 
 // hash tells whether the consistent hash has something to hash by, and keeps
 // its sizes in what Envoy takes.
-func (c *ruleCheck) hash(at string, h *networking.LoadBalancerSettings_ConsistentHashLB) bool {
+func (c *destinationCheck) hash(at string, h *networking.LoadBalancerSettings_ConsistentHashLB) bool {
 	named := false
 	switch k := h.HashKey.(type) {
 	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpHeaderName:
@@ -248,7 +248,7 @@ func (c *ruleCheck) hash(at string, h *networking.LoadBalancerSettings_Consisten
 	return true
 }
 
-func (c *ruleCheck) locality(at string, l *networking.LocalityLoadBalancerSetting) {
+func (c *destinationCheck) locality(at string, l *networking.LocalityLoadBalancerSetting) {
 	if l == nil {
 		return
 	}
@@ -278,7 +278,7 @@ func (c *ruleCheck) locality(at string, l *networking.LocalityLoadBalancerSettin
 
 // tls reports what is wrong with the block and leaves nothing out: a rule that
 // asks for TLS must never end in plaintext.
-func (c *ruleCheck) tls(at string, t *networking.ClientTLSSettings) {
+func (c *destinationCheck) tls(at string, t *networking.ClientTLSSettings) {
 	files := t.GetClientCertificate() != "" || t.GetPrivateKey() != ""
 	switch t.GetMode() {
 	case networking.ClientTLSSettings_MUTUAL:

@@ -26,8 +26,14 @@ const (
 	tlsModeIstio         = "istio"
 )
 
-// systemRoots stands in caCertificates for the roots of the proxy's image.
-const systemRoots = "system"
+// systemRoots stands in caCertificates for the roots of the proxy's image, and
+// systemRootsFile is where Envoy's images and Debian's have them. Envoy reads
+// the file; its field system_root_certs, which sounds like it, is for gRPC's
+// clients, and under Envoy accepts every certificate.
+const (
+	systemRoots     = "system"
+	systemRootsFile = "/etc/ssl/certs/ca-certificates.crt"
+)
 
 // setTransport sets whether and how connections are encrypted: as the rule's
 // tls block says, or by the mesh's mutual TLS with every endpoint that takes it.
@@ -185,7 +191,7 @@ func (b *clusterBuilder) credentials(common *tlsv3.CommonTlsContext) {
 		return
 	}
 	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-		DefaultValidationContext: b.verification(), ValidationContextSdsSecretConfig: secretByADS(name + caSuffix),
+		DefaultValidationContext: b.verification(), ValidationContextSdsSecretConfig: secretByADS(name + CASecretSuffix),
 	}}
 }
 
@@ -200,9 +206,8 @@ func (b *clusterBuilder) files(common *tlsv3.CommonTlsContext) {
 		return
 	}
 	v := b.verification()
-	if t.CaCertificates == "" || t.CaCertificates == systemRoots {
-		v.SystemRootCerts = &tlsv3.CertificateValidationContext_SystemRootCerts{}
-	} else {
+	v.TrustedCa = fileSource(systemRootsFile)
+	if t.CaCertificates != "" && t.CaCertificates != systemRoots {
 		v.TrustedCa = fileSource(t.CaCertificates)
 	}
 	if t.CaCrl != "" {

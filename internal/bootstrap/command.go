@@ -56,6 +56,7 @@ In a pod, names and addresses may be placeholders that the kubelet fills in: --p
 	f.StringVar(&c.CredentialDir, "credential-dir", DefaultCredentialDir, "directory with the token, the authority's certificates and their SDS files")
 	f.BoolVar(&c.StateOfTheWorld, "sotw", false, "use state-of-the-world xDS instead of delta")
 	f.DurationVar(&c.DrainWait, "drain-wait", 0, "how long GET :15021/drain waits before it answers")
+	f.StringSliceVar(&c.Stats.Prefixes, "stats-prefix", nil, "keep Envoy's own statistics with this prefix too; may be repeated")
 	f.StringVarP(&output, "output", "o", "yaml", "yaml or json")
 	return cmd
 }

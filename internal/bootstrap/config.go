@@ -85,6 +85,8 @@ type Config struct {
 	// StateOfTheWorld uses the older variant of the protocol instead of delta.
 	StateOfTheWorld bool
 
+	// Stats are statistics to keep beside the usual ones.
+	Stats Stats
 	// Probes are application probes to serve on ProbePort.
 	Probes []Probe
 	// DrainWait is how long GET /drain waits before it answers. Zero: not at all.

@@ -25,7 +25,7 @@ func TestGolden(t *testing.T) {
 	for name, args := range map[string]string{
 		"sidecar-plaintext": "--pod web-1 --namespace shop --ip 10.0.0.7 --service-account web --workload web --label app=web --xds-address 127.0.0.1:15010 --plaintext",
 		"sidecar-tls":       "--xds-address fairway.istio-system.svc:15012 --service-account $(SERVICE_ACCOUNT) --drain-wait 5s",
-		"router-ipv6":       "--role router --pod gw --namespace istio-system --ip fd00::7 --xds-address [fd00::1]:15012 --sotw --cluster-id east --cluster-domain example.org",
+		"router-ipv6":       "--role router --pod gw --namespace istio-system --ip fd00::7 --xds-address [fd00::1]:15012 --sotw --cluster-id east --cluster-domain example.org --stats-prefix cluster.outbound",
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := run(strings.Fields(args)...)

@@ -2,6 +2,10 @@ package bootstrap
 
 import "math"
 
+// Stats names statistics of Envoy's own to keep beside those that every proxy
+// has; a cluster's, say: prefix "cluster.outbound|80||reviews".
+type Stats struct{ Prefixes, Suffixes, Regexps []string }
+
 // statsConfig keeps the statistics that people and dashboards read and leaves
 // out those that grow with the mesh: Envoy's own statistics of each cluster and
 // route are the larger part of its memory. The workload metrics (prefix istio)
@@ -10,7 +14,7 @@ func statsConfig(c Config) object {
 	prefixes := []string{
 		"istio", "wasmcustom.istio", // workload metrics
 		"cluster_manager.", "listener_manager.", "control_plane.", "server.", "overload.", "main_thread.", "workers.",
-		"cluster." + XDSCluster + ".", "sds.", "access_logs.", "listener.", "http.inbound", "http.outbound", "tcp.",
+		"cluster." + XDSCluster + ".", "sds.", "access_logs.", "http.inbound",
 	}
 	if c.Role == Router {
 		prefixes = append(prefixes, "http.")
@@ -18,13 +22,20 @@ func statsConfig(c Config) object {
 	if len(c.Probes) > 0 { // healthFilter decides by the cluster's gauge membership_healthy
 		prefixes = append(prefixes, "cluster."+probeName+"|")
 	}
+	// What tells how much is under way and why something was refused.
+	suffixes := []string{
+		"downstream_cx_active", "rbac.allowed", "rbac.denied", "shadow_allowed", "shadow_denied",
+		"ssl.handshake", "ssl.connection_error", "ssl.fail_verify_san", "ssl.fail_verify_error",
+	}
 	var patterns []any
-	for _, p := range prefixes {
+	for _, p := range append(prefixes, c.Stats.Prefixes...) {
 		patterns = append(patterns, object{"prefix": p})
 	}
-	// What tells why a request was refused, wherever it is counted.
-	for _, s := range []string{"rbac.allowed", "rbac.denied", "shadow_allowed", "shadow_denied", "ssl.handshake", "ssl.connection_error", "ssl.fail_verify_san", "ssl.fail_verify_error"} {
+	for _, s := range append(suffixes, c.Stats.Suffixes...) {
 		patterns = append(patterns, object{"suffix": s})
+	}
+	for _, r := range c.Stats.Regexps {
+		patterns = append(patterns, object{"safe_regex": object{"regex": r}})
 	}
 	return object{
 		"stats_matcher":             object{"inclusion_list": object{"patterns": patterns}},

@@ -3,6 +3,7 @@ package inject
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/yaml"
 
+	"github.com/fairway-mesh/fairway/internal/bootstrap"
 	"github.com/fairway-mesh/fairway/internal/redirect"
 )
 
@@ -38,6 +40,7 @@ type settings struct {
 	capture                            redirect.Config
 	captured                           bool // false: no init container
 	readiness                          readiness
+	stats                              bootstrap.Stats
 }
 
 // readiness are the numbers of the proxy's readiness probe.
@@ -51,14 +54,17 @@ type reader func(s *settings, value string) error
 func readers() map[string]reader {
 	none := func(*settings, string) error { return nil }
 	return map[string]reader{
-		InjectName:                              none,
-		StatusName:                              none,
-		sidecarPrefix + "proxyImage":            func(s *settings, v string) error { s.image = v; return nil },
-		sidecarPrefix + "logLevel":              func(s *settings, v string) error { s.logLevel = v; return nil },
-		sidecarPrefix + "componentLogLevel":     func(s *settings, v string) error { s.componentLogLevel = v; return nil },
-		sidecarPrefix + "nativeSidecar":         boolean(func(s *settings, v bool) { s.native = v }),
-		sidecarPrefix + "rewriteAppHTTPProbers": boolean(func(s *settings, v bool) { s.rewriteProbes = v }),
-		sidecarPrefix + "interceptionMode":      interceptionMode,
+		InjectName:                               none,
+		StatusName:                               none,
+		sidecarPrefix + "proxyImage":             func(s *settings, v string) error { s.image = v; return nil },
+		sidecarPrefix + "logLevel":               logLevel,
+		sidecarPrefix + "componentLogLevel":      func(s *settings, v string) error { s.componentLogLevel = v; return nil },
+		sidecarPrefix + "nativeSidecar":          boolean(func(s *settings, v bool) { s.native = v }),
+		sidecarPrefix + "rewriteAppHTTPProbers":  boolean(func(s *settings, v bool) { s.rewriteProbes = v }),
+		sidecarPrefix + "statsInclusionPrefixes": list(func(s *settings) *[]string { return &s.stats.Prefixes }),
+		sidecarPrefix + "statsInclusionSuffixes": list(func(s *settings) *[]string { return &s.stats.Suffixes }),
+		sidecarPrefix + "statsInclusionRegexps":  list(func(s *settings) *[]string { return &s.stats.Regexps }),
+		sidecarPrefix + "interceptionMode":       interceptionMode,
 		// The four resources are read together, see readResources.
 		sidecarPrefix + "proxyCPU": none, sidecarPrefix + "proxyCPULimit": none,
 		sidecarPrefix + "proxyMemory": none, sidecarPrefix + "proxyMemoryLimit": none,
@@ -85,6 +91,29 @@ func boolean(set func(*settings, bool)) reader {
 			return fmt.Errorf("%q: want true or false", v)
 		}
 		set(s, b)
+		return nil
+	}
+}
+
+// levels are what Envoy's --log-level takes; it refuses to start with another.
+var levels = []string{"trace", "debug", "info", "warning", "warn", "error", "critical", "off"}
+
+func logLevel(s *settings, v string) error {
+	if !slices.Contains(levels, v) {
+		return fmt.Errorf("%q: want one of %s", v, strings.Join(levels, ", "))
+	}
+	s.logLevel = v
+	return nil
+}
+
+// list reads words separated by commas. They go into the proxy's arguments.
+func list(field func(*settings) *[]string) reader {
+	return func(s *settings, v string) error {
+		for word := range strings.SplitSeq(v, ",") {
+			if word = strings.TrimSpace(word); word != "" {
+				*field(s) = append(*field(s), bootstrap.Escape(word))
+			}
+		}
 		return nil
 	}
 }
@@ -159,6 +188,11 @@ func readSettings(annotations map[string]string, p Params) (s settings, notes []
 	}
 	if err := s.readResources(annotations); err != nil {
 		return s, nil, err
+	}
+	for _, text := range s.stats.Regexps {
+		if _, err := regexp.Compile(text); err != nil {
+			return s, nil, fmt.Errorf("annotation %sstatsInclusionRegexps: %w", sidecarPrefix, err)
+		}
 	}
 	more, err := s.readProxyConfig(annotations[proxyConfigName])
 	if err != nil {

@@ -39,6 +39,7 @@ func injectGateway(pod *corev1.Pod, owner Owner, s settings, p Params) error {
 		s.concurrency = 0 // a gateway uses the processors it is given
 	}
 	config := bootstrapConfig(bootstrap.Router, pod, owner, p)
+	config.Stats = s.stats
 	config.DrainWait = drainWait(s.drainWait, pod)
 	proxy, err := proxyContainer(config, s, p)
 	if err != nil {

@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -77,6 +76,7 @@ func injectSidecar(pod *corev1.Pod, owner Owner, s settings, p Params) (notes []
 		notes = append(notes, "the proxy became a native sidecar (Kubernetes 1.29 or newer): beside a plain one the pod would never complete")
 	}
 	config := bootstrapConfig(bootstrap.Sidecar, pod, owner, p)
+	config.Stats = s.stats
 	if !native {
 		config.DrainWait = drainWait(s.drainWait, pod)
 	}
@@ -89,6 +89,11 @@ func injectSidecar(pod *corev1.Pod, owner Owner, s settings, p Params) (notes []
 	if err != nil {
 		return nil, err
 	}
+	if i := autoProxy(pod); i >= 0 {
+		proxy = overlay(proxy, pod.Spec.Containers[i])
+		pod.Spec.Containers = slices.Delete(pod.Spec.Containers, i, i+1)
+	}
+	notes = append(notes, conflicts(pod)...)
 	annotate(pod, native, s.captured, p)
 	var inits []corev1.Container
 	if s.captured {
@@ -151,21 +156,6 @@ func first(texts ...string) string {
 func ends(pod *corev1.Pod, owner Owner) bool {
 	return owner.Kind == "Job" || owner.Kind == "CronJob" ||
 		(pod.Spec.RestartPolicy != "" && pod.Spec.RestartPolicy != corev1.RestartPolicyAlways)
-}
-
-// taken says which name that injection needs is in use, or "".
-func taken(pod *corev1.Pod) string {
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		if c.Name == ProxyContainer || c.Name == InitContainer {
-			return fmt.Sprintf("it has a container %s of its own", c.Name)
-		}
-	}
-	for _, v := range pod.Spec.Volumes {
-		if v.Name == CredentialVolume {
-			return fmt.Sprintf("it has a volume %s of its own", v.Name)
-		}
-	}
-	return ""
 }
 
 // ownerOf finds the workload from what the pod's controller wrote into it.

@@ -30,7 +30,9 @@ func rewriteProbes(pod *corev1.Pod, capture redirect.Config) ([]bootstrap.Probe,
 		}
 	}
 	for i := range pod.Spec.Containers {
-		r.container(&pod.Spec.Containers[i])
+		if c := &pod.Spec.Containers[i]; c.Name != ProxyContainer {
+			r.container(c)
+		}
 	}
 	return r.probes, r.notes
 }

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -51,9 +52,15 @@ func (s *source) rewrite(n *yamlv3.Node, target any) bool {
 		return false
 	}
 	text, ok := flow(target)
+	if word, isText := target.(string); isText && plainWord.MatchString(word) {
+		text = word
+	}
 	s.replace(start, end, text)
 	return ok
 }
+
+// plainWord is a path or an image, which needs no quotes anywhere in YAML.
+var plainWord = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9/._-]*/[A-Za-z0-9/._:@-]*[A-Za-z0-9]$`)
 
 // fields are the keys of a mapping in the order of the text. Keys that come
 // from elsewhere (<<) are not among them.

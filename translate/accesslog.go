@@ -1,13 +1,191 @@
 package translate
 
 import (
+	"slices"
+
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	accesslogdatav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
+	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
+// envoyProvider is the name of the access log provider that every mesh has: it
+// writes to standard output.
+const envoyProvider = "envoy"
+
+// meshLog is the access log of the mesh configuration (accessLogFile), which
+// is not a provider and so has no name.
+const meshLog = ""
+
+// logChoice is one access log that a workload writes.
+type logChoice struct {
+	provider string // meshLog or the name of a provider
+	filter   string // expression that a request has to satisfy; "": none
+}
+
+// logChoices is what MeshConfig and the Telemetry objects make of access
+// logging for this traffic, the nearest last: an entry that names providers
+// replaces what was chosen farther away, one that names none changes it.
+func (r report) logChoices() []logChoice {
+	defaults := r.defaultLogs()
+	chosen := slices.Clone(defaults)
+	for _, t := range r.Telemetries.Slice() {
+		named := false
+		for _, e := range t.Spec.GetAccessLogging() {
+			if !r.inMode(e.GetMatch().GetMode()) {
+				continue
+			}
+			switch {
+			case len(e.GetProviders()) > 0:
+				if !named {
+					chosen, named = nil, true
+				}
+				for _, p := range e.GetProviders() {
+					if !e.GetDisabled().GetValue() {
+						chosen = append(chosen, logChoice{p.GetName(), e.GetFilter().GetExpression()})
+					}
+				}
+			case e.GetDisabled().GetValue():
+				chosen = nil
+			default:
+				if len(chosen) == 0 {
+					chosen = slices.Clone(defaults)
+				}
+				if len(chosen) == 0 {
+					chosen = []logChoice{{provider: envoyProvider}}
+				}
+				for i := range chosen {
+					if f := e.GetFilter().GetExpression(); f != "" {
+						chosen[i].filter = f
+					}
+				}
+			}
+		}
+	}
+	return chosen
+}
+
+func (r report) defaultLogs() []logChoice {
+	var out []logChoice
+	for _, p := range r.config.GetDefaultProviders().GetAccessLogging() {
+		out = append(out, logChoice{provider: p})
+	}
+	if len(out) == 0 && r.config.GetAccessLogFile() != "" {
+		out = append(out, logChoice{provider: meshLog})
+	}
+	return out
+}
+
+// logs are the loggers for people.
+func logs(r report) []*accesslogv3.AccessLog {
+	var out []*accesslogv3.AccessLog
+	for _, c := range r.logChoices() {
+		config, ok := r.logFile(c.provider)
+		if !ok {
+			continue
+		}
+		var filters []*accesslogv3.AccessLogFilter
+		if plausibleExpression(c.filter) {
+			filters = append(filters, satisfying(c.filter))
+		}
+		if !r.http { // once, not also when it opens
+			filters = append(filters, at(accesslogdatav3.AccessLogType_TcpConnectionEnd))
+		}
+		out = append(out, accessLogger("envoy.access_loggers.file", config, filters...))
+	}
+	return out
+}
+
 // UnmatchedLogs are the loggers of a listener for connections that none of its
 // filter chains takes, which nobody else would log.
-func UnmatchedLogs(r Reporting, d Direction, c *mesh.Config) []*accesslogv3.AccessLog {
-	return nil
+func UnmatchedLogs(in Reporting, d Direction, c *mesh.Config) []*accesslogv3.AccessLog {
+	r := report{Reporting: in, direction: d, config: c}
+	var out []*accesslogv3.AccessLog
+	for _, choice := range r.logChoices() {
+		if config, ok := r.logFile(choice.provider); ok {
+			out = append(out, accessLogger("envoy.access_loggers.file", config, &accesslogv3.AccessLogFilter{
+				FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"NR"}}},
+			}))
+		}
+	}
+	return out
+}
+
+// satisfying lets only requests through for which the expression holds.
+func satisfying(expression string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ExtensionFilter{ExtensionFilter: &accesslogv3.ExtensionFilter{
+		Name:       "envoy.access_loggers.extension_filters.cel",
+		ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{TypedConfig: packed(&celv3.ExpressionFilter{Expression: expression})},
+	}}}
+}
+
+// plausibleExpression sorts out what no CEL parser takes: Envoy would refuse a
+// whole listener for it.
+func plausibleExpression(s string) bool {
+	depth, quote := []byte{}, byte(0)
+	closing := map[byte]byte{'(': ')', '[': ']', '{': '}'}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case quote != 0 && c == '\\':
+			i++
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '"' || c == '\'':
+			quote = c
+		case closing[c] != 0:
+			depth = append(depth, closing[c])
+		case c == ')' || c == ']' || c == '}':
+			if len(depth) == 0 || depth[len(depth)-1] != c {
+				return false
+			}
+			depth = depth[:len(depth)-1]
+		}
+	}
+	return s != "" && quote == 0 && len(depth) == 0
+}
+
+// TelemetryFindings tell what of the Telemetry objects is not in force for the
+// traffic of a workload.
+func TelemetryFindings(in Reporting, c *mesh.Config) []mesh.Finding {
+	var out []mesh.Finding
+	for _, t := range in.Telemetries.Slice() {
+		out = append(out, telemetryFindings(t, c)...)
+	}
+	return out
+}
+
+func telemetryFindings(t *mesh.Telemetry, c *mesh.Config) (out []mesh.Finding) {
+	found := func(field string, code mesh.Code, message string) {
+		out = append(out, mesh.Finding{Object: t.Ref, Field: field, Code: code, Message: message})
+	}
+	r := report{config: c}
+	for i, e := range t.Spec.GetAccessLogging() {
+		field := indexed("spec.accessLogging", i)
+		for _, p := range e.GetProviders() {
+			if _, ok := r.logFile(p.GetName()); !ok {
+				found(field+".providers", mesh.CodeUnsupported, "provider \""+p.GetName()+"\" is none that writes access logs to files; nothing is logged for it: use envoy or an envoyFileAccessLog of the mesh configuration")
+			}
+		}
+		if f := e.GetFilter(); f != nil && !plausibleExpression(f.GetExpression()) {
+			found(field+".filter.expression", mesh.CodeInvalid, "not a CEL expression; everything is logged")
+		}
+	}
+	for i, m := range t.Spec.GetMetrics() {
+		for j, o := range m.GetOverrides() {
+			for _, name := range sortedKeys(o.GetTagOverrides()) {
+				if v := o.GetTagOverrides()[name]; v.GetOperation() == telemetry.MetricsOverrides_TagOverride_UPSERT && !plausibleExpression(v.GetValue()) {
+					found(indexed(indexed("spec.metrics", i)+".overrides", j)+".tagOverrides["+name+"]", mesh.CodeInvalid, "not a CEL expression; the label stays as it is")
+				}
+			}
+		}
+	}
+	if len(t.Spec.GetTracing()) > 0 {
+		found("spec.tracing", mesh.CodeUnsupported, "tracing is not supported; no spans are reported")
+	}
+	return out
 }

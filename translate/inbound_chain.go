@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"slices"
 	"strconv"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -36,7 +37,7 @@ func newInboundBuilder(in mesh.Inbound) *inboundBuilder {
 	b.http = append(jwt.Filters, http...)
 	b.tcp = tcp
 	b.clusters = jwt.Clusters
-	b.findings = append(append(jwt.Findings, found...), more...)
+	b.findings = slices.Concat(jwt.Findings, found, more, TelemetryFindings(Reporting{Telemetries: in.Telemetries}, in.Config))
 	return b
 }
 

@@ -2,6 +2,9 @@ package translate
 
 import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	accesslogdatav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	"google.golang.org/protobuf/proto"
+	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
 )
@@ -34,8 +37,38 @@ type report struct {
 // accessLogs are the access loggers of one connection manager or TCP proxy:
 // logs for people first, then counters.
 func accessLogs(r report) []*accesslogv3.AccessLog {
-	return nil
+	return append(logs(r), metrics(r)...)
 }
 
-// countsTCP tells whether connections are counted when they open.
-func countsTCP(r report) bool { return false }
+// client tells whether the proxy reports as the caller, which gateways do too.
+func (r report) client() bool { return r.direction != DirectionInbound }
+
+// inMode tells whether an entry for a workload mode is about this traffic.
+func (r report) inMode(m telemetry.WorkloadMode) bool {
+	switch m {
+	case telemetry.WorkloadMode_CLIENT:
+		return r.client()
+	case telemetry.WorkloadMode_SERVER:
+		return !r.client()
+	}
+	return true
+}
+
+func accessLogger(name string, config proto.Message, filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLog {
+	l := &accesslogv3.AccessLog{Name: name, ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: packed(config)}}
+	switch len(filters) {
+	case 0:
+	case 1:
+		l.Filter = filters[0]
+	default:
+		l.Filter = &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{AndFilter: &accesslogv3.AndFilter{Filters: filters}}}
+	}
+	return l
+}
+
+// at lets a logger see only one moment in the life of a connection.
+func at(moment accesslogdatav3.AccessLogType) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_LogTypeFilter{
+		LogTypeFilter: &accesslogv3.LogTypeFilter{Types: []accesslogdatav3.AccessLogType{moment}},
+	}}
+}

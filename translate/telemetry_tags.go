@@ -1,0 +1,159 @@
+package translate
+
+import (
+	statsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
+)
+
+// unknown is the value of labels of which nothing is known.
+const unknown = "unknown"
+
+// The names under which clusters and endpoints tell what they stand for.
+const (
+	ofEndpoint = "%METADATA(UPSTREAM_HOST:mesh:"
+	ofCluster  = "%METADATA(CLUSTER:mesh:"
+)
+
+func tag(name, format string) *statsv3.Config_Tag {
+	return &statsv3.Config_Tag{Name: name, ValueFormat: format}
+}
+
+// standardTags are Istio's standard labels.
+func (r report) standardTags() []*statsv3.Config_Tag {
+	if r.client() {
+		return append(append(append([]*statsv3.Config_Tag{tag("reporter", "source")}, callerItself()...), serverSeenByCaller()...), r.exchange()...)
+	}
+	return append(append(append([]*statsv3.Config_Tag{tag("reporter", "destination")}, callerSeenByServer()...), r.serverItself()...), r.exchange()...)
+}
+
+// callerItself takes what the proxy knows about its own workload from its
+// node: the listeners of a scope are shared by all its workloads.
+func callerItself() []*statsv3.Config_Tag {
+	return []*statsv3.Config_Tag{
+		tag("source_workload", ofNode("WORKLOAD_NAME")),
+		tag("source_workload_namespace", ofNode("NAMESPACE")),
+		tag("source_principal", orUnknown("upstream.uri_san_local_certificate")),
+		tag("source_app", ofLabels(unknownText, "app")),
+		tag("source_version", ofLabels(unknownText, "version")),
+		tag("source_canonical_service", ofLabels(nodeText("WORKLOAD_NAME"), "service.istio.io/canonical-name", "app.kubernetes.io/name", "app")),
+		tag("source_canonical_revision", ofLabels("'latest'", "service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")),
+	}
+}
+
+// serverSeenByCaller takes what is known of the server from the endpoint and
+// the cluster.
+func serverSeenByCaller() []*statsv3.Config_Tag {
+	return []*statsv3.Config_Tag{
+		tag("destination_workload", ofEndpoint+"workload)%"),
+		tag("destination_workload_namespace", ofEndpoint+"namespace)%"),
+		tag("destination_principal", orUnknown("upstream.uri_san_peer_certificate")),
+		tag("destination_app", ofEndpoint+"app)%"),
+		tag("destination_version", ofEndpoint+"version)%"),
+		tag("destination_canonical_service", ofEndpoint+"service)%"),
+		tag("destination_canonical_revision", ofEndpoint+"revision)%"),
+		tag("destination_service", ofCluster+"host)%"),
+		tag("destination_service_name", ofCluster+"name)%"),
+		tag("destination_service_namespace", ofCluster+"namespace)%"),
+	}
+}
+
+// callerSeenByServer reads the caller's certificate, which says more than the
+// identity: the workload is its O, the canonical service its CN, the revision
+// its OU. Nothing that a caller could send is believed.
+func callerSeenByServer() []*statsv3.Config_Tag {
+	subject := func(part string) string {
+		return "%CEL(connection.mtls && connection.subject_peer_certificate.contains('" + part + "=') ? re.extract(connection.subject_peer_certificate, '(^|,)" + part + "=([^,]+)', '\\\\2') : 'unknown')%"
+	}
+	return []*statsv3.Config_Tag{
+		tag("source_workload", subject("O")),
+		tag("source_workload_namespace", "%CEL(connection.mtls ? re.extract(connection.uri_san_peer_certificate, '/ns/([^/]+)/sa/', '\\\\1') : 'unknown')%"),
+		tag("source_principal", orUnknown("connection.uri_san_peer_certificate")),
+		tag("source_app", subject("CN")),
+		tag("source_version", subject("OU")),
+		tag("source_canonical_service", subject("CN")),
+		tag("source_canonical_revision", subject("OU")),
+	}
+}
+
+// serverItself is known when the configuration is made.
+func (r report) serverItself() []*statsv3.Config_Tag {
+	w, s := r.local, r.Service
+	host, name, namespace := unknown, unknown, unknown
+	if s != nil {
+		host, name, namespace = s.Host, s.Name, s.Namespace
+	}
+	tags := []*statsv3.Config_Tag{}
+	if w != nil {
+		tags = append(tags,
+			tag("destination_workload", literal(w.Workload)),
+			tag("destination_workload_namespace", literal(w.Namespace)),
+			tag("destination_principal", orUnknown("connection.uri_san_local_certificate")),
+			tag("destination_app", literal(w.App)),
+			tag("destination_version", literal(w.Version)),
+			tag("destination_canonical_service", literal(w.CanonicalName)),
+			tag("destination_canonical_revision", literal(w.CanonicalRevision)),
+		)
+	}
+	return append(tags,
+		tag("destination_service", literal(host)),
+		tag("destination_service_name", literal(name)),
+		tag("destination_service_namespace", literal(namespace)),
+	)
+}
+
+// exchange is about the request or connection itself.
+func (r report) exchange() []*statsv3.Config_Tag {
+	security := unknown // callers cannot tell, in Istio's words
+	if !r.client() {
+		security = "none"
+		if r.MutualTLS {
+			security = "mutual_tls"
+		}
+	}
+	tags := []*statsv3.Config_Tag{}
+	if r.http {
+		tags = append(tags,
+			tag("request_protocol", "%CEL('content-type' in request.headers && request.headers['content-type'].startsWith('application/grpc') ? 'grpc' : 'http')%"),
+			tag("response_code", "%RESPONSE_CODE%"),
+			tag("grpc_response_status", "%GRPC_STATUS_NUMBER%"),
+		)
+	} else {
+		tags = append(tags, tag("request_protocol", "tcp"))
+	}
+	return append(tags, tag("response_flags", "%RESPONSE_FLAGS%"), tag("connection_security_policy", security))
+}
+
+const unknownText = "'" + unknown + "'"
+
+// nodeText is an expression for a text in the metadata of the proxy's node.
+func nodeText(key string) string {
+	return "('" + key + "' in xds.node.metadata ? xds.node.metadata['" + key + "'] : 'unknown')"
+}
+
+func ofNode(key string) string { return "%CEL" + nodeText(key) + "%" }
+
+// ofLabels is the first of the labels that the node tells of its pod.
+func ofLabels(otherwise string, labels ...string) string {
+	expr := otherwise
+	for i := len(labels) - 1; i >= 0; i-- {
+		expr = "('" + labels[i] + "' in xds.node.metadata['LABELS'] ? xds.node.metadata['LABELS']['" + labels[i] + "'] : " + expr + ")"
+	}
+	return "%CEL('LABELS' in xds.node.metadata ? " + expr + " : " + otherwise + ")%"
+}
+
+func orUnknown(expr string) string {
+	return "%CEL(" + expr + " == '' ? 'unknown' : " + expr + ")%"
+}
+
+// literal writes a text so that it stands for itself in a format.
+func literal(s string) string {
+	if s == "" {
+		return unknown
+	}
+	out := make([]byte, 0, len(s))
+	for i := range len(s) {
+		if out = append(out, s[i]); s[i] == '%' {
+			out = append(out, '%')
+		}
+	}
+	return string(out)
+}

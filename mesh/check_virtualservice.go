@@ -1,9 +1,111 @@
 package mesh
 
-import networking "istio.io/api/networking/v1alpha3"
+import (
+	"fmt"
+	"strconv"
 
-// checkVirtualService leaves out the routes that cannot be served, with a
-// finding for each; the spec itself is not modified.
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+// checkVirtualService leaves out what no proxy could serve, with a finding for
+// each: a rule as a whole where serving the rest of it would do something that
+// nobody asked for, else the part. The spec itself is not modified, and comes
+// back as it is when nothing is left out.
 func checkVirtualService(ref Ref, spec *networking.VirtualService) (*networking.VirtualService, origins, []Finding) {
-	return spec, origins{}, nil
+	c := &ruleCheck{ref: ref}
+	out := &networking.VirtualService{Hosts: spec.Hosts, Gateways: spec.Gateways, ExportTo: spec.ExportTo}
+	var o origins
+	out.Http, o.http = checkRules(c, "spec.http", spec.Http, checkHTTPRule)
+	out.Tcp, o.tcp = checkRules(c, "spec.tcp", spec.Tcp, checkTCPRule)
+	out.Tls, o.tls = checkRules(c, "spec.tls", spec.Tls, checkTLSRule)
+	c.shadowed(out.Http, o.http)
+	if !c.changed {
+		return spec, origins{}, c.findings
+	}
+	return out, o, c.findings
 }
+
+// checkRules checks one list of rules.
+func checkRules[T comparable](c *ruleCheck, list string, rules []T, check func(*ruleCheck, T) T) ([]T, []Origin) {
+	var none T
+	out := make([]T, 0, len(rules))
+	from := make([]Origin, 0, len(rules))
+	for i, rule := range rules {
+		c.field, c.unusable = list+"["+strconv.Itoa(i)+"]", false
+		if rule == none {
+			c.reject("", "it is empty")
+			c.changed = true
+			continue
+		}
+		served := check(c, rule)
+		if served != rule || c.unusable {
+			c.changed = true
+		}
+		if !c.unusable {
+			out = append(out, served)
+			from = append(from, Origin{c.ref, c.field})
+		}
+	}
+	return out, from
+}
+
+// ruleCheck gathers what is wrong with the rules of one VirtualService.
+type ruleCheck struct {
+	ref      Ref
+	field    string // of the rule at hand
+	unusable bool   // the rule at hand cannot be served
+	changed  bool   // something is left out
+	findings []Finding
+}
+
+// report says something about a part of the rule, which is served.
+func (c *ruleCheck) report(code Code, field, format string, args ...any) {
+	c.findings = append(c.findings, Finding{Object: c.ref, Field: c.field + field, Code: code, Message: fmt.Sprintf(format, args...)})
+}
+
+// reject leaves the rule at hand out. The message says what is wrong and, after
+// a colon, the remedy.
+func (c *ruleCheck) reject(field, format string, args ...any) {
+	c.unusable = true
+	c.report(CodeInvalid, field, "the rule is left out, "+format, args...)
+}
+
+// shadowed reports rules that no request reaches, because an earlier match
+// takes all that theirs would.
+func (c *ruleCheck) shadowed(rules []*networking.HTTPRoute, from []Origin) {
+	type earlier struct {
+		match *networking.HTTPMatchRequest
+		field string
+	}
+	var seen []earlier
+	find := func(m *networking.HTTPMatchRequest) string {
+		for _, e := range seen {
+			if coversMatch(e.match, m) {
+				return e.field
+			}
+		}
+		return ""
+	}
+	for i, r := range rules {
+		matches := r.Match
+		if len(matches) == 0 {
+			matches = []*networking.HTTPMatchRequest{{}}
+		}
+		c.field = from[i].Field
+		for j, m := range matches {
+			field := ""
+			if len(r.Match) > 0 {
+				field = ".match[" + strconv.Itoa(j) + "]"
+			}
+			if by := find(m); by != "" {
+				c.report(CodeShadowed, field, "never used, because %s takes these requests first: move it up or remove it", by)
+			} else if len(seen) < maxShadows {
+				seen = append(seen, earlier{m, c.field + field})
+			}
+		}
+	}
+}
+
+// maxShadows bounds the search for rules that are never used, which compares
+// each match with all before it.
+const maxShadows = 256

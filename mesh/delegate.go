@@ -1,8 +1,221 @@
 package mesh
 
-// mergeDelegates is the root with the routes of its delegates in place of
-// those that delegate.
+import (
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+// mergeDelegates is the root with the rules of its delegates in place of those
+// that delegate. find looks a delegate up by "namespace/name"; nil means that
+// there is none that the root may use. Names in the delegates' rules are
+// resolved, since they mean the delegate's namespace.
 func mergeDelegates(root *VirtualService, find func(name string) *VirtualService) (*VirtualService, []Finding) {
 	merged := *root
-	return &merged, nil
+	spec := root.Spec
+	merged.Spec = &networking.VirtualService{Hosts: spec.Hosts, Gateways: spec.Gateways, ExportTo: spec.ExportTo, Tcp: spec.Tcp, Tls: spec.Tls}
+	merged.origins.http = nil
+	var findings []Finding
+	add := func(r *networking.HTTPRoute, o Origin) {
+		merged.Spec.Http = append(merged.Spec.Http, r)
+		merged.origins.http = append(merged.origins.http, o)
+	}
+	for i, rule := range spec.Http {
+		o := root.HTTPOrigin(i)
+		if rule.Delegate == nil {
+			add(rule, o)
+			continue
+		}
+		bad := func(code Code, format string, args ...any) {
+			findings = append(findings, Finding{Object: root.Ref, Field: o.Field + ".delegate", Code: code, Message: fmt.Sprintf(format, args...)})
+		}
+		name := delegateName(rule.Delegate, root.Namespace)
+		d := find(name)
+		switch {
+		case d == nil:
+			bad(CodeInvalid, "there is no VirtualService %s that is exported to namespace %s; the rule is left out: create it, or mend the name", name, root.Namespace)
+			continue
+		case len(d.Spec.Hosts) > 0:
+			bad(CodeInvalid, "VirtualService %s has hosts of its own, so that it is no delegate; the rule is left out: remove its hosts", name)
+			continue
+		}
+		for j, part := range d.Spec.Http {
+			from := d.HTTPOrigin(j)
+			if part.Delegate != nil {
+				bad(CodeUnsupported, "%s of VirtualService %s delegates on, which only a root may; it is left out", from.Field, name)
+				continue
+			}
+			r := resolved(part, d.Namespace)
+			if !inherit(r, rule, root.Namespace) {
+				bad(CodeConflict, "%s of VirtualService %s matches requests that this rule does not; it is left out: narrow its match, or widen this one's", from.Field, name)
+				continue
+			}
+			add(r, from)
+		}
+	}
+	return &merged, findings
+}
+
+func delegateName(d *networking.Delegate, namespace string) string {
+	if d.Namespace != "" {
+		namespace = d.Namespace
+	}
+	return namespace + "/" + d.Name
+}
+
+// resolved is a copy of a rule with its names as the namespace means them.
+func resolved(rule *networking.HTTPRoute, namespace string) *networking.HTTPRoute {
+	r := proto.CloneOf(rule)
+	eachDestination(&networking.VirtualService{Http: []*networking.HTTPRoute{r}}, func(d *networking.Destination) {
+		if d != nil {
+			d.Host = ResolveHost(d.Host, namespace, Domain)
+		}
+	})
+	resolveGateways(r.Match, namespace)
+	return r
+}
+
+func resolveGateways(matches []*networking.HTTPMatchRequest, namespace string) {
+	for _, m := range matches {
+		for i, g := range m.Gateways {
+			m.Gateways[i] = ResolveGateway(g, namespace)
+		}
+	}
+}
+
+// inherit gives a delegate's rule the matches of the root's rule, and what
+// only the root's says; false when the two have no request in common.
+func inherit(r, root *networking.HTTPRoute, namespace string) bool {
+	rootMatches := make([]*networking.HTTPMatchRequest, 0, len(root.Match))
+	for _, m := range root.Match {
+		rootMatches = append(rootMatches, proto.CloneOf(m))
+	}
+	resolveGateways(rootMatches, namespace)
+	matches, ok := bothMatches(rootMatches, r.Match)
+	if !ok {
+		return false
+	}
+	r.Match = matches
+	r.Name = joinNames(root.Name, r.Name)
+	inheritField(&r.Rewrite, root.Rewrite)
+	inheritField(&r.Timeout, root.Timeout)
+	inheritField(&r.Retries, root.Retries)
+	inheritField(&r.Fault, root.Fault)
+	if r.Mirror == nil {
+		r.Mirror = proto.CloneOf(root.Mirror)
+		if root.Mirror != nil {
+			r.Mirror.Host = ResolveHost(root.Mirror.Host, namespace, Domain)
+			r.MirrorPercentage, r.MirrorPercent = root.MirrorPercentage, root.MirrorPercent //nolint:staticcheck // the field of old is still written
+		}
+	}
+	if len(r.Mirrors) == 0 {
+		r.Mirrors = root.Mirrors // of the root's namespace, in which the merged rule's names are looked up
+	}
+	inheritField(&r.CorsPolicy, root.CorsPolicy)
+	inheritField(&r.Headers, root.Headers)
+	return true
+}
+
+func inheritField[T any](own **T, root *T) {
+	if *own == nil {
+		*own = root
+	}
+}
+
+func joinNames(root, own string) string {
+	if root == "" || own == "" {
+		return root + own
+	}
+	return root + "-" + own
+}
+
+// bothMatches are the matches of requests that both lists match; false when
+// one of the delegate's fits none of the root's.
+func bothMatches(root, own []*networking.HTTPMatchRequest) ([]*networking.HTTPMatchRequest, bool) {
+	if len(root) == 0 {
+		return own, true
+	}
+	if len(own) == 0 {
+		return root, true
+	}
+	var out []*networking.HTTPMatchRequest
+	for _, m := range own {
+		fits := false
+		for _, r := range root {
+			if both, ok := bothMatch(r, m); ok {
+				fits = true
+				out = append(out, both)
+			}
+		}
+		if !fits {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// bothMatch is the match of requests that both match; false where it cannot be
+// written as one, or is narrower than own because of root.
+func bothMatch(root, own *networking.HTTPMatchRequest) (*networking.HTTPMatchRequest, bool) {
+	out := proto.CloneOf(own)
+	if own.Uri == nil {
+		out.Uri, out.IgnoreUriCase = root.Uri, root.IgnoreUriCase
+	} else if root.Uri != nil && !coversURI(root, own) {
+		return nil, false
+	}
+	ok := true
+	within := func(to **networking.StringMatch, r *networking.StringMatch) {
+		if *to == nil {
+			*to = r
+		} else if r != nil {
+			ok = ok && coversText(r, *to)
+		}
+	}
+	within(&out.Scheme, root.Scheme)
+	within(&out.Method, root.Method)
+	within(&out.Authority, root.Authority)
+	out.Headers = joinText(out.Headers, root.Headers, &ok)
+	out.WithoutHeaders = joinText(out.WithoutHeaders, root.WithoutHeaders, &ok)
+	out.QueryParams = joinText(out.QueryParams, root.QueryParams, &ok)
+	for k, v := range root.SourceLabels {
+		if have, set := out.SourceLabels[k]; set && have != v {
+			return nil, false
+		}
+		if out.SourceLabels == nil {
+			out.SourceLabels = map[string]string{}
+		}
+		out.SourceLabels[k] = v
+	}
+	if out.Port == 0 {
+		out.Port = root.Port
+	}
+	if out.SourceNamespace == "" {
+		out.SourceNamespace = root.SourceNamespace
+	}
+	if len(out.Gateways) == 0 {
+		out.Gateways = root.Gateways
+	} else if len(root.Gateways) > 0 {
+		ok = ok && !slices.ContainsFunc(out.Gateways, func(g string) bool { return !slices.Contains(root.Gateways, g) })
+	}
+	ok = ok && (root.Port == 0 || out.Port == root.Port) && (root.SourceNamespace == "" || out.SourceNamespace == root.SourceNamespace)
+	out.Name = joinNames(root.Name, own.Name)
+	return out, ok
+}
+
+// joinText adds the root's matches by name to the delegate's, each of which
+// must be within the root's of the same name.
+func joinText(own, root map[string]*networking.StringMatch, ok *bool) map[string]*networking.StringMatch {
+	for k, r := range root {
+		if have, set := own[k]; set {
+			*ok = *ok && (sameText(r, have) || coversText(r, have))
+			continue
+		}
+		if own == nil {
+			own = map[string]*networking.StringMatch{}
+		}
+		own[k] = r
+	}
+	return own
 }

@@ -49,7 +49,7 @@ func routeMatch(m *networking.HTTPMatchRequest) *routev3.RouteMatch {
 	case *networking.StringMatch_Prefix:
 		out.PathSpecifier = &routev3.RouteMatch_Prefix{Prefix: u.Prefix}
 	case *networking.StringMatch_Regex:
-		out.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: u.Regex}}
+		out.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: regexMatcher(u.Regex)}
 	}
 	if m.GetIgnoreUriCase() && m.GetUri().GetRegex() == "" {
 		out.CaseSensitive = wrapperspb.Bool(false)
@@ -138,8 +138,26 @@ func stringMatcher(s *networking.StringMatch) *matcherv3.StringMatcher {
 		}
 	case *networking.StringMatch_Regex:
 		if m.Regex != "*" && m.Regex != "" {
-			return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: m.Regex}}}
+			return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: regexMatcher(m.Regex)}}
 		}
 	}
-	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: ".*"}}}
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: regexMatcher(".*")}}
 }
+
+// regexMatcher compares all of a text with a regular expression. Envoy refuses
+// those that RE2 compiles to more than a hundred instructions unless its
+// bootstrap says otherwise, or the matcher, by a field that is deprecated and
+// therefore set only where it is needed.
+func regexMatcher(text string) *matcherv3.RegexMatcher {
+	m := &matcherv3.RegexMatcher{Regex: text}
+	if mesh.RegexCost(text) > freeRegex {
+		//nolint:staticcheck // there is no other way for proxies whose bootstrap is not ours
+		m.EngineType = &matcherv3.RegexMatcher_GoogleRe2{GoogleRe2: &matcherv3.RegexMatcher_GoogleRE2{MaxProgramSize: wrapperspb.UInt32(maxProgramSize)}}
+	}
+	return m
+}
+
+const (
+	freeRegex      = 60      // below Envoy's limit, since the cost is an estimate
+	maxProgramSize = 1 << 20 // more than mesh lets through
+)

@@ -4,10 +4,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	previousprioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -40,7 +42,7 @@ func retryPolicy(in *networking.HTTPRetry, hashed bool, cfg *mesh.Config) *route
 	if in.Attempts <= 0 {
 		return nil
 	}
-	p := &routev3.RetryPolicy{NumRetries: wrapperspb.UInt32(uint32(in.Attempts)), PerTryTimeout: in.PerTryTimeout}
+	p := &routev3.RetryPolicy{NumRetries: wrapperspb.UInt32(uint32(in.Attempts)), PerTryTimeout: atLeastMilli(in.PerTryTimeout)}
 	p.RetryOn, p.RetriableStatusCodes = retryOn(in.RetryOn)
 	if ignore := in.RetryIgnorePreviousHosts; !hashed && (ignore == nil || ignore.Value) {
 		p.HostSelectionRetryMaxAttempts = hostAttempts
@@ -55,10 +57,19 @@ func retryPolicy(in *networking.HTTPRetry, hashed bool, cfg *mesh.Config) *route
 			ConfigType: &routev3.RetryPolicy_RetryPriority_TypedConfig{TypedConfig: packed(&previousprioritiesv3.PreviousPrioritiesConfig{UpdateFrequency: 2})},
 		}
 	}
-	if in.Backoff != nil {
-		p.RetryBackOff = &routev3.RetryPolicy_RetryBackOff{BaseInterval: in.Backoff}
+	if d := atLeastMilli(in.Backoff); d != nil {
+		p.RetryBackOff = &routev3.RetryPolicy_RetryBackOff{BaseInterval: d}
 	}
 	return p
+}
+
+// atLeastMilli is the duration if Envoy takes it; nil otherwise. VirtualServices
+// are checked on entry; the mesh configuration is not.
+func atLeastMilli(d *durationpb.Duration) *durationpb.Duration {
+	if d.CheckValid() != nil || d.AsDuration() < time.Millisecond {
+		return nil
+	}
+	return d
 }
 
 // retryOn splits a list of conditions and status codes; codes need a condition

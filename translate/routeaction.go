@@ -36,7 +36,8 @@ func setTimeout(a *routev3.RouteAction, timeout *durationpb.Duration) {
 		timeout = durationpb.New(0)
 	}
 	a.Timeout = timeout
-	a.MaxStreamDuration = &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: durationpb.New(0), GrpcTimeoutHeaderMax: timeout}
+	// Envoy ignores timeout as soon as the newer max_stream_duration is there.
+	a.MaxGrpcTimeout = timeout //nolint:staticcheck // the only one that goes with timeout
 }
 
 // setDestinations sets the cluster, or the weighted ones. Of several, those

@@ -12,7 +12,7 @@ import (
 // of an exact or regex match.
 func rewritePath(a *routev3.RouteAction, rw *networking.HTTPRewrite) {
 	if re := rw.GetUriRegexRewrite(); re != nil {
-		a.RegexRewrite = &matcherv3.RegexMatchAndSubstitute{Pattern: &matcherv3.RegexMatcher{Regex: re.Match}, Substitution: re.Rewrite}
+		a.RegexRewrite = &matcherv3.RegexMatchAndSubstitute{Pattern: regexMatcher(re.Match), Substitution: re.Rewrite}
 		return
 	}
 	a.PrefixRewrite = rw.GetUri()

@@ -132,7 +132,7 @@ func (s *session) own(key stepKey, common way) way {
 			continue
 		}
 		seen[name] = true
-		if r := s.shared.steps.lookup(key, name); r != nil {
+		if r := s.lookup(key, name); r != nil {
 			take(r, st.forced[name])
 		} else if t == snapshot.Cluster || t == snapshot.Listener {
 			gone[name] = struct{}{} // the way to say "there is no such thing"
@@ -156,6 +156,17 @@ func (s *session) own(key stepKey, common way) way {
 		out.bodies = [][]byte{encodeDelta(out.put, out.gone)}
 	}
 	return out
+}
+
+// lookup is the resource of a name that is to be sent now. What a cluster needs
+// to get warm may be gone already in the newest stack; the cluster is not, yet.
+func (s *session) lookup(key stepKey, name string) *snapshot.Resource {
+	r := s.shared.steps.lookup(key, name)
+	if r == nil && (key.typ == snapshot.Endpoint || key.typ == snapshot.Secret) {
+		key.to = s.target
+		r = s.shared.steps.lookup(key, name)
+	}
+	return r
 }
 
 // expand lists the names that are forced; for virtual hosts, those of a whole

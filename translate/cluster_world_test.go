@@ -1,0 +1,127 @@
+package translate
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// story is a mesh in YAML documents: Kubernetes and Istio objects, and besides
+// them one of kind Client (who looks at the mesh) and one of kind Mesh (its
+// configuration).
+type story struct {
+	changes []mesh.Change
+	scope   mesh.Scope
+}
+
+// client is the document that says who looks at the mesh.
+type client struct {
+	Router                            bool
+	Namespace, Labels, Locality, Node string
+}
+
+func readStory(t testing.TB, file string) story {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := story{scope: mesh.Scope{Namespace: "default"}}
+	for doc := range strings.SplitSeq(string(text), "\n---\n") {
+		s.add(t, []byte(doc))
+	}
+	return s
+}
+
+func (s *story) add(t testing.TB, doc []byte) {
+	t.Helper()
+	var head struct {
+		metav1.TypeMeta
+		metav1.ObjectMeta `json:"metadata"`
+	}
+	decode(t, doc, &head)
+	ref := mesh.Ref{Kind: mesh.Kind(head.Kind), Namespace: head.Namespace, Name: head.Name}
+	var object any
+	switch head.Kind {
+	case "Client":
+		var c client
+		decode(t, doc, &c)
+		s.setClient(c)
+		return
+	case "Mesh":
+		ref = mesh.Ref{Kind: mesh.KindMeshConfigFile, Name: "mesh"}
+		object = doc[strings.Index(string(doc), "kind: Mesh\n")+len("kind: Mesh\n"):]
+	case "Service":
+		object = &corev1.Service{}
+	case "Pod":
+		object = &corev1.Pod{}
+	case "Node":
+		object = &corev1.Node{}
+	case "DestinationRule":
+		object = &networkingv1.DestinationRule{}
+	case "ServiceEntry":
+		object = &networkingv1.ServiceEntry{}
+	case "PeerAuthentication":
+		object = &securityv1.PeerAuthentication{}
+	default:
+		t.Fatalf("a story has no %q", head.Kind)
+	}
+	if _, raw := object.([]byte); !raw {
+		decode(t, doc, object)
+	}
+	s.changes = append(s.changes, mesh.Change{Ref: ref, Object: object})
+}
+
+func (s *story) setClient(c client) {
+	if c.Router {
+		s.scope.Role = mesh.RoleRouter
+	}
+	if c.Namespace != "" {
+		s.scope.Namespace = c.Namespace
+	}
+	s.scope.Labels, s.scope.Node = c.Labels, c.Node
+	l := strings.SplitN(c.Locality+"//", "/", 3)
+	s.scope.Locality = mesh.Locality{Region: l[0], Zone: l[1], SubZone: strings.TrimRight(l[2], "/")}
+}
+
+func decode(t testing.TB, doc []byte, into any) {
+	t.Helper()
+	if err := yaml.Unmarshal(doc, into); err != nil {
+		t.Fatalf("%v in\n%s", err, doc)
+	}
+}
+
+// view makes the world of the story as its client sees it.
+func (s story) view(t testing.TB) *mesh.View {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	made := make(chan *mesh.World, 1)
+	store := mesh.NewStore(slog.New(slog.DiscardHandler), func(w *mesh.World, _ *mesh.Dirty) { made <- w })
+	store.Submit(s.changes)
+	store.Synced()
+	done := make(chan error, 1)
+	go func() { done <- store.Run(ctx) }()
+	select {
+	case w := <-made:
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		return w.View(s.scope)
+	case <-time.After(30 * time.Second):
+		t.Fatal("no world was made")
+	}
+	return nil
+}

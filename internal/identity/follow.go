@@ -30,7 +30,11 @@ func (a *Authority) Maintain(ctx context.Context) error {
 
 // RotateRoot begins the succession of the self-signed root now: a new root is
 // trusted at once and signs after Options.Overlap, which Maintain sees to.
+// Where an authority is plugged in, its owner rotates it.
 func (a *Authority) RotateRoot(ctx context.Context) error {
+	if a.lastPluggedIn() != nil {
+		return fmt.Errorf("rotating the root: %s signs: replace it there", a.options.PluggedInName)
+	}
 	if err := a.advance(ctx, true); err != nil {
 		return fmt.Errorf("rotating the root in %s: %w", a.options.Storage, err)
 	}

@@ -247,6 +247,9 @@ func TestPluggedInLater(t *testing.T) {
 			synctest.Wait()
 			mustVerify(t, issue(t, replica), oldBundle)
 			mustVerify(t, issue(t, leader), oldBundle)
+			if step.name == "plugged in" { // else a restarted replica cannot have the former key
+				mustVerify(t, issue(t, open(t, o)), oldBundle)
+			}
 			during := replica.Bundle()
 			time.Sleep(70 * time.Minute)
 			synctest.Wait()
@@ -264,6 +267,9 @@ func TestPluggedInLater(t *testing.T) {
 					t.Errorf("%s: %v", step.name, err)
 				}
 			}
+			time.Sleep(time.Until(last.NotAfter) - time.Minute)
+			synctest.Wait()
+			mustVerify(t, last, replica.Bundle())
 			time.Sleep(12 * time.Hour)
 			synctest.Wait()
 			if r := replica.Roots(); len(r) != 1 || !r[0].Signing || step.after != "" && r[0].Fingerprint != step.after {

@@ -58,8 +58,6 @@ func (s *Server) TLS() *tls.Config {
 		NextProtos:     []string{"h2"},
 		GetCertificate: s.GetCertificate,
 		ClientAuth:     tls.RequestClientCert,
-		// A resumed session would bring its certificate past the roots of today.
-		SessionTicketsDisabled: true,
 	}
 }
 

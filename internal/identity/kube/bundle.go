@@ -2,7 +2,9 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"sync"
@@ -74,6 +76,7 @@ func (b *Bundle) Run(ctx context.Context) error {
 		queue:      workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](200*time.Millisecond, time.Minute)),
 		pace:       flowcontrol.NewTokenBucketRateLimiter(perSecond, perSecond),
 	}
+	defer d.queue.ShutDown()
 	for informer, name := range map[cache.SharedIndexInformer]func(cache.ObjectName) string{
 		factory.Core().V1().Namespaces().Informer(): func(n cache.ObjectName) string { return n.Name },
 		named.Core().V1().ConfigMaps().Informer():   func(n cache.ObjectName) string { return n.Namespace },
@@ -108,7 +111,16 @@ func (d *distribution) watch(informer cache.SharedIndexInformer, name func(cache
 			d.queue.Add(name(n))
 		}
 	}
-	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	err := informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
+		if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || errors.Is(err, io.EOF) {
+			return // the ordinary end of a watch
+		}
+		d.Log.Warn("watching what tells namespaces whom to trust failed; trying on", "err", err)
+	})
+	if err != nil {
+		return fmt.Errorf("watching namespaces for %s: %w", BundleConfigMap, err)
+	}
+	_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: add, UpdateFunc: func(_, o any) { add(o) }, DeleteFunc: add,
 	})
 	if err != nil {

@@ -20,7 +20,10 @@ const (
 	extraPodUID = "authentication.kubernetes.io/pod-uid"
 )
 
-// Review asks the API server about tokens of service accounts.
+// Review asks the API server about tokens of service accounts. The client's own
+// rate limit would hold up proxies that reconnect all at once: it should have
+// none (rest.Config.QPS below zero), since the Authenticator bounds how many
+// reviews run.
 func Review(client kubernetes.Interface) identity.ReviewFunc {
 	return func(ctx context.Context, token string, audiences []string) (identity.Review, error) {
 		answer, err := client.AuthenticationV1().TokenReviews().Create(ctx, &authenticationv1.TokenReview{

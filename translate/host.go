@@ -124,6 +124,7 @@ func (r *resolver) clusters(port *mesh.Port) []ClusterInput {
 	if r.service.Headless {
 		direct := in
 		direct.OriginalDestination = true
+		direct.Endpoints, direct.PeerAuthentications = r.endpoints, r.PeerAuthentications // mutual TLS with all of them, or with none
 		out = append(out, direct)
 	}
 	return out

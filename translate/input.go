@@ -41,10 +41,11 @@ type ClusterInput struct {
 	// the client chose, for headless services without a rule of their own.
 	OriginalDestination bool
 	// Endpoints stand in the cluster itself when the proxy resolves their
-	// names (DNS resolutions); nil otherwise.
+	// names (DNS resolutions), and decide about mutual TLS where addresses are
+	// the client's choice; nil for clusters that get theirs by EDS.
 	Endpoints *mesh.EndpointSet
 	Client    Client
-	// PeerAuthentications matter to Endpoints.
+	// PeerAuthentications matter to Endpoints; nil without them.
 	PeerAuthentications *mesh.Policies[*security.PeerAuthentication]
 }
 

@@ -37,38 +37,49 @@ func apply(raw, before, after any) any {
 	return after
 }
 
-// applyList keeps those of the user's items that have the name of a new one.
+// applyList keeps those of the user's items that are still there. raw and
+// before are the same list in two forms, so item i of one is item i of the other.
 func applyList(raw, before any, after []any) any {
-	rawItems, beforeItems := byName(raw), byName(before)
-	if rawItems == nil || beforeItems == nil {
+	rawItems, isList := raw.([]any)
+	beforeItems, wasList := before.([]any)
+	if !isList || !wasList || len(rawItems) != len(beforeItems) {
 		return after
 	}
 	list := make([]any, len(after))
-	for i, item := range after {
-		name := nameOf(item)
-		list[i] = item
-		if old, had := beforeItems[name]; had && rawItems[name] != nil {
-			list[i] = apply(rawItems[name], old, item)
+	for i, from := range continued(beforeItems, after) {
+		list[i] = after[i]
+		if from >= 0 {
+			list[i] = apply(rawItems[from], beforeItems[from], after[i])
 		}
 	}
 	return list
 }
 
-// byName indexes a list whose items all have different names. Otherwise nil.
-func byName(list any) map[string]any {
-	items, ok := list.([]any)
-	if !ok {
-		return nil
-	}
-	index := map[string]any{}
-	for _, item := range items {
-		name := nameOf(item)
-		if name == "" || index[name] != nil {
-			return nil
+// continued says which item of before each item of after was made from: the
+// one of the same name, else an equal one, else, when none was added or taken
+// away, the one in the same place. -1 is a new item.
+func continued(before, after []any) []int {
+	from := make([]int, len(after))
+	used := make([]bool, len(before))
+	for i, item := range after {
+		from[i] = -1
+		for j, b := range before {
+			if used[j] || nameOf(b) != nameOf(item) {
+				continue
+			}
+			if nameOf(b) != "" || reflect.DeepEqual(b, item) {
+				from[i] = j
+				break
+			}
 		}
-		index[name] = item
+		if from[i] < 0 && len(before) == len(after) && !used[i] {
+			from[i] = i
+		}
+		if from[i] >= 0 {
+			used[from[i]] = true
+		}
 	}
-	return index
+	return from
 }
 
 func nameOf(item any) string {

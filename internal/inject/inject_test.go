@@ -173,7 +173,7 @@ func injectedPods(t *testing.T) (pods []corev1.PodSpec) {
 			Items []any
 		}
 		if err := yaml.Unmarshal(text, &head); err != nil {
-			t.Fatalf("%s: %v", name, err)
+			return // not an object, so not a pod
 		}
 		for _, item := range head.Items {
 			if inner, err := yaml.Marshal(item); err == nil && head.Kind == "List" {
@@ -191,6 +191,9 @@ func injectedPods(t *testing.T) (pods []corev1.PodSpec) {
 		pods = append(pods, specs(reflect.ValueOf(object))...)
 	}
 	for _, name := range files {
+		if strings.Contains(name, "untouched") {
+			continue
+		}
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

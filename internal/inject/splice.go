@@ -155,26 +155,18 @@ func (s *source) rewriteField(key, value *yamlv3.Node, next, indentation int, wa
 	return true
 }
 
-// pair finds which of the original items each new one continues: by name, or by
-// position when the number is the same. -1 is a new item.
+// pair is continued, if the items that stay stay in order and none is gone.
 func pair(original, target []any) ([]int, bool) {
-	pairs := make([]int, len(target))
-	names := byName(original)
+	pairs := continued(original, target)
 	used := 0
-	for i, item := range target {
-		pairs[i] = -1
-		switch {
-		case names != nil && nameOf(item) != "":
-			pairs[i] = slices.IndexFunc(original, func(o any) bool { return nameOf(o) == nameOf(item) })
-		case len(original) == len(target):
-			pairs[i] = i
+	for _, from := range pairs {
+		if from < 0 {
+			continue
 		}
-		if pairs[i] >= 0 {
-			if pairs[i] != used { // order changed, or an item is gone
-				return nil, false
-			}
-			used++
+		if from != used {
+			return nil, false
 		}
+		used++
 	}
 	return pairs, used == len(original)
 }

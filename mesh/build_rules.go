@@ -169,7 +169,7 @@ func (b *builder) dirtyRoute(vs *VirtualService, own bool) {
 	if own {
 		for _, h := range vs.Destinations { // a Sidecar imports them with the VirtualService
 			if len(b.world.sidecars) > 0 {
-				b.dirty.host(h, TouchHost)
+				b.dirtyHost(h)
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func (b *builder) select_(old, next *Service) {
 		if s == nil || len(s.Selector) == 0 {
 			continue
 		}
-		key := s.Namespace + "/" + s.Host
+		key := s.Namespace + "/" + s.Host + "/" + s.Ref.String()
 		if s == next {
 			b.world.selecting = b.world.selecting.Set(key, s)
 		} else {
@@ -197,7 +197,7 @@ func slicesName(list map[string]*discoveryv1.EndpointSlice, w *Workload) bool {
 
 // sameAs tells whether two workloads are alike in all that matters.
 func (w *Workload) sameAs(o *Workload) bool {
-	return w.sameIdentity(o) && w.Ready == o.Ready && w.Terminating == o.Terminating && w.Weight == o.Weight
+	return w.sameIdentity(o) && w.Created.Equal(o.Created) && w.Ready == o.Ready && w.Terminating == o.Terminating && w.Weight == o.Weight
 }
 
 // sameIdentity tells whether two workloads differ at most in readiness.
@@ -369,10 +369,12 @@ func (b *builder) settleHosts() {
 // names that stand for it, hosts whose routes lead to it, and patterns that a
 // VirtualService names and that it could make one of.
 func (b *builder) dirtyHost(name string) {
-	if b.dirty.Hosts[name] == TouchHost {
+	if _, done := b.spread[name]; done {
 		return
 	}
+	b.spread[name] = struct{}{}
 	b.dirty.host(name, TouchHost)
+	b.dirtySharers(name)
 	for _, alias := range b.world.AliasesOf(name) {
 		b.dirty.host(alias, TouchHost)
 	}
@@ -440,6 +442,26 @@ func (b *builder) indexAddresses(old, next *Host) {
 				if o != change.host.Name {
 					b.dirty.host(o, TouchHost)
 				}
+			}
+		}
+	}
+}
+
+// dirtySharers marks the other hosts that declare an address of the host: what
+// the one serves there, the others do not.
+func (b *builder) dirtySharers(name string) {
+	h := b.world.Host(name)
+	if h == nil {
+		return
+	}
+	for _, s := range h.Services {
+		for _, p := range s.Addresses {
+			if !p.IsSingleIP() {
+				continue
+			}
+			sharers, _ := b.world.vips.Get(p.Addr().String())
+			for _, o := range sharers {
+				b.dirty.host(o, TouchHost)
 			}
 		}
 	}

@@ -36,7 +36,8 @@ type builder struct {
 	asks      map[Ref][]ask
 	configs   map[Kind]*Config
 
-	touched map[string]Touch // hosts whose record has to be made again
+	touched map[string]Touch    // hosts whose record has to be made again
+	spread  map[string]struct{} // hosts whose change has been carried on to what reads them
 }
 
 func newBuilder() *builder {
@@ -45,7 +46,7 @@ func newBuilder() *builder {
 		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]*discoveryv1.EndpointSlice{},
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
 		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{},
-		touched: map[string]Touch{},
+		touched: map[string]Touch{}, spread: map[string]struct{}{},
 	}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
 	return b
@@ -124,6 +125,7 @@ func (b *builder) finish() (*World, *Dirty) {
 	b.settleHosts()
 	dirty := b.dirty
 	b.dirty = newDirty()
+	clear(b.spread)
 	b.world.Generation++
 	w := b.world
 	return &w, dirty

@@ -38,7 +38,7 @@ func newEndpointSet(list []Endpoint) *EndpointSet {
 		return noEndpoints
 	}
 	slices.SortStableFunc(list, func(a, b Endpoint) int {
-		return cmp.Or(cmp.Compare(a.Address, b.Address), slices.Compare(a.Ports, b.Ports))
+		return cmp.Or(cmp.Compare(a.Address, b.Address), slices.Compare(a.Ports, b.Ports), older(a.Workload.Created, a.Workload.Ref, b.Workload.Created, b.Workload.Ref))
 	})
 	list = slices.CompactFunc(list, func(a, b Endpoint) bool { return a.Address == b.Address && slices.Equal(a.Ports, b.Ports) })
 	set := &EndpointSet{Endpoints: list, MutualTLS: true}

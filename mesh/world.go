@@ -27,7 +27,7 @@ type World struct {
 	gateways        persist.Map[string, *Gateway]           // by "namespace/name"
 	workloads       persist.Map[string, *Workload]          // Pods and WorkloadEntries by "namespace/name"
 	addresses       persist.Map[string, *Workload]          // by IP
-	selecting       persist.Map[string, *Service]           // services with a selector by "namespace/host"
+	selecting       persist.Map[string, *Service]           // services with a selector by "namespace/host/object"
 	aliases         persist.Map[string, []string]           // ExternalName hosts by the host that they stand for
 	vips            persist.Map[string, []string]           // hosts by each single address that they declare
 	secrets         persist.Map[string, *Secret]            // by "namespace/name"

@@ -33,10 +33,7 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 	s.spare(w)
 	if s.isCommon(t, w) {
 		s.noteWay(t, w, fresh)
-		switch {
-		case len(w.put)+len(w.gone) == 0 && !fresh:
-			w.bodies = nil
-		case key.complete():
+		if key.complete() {
 			w.bodies = s.completeBodies(key)
 		}
 	} else {
@@ -44,7 +41,7 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 	}
 	from := st.sent
 	st.sent, st.forced, st.gone, st.fresh = to, nil, nil, false
-	if len(w.bodies) == 0 && !fresh {
+	if len(w.put)+len(w.gone) == 0 && !fresh {
 		st.acked = to
 		return nil, true
 	}
@@ -147,7 +144,6 @@ func (s *session) own(key stepKey, common way) way {
 		}
 	}
 	switch {
-	case len(out.put)+len(out.gone) == 0 && !st.fresh:
 	case key.complete():
 		out.bodies = s.completeBodies(key)
 	case key.form.state:
@@ -214,8 +210,10 @@ func (s *session) notePut(t snapshot.Type, r *snapshot.Resource, held bool) {
 		s.unpark(r.Name)
 	}
 	lingers := t == snapshot.Cluster && s.lingers(r.Name)
-	held = held || lingers
-	delete(s.linger, r.Name)
+	if lingers {
+		held = true
+		delete(s.linger, r.Name)
+	}
 	for _, need := range r.Needs {
 		if need.Type != snapshot.Endpoint {
 			if !s.types[need.Type].names.has(need.Name) {

@@ -233,7 +233,7 @@ func (s *session) subscribeState(r request) error {
 		return nil // cannot be served by this variant: route configurations carry them
 	}
 	first := !st.subscribed
-	if !first && st.digest == r.digest {
+	if !first && st.digest == r.digest && (r.typ != snapshot.Endpoint || len(s.endpoints.missing) == 0 && !s.awaits(snapshot.Endpoint)) {
 		return nil
 	}
 	st.subscribed, st.digest = true, r.digest
@@ -290,7 +290,9 @@ func (s *session) listEndpoints(list []string, first bool) error {
 	}
 	var added []string
 	for _, name := range list {
-		if !s.wantsEndpoints(name) {
+		// A cluster that went and came back may be in the list all the time.
+		_, awaited := s.awaited[snapshot.Key{Type: snapshot.Endpoint, Name: name}]
+		if awaited || !s.wantsEndpoints(name) {
 			added = append(added, name)
 		}
 	}

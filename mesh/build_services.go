@@ -376,7 +376,7 @@ func (b *builder) dirtyHost(name string) {
 	b.dirty.host(name, TouchHost)
 	b.dirtySharers(name)
 	for _, alias := range b.world.AliasesOf(name) {
-		b.dirty.host(alias, TouchHost)
+		b.dirtyHost(alias)
 	}
 	for _, owner := range nameOwners(b.world.hosts, name) { // the name is short for them, unless it is a host
 		b.dirty.host(owner, TouchHost)

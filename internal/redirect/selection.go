@@ -1,8 +1,10 @@
 package redirect
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,7 +102,10 @@ func parsePrefix(word string) (netip.Prefix, error) {
 		if err != nil {
 			return netip.Prefix{}, err
 		}
-		addr = addr.Unmap().WithZone("")
+		if addr.Zone() != "" {
+			return netip.Prefix{}, errors.New("a zone belongs to one machine")
+		}
+		addr = addr.Unmap()
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(word)
@@ -109,7 +114,7 @@ func parsePrefix(word string) (netip.Prefix, error) {
 	}
 	if p.Addr().Is4In6() {
 		if p.Bits() < 96 {
-			return netip.Prefix{}, fmt.Errorf("an IPv4 address in IPv6 form needs at least 96 bits")
+			return netip.Prefix{}, errors.New("an IPv4 address in IPv6 form needs at least 96 bits")
 		}
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
@@ -139,17 +144,13 @@ func words(text string) []string {
 	return list
 }
 
-// maxInterfaceName is the kernel's IFNAMSIZ without the terminating zero.
-const maxInterfaceName = 15
+// interfaceName is what this package takes for the name of a network device:
+// less than the kernel allows, but at most IFNAMSIZ less the terminating zero.
+var interfaceName = regexp.MustCompile(`^[A-Za-z0-9._:@-]{1,15}$`)
 
 func validInterface(name string) error {
-	if name == "" || len(name) > maxInterfaceName || strings.ContainsAny(name, "/\"\\ \t\n,*") {
+	if !interfaceName.MatchString(name) {
 		return fmt.Errorf("interface %q: not the name of a network device", name)
-	}
-	for _, r := range name {
-		if r < ' ' || r > '~' {
-			return fmt.Errorf("interface %q: not the name of a network device", name)
-		}
 	}
 	return nil
 }

@@ -40,6 +40,9 @@ type HCMInput struct {
 	// Filters come first in the chain, in order: authentication, then
 	// authorization (JWTFilters, AuthorizationHTTP).
 	Filters []*hcmv3.HttpFilter
+	// Sniffed is for ports whose protocol shows only in the traffic: servers
+	// in the mesh are told that inside of mutual TLS there is HTTP.
+	Sniffed bool
 	// GRPCWeb translates grpc-web requests to gRPC.
 	GRPCWeb bool
 	// Reporting is what is logged and counted of the requests.

@@ -1,10 +1,13 @@
 package translate
 
 import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	filterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	grpcwebv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	setfilterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 )
@@ -25,10 +28,28 @@ func httpFilters(in HCMInput) []*hcmv3.HttpFilter {
 	}
 	chain = append(chain, httpFilter(CORSFilter, &corsv3.Cors{}))
 	chain = append(chain, in.Filters...)
+	if in.Sniffed {
+		chain = append(chain, httpFilter("envoy.filters.http.set_filter_state", offerHTTP()))
+	}
 	if in.Direction != DirectionInbound {
 		chain = append(chain, httpFilter(FaultFilter, &faultv3.HTTPFault{}))
 	}
 	return append(chain, httpFilter("envoy.filters.http.router", router(in)))
+}
+
+// offerHTTP makes connections for requests offer an application protocol that
+// says so. The cluster offers what is said of bytes, since connections that
+// are not HTTP use it too. "http/1.1" is for servers outside of the mesh, some
+// of which hang up when they know none of the protocols.
+func offerHTTP() *setfilterstatev3.Config {
+	return &setfilterstatev3.Config{OnRequestHeaders: []*filterstatev3.FilterStateValue{{
+		Key: &filterstatev3.FilterStateValue_ObjectKey{ObjectKey: "envoy.network.application_protocols"},
+		Value: &filterstatev3.FilterStateValue_FormatString{FormatString: &corev3.SubstitutionFormatString{
+			Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
+				Specifier: &corev3.DataSource_InlineString{InlineString: "istio-http/1.1,istio,http/1.1"},
+			}},
+		}},
+	}}}
 }
 
 func router(in HCMInput) *routerv3.Router {

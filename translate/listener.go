@@ -87,7 +87,7 @@ func (l *listenerBuilder) http(routes string) {
 			ApplicationProtocols: []string{"http/1.0", "http/1.1", "h2c"},
 		},
 		Filters: []*listenerv3.Filter{HTTPConnectionManager(HCMInput{
-			Direction: DirectionOutbound, StatPrefix: "outbound_" + l.in.Key.Name(), RouteName: routes, GRPCWeb: true, Reporting: l.in.Reporting, Config: l.in.Config,
+			Direction: DirectionOutbound, StatPrefix: "outbound_" + l.in.Key.Name(), RouteName: routes, Sniffed: routes != PortConfig(l.in.Key.Port), GRPCWeb: true, Reporting: l.in.Reporting, Config: l.in.Config,
 		})},
 	})
 }

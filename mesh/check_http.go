@@ -65,6 +65,7 @@ func (c *httpCheck) action() {
 			c.report(CodeConflict, ".redirect", "delegate is set as well and wins; the redirect is ignored: remove one of them")
 		}
 		ignored("delegate", true, true)
+		c.rewrite(r.Rewrite) // the delegate's rules inherit it
 	case r.Redirect != nil:
 		c.redirect(r.Redirect)
 		ignored("redirect", true, true)

@@ -3,6 +3,7 @@ package mesh
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
@@ -41,10 +42,12 @@ func mergeDelegates(root *VirtualService, find func(name string) *VirtualService
 			bad(CodeInvalid, "VirtualService %s has hosts of its own, so that it is no delegate; the rule is left out: remove its hosts", name)
 			continue
 		}
+		if len(d.Delegates) > 0 {
+			bad(CodeUnsupported, "VirtualService %s delegates on, which only one with hosts may; those rules of it are left out: delegate to %s directly", name, strings.Join(d.Delegates, ", "))
+		}
 		for j, part := range d.Spec.Http {
 			from := d.HTTPOrigin(j)
-			if part.Delegate != nil {
-				bad(CodeUnsupported, "%s of VirtualService %s delegates on, which only a root may; it is left out", from.Field, name)
+			if part.Delegate != nil || from.Ref != d.Ref {
 				continue
 			}
 			r := resolved(part, d.Namespace)

@@ -48,26 +48,8 @@ func hashesSourceIP(rule *mesh.DestinationRule, subset string, port uint32) bool
 	return consistentHash(rule, subset, port).GetUseSourceIp()
 }
 
-// consistentHash is the one in force: of the subset's port, the subset, the
-// port, or the rule. A policy for a port says everything about it: one that
-// leaves the load balancer out wants the default.
+// consistentHash is the one in force. The mesh's default policy has no say: it
+// sets no load balancer.
 func consistentHash(rule *mesh.DestinationRule, subset string, port uint32) *networking.LoadBalancerSettings_ConsistentHashLB {
-	if rule == nil {
-		return nil
-	}
-	var policies []*networking.TrafficPolicy
-	if s := rule.Subset(subset); subset != "" && s != nil {
-		policies = append(policies, s.Policy)
-	}
-	for _, p := range append(policies, rule.Policy) {
-		for _, l := range p.GetPortLevelSettings() {
-			if l.GetPort().GetNumber() == port {
-				return l.GetLoadBalancer().GetConsistentHash()
-			}
-		}
-		if lb := p.GetLoadBalancer(); lb != nil {
-			return lb.GetConsistentHash()
-		}
-	}
-	return nil
+	return effectivePolicy(&mesh.Config{}, rule, rule.Subset(subset), port).consistentHash()
 }

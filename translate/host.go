@@ -107,6 +107,9 @@ func (r *resolver) port(p *Plan, port *mesh.Port) {
 	default:
 		p.Claims = append(p.Claims, r.tcpClaims(port)...)
 	}
+	if !port.Protocol.IsHTTP() {
+		p.Findings = append(p.Findings, r.l4Findings(port)...)
+	}
 }
 
 // clusters are those of the port: the whole service, each subset and, for a

@@ -47,9 +47,14 @@ func redirect(in *networking.HTTPRedirect, port uint32) *routev3.RedirectAction 
 			r.PortRedirect = port
 		}
 	}
-	// A port that the scheme implies is not written. Without a scheme it is
-	// that of the request, which the port tells.
-	if r.PortRedirect == 80 && in.Scheme != "https" || r.PortRedirect == 443 && in.Scheme != "http" {
+	scheme := in.Scheme
+	if scheme == "" { // that of the request, which the port tells
+		scheme = "http"
+		if port == 443 {
+			scheme = "https"
+		}
+	}
+	if r.PortRedirect == 80 && scheme == "http" || r.PortRedirect == 443 && scheme == "https" { // the scheme implies it
 		r.PortRedirect = 0
 	}
 	return r

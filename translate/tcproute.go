@@ -191,3 +191,17 @@ func tlsChains(in RouteInput, prefixes []netip.Prefix) []Chain {
 	}
 	return out
 }
+
+// l4Findings are what is wrong with the tcp and tls rules in force for a port.
+func (r *resolver) l4Findings(port *mesh.Port) []mesh.Finding {
+	if r.route == nil || len(r.route.Spec.Tcp)+len(r.route.Spec.Tls) == 0 {
+		return nil
+	}
+	in := r.input(r.route, port.Number)
+	_, findings := TCPRoutes(in)
+	if port.Protocol.IsTLS() {
+		_, more := TLSRoutes(in)
+		findings = append(findings, more...)
+	}
+	return findings
+}

@@ -36,10 +36,7 @@ func (p policy) circuitBreakers() *clusterv3.CircuitBreakers {
 		MaxRetries:         limit(http.GetMaxRetries()),
 	}
 	if r := p.retryBudget; r != nil {
-		percent, least := 20.0, uint32(3)
-		if r.Percent != nil {
-			percent = min(max(r.Percent.Value, 0), 100)
-		}
+		percent, least := percentOr(r.Percent, 20), uint32(3)
 		if r.MinRetryConcurrency > 0 {
 			least = r.MinRetryConcurrency
 		}
@@ -48,6 +45,14 @@ func (p policy) circuitBreakers() *clusterv3.CircuitBreakers {
 		}
 	}
 	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{t}}
+}
+
+// percentOr is the percentage, or another when it is none.
+func percentOr(v *wrapperspb.DoubleValue, otherwise float64) float64 {
+	if v == nil || !(v.Value >= 0 && v.Value <= 100) {
+		return otherwise
+	}
+	return v.Value
 }
 
 // limit reads a limit of the API, where 0 is "not set".
@@ -88,15 +93,13 @@ func wholeSeconds(d *durationpb.Duration) *wrapperspb.UInt32Value {
 // setHTTP sets how HTTP is spoken to the endpoints: which version, for how
 // long, and how the server's name is checked.
 func (b *clusterBuilder) setHTTP() {
-	http := b.pool.GetHttp()
 	o := b.httpVersion()
 	o.CommonHttpProtocolOptions = commonHTTP(b.pool)
 	if codes := b.outlier.GetOutlierDetectionHttpErrorCodes(); len(codes) > 0 {
 		o.OutlierDetection = errorCodes(codes)
 	}
 	b.setServerName(o)
-	plain := http.GetUseClientProtocol() || b.speaks() != http1
-	if !plain && o.CommonHttpProtocolOptions == nil && o.OutlierDetection == nil && o.UpstreamHttpProtocolOptions == nil {
+	if b.speaks() == http1 && o.CommonHttpProtocolOptions == nil && o.OutlierDetection == nil && o.UpstreamHttpProtocolOptions == nil {
 		return // all of it is Envoy's default
 	}
 	b.cluster.TypedExtensionProtocolOptions = protocolOptions(o)

@@ -67,9 +67,7 @@ func slowStart(lb *networking.LoadBalancerSettings) *clusterv3.Cluster_SlowStart
 		if a := w.Aggression; a != nil && a.Value >= 1 {
 			aggression = a.Value
 		}
-		if m := w.MinimumPercent; m != nil {
-			least = min(max(m.Value, 0), 100)
-		}
+		least = percentOr(w.MinimumPercent, least)
 	}
 	if positive(window) == nil {
 		return nil

@@ -1,0 +1,65 @@
+package translate
+
+import (
+	"strings"
+	"testing"
+
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// TestTLSFiles is about row 62: keys and roots from files of the proxy.
+func TestTLSFiles(t *testing.T) {
+	service := &mesh.Service{Host: "a.example.com", External: true, Ports: []mesh.Port{{Number: 443, Protocol: mesh.ProtocolTCP}}}
+	rule := &mesh.DestinationRule{Refs: []mesh.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{
+		Mode: networking.ClientTLSSettings_MUTUAL, ClientCertificate: "/c.pem", PrivateKey: "/k.pem", CaCertificates: "/ca.pem", CaCrl: "/crl.pem",
+	}}}
+	c, findings := Cluster(ClusterInput{Service: service, Port: 443, Rule: rule, Config: mesh.DefaultConfig()})
+	if len(findings) > 0 {
+		t.Errorf("unexpected: %v", findings)
+	}
+	if err := c.ValidateAll(); err != nil {
+		t.Error(err)
+	}
+	var up tlsv3.UpstreamTlsContext
+	if err := c.TransportSocket.GetTypedConfig().UnmarshalTo(&up); err != nil {
+		t.Fatal(err)
+	}
+	got := asYAML(t, &up)
+	for _, want := range []string{"filename: /c.pem", "filename: /k.pem", "filename: /ca.pem", "filename: /crl.pem", "sni: a.example.com"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+// TestTLSNeverUnverified: unless verification is turned off in so many words,
+// a server's certificate is checked against roots. Envoy accepts every
+// certificate when none are given.
+func TestTLSNeverUnverified(t *testing.T) {
+	service := &mesh.Service{Host: "a.example.com", External: true, Ports: []mesh.Port{{Number: 80, Protocol: mesh.ProtocolHTTP}}}
+	for _, s := range []*networking.ClientTLSSettings{
+		{Mode: networking.ClientTLSSettings_SIMPLE},
+		{Mode: networking.ClientTLSSettings_SIMPLE, CaCertificates: "system"},
+		{Mode: networking.ClientTLSSettings_SIMPLE, CaCertificates: "/ca.pem"},
+		{Mode: networking.ClientTLSSettings_SIMPLE, CredentialName: "a"},
+		{Mode: networking.ClientTLSSettings_MUTUAL},
+		{Mode: networking.ClientTLSSettings_MUTUAL, CredentialName: "a", SubjectAltNames: []string{"b"}},
+		{Mode: networking.ClientTLSSettings_ISTIO_MUTUAL},
+	} {
+		for _, router := range []bool{false, true} {
+			rule := &mesh.DestinationRule{Refs: []mesh.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: s}}
+			c, _ := Cluster(ClusterInput{Service: service, Port: 80, Rule: rule, Config: mesh.DefaultConfig(), Router: router})
+			var up tlsv3.UpstreamTlsContext
+			if err := c.TransportSocket.GetTypedConfig().UnmarshalTo(&up); err != nil {
+				t.Fatal(err)
+			}
+			common := up.CommonTlsContext
+			if common.GetValidationContext().GetTrustedCa() == nil && common.GetCombinedValidationContext().GetValidationContextSdsSecretConfig() == nil {
+				t.Errorf("%v accepts every certificate:\n%s", s, asYAML(t, &up))
+			}
+		}
+	}
+}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
+	"github.com/fairway-mesh/fairway/internal/demo"
+	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/internal/local/container"
 	"github.com/fairway-mesh/fairway/internal/redirect"
 	"github.com/fairway-mesh/fairway/internal/sample"
@@ -20,6 +22,8 @@ func newRoot() *cobra.Command {
 		newServeCommand(),
 		bootstrap.NewCommand(),
 		container.NewCommand(),
+		demo.NewCommand(),
+		inject.NewCommand(),
 		redirect.NewCommand(),
 		sample.NewCommand(),
 	)

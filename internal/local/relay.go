@@ -52,12 +52,14 @@ func entrancesOf(s *corev1.Service, backends []backend) (out []entrance) {
 // relays carry connections from the machine into the mesh, in user space, so that
 // the machine's network stays as it is.
 type relays struct {
+	life context.Context
 	ns   *network.Namespace
 	warn func(message string, args ...any)
 
 	mu     *sync.Mutex
 	wanted map[relayKey]entrance
 	open   map[relayKey]*relay
+	extras []*relay // of DebugURL
 	closed bool
 }
 
@@ -81,7 +83,7 @@ type relay struct {
 }
 
 func newRelays(m *Mesh) relays {
-	return relays{ns: m.router.Namespace, warn: m.config.Log.Warn, mu: new(sync.Mutex), wanted: map[relayKey]entrance{}, open: map[relayKey]*relay{}}
+	return relays{life: m.ctx, ns: m.router.Namespace, warn: m.config.Log.Warn, mu: new(sync.Mutex), wanted: map[relayKey]entrance{}, open: map[relayKey]*relay{}}
 }
 
 // allocate gives the Service node ports where it names none.
@@ -109,7 +111,7 @@ func (r *relays) set(entrances []entrance) {
 }
 
 // listen opens and closes listeners until they are as set says.
-func (r *relays) listen(ctx context.Context) {
+func (r *relays) listen() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -123,7 +125,7 @@ func (r *relays) listen(ctx context.Context) {
 	}
 	for key, e := range r.wanted {
 		if r.open[key] == nil {
-			r.open[key] = r.newRelay(ctx, e)
+			r.open[key] = r.newRelay(r.life, e)
 		}
 	}
 }
@@ -227,6 +229,9 @@ func (r *relays) close() {
 	for _, open := range r.open {
 		open.close()
 	}
+	for _, open := range r.extras {
+		open.close()
+	}
 }
 
 // address is where an entrance is in fact.
@@ -267,4 +272,24 @@ func (m *Mesh) entranceURL(ctx context.Context, namespace, service string, port 
 		return "", err
 	}
 	return "http://" + address, nil
+}
+
+// extra opens a relay to one address on a free port, once, and returns its URL.
+func (r *relays) extra(ctx context.Context, to netip.AddrPort) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, open := range r.extras {
+		if open.backends[0] == to {
+			return "http://" + open.listener.Addr().String(), nil
+		}
+	}
+	if r.closed {
+		return "", net.ErrClosed
+	}
+	open := r.newRelay(r.life, entrance{wanted: netip.AddrPortFrom(nodeAddress, 0), backends: []netip.AddrPort{to}})
+	if open.listener == nil {
+		return "", fmt.Errorf("no port is free on %s", nodeAddress)
+	}
+	r.extras = append(r.extras, open)
+	return "http://" + open.listener.Addr().String(), ctx.Err()
 }

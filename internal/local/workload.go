@@ -148,7 +148,7 @@ func (m *Mesh) reconcileLoop() {
 			m.announce()
 		}
 		m.mu.Unlock()
-		m.relays.listen(m.ctx)
+		m.relays.listen()
 	}
 }
 

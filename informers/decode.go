@@ -1,0 +1,94 @@
+package informers
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// decode reads the JSON of one object of the kind, whatever version it is
+// written in, and trims it. Fields that the kind does not have are findings and
+// do not stand in the way; a value of a wrong type does: then the object is nil
+// and the findings say which field.
+func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
+	o := k.make()
+	strict, err := kjson.UnmarshalStrict(js, o)
+	var findings []mesh.Finding
+	for _, e := range strict {
+		field, what := strictField(e)
+		findings = append(findings, mesh.Finding{Object: ref, Field: field, Code: mesh.CodeUnsupported, Message: what})
+	}
+	if k.proto {
+		unknown, wrong := checkSpec(js, spec(o))
+		for _, field := range unknown {
+			findings = append(findings, mesh.Finding{Object: ref, Field: field, Code: mesh.CodeUnsupported, Message: unknownField})
+		}
+		if err != nil && wrong != nil {
+			return nil, append(findings, mesh.Finding{Object: ref, Field: wrong.field, Code: mesh.CodeInvalid, Message: wrong.message + lastGood})
+		}
+	}
+	if err != nil {
+		return nil, append(findings, mesh.Finding{Object: ref, Field: typeField(err), Code: mesh.CodeInvalid, Message: err.Error() + lastGood})
+	}
+	k.trim(o)
+	return o, findings
+}
+
+const (
+	unknownField = "unknown field: it is ignored; correct its name or its place (indentation), or take it out"
+	lastGood     = "; the object as it was before stays in force: correct the field"
+)
+
+// spec is the protobuf message of an object of istio.io.
+func spec(o object) proto.Message {
+	m, _ := reflect.ValueOf(o).Elem().FieldByName("Spec").Addr().Interface().(proto.Message)
+	return m
+}
+
+// strictField takes the path of the field out of an error of UnmarshalStrict.
+func strictField(err error) (field, what string) {
+	kind, quoted, ok := strings.Cut(err.Error(), " field ")
+	field, uerr := strconv.Unquote(quoted)
+	if !ok || uerr != nil {
+		return "", err.Error()
+	}
+	if kind == "duplicate" {
+		return field, "the field is given twice: the last one counts; take the other out"
+	}
+	return field, unknownField
+}
+
+// typeField is the path of the field whose value has a wrong type, where the
+// error knows: "json: cannot unmarshal X into Go struct field TYPE.PATH of type Y".
+func typeField(err error) string {
+	_, at, _ := strings.Cut(err.Error(), " Go struct field ")
+	at, _, _ = strings.Cut(at, " of type ")
+	_, field, _ := strings.Cut(at, ".")
+	return field
+}
+
+// mismatch is a value that its field cannot hold.
+type mismatch struct{ field, message string }
+
+func wrongType(field, want string, got any) *mismatch {
+	is := "null"
+	switch got.(type) {
+	case string:
+		is = "text"
+	case bool:
+		is = "true or false"
+	case float64, int64:
+		is = "a number"
+	case []any:
+		is = "a list"
+	case map[string]any:
+		is = "an object"
+	}
+	return &mismatch{field, fmt.Sprintf("must be %s and is %s", want, is)}
+}

@@ -1,0 +1,357 @@
+package informers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// DirConfig says what a Directory reads.
+type DirConfig struct {
+	// Path is the directory. Its *.yaml, *.yml and *.json files are read, those
+	// of sub-folders too; hidden ones are not.
+	Path string
+	// MeshConfig is a file with a MeshConfig; empty: none.
+	MeshConfig string
+	// Report hears what is wrong with files and objects; nil: nobody does.
+	Report Report
+	// Log takes what concerns the machine and not the objects; nil: slog's default.
+	Log *slog.Logger
+}
+
+// Directory is the source that reads a directory of YAML files.
+type Directory struct {
+	config  DirConfig
+	parser  *parser
+	claims  *claims
+	files   map[string]*file          // by the path below the directory
+	listing *listing                  // as of the last look
+	reports map[string][]mesh.Finding // as reported last
+	waiting map[string]int            // files that are being written, and how often they were looked at
+	watcher *fsnotify.Watcher         // nil: the system has none to give
+	watched map[string]struct{}
+
+	meshConfig *meshConfigFile
+	sink       Sink
+}
+
+// NewDirectory makes the source; it reads nothing before Run.
+func NewDirectory(config DirConfig) *Directory {
+	if config.Report == nil {
+		config.Report = func(string, []mesh.Finding) {}
+	}
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	return &Directory{config: config, parser: newParser(), claims: newClaims(), files: map[string]*file{}, listing: &listing{},
+		reports: map[string][]mesh.Finding{}, waiting: map[string]int{}, watched: map[string]struct{}{}}
+}
+
+const (
+	// lookEvery is how often the directory is looked at without a hint from the
+	// system: some file systems give none.
+	lookEvery = 15 * time.Second
+	// lookOften is the same where the system has no more watches to give.
+	lookOften = time.Second
+	// writingPause and writingPatience bound the wait for a file that somebody
+	// has open for writing: so long between two looks, and so many looks.
+	writingPause    = 2 * time.Millisecond
+	writingPatience = 1000
+)
+
+// Run reads the directory, calls synced once all of it has been handed to the
+// sink, and then follows its changes until the context ends. The error says
+// that the directory cannot be read at all at the start; later, what was read
+// stays in force instead.
+func (d *Directory) Run(ctx context.Context, sink Sink, synced func()) error {
+	d.sink = sink
+	w, err := fsnotify.NewBufferedWatcher(1024)
+	if err != nil {
+		d.config.Log.Warn("changes of files are seen late: the system gives no watch; raise fs.inotify.max_user_instances", "err", err)
+	} else {
+		d.watcher = w
+		defer w.Close()
+	}
+	mc, err := newMeshConfigFile(d.config.MeshConfig, d.config.Report)
+	if err != nil {
+		return err
+	}
+	d.meshConfig = mc
+	d.sinkNonEmpty(mc.look(true))
+	if err := d.scan(); err != nil {
+		return fmt.Errorf("reading the directory of --config: %w: name a directory that exists and can be read", err)
+	}
+	for len(d.waiting) > 0 && ctx.Err() == nil {
+		time.Sleep(writingPause)
+		d.retry()
+	}
+	synced()
+	d.follow(ctx)
+	return nil
+}
+
+// follow takes in changes until the context ends. All that is pending is taken
+// together; nothing is waited for but the end of a file's writing.
+func (d *Directory) follow(ctx context.Context) {
+	every := lookEvery
+	mc := d.meshConfig
+	var events chan fsnotify.Event
+	var failures chan error
+	if d.watcher != nil {
+		events, failures = d.watcher.Events, d.watcher.Errors
+	} else {
+		every = lookOften
+	}
+	look := time.NewTicker(every)
+	defer look.Stop()
+	for ctx.Err() == nil {
+		var again <-chan time.Time
+		if len(d.waiting) > 0 || mc.writing {
+			again = time.After(writingPause)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-events:
+			names, config, all := d.pending(e)
+			if config {
+				d.sinkNonEmpty(mc.look(true))
+			}
+			if all {
+				d.rescan()
+			}
+			d.reread(names)
+		case err := <-failures:
+			d.config.Log.Warn("watching the directory: looking at all of it", "err", err)
+			d.rescan()
+		case <-again:
+			if mc.writing {
+				d.sinkNonEmpty(mc.look(true))
+			}
+			d.retry()
+		case <-look.C:
+			d.sinkNonEmpty(mc.look(false))
+			d.rescan()
+		}
+	}
+}
+
+// pending takes all events that are there, and says which files they are about,
+// and whether the mesh configuration may be another one; all means that the
+// whole directory has to be looked at, since a folder, a link, a new file or
+// what is gone is among them.
+func (d *Directory) pending(e fsnotify.Event) (names []string, config, all bool) {
+	seen := map[string]struct{}{}
+	for {
+		name, known := d.listing.names[e.Name]
+		switch {
+		case known && e.Op&(fsnotify.Remove|fsnotify.Rename) == 0:
+			seen[name] = struct{}{}
+		case known || e.Op != fsnotify.Chmod && d.listing.matters(e.Name):
+			all = true
+		}
+		config = config || d.meshConfig.path != "" && filepath.Dir(e.Name) == d.meshConfig.folder()
+		select {
+		case e = <-d.watcher.Events:
+		default:
+			return slices.Sorted(maps.Keys(seen)), config, all
+		}
+	}
+}
+
+// rescan is scan for a directory that was there before.
+func (d *Directory) rescan() {
+	const what = "directory"
+	if err := d.scan(); err != nil {
+		d.report(what, []mesh.Finding{unreadableFinding(d.config.Path, err)})
+		return
+	}
+	d.report(what, nil)
+}
+
+// scan looks at the whole directory and reads the files that differ.
+func (d *Directory) scan() error {
+	l, err := list(d.config.Path)
+	if err != nil {
+		return err
+	}
+	d.listing = l
+	d.watch()
+	names := slices.Collect(maps.Keys(l.files))
+	for name := range d.files {
+		if _, ok := l.files[name]; !ok && !l.keeps(name) {
+			names = append(names, name)
+		}
+	}
+	for folder, err := range l.unreadable {
+		d.report(folder, []mesh.Finding{unreadableFinding(folder, err)})
+	}
+	for name := range d.reports {
+		if d.files[name] == nil && l.files[name] == "" && l.unreadable[name] == nil && name != kindsReport && name != "directory" {
+			d.report(name, nil)
+		}
+	}
+	d.take(names, func(name string) bool {
+		f, info := d.files[name], os.FileInfo(nil)
+		if f == nil {
+			return true
+		}
+		info, err := os.Stat(d.listing.files[name])
+		return err != nil || !f.stamp.same(stamp{info.Size(), info.ModTime(), info})
+	})
+	return nil
+}
+
+// reread reads files that the system says have changed.
+func (d *Directory) reread(names []string) {
+	if len(names) > 0 {
+		d.take(names, func(string) bool { return true })
+	}
+}
+
+// retry looks again at the files that are being written.
+func (d *Directory) retry() { d.reread(slices.Collect(maps.Keys(d.waiting))) }
+
+// take reads those of the files that differs says may be others now, and hands
+// on what that changes.
+func (d *Directory) take(names []string, differs func(string) bool) {
+	slices.Sort(names)
+	touched := map[mesh.Ref]struct{}{}
+	for _, name := range names {
+		if !differs(name) && d.listing.files[name] != "" {
+			continue
+		}
+		old := d.files[name]
+		next, done := d.read(name)
+		if !done || next == old {
+			continue
+		}
+		d.claims.replace(old, next, touched)
+		if next == nil {
+			delete(d.files, name)
+		} else {
+			d.files[name] = next
+		}
+	}
+	d.sinkNonEmpty(d.claims.settle(touched, time.Now()))
+	d.findings(names, touched)
+}
+
+// read is the newest version of a file: nil when it is gone, the same as before
+// when it cannot be read, and not done while somebody writes it.
+func (d *Directory) read(name string) (next *file, done bool) {
+	old := d.files[name]
+	real := d.listing.files[name]
+	if real == "" {
+		delete(d.waiting, name)
+		return nil, true
+	}
+	text, s, err := readFile(real, d.waiting[name] < writingPatience)
+	if errors.Is(err, errBeingWritten) {
+		d.waiting[name]++
+		return nil, false
+	}
+	delete(d.waiting, name)
+	if err != nil {
+		if _, lerr := os.Lstat(real); errors.Is(lerr, os.ErrNotExist) { // gone since it was listed
+			delete(d.listing.files, name)
+			return nil, true
+		}
+		kept := file{path: name}
+		if old != nil {
+			kept = *old
+		}
+		kept.stamp, kept.findings = stamp{}, []mesh.Finding{unreadableFinding(name, err)}
+		return &kept, true
+	}
+	if old == nil {
+		old = &file{path: name}
+	}
+	return old.update(d.parser, text, s), true
+}
+
+// kindsReport is what the findings about unknown kinds are reported as.
+const kindsReport = "kinds"
+
+// findings reports what is wrong with the files, and with those that hold the
+// same objects.
+func (d *Directory) findings(names []string, touched map[mesh.Ref]struct{}) {
+	about := map[string]struct{}{}
+	for _, name := range names {
+		about[name] = struct{}{}
+	}
+	for r := range touched {
+		for _, c := range d.claims.byRef[r] {
+			about[c.path] = struct{}{}
+		}
+	}
+	for name := range about {
+		var list []mesh.Finding
+		if f := d.files[name]; f != nil {
+			list = append(slices.Clone(f.findings), d.claims.duplicates(f)...)
+		}
+		d.report(name, list)
+	}
+	var unknown []mesh.Finding
+	for k, in := range d.claims.unknown {
+		unknown = append(unknown, mesh.Finding{Object: mesh.Ref{Kind: KindFile, Name: slices.Min(slices.Collect(maps.Keys(in)))}, Field: "kind", Code: mesh.CodeUnknownKind,
+			Message: fmt.Sprintf("objects of kind %s are not read: nothing is known of it; correct apiVersion or kind if it is meant for the mesh", k)})
+	}
+	slices.SortFunc(unknown, func(a, b mesh.Finding) int { return cmp.Compare(a.Message, b.Message) })
+	d.report(kindsReport, unknown)
+}
+
+// report passes on what differs from the last report.
+func (d *Directory) report(what string, list []mesh.Finding) {
+	if slices.Equal(d.reports[what], list) {
+		return
+	}
+	if len(list) == 0 {
+		delete(d.reports, what)
+	} else {
+		d.reports[what] = list
+	}
+	d.config.Report(what, list)
+}
+
+func (d *Directory) sinkNonEmpty(changes []mesh.Change) {
+	if len(changes) > 0 {
+		d.sink(changes)
+	}
+}
+
+// watch asks the system to tell of changes in the folders that matter now, and
+// no longer in others.
+func (d *Directory) watch() {
+	if d.watcher == nil {
+		return
+	}
+	now := maps.Clone(d.listing.folders)
+	if d.meshConfig.path != "" {
+		now[d.meshConfig.folder()] = true
+	}
+	for f := range d.watched {
+		if _, ok := now[f]; !ok {
+			delete(d.watched, f)
+			_ = d.watcher.Remove(f) // most are gone, and the watch with them
+		}
+	}
+	for f := range now {
+		if err := d.watcher.Add(f); err != nil { // again for each look: a folder of the same name may be another one
+			d.config.Log.Debug("not watching a folder", "folder", f, "err", err)
+			continue
+		}
+		d.watched[f] = struct{}{}
+	}
+}

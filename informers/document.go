@@ -1,0 +1,198 @@
+package informers
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// document is what one YAML document of a file holds: an object, those of a
+// List, or none that the mesh reads.
+type document struct {
+	objects []*written
+	unknown []schema.GroupKind // kinds that nobody here knows
+	// findings are about the document itself.
+	findings []mesh.Finding
+}
+
+// written is an object as it stands in a file.
+type written struct {
+	ref      mesh.Ref
+	value    object // nil: it cannot be read
+	print    uint64 // its fingerprint
+	findings []mesh.Finding
+}
+
+// splitDocuments cuts a YAML stream at its "---" lines. The pieces share the
+// memory of the text. Those without content are left out; line is where each
+// begins, from 1.
+func splitDocuments(text []byte) (pieces [][]byte, lines []int) {
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	begin, first, n, content := 0, 1, 0, false
+	end := func(at int) {
+		if content {
+			pieces, lines = append(pieces, text[begin:at]), append(lines, first)
+		}
+		content = false
+	}
+	for at := 0; at < len(text); {
+		n++
+		line, next := text[at:], len(text)
+		if i := bytes.IndexByte(line, '\n'); i >= 0 {
+			line, next = line[:i], at+i+1
+		}
+		if rest, ok := bytes.CutPrefix(line, []byte("---")); ok && (len(rest) == 0 || strings.IndexByte(" \t\r", rest[0]) >= 0) {
+			end(at)
+			begin, first, line = at+3, n, rest
+		}
+		if t := bytes.TrimSpace(line); len(t) > 0 && t[0] != '#' && t[0] != '%' && !bytes.Equal(t, []byte("...")) {
+			content = true
+		}
+		at = next
+	}
+	end(len(text))
+	return pieces, lines
+}
+
+// header is what every object begins with.
+type header struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   struct {
+		Name      string `json:"name"`
+		Namespace string `json:"namespace"`
+	} `json:"metadata"`
+	Items []json.RawMessage `json:"items"`
+}
+
+// parser reads documents.
+type parser struct {
+	kinds map[schema.GroupKind]*kind
+}
+
+func newParser() *parser {
+	p := &parser{kinds: map[schema.GroupKind]*kind{}}
+	for _, k := range kinds() {
+		p.kinds[k.groupKind()] = k
+	}
+	return p
+}
+
+// parse reads one document that begins at a line of its file. The error says
+// that it is not YAML, or not an object of the API.
+func (p *parser) parse(text []byte, line int) (*document, error) {
+	js, err := yaml.YAMLToJSON(text)
+	if err != nil { // once more, so that the error counts the lines of the file
+		_, err = yaml.YAMLToJSON(append(bytes.Repeat([]byte{'\n'}, line-1), text...))
+		return nil, fmt.Errorf("%w: correct the YAML", cmp.Or(err, errors.New("not YAML")))
+	}
+	d := &document{}
+	if string(js) == "null" {
+		return d, nil
+	}
+	return d, p.object(d, js, header{})
+}
+
+// object reads one object, or each of a List. What its header lacks is taken
+// from the list's.
+func (p *parser) object(d *document, js []byte, list header) error {
+	var h header
+	if err := json.Unmarshal(js, &h); err != nil {
+		return fmt.Errorf("not an object of the Kubernetes API: %w", err)
+	}
+	h.APIVersion, h.Kind = cmp.Or(h.APIVersion, list.APIVersion), cmp.Or(h.Kind, list.Kind)
+	if h.APIVersion == "" || h.Kind == "" {
+		return errors.New("not an object of the Kubernetes API: it needs apiVersion and kind")
+	}
+	if h.Items != nil && strings.HasSuffix(h.Kind, "List") {
+		of := header{}
+		if h.Kind != "List" {
+			of = header{APIVersion: h.APIVersion, Kind: strings.TrimSuffix(h.Kind, "List")}
+		}
+		for i, item := range h.Items {
+			if err := p.object(d, item, of); err != nil {
+				return fmt.Errorf("items[%d]: %w", i, err)
+			}
+		}
+		return nil
+	}
+	gv, err := schema.ParseGroupVersion(h.APIVersion)
+	if err != nil {
+		return fmt.Errorf("apiVersion: %w", err)
+	}
+	k := p.kinds[schema.GroupKind{Group: gv.Group, Kind: h.Kind}]
+	if k == nil {
+		p.foreign(d, gv.Group, h)
+		return nil
+	}
+	if h.Metadata.Name == "" {
+		return fmt.Errorf("a %s without a name: it needs metadata.name", h.Kind)
+	}
+	ref := mesh.Ref{Kind: k.mesh, Name: h.Metadata.Name}
+	if !k.cluster {
+		ref.Namespace = cmp.Or(h.Metadata.Namespace, "default")
+	}
+	if !slices.Contains(k.versions, gv.Version) {
+		d.findings = append(d.findings, mesh.Finding{Object: ref, Field: "apiVersion", Code: mesh.CodeUnsupported,
+			Message: fmt.Sprintf("there is no version %s of this kind: the object is not used; write %s", gv.Version, schema.GroupVersion{Group: k.group, Version: k.versions[0]})})
+		return nil
+	}
+	if k.mesh == mesh.KindConfigMap && !readConfigMap(js, h) {
+		return nil
+	}
+	w := &written{ref: ref}
+	w.value, w.findings = k.decode(ref, js)
+	if w.value != nil {
+		w.value.SetNamespace(ref.Namespace)
+		w.print = fingerprint(w.value)
+	}
+	d.objects = append(d.objects, w)
+	return nil
+}
+
+// meshConfigMap is the ConfigMap of the mesh configuration, in the root namespace.
+const meshConfigMap = "istio"
+
+// readConfigMap tells whether the mesh may ask for a ConfigMap: for the mesh
+// configuration, or for a certificate of an authority. All others belong to
+// applications.
+func readConfigMap(js []byte, h header) bool {
+	return h.Metadata.Name == meshConfigMap || bytes.Contains(js, []byte(`"ca.crt"`)) || bytes.Contains(js, []byte(`"cacert"`))
+}
+
+// foreign notes a kind that is not in the table.
+func (p *parser) foreign(d *document, group string, h header) {
+	switch {
+	case strings.HasSuffix(group, ".istio.io"), group == groupGateway:
+		d.findings = append(d.findings, mesh.Finding{Object: mesh.Ref{Kind: mesh.Kind(h.Kind), Namespace: cmp.Or(h.Metadata.Namespace, "default"), Name: h.Metadata.Name},
+			Code: mesh.CodeUnsupported, Message: "objects of this kind are not acted upon"})
+	case !kubernetesKind(group, h.Kind):
+		d.unknown = append(d.unknown, schema.GroupKind{Group: group, Kind: h.Kind})
+	}
+}
+
+// coreKinds are those of Kubernetes' group "", so that a kind that is written
+// wrong there is noticed.
+var coreKinds = strings.Fields(`Binding ComponentStatus ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume
+	PersistentVolumeClaim Pod PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount`)
+
+// kubernetesKind tells whether a kind is Kubernetes' own: manifests of
+// applications are full of them, and none concerns the mesh.
+func kubernetesKind(group, name string) bool {
+	switch group {
+	case "":
+		return slices.Contains(coreKinds, name)
+	case "apps", "batch", "autoscaling", "policy", "extensions":
+		return true
+	}
+	return strings.HasSuffix(group, ".k8s.io")
+}

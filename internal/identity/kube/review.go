@@ -72,7 +72,8 @@ func refusal(reason string) *identity.Refusal {
 		return &identity.Refusal{Reason: identity.ReasonAudience, Message: "the token is for another audience: mount one with audience " + identity.DefaultAudience}
 	case strings.Contains(reason, "expired"):
 		return &identity.Refusal{Reason: identity.ReasonExpired, Message: "the token has expired: the proxy must read it anew from its volume"}
-	case strings.Contains(reason, "invalidated"), strings.Contains(reason, "not found"), strings.Contains(reason, "deleted"):
+	case strings.Contains(reason, "invalidated"), strings.Contains(reason, "not found"), strings.Contains(reason, "deleted"),
+		strings.Contains(reason, "does not match"): // a successor of the same name has another UID
 		return &identity.Refusal{Reason: identity.ReasonRevoked, Message: "the token's pod or service account is gone"}
 	default:
 		return &identity.Refusal{Reason: identity.ReasonRejected, Message: "the API server does not accept the token"}

@@ -37,6 +37,7 @@ type Directory struct {
 	claims  *claims
 	files   map[string]*file          // by the path below the directory
 	listing *listing                  // as of the last look
+	closed  map[string]error          // folders that cannot be read
 	reports map[string][]mesh.Finding // as reported last
 	waiting map[string]int            // files that are being written, and how often they were looked at
 	watcher *fsnotify.Watcher         // nil: the system has none to give
@@ -180,105 +181,129 @@ func (d *Directory) rescan() {
 	d.report(what, nil)
 }
 
-// scan looks at the whole directory and reads the files that differ.
+// scanPatience bounds how often a look at the directory begins anew because
+// something was swapped while it was under way.
+const scanPatience = 20
+
+// scan looks at the whole directory and takes in the files that differ. A look
+// during which files went, or links came to point elsewhere, is no state that
+// the directory ever was in: it is done again.
 func (d *Directory) scan() error {
-	l, err := list(d.config.Path)
-	if err != nil {
-		return err
-	}
-	d.listing = l
-	d.watch()
-	names := slices.Collect(maps.Keys(l.files))
-	for name := range d.files {
-		if _, ok := l.files[name]; !ok && !l.keeps(name) {
-			names = append(names, name)
+	for left := scanPatience; ; left-- {
+		l, err := list(d.config.Path)
+		if err != nil {
+			return err
 		}
+		d.listing = l
+		d.watch()
+		names := slices.Collect(maps.Keys(l.files))
+		for name := range d.files {
+			if _, ok := l.files[name]; !ok && !l.keeps(name) {
+				names = append(names, name)
+			}
+		}
+		next, whole := d.read(names, d.differs)
+		if left > 0 && (!whole || l.linked && !l.still()) {
+			continue
+		}
+		d.unreadable(l)
+		d.take(names, next)
+		return nil
 	}
+}
+
+// differs tells, without reading it, whether a file may be another one now.
+func (d *Directory) differs(name string) bool {
+	f := d.files[name]
+	if f == nil {
+		return true
+	}
+	info, err := os.Stat(d.listing.files[name])
+	return err != nil || !f.stamp.same(stamp{info.Size(), info.ModTime(), info})
+}
+
+// unreadable reports the folders that cannot be read, and no longer those that
+// can or that are gone.
+func (d *Directory) unreadable(l *listing) {
 	for folder, err := range l.unreadable {
 		d.report(folder, []mesh.Finding{unreadableFinding(folder, err)})
 	}
-	for name := range d.reports {
-		if d.files[name] == nil && l.files[name] == "" && l.unreadable[name] == nil && name != kindsReport && name != "directory" {
-			d.report(name, nil)
+	for folder := range d.closed {
+		if l.unreadable[folder] == nil {
+			d.report(folder, nil)
 		}
 	}
-	d.take(names, func(name string) bool {
-		f, info := d.files[name], os.FileInfo(nil)
-		if f == nil {
-			return true
-		}
-		info, err := os.Stat(d.listing.files[name])
-		return err != nil || !f.stamp.same(stamp{info.Size(), info.ModTime(), info})
-	})
-	return nil
+	d.closed = l.unreadable
 }
 
 // reread reads files that the system says have changed.
 func (d *Directory) reread(names []string) {
-	if len(names) > 0 {
-		d.take(names, func(string) bool { return true })
+	if len(names) == 0 {
+		return
 	}
+	next, whole := d.read(names, func(string) bool { return true })
+	if !whole {
+		d.rescan()
+		return
+	}
+	d.take(names, next)
 }
 
 // retry looks again at the files that are being written.
 func (d *Directory) retry() { d.reread(slices.Collect(maps.Keys(d.waiting))) }
 
-// take reads those of the files that differs says may be others now, and hands
-// on what that changes.
-func (d *Directory) take(names []string, differs func(string) bool) {
-	slices.Sort(names)
-	touched := map[mesh.Ref]struct{}{}
+// read reads those of the files that differ. Files that are gone are nil in the
+// result, those that somebody is writing are not in it. It is not whole when a
+// file that was listed is gone.
+func (d *Directory) read(names []string, differs func(string) bool) (next map[string]*file, whole bool) {
+	next = map[string]*file{}
 	for _, name := range names {
-		if !differs(name) && d.listing.files[name] != "" {
+		real := d.listing.files[name]
+		if real == "" {
+			next[name] = nil
+			continue
+		}
+		if !differs(name) {
 			continue
 		}
 		old := d.files[name]
-		next, done := d.read(name)
-		if !done || next == old {
+		if old == nil {
+			old = &file{path: name}
+		}
+		text, s, err := readFile(real, d.waiting[name] < writingPatience)
+		if errors.Is(err, errBeingWritten) {
+			d.waiting[name]++
 			continue
 		}
-		d.claims.replace(old, next, touched)
-		if next == nil {
+		delete(d.waiting, name)
+		if err == nil {
+			next[name] = old.update(d.parser, text, s)
+			continue
+		}
+		if _, lerr := os.Lstat(real); errors.Is(lerr, os.ErrNotExist) {
+			return nil, false
+		}
+		kept := *old
+		kept.stamp, kept.findings = stamp{}, []mesh.Finding{unreadableFinding(name, err)}
+		next[name] = &kept
+	}
+	return next, true
+}
+
+// take puts new versions of files in place and hands on what that changes.
+func (d *Directory) take(names []string, next map[string]*file) {
+	touched := map[mesh.Ref]struct{}{}
+	for name, f := range next {
+		d.claims.replace(d.files[name], f, touched)
+		if f == nil {
 			delete(d.files, name)
+			delete(d.waiting, name)
 		} else {
-			d.files[name] = next
+			d.files[name] = f
 		}
 	}
 	d.sinkNonEmpty(d.claims.settle(touched, time.Now()))
 	d.findings(names, touched)
-}
-
-// read is the newest version of a file: nil when it is gone, the same as before
-// when it cannot be read, and not done while somebody writes it.
-func (d *Directory) read(name string) (next *file, done bool) {
-	old := d.files[name]
-	real := d.listing.files[name]
-	if real == "" {
-		delete(d.waiting, name)
-		return nil, true
-	}
-	text, s, err := readFile(real, d.waiting[name] < writingPatience)
-	if errors.Is(err, errBeingWritten) {
-		d.waiting[name]++
-		return nil, false
-	}
-	delete(d.waiting, name)
-	if err != nil {
-		if _, lerr := os.Lstat(real); errors.Is(lerr, os.ErrNotExist) { // gone since it was listed
-			delete(d.listing.files, name)
-			return nil, true
-		}
-		kept := file{path: name}
-		if old != nil {
-			kept = *old
-		}
-		kept.stamp, kept.findings = stamp{}, []mesh.Finding{unreadableFinding(name, err)}
-		return &kept, true
-	}
-	if old == nil {
-		old = &file{path: name}
-	}
-	return old.update(d.parser, text, s), true
 }
 
 // kindsReport is what the findings about unknown kinds are reported as.

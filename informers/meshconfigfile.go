@@ -18,6 +18,7 @@ type meshConfigFile struct {
 	text    string
 	failed  bool
 	writing bool // somebody had it open for writing at the last look
+	looks   int  // in a row that found it so
 }
 
 // newMeshConfigFile reads the file once, so that a wrong path ends the start.
@@ -54,10 +55,12 @@ func (m *meshConfigFile) look(sure bool) []mesh.Change {
 	if info, err := os.Stat(m.path); err == nil && !sure && m.stamp.same(stamp{info.Size(), info.ModTime(), info}) {
 		return nil
 	}
-	text, s, err := readFile(m.path, m.stamp.info != nil)
+	text, s, err := readFile(m.path, m.stamp.info != nil && m.looks < writingPatience)
 	if m.writing = errors.Is(err, errBeingWritten); m.writing {
+		m.looks++
 		return nil
 	}
+	m.looks = 0
 	const what = "mesh config file"
 	if err != nil {
 		m.failed = true

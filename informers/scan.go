@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -18,8 +19,10 @@ const maxDepth = 16
 
 // listing is what a look at the directory found.
 type listing struct {
-	root  string            // the real path of the directory, before links in it
-	files map[string]string // real paths by the path below the directory
+	root   string            // the path of the directory, from the top
+	real   string            // the same without links
+	linked bool              // there are links in it
+	files  map[string]string // real paths by the path below the directory
 	// names are the files by the paths by which the system speaks of them: their
 	// own, and that of what they link to.
 	names   map[string]string
@@ -40,11 +43,11 @@ func list(root string) (*listing, error) {
 	}
 	l.root = absolute
 	l.folders[filepath.Dir(absolute)] = false // the directory itself may be swapped
-	real, err := filepath.EvalSymlinks(absolute)
-	if err != nil {
+	if l.real, err = filepath.EvalSymlinks(absolute); err != nil {
 		return nil, err
 	}
-	if err := l.folder("", real, nil); err != nil {
+	l.linked = l.real != l.root
+	if err := l.folder("", l.real, nil); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -63,6 +66,7 @@ func (l *listing) folder(below, real string, within []string) error {
 		}
 		at, to, mode := path.Join(below, e.Name()), filepath.Join(real, e.Name()), e.Type()
 		if mode&fs.ModeSymlink != 0 {
+			l.linked = true
 			target, err := filepath.EvalSymlinks(to)
 			if err != nil {
 				if isManifest(at) {
@@ -96,6 +100,12 @@ func (l *listing) folder(below, real string, within []string) error {
 		}
 	}
 	return nil
+}
+
+// still tells whether the directory holds the same files in the same places.
+func (l *listing) still() bool {
+	now, err := list(l.root)
+	return err == nil && now.real == l.real && maps.Equal(now.files, l.files)
 }
 
 // isManifest tells whether the name is one of a file with objects.

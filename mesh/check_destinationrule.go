@@ -241,11 +241,19 @@ func (c *destinationCheck) hash(at string, h *networking.LoadBalancerSettings_Co
 		c.drop(at+".maglev.tableSize", "%d is no prime up to 5000011; the default of 65537 applies", m.TableSize)
 		m.TableSize = 0
 	}
-	if r := h.GetRingHash(); r != nil && r.MinimumRingSize > 8<<20 {
-		c.drop(at+".ringHash.minimumRingSize", "%d is more than 8388608; the default of 1024 applies", r.MinimumRingSize)
-		r.MinimumRingSize = 0
+	//nolint:staticcheck // people's rules carry the field that ringHash replaced
+	c.ringSize(at+".minimumRingSize", &h.MinimumRingSize)
+	if r := h.GetRingHash(); r != nil {
+		c.ringSize(at+".ringHash.minimumRingSize", &r.MinimumRingSize)
 	}
 	return true
+}
+
+func (c *destinationCheck) ringSize(at string, n *uint64) {
+	if *n > 8<<20 { // Envoy's limit
+		c.drop(at, "%d is more than 8388608; the default of 1024 applies", *n)
+		*n = 0
+	}
 }
 
 func (c *destinationCheck) locality(at string, l *networking.LocalityLoadBalancerSetting) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -12,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/encoding/protojson"
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
 )
@@ -36,8 +39,8 @@ func clusterTestEnvoy(t testing.TB) string {
 	return ""
 }
 
-// TestEnvoyTakesClusters hands a running Envoy all clusters of all stories, as
-// discovery would: clusters whose secrets come by ADS cannot stand in its
+// TestEnvoyTakesClusters hands a running Envoy all clusters of all stories, and
+// some that nobody means, as discovery would: clusters whose secrets come by ADS cannot stand in its
 // bootstrap.
 func TestEnvoyTakesClusters(t *testing.T) {
 	envoy := clusterTestEnvoy(t)
@@ -46,6 +49,11 @@ func TestEnvoyTakesClusters(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	answer := &discoveryv3.DiscoveryResponse{VersionInfo: "1"}
+	for i, c := range randomClusters(150) {
+		c.Name = fmt.Sprintf("random/%d", i)
+		seen[c.Name] = true
+		answer.Resources = append(answer.Resources, packed(c))
+	}
 	for _, file := range stories(t) {
 		story := strings.TrimSuffix(filepath.Base(file), ".in.yaml")
 		clusters, _, _ := clustersOf(t, readStory(t, file).view(t))
@@ -74,6 +82,29 @@ func TestEnvoyTakesClusters(t *testing.T) {
 		if strings.Contains(line, "deprecated") || strings.Contains(line, "rejected") || strings.Contains(line, "unknown field") {
 			t.Errorf("Envoy says: %s", line)
 		}
+	}
+}
+
+// randomClusters are clusters under policies that nobody means. Files that
+// policies name are not there, so they name none.
+func randomClusters(n uint64) (out []*clusterv3.Cluster) {
+	for seed := range n {
+		r := rand.New(rand.NewPCG(seed, 2))
+		p := &networking.TrafficPolicy{}
+		randomMessage(r, p.ProtoReflect(), 5)
+		noFiles(p.Tls)
+		for _, l := range p.PortLevelSettings {
+			noFiles(l.Tls)
+		}
+		c, _ := Cluster(randomInput(r, p, seed%2 == 0))
+		out = append(out, c)
+	}
+	return out
+}
+
+func noFiles(t *networking.ClientTLSSettings) {
+	if t != nil {
+		t.CaCertificates, t.CaCrl, t.ClientCertificate, t.PrivateKey = "", "", "", ""
 	}
 }
 

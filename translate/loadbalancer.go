@@ -91,9 +91,9 @@ func setHash(c *clusterv3.Cluster, hash *networking.LoadBalancerSettings_Consist
 	if r := hash.GetRingHash(); r != nil {
 		size = r.MinimumRingSize
 	}
-	if size == 0 {
+	if size == 0 || size > maxRingSize {
 		size = defaultRingSize
 	}
 	c.LbPolicy = clusterv3.Cluster_RING_HASH
-	c.LbConfig = &clusterv3.Cluster_RingHashLbConfig_{RingHashLbConfig: &clusterv3.Cluster_RingHashLbConfig{MinimumRingSize: wrapperspb.UInt64(min(size, maxRingSize))}}
+	c.LbConfig = &clusterv3.Cluster_RingHashLbConfig_{RingHashLbConfig: &clusterv3.Cluster_RingHashLbConfig{MinimumRingSize: wrapperspb.UInt64(size)}}
 }

@@ -447,6 +447,18 @@ func (b *builder) indexAddresses(old, next *Host) {
 	}
 }
 
+// dirtyTargets marks the hosts that dirty names stand for: a virtual host
+// answers to the aliases of its host as well.
+func (b *builder) dirtyTargets() {
+	for _, name := range slices.Collect(maps.Keys(b.dirty.Hosts)) {
+		seen := map[string]bool{}
+		for h := b.world.Host(name); h != nil && h.Services[0].Alias != "" && !seen[h.Name]; h = b.world.Host(h.Services[0].Alias) {
+			seen[h.Name] = true
+			b.dirty.host(h.Services[0].Alias, TouchHost)
+		}
+	}
+}
+
 // dirtySharers marks the other hosts that declare an address of the host: what
 // the one serves there, the others do not.
 func (b *builder) dirtySharers(name string) {

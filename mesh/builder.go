@@ -123,6 +123,7 @@ func (b *builder) change(c Change) {
 // what it changed.
 func (b *builder) finish() (*World, *Dirty) {
 	b.settleHosts()
+	b.dirtyTargets()
 	dirty := b.dirty
 	b.dirty = newDirty()
 	clear(b.spread)

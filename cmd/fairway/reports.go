@@ -18,8 +18,8 @@ import (
 // each once.
 type reports struct {
 	log    *slog.Logger
-	engine *snapshot.Engine
-	wake   chan struct{} // of size 1
+	engine *snapshot.Engine // set before run
+	wake   chan struct{}    // of size 1
 
 	mu       sync.Mutex
 	read     map[string][]mesh.Finding // by what was read, a file or a kind
@@ -30,8 +30,8 @@ type reports struct {
 // maxRefused bounds what proxies can make the control plane remember.
 const maxRefused = 1000
 
-func newReports(log *slog.Logger, engine *snapshot.Engine) *reports {
-	return &reports{log: log, engine: engine, wake: make(chan struct{}, 1), read: map[string][]mesh.Finding{}, refused: map[mesh.Finding]struct{}{}, reported: map[mesh.Finding]struct{}{}}
+func newReports(log *slog.Logger) *reports {
+	return &reports{log: log, wake: make(chan struct{}, 1), read: map[string][]mesh.Finding{}, refused: map[mesh.Finding]struct{}{}, reported: map[mesh.Finding]struct{}{}}
 }
 
 func (r *reports) signal() {

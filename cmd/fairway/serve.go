@@ -73,7 +73,8 @@ func serve(ctx context.Context, f serveFlags) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	source, err := newSource(f, log)
+	reports := newReports(log)
+	source, err := newSource(f, reports.input, log)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	}
 	engine := snapshot.NewEngine(log, ids.certificates())
 	ids.renewed = engine.Renew
-	reports := newReports(log, engine)
+	reports.engine = engine
 	store := mesh.NewStore(log, func(w *mesh.World, d *mesh.Dirty) {
 		engine.Update(w, d)
 		source.want(engine.WantedSecrets())
@@ -94,7 +95,7 @@ func serve(ctx context.Context, f serveFlags) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return store.Run(ctx) })
-	g.Go(func() error { return source.run(ctx, store.Submit, reports.input, store.Synced) })
+	g.Go(func() error { return source.run(ctx, store.Submit, store.Synced) })
 	g.Go(func() error { return ids.run(ctx) })
 	g.Go(func() error { return reports.run(ctx) })
 	if err := listenXDS(ctx, g, f, server, ids, log); err != nil {
@@ -114,7 +115,7 @@ func serve(ctx context.Context, f serveFlags) error {
 		return fmt.Errorf("opening the debug port (--debug-address): %w", err)
 	}
 	g.Go(func() error { return debug.Serve(ctx, l, handler) })
-	log.Info("serving", "xds", f.xds, "secureXDS", f.secureXDS, "debug", f.debug, "source", source.name())
+	log.Info("serving", "xds", f.xds, "secureXDS", f.secureXDS, "debug", f.debug, "source", source.place)
 	return g.Wait()
 }
 

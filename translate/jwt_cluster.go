@@ -47,7 +47,7 @@ func keysCluster(host string, port uint32, tls bool, c *mesh.Config) *clusterv3.
 				CommonTlsContext: &tlsv3.CommonTlsContext{
 					TlsParams: &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3},
 					ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
-						SystemRootCerts: &tlsv3.CertificateValidationContext_SystemRootCerts{},
+						TrustedCa: fileSource(systemRootsFile),
 						MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{
 							SanType: tlsv3.SubjectAltNameMatcher_DNS,
 							Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: host}},

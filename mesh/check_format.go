@@ -55,7 +55,7 @@ var argumentCommands = map[string]argument{
 	"START_TIME": timeArgument, "START_TIME_LOCAL": timeArgument, "EMIT_TIME": timeArgument,
 	"DOWNSTREAM_PEER_CERT_V_START": timeArgument, "DOWNSTREAM_PEER_CERT_V_END": timeArgument,
 	"UPSTREAM_PEER_CERT_V_START": timeArgument, "UPSTREAM_PEER_CERT_V_END": timeArgument,
-	"DYNAMIC_METADATA": {keyArgument, true}, "CLUSTER_METADATA": {keyArgument, true}, "UPSTREAM_METADATA": {keyArgument, false},
+	"DYNAMIC_METADATA": {keyArgument, true}, "CLUSTER_METADATA": {keyArgument, false}, "UPSTREAM_METADATA": {keyArgument, false},
 	"METADATA":     {regexp.MustCompile(`^(DYNAMIC|CLUSTER|ROUTE|UPSTREAM_HOST|LISTENER|VIRTUAL_HOST)(:[^:\r\n\x00]+)+$`), false},
 	"FILTER_STATE": {regexp.MustCompile(`^[^:\r\n\x00]+(:PLAIN|:TYPED|:FIELD:[^:\r\n\x00]+)?$`), true},
 	"QUERY_PARAM":  {regexp.MustCompile(`^[^\r\n\x00]+$`), true}, "ENVIRONMENT": {regexp.MustCompile(`^[A-Za-z0-9_]+$`), true},

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp/syntax"
+	"strconv"
+	"strings"
 )
 
 // maxRegex bounds what a regex costs every proxy, in the instructions that
@@ -20,10 +22,31 @@ func checkRegex(text string) (groups int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("the regular expression cannot be read (%w)", err)
 	}
+	if wideEscape(text) {
+		return 0, errors.New(`the regular expression has an escape \x{...} over ff, which not every Envoy takes: write the character itself`)
+	}
 	if cost := RegexCost(text); cost > maxRegex {
 		return 0, fmt.Errorf("the regular expression is too large (%d of %d instructions)", cost, maxRegex)
 	}
 	return re.MaxCap(), nil
+}
+
+// wideEscape tells whether the regular expression writes a character beyond one
+// byte as \x{...}: Envoy 1.40 matches byte by byte and refuses it.
+func wideEscape(text string) bool {
+	for i := 0; i+1 < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		i++
+		if rest, ok := strings.CutPrefix(text[i:], "x{"); ok {
+			digits, _, _ := strings.Cut(rest, "}")
+			if n, err := strconv.ParseUint(digits, 16, 32); err == nil && n > 0xff {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // RegexCost estimates, from above, how many instructions RE2 compiles the

@@ -1,6 +1,11 @@
 package snapshot
 
-import "fmt"
+import (
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
 
 // Role is what a proxy is for.
 type Role string
@@ -73,3 +78,23 @@ type Identity struct {
 
 // String is "major.minor.patch".
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
+
+// prove holds what a proxy says of itself to what it has proven: with the
+// token of one Pod nobody gets what is meant for another. Over a transport
+// that proves nothing there is nothing to hold it to.
+func (c Client) prove() error {
+	if c.Identity == (Identity{}) {
+		return nil
+	}
+	for _, f := range []struct{ what, proven, claimed string }{
+		{"namespace", c.Identity.Namespace, c.Namespace},
+		{"pod", c.Identity.Pod, c.Pod},
+		{"service account", c.Identity.ServiceAccount, c.ServiceAccount},
+	} {
+		if f.proven != f.claimed && f.claimed != "" && (f.proven != "" || f.what != "pod") {
+			return status.Errorf(codes.PermissionDenied, "the proxy says that it runs in %s %q, its credential is that of %s %q of namespace %q: correct its node id or metadata",
+				f.what, f.claimed, f.what, f.proven, c.Identity.Namespace)
+		}
+	}
+	return nil
+}

@@ -147,6 +147,9 @@ func (e *Engine) Attach(ctx context.Context, c Client) (*View, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for the first complete state of the mesh: %w", ctx.Err())
 	}
+	if err := c.prove(); err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	a := &attached{client: c, proxy: e.proxyOf(c)}
@@ -179,6 +182,9 @@ func (e *Engine) proxyOf(c Client) *mesh.Proxy {
 			p.Workload = &located
 		}
 		return p
+	}
+	if c.Identity.ServiceAccount != "" {
+		c.ServiceAccount = c.Identity.ServiceAccount
 	}
 	p.Workload = &mesh.Workload{
 		Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: c.Namespace, Name: c.Pod}, Namespace: c.Namespace, Name: c.Pod, Owner: c.Pod,

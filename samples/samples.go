@@ -8,5 +8,5 @@ import "embed"
 
 // Files are the manifests, by their path below this directory.
 //
-//go:embed flaskapp kubia istio-app bank
+//go:embed flaskapp kubia istio-app bank metrics
 var Files embed.FS

@@ -149,6 +149,4 @@ func (m *Mesh) RestartControlPlane(ctx context.Context) error {
 
 // DebugURL opens the control plane's debug port on the machine, on a free port of
 // 127.0.0.1, and says where.
-func (m *Mesh) DebugURL(ctx context.Context) (string, error) {
-	return m.relays.extra(ctx, netip.AddrPortFrom(routerAddress, debugPort))
-}
+func (m *Mesh) DebugURL(ctx context.Context) (string, error) { return m.NodeURL(ctx, debugPort) }

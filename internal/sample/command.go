@@ -14,7 +14,7 @@ func NewCommand() *cobra.Command {
 		Short: "Run a sample application of the tutorials",
 	}
 	cmd.AddCommand(
-		web("flaskapp", "GET /env/NAME answers an environment variable, GET /fetch?url=U the body of U", 80, flaskapp),
+		web("flaskapp", "GET /env/NAME answers an environment variable, GET /fetch?url=U the body of U, /echo its request", 80, flaskapp),
 		sleepCommand(),
 		web("kubia", "Answers: You've hit VERSION HOSTNAME", 8080, kubia),
 		productpageCommand(),

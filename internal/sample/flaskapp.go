@@ -1,10 +1,12 @@
 package sample
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -39,7 +41,49 @@ func flaskapp() http.Handler {
 		w.WriteHeader(resp.StatusCode)
 		_, _ = io.Copy(w, io.LimitReader(resp.Body, maxFetch))
 	})
+	mux.HandleFunc("/echo", echo)
 	return mux
+}
+
+// echo answers with what the query asks for: a status, after a delay, with a body
+// of a size (that of the request by default).
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxFetch))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	status, size, delay := http.StatusOK, len(body), time.Duration(0)
+	for name, read := range map[string]func(text string) error{
+		"status": func(text string) (err error) { status, err = bounded(text, 200, 599); return err },
+		"size":   func(text string) (err error) { size, err = bounded(text, 0, maxFetch); return err },
+		"delay":  func(text string) (err error) { delay, err = time.ParseDuration(text); return err },
+	} {
+		if text := r.URL.Query().Get(name); text != "" {
+			if err := read(text); err != nil {
+				http.Error(w, name+": "+err.Error(), http.StatusBadRequest)
+				return
+			}
+		}
+	}
+	select {
+	case <-time.After(min(delay, grace)):
+	case <-r.Context().Done():
+		return
+	}
+	w.WriteHeader(status)
+	if size != len(body) {
+		body = bytes.Repeat([]byte("."), size)
+	}
+	_, _ = w.Write(body) // the client went away
+}
+
+func bounded(text string, least, most int) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err == nil && (n < least || n > most) {
+		err = fmt.Errorf("%d: want %d to %d", n, least, most)
+	}
+	return n, err
 }
 
 // kubia tells which pod was hit.

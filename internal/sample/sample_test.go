@@ -41,6 +41,25 @@ func TestFlaskapp(t *testing.T) {
 	}
 }
 
+func TestEcho(t *testing.T) {
+	s := httptest.NewServer(flaskapp())
+	defer s.Close()
+	resp, err := s.Client().Post(s.URL+"/echo?status=404&size=300&delay=1ms", "text/plain", strings.NewReader("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if resp.StatusCode != 404 || len(body) != 300 {
+		t.Errorf("%s, %d bytes; want 404 and 300", resp.Status, len(body))
+	}
+	for _, query := range []string{"status=1000", "size=-1", "delay=soon"} {
+		if code, _ := read(t, s.Client(), s.URL+"/echo?"+query); code != 400 {
+			t.Errorf("%s: %d, want 400", query, code)
+		}
+	}
+}
+
 func TestKubia(t *testing.T) {
 	t.Setenv("version", "v1")
 	t.Setenv("HOSTNAME", "kubia-0")

@@ -1,0 +1,52 @@
+# Fairway: see README.md. Every target does its own set-up.
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+MAKEFLAGS   += --no-builtin-rules
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BIN     := bin
+GO      := go
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/fairway
+	@CGO_ENABLED=0 $(GO) build $(GOFLAGS_BUILD) -o $(BIN)/fairway ./cmd/fairway
+
+.PHONY: demo
+demo: build ## Run tutorials A to D on a local mesh, without Kubernetes
+	@$(BIN)/fairway demo
+
+.PHONY: test
+test: ## Run everything that CI runs
+	@./test/run
+
+.PHONY: lint
+lint: ## Check format, imports and lint rules
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt is needed on:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+.PHONY: bench
+bench: ## Benchmark the parts, against the previous commit
+	@./test/bench
+
+.PHONY: bench-load
+bench-load: ## Measure the control plane under load (SIZE=S|M|L)
+	@$(GO) run ./test/load -size $(or $(SIZE),S)
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for a while (FUZZTIME=10s)
+	@./test/fuzz $(or $(FUZZTIME),10s)
+
+.PHONY: image
+image: ## Build the container image (needs docker or podman)
+	@$$(command -v docker || command -v podman) build --build-arg VERSION=$(VERSION) -t ghcr.io/fairway-mesh/fairway:$(VERSION) .
+
+.PHONY: clean
+clean: ## Remove what was built here
+	@rm -rf $(BIN)

@@ -126,8 +126,12 @@ func (b *builder) config(ref Ref, text []byte) {
 }
 
 func asksOfConfig(c *Config) []ask {
+	var out []ask
 	if c.AsksLocality() {
-		return []ask{{locality: true}}
+		out = append(out, ask{locality: true})
 	}
-	return nil
+	for _, entry := range c.GetLocalityLbSetting().GetFailoverPriority() {
+		out = append(out, askOfPriority(entry))
+	}
+	return out
 }

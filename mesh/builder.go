@@ -248,8 +248,7 @@ func asksOfPolicy(policies ...*networking.TrafficPolicy) (out []ask) {
 			if l := lb.GetLocalityLbSetting(); l != nil {
 				outlier = true
 				for _, k := range l.FailoverPriority {
-					k, _, _ = strings.Cut(k, "=")
-					out = append(out, ask{key: k})
+					out = append(out, askOfPriority(k))
 				}
 			}
 		}
@@ -258,4 +257,10 @@ func asksOfPolicy(policies ...*networking.TrafficPolicy) (out []ask) {
 		}
 	}
 	return out
+}
+
+// askOfPriority is what an entry of failoverPriority wants to know.
+func askOfPriority(entry string) ask {
+	key, _, _ := strings.Cut(entry, "=")
+	return ask{key: key, node: entry == "kubernetes.io/hostname"}
 }

@@ -99,6 +99,21 @@ func TestCheckDestinationRuleKeepsPointers(t *testing.T) {
 	}
 }
 
+// TestRulesAskForNodes is about row 55: a rule that ranks endpoints by node
+// tells clients on different nodes apart.
+func TestRulesAskForNodes(t *testing.T) {
+	for entry, want := range map[string]bool{"kubernetes.io/hostname": true, "kubernetes.io/hostname=a": false, "team": false} {
+		p := &networking.TrafficPolicy{LoadBalancer: &networking.LoadBalancerSettings{LocalityLbSetting: &networking.LocalityLoadBalancerSetting{FailoverPriority: []string{entry}}}}
+		got := false
+		for _, a := range asksOfPolicy(p) {
+			got = got || a.node
+		}
+		if got != want {
+			t.Errorf("%s asks for the node: %v", entry, got)
+		}
+	}
+}
+
 // FuzzCheckDestinationRule: a rule that was checked has nothing left to leave
 // out, and none of it makes the check fail.
 func FuzzCheckDestinationRule(f *testing.F) {

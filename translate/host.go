@@ -151,7 +151,7 @@ func clientOf(v *mesh.View, s *mesh.Service, rule *mesh.DestinationRule) Client 
 	if s.Distribution != "" || rule.AsksLocality() || v.Config.AsksLocality() {
 		c.Locality, c.Labels = v.Scope.Locality, v.Scope.Labels
 	}
-	if s.LocalOnly || s.Distribution == "PreferSameNode" {
+	if s.LocalOnly || s.Distribution == "PreferSameNode" || comparesNodes(v.Config, rule) {
 		c.Node = v.Scope.Node
 	}
 	return c

@@ -236,3 +236,21 @@ func placeLabel(key string, l mesh.Locality, node, network string, labels map[st
 	}
 	return labels[key]
 }
+
+// comparesNodes tells whether the rule (which may be nil) or the mesh ranks
+// endpoints by the node that they share with the client.
+func comparesNodes(config *mesh.Config, rule *mesh.DestinationRule) bool {
+	has := func(l *networking.LocalityLoadBalancerSetting) bool {
+		return slices.Contains(l.GetFailoverPriority(), labelNode)
+	}
+	in := func(p *networking.TrafficPolicy) bool {
+		return has(p.GetLoadBalancer().GetLocalityLbSetting()) ||
+			slices.ContainsFunc(p.GetPortLevelSettings(), func(l *networking.TrafficPolicy_PortTrafficPolicy) bool {
+				return has(l.GetLoadBalancer().GetLocalityLbSetting())
+			})
+	}
+	if has(config.GetLocalityLbSetting()) {
+		return true
+	}
+	return rule != nil && (in(rule.Policy) || slices.ContainsFunc(rule.Subsets, func(s *mesh.Subset) bool { return in(s.Policy) }))
+}

@@ -13,13 +13,7 @@ import (
 // TestEnvoyAcceptsTheArguments starts a stock Envoy with what the injector
 // wrote, far enough to see whether it would run.
 func TestEnvoyAcceptsTheArguments(t *testing.T) {
-	binary := os.Getenv("ENVOY")
-	if binary == "" {
-		var err error
-		if binary, err = exec.LookPath("envoy"); err != nil {
-			t.Skip("no Envoy: set $ENVOY or put envoy into PATH")
-		}
-	}
+	binary := findEnvoy(t)
 	dir := t.TempDir() // stands for the volume with the credentials
 	files := bootstrap.SDSFiles(dir)
 	files[bootstrap.TokenFile], files[bootstrap.AuthorityFile] = "token", authority
@@ -48,6 +42,24 @@ func TestEnvoyAcceptsTheArguments(t *testing.T) {
 	if len(tried) < 5 {
 		t.Errorf("only %d different sets of arguments", len(tried))
 	}
+}
+
+// findEnvoy returns a stock Envoy, or skips.
+func findEnvoy(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("ENVOY"); path != "" {
+		return path
+	}
+	if path, err := exec.LookPath("envoy"); err == nil {
+		return path
+	}
+	if cache, err := os.UserCacheDir(); err == nil {
+		if found, _ := filepath.Glob(filepath.Join(cache, "fairway", "*", "envoy")); len(found) > 0 {
+			return found[len(found)-1]
+		}
+	}
+	t.Skip("no Envoy: set $ENVOY or put envoy into PATH")
+	return ""
 }
 
 // authority is any certificate: Envoy reads it, nobody is asked to trust it.

@@ -47,9 +47,10 @@ func (r rule) verdict(text string, kind expr.VerdictKind, chain string) rule {
 	return append(r, statement{text, []expr.Any{&expr.Verdict{Kind: kind, Chain: chain}}})
 }
 
-// redirect turns the connection to a port of this machine.
+// redirect turns the connection to a port of this machine. The hooks let pass
+// nothing but TCP; nft wants the rule to say it again.
 func (r rule) redirect(port uint16) rule {
-	return append(r, statement{fmt.Sprintf("redirect to :%d", port), []expr.Any{
+	return append(r, statement{"meta l4proto tcp", isTCP()}, statement{fmt.Sprintf("redirect to :%d", port), []expr.Any{
 		&expr.Immediate{Register: 1, Data: binaryutil.BigEndian.PutUint16(port)},
 		&expr.Redir{RegisterProtoMin: 1},
 	}})
@@ -94,12 +95,16 @@ func device(name string) []byte {
 	return padded
 }
 
-// toPort looks at the TCP header; every hook has turned away other protocols.
+func isTCP() []expr.Any {
+	return meta(expr.MetaKeyL4PROTO, expr.CmpOpEq, []byte{unix.IPPROTO_TCP})
+}
+
+// toPort looks at the TCP header.
 func toPort(port uint16) statement {
-	return statement{fmt.Sprintf("tcp dport %d", port), []expr.Any{
+	return statement{fmt.Sprintf("tcp dport %d", port), append(isTCP(),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(port)},
-	}}
+	)}
 }
 
 func fromPrefix(p netip.Prefix) statement { return address("saddr", p, 12, 8) }

@@ -12,10 +12,10 @@ import (
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
-// decode reads the JSON of one object of the kind, whatever version it is
-// written in, and trims it. Fields that the kind does not have are findings and
-// do not stand in the way; a value of a wrong type does: then the object is nil
-// and the findings say which field.
+// decode reads the JSON of one object as people wrote it, whatever version of
+// the kind it is in. Fields that the kind does not have are findings and do not
+// stand in the way; a value of a wrong type does: then the object is nil and
+// the findings say which field.
 func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
 	o := k.make()
 	strict, err := kjson.UnmarshalStrict(js, o)
@@ -36,8 +36,20 @@ func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
 	if err != nil {
 		return nil, append(findings, mesh.Finding{Object: ref, Field: typeField(err), Code: mesh.CodeInvalid, Message: err.Error() + lastGood})
 	}
-	k.trim(o)
 	return o, findings
+}
+
+// decodeServed reads the JSON of one object as an API server gave it out: that
+// has already taken out or refused fields that the kind does not have.
+func (k *kind) decodeServed(js []byte) (object, []mesh.Finding) {
+	o := k.make()
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(js, o); err == nil {
+		return o, nil
+	}
+	var h header
+	_ = kjson.UnmarshalCaseSensitivePreserveInts(js, &h) // a header that cannot be read names nothing
+	ref := mesh.Ref{Kind: k.mesh, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}
+	return k.decode(ref, js)
 }
 
 const (

@@ -152,6 +152,7 @@ func (p *parser) object(d *document, js []byte, list header) error {
 	w := &written{ref: ref}
 	w.value, w.findings = k.decode(ref, js)
 	if w.value != nil {
+		k.trim(w.value)
 		w.value.SetNamespace(ref.Namespace)
 		w.print = fingerprint(w.value)
 	}

@@ -1,0 +1,139 @@
+package informers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// KubeConfig says what a Kubernetes source reads.
+type KubeConfig struct {
+	// REST is how the API server is reached.
+	REST *rest.Config
+	// RootNamespace is where the ConfigMap with the mesh configuration lies;
+	// empty: istio-system.
+	RootNamespace string
+	// MeshConfig is a file with a MeshConfig; empty: none.
+	MeshConfig string
+	// Report hears what is wrong with objects; nil: nobody does.
+	Report Report
+	// Log takes what concerns the API server and not the objects; nil: slog's default.
+	Log *slog.Logger
+}
+
+// Kubernetes is the source that follows the objects of an API server.
+type Kubernetes struct {
+	config     KubeConfig
+	codecs     runtime.NegotiatedSerializer
+	parameters runtime.ParameterCodec
+	out        *outbox
+	troubles   *troubles
+	wanted     *wanted
+
+	mu       sync.Mutex
+	required []*store // whose first list has to be in before the source is synced; nil: not known yet
+}
+
+// NewKubernetes makes the source; it connects to nothing before Run.
+func NewKubernetes(config KubeConfig) (*Kubernetes, error) {
+	if config.REST == nil {
+		return nil, errors.New("no way to reach an API server is given")
+	}
+	if config.RootNamespace == "" {
+		config.RootNamespace = mesh.DefaultConfig().RootNamespace
+	}
+	if config.Report == nil {
+		config.Report = func(string, []mesh.Finding) {}
+	}
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	config.REST = rest.CopyConfig(config.REST)
+	config.REST.QPS = -1 // a handful of lists and watches, each with its own backoff
+	codecs, parameters, err := newCodecs()
+	if err != nil {
+		return nil, err
+	}
+	k := &Kubernetes{config: config, codecs: codecs, parameters: parameters, out: newOutbox()}
+	k.troubles = &troubles{source: k, kinds: map[*kind]string{}}
+	k.wanted = newWanted(k)
+	return k, nil
+}
+
+// Want says which Secrets (and ConfigMaps, for certificates of authorities) the
+// mesh names. Only these are read, each by a watch of its own; those that are no
+// longer named are forgotten. It may be called at any time.
+func (k *Kubernetes) Want(objects []mesh.Ref) { k.wanted.set(objects) }
+
+// Run follows the API server until the context ends, and calls synced once all
+// that there is has been handed to the sink. While the API server does not
+// answer, what was read stays in force. The error says that the source cannot
+// be set up at all.
+func (k *Kubernetes) Run(ctx context.Context, sink Sink, synced func()) error {
+	mc, err := newMeshConfigFile(k.config.MeshConfig, k.config.Report)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	defer cancel()
+
+	k.out.put(mc.look(true)...)
+	parts.Go(func() { mc.follow(ctx, k.out) })
+	follower := newFollower(k)
+	if err := follower.start(ctx); err != nil {
+		return err
+	}
+	parts.Go(func() { follower.run(ctx) })
+	parts.Go(func() { k.wanted.run(ctx) })
+	k.out.run(ctx, sink, k.complete, synced)
+	return nil
+}
+
+// require names the stores whose first list makes the source complete.
+func (k *Kubernetes) require(stores []*store) {
+	k.mu.Lock()
+	k.required = stores
+	k.mu.Unlock()
+	k.out.signal()
+}
+
+func (k *Kubernetes) complete() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, s := range k.required {
+		if !s.isSynced() {
+			return false
+		}
+	}
+	return k.required != nil
+}
+
+// meshConfigEvery is how often the file of --mesh-config is looked at beside an
+// API server. It is one call of stat.
+const meshConfigEvery = time.Second
+
+// follow puts each new version of the file into the outbox until the context ends.
+func (m *meshConfigFile) follow(ctx context.Context, out *outbox) {
+	if m.path == "" {
+		return
+	}
+	look := time.NewTicker(meshConfigEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			out.put(m.look(false)...)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package informers
+
+import (
+	"fmt"
+	"sync"
+
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// store is what a reflector writes to. It keeps no objects, only by what to
+// tell whether one has changed, so that the world holds the only copy.
+type store struct {
+	kind   *kind
+	out    *outbox
+	report Report
+
+	mu     sync.Mutex
+	prints map[mesh.Ref]uint64 // fingerprints of what the mesh has
+	wrong  map[mesh.Ref]bool   // objects with findings
+	synced bool                // the first list is in
+}
+
+func newStore(k *kind, out *outbox, report Report) *store {
+	return &store{kind: k, out: out, report: report, prints: map[mesh.Ref]uint64{}, wrong: map[mesh.Ref]bool{}}
+}
+
+// Transformer trims objects while a list is still coming in.
+func (s *store) Transformer() cache.TransformFunc {
+	return func(o any) (any, error) {
+		if plain, ok := o.(object); ok && !s.kind.custom() {
+			s.kind.trim(plain)
+		}
+		return o, nil
+	}
+}
+
+// Add takes an object in.
+func (s *store) Add(o any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, news, err := s.change(o)
+	if news {
+		s.out.put(c)
+	}
+	return err
+}
+
+// Update takes an object in.
+func (s *store) Update(o any) error { return s.Add(o) }
+
+// Delete takes an object out.
+func (s *store) Delete(o any) error {
+	value, ok := o.(object)
+	if !ok {
+		return fmt.Errorf("unexpected %T", o)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remove(s.kind.ref(value))
+	return nil
+}
+
+// Replace takes in all objects there are: those that differ are changes, those
+// that are missing are gone.
+func (s *store) Replace(list []any, _ string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	here := make(map[mesh.Ref]struct{}, len(list))
+	changes := make([]mesh.Change, 0, len(list))
+	for i, o := range list {
+		c, news, err := s.change(o)
+		if err != nil {
+			return err
+		}
+		here[c.Ref] = struct{}{}
+		if news {
+			changes = append(changes, c)
+		}
+		list[i] = nil
+	}
+	s.out.put(changes...)
+	for ref := range s.prints {
+		if _, ok := here[ref]; !ok {
+			s.remove(ref)
+		}
+	}
+	for ref := range s.wrong {
+		if _, ok := here[ref]; !ok {
+			s.remove(ref)
+		}
+	}
+	s.synced = true
+	s.out.signal()
+	return nil
+}
+
+// Resync has nothing to do: what was handed on is not lost.
+func (s *store) Resync() error { return nil }
+
+// change reads one object; news tells whether the mesh has another one, or none.
+func (s *store) change(o any) (c mesh.Change, news bool, err error) {
+	value, ok := o.(object)
+	if !ok {
+		return c, false, fmt.Errorf("unexpected %T", o)
+	}
+	c.Ref = s.kind.ref(value)
+	if it, ok := o.(*item); ok {
+		s.found(c.Ref, it.findings)
+		if it.value == nil {
+			return c, false, nil // the last good one stays
+		}
+		value = it.value
+	}
+	s.kind.trim(value)
+	print := fingerprint(value)
+	if s.prints[c.Ref] == print {
+		return c, false, nil
+	}
+	s.prints[c.Ref] = print
+	c.Object = value
+	return c, true, nil
+}
+
+func (s *store) remove(ref mesh.Ref) {
+	s.found(ref, nil)
+	if _, ok := s.prints[ref]; ok {
+		delete(s.prints, ref)
+		s.out.put(mesh.Change{Ref: ref})
+	}
+}
+
+func (s *store) found(ref mesh.Ref, findings []mesh.Finding) {
+	if len(findings) == 0 && !s.wrong[ref] {
+		return
+	}
+	if len(findings) > 0 {
+		s.wrong[ref] = true
+	} else {
+		delete(s.wrong, ref)
+	}
+	s.report(ref.String(), findings)
+}
+
+// clear says that all objects are gone.
+func (s *store) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ref := range s.prints {
+		s.remove(ref)
+	}
+	for ref := range s.wrong {
+		s.remove(ref)
+	}
+}
+
+func (s *store) isSynced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.synced
+}

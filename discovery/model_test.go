@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,19 +33,31 @@ type model struct {
 	toServer []request
 	asked    map[snapshot.Type]bool
 	names    map[snapshot.Type]map[string]bool
-	held     map[snapshot.Type]map[string]string // name to hash
+	held     map[snapshot.Type]map[string]string // name to bytes
+	versions map[snapshot.Type]map[string]string // name to version
 	warm     map[string]bool                     // clusters that serve
 	routes   map[string]string                   // virtual host to cluster
+	history  []string
+}
+
+// note writes down what happens, for a test that fails.
+func (m *model) note(format string, args ...any) {
+	m.history = append(m.history, fmt.Sprintf(format, args...))
 }
 
 func newModel(t testing.TB, stack snapshot.Stack, delta bool) *model {
 	m := &model{t: t, delta: delta, now: time.Unix(1, 0), warm: map[string]bool{}, routes: map[string]string{}, asked: map[snapshot.Type]bool{},
-		names: map[snapshot.Type]map[string]bool{}, held: map[snapshot.Type]map[string]string{},
+		names: map[snapshot.Type]map[string]bool{}, held: map[snapshot.Type]map[string]string{}, versions: map[snapshot.Type]map[string]string{},
 		s: newSession(newShared(1<<20), form{state: !delta, inline: !delta}, stack, time.Unix(1, 0), time.Hour)}
 	for typ := range snapshot.NumTypes {
-		m.names[typ], m.held[typ] = map[string]bool{}, map[string]string{}
+		m.names[typ], m.held[typ], m.versions[typ] = map[string]bool{}, map[string]string{}, map[string]string{}
 	}
 	m.say(request{typ: snapshot.Cluster})
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(strings.Join(m.history[max(0, len(m.history)-80):], "\n"))
+		}
+	})
 	return m
 }
 
@@ -71,16 +84,43 @@ func (m *model) say(r request) {
 	m.toServer = append(m.toServer, r)
 }
 
+// reconnect loses all that is under way and begins a new stream, saying what
+// the proxy holds.
+func (m *model) reconnect(stack snapshot.Stack) {
+	m.toProxy, m.toServer = nil, nil
+	m.note("reconnects")
+	m.s = newSession(m.s.shared, m.s.form, stack, m.now, time.Hour)
+	for _, typ := range []snapshot.Type{snapshot.Cluster, snapshot.Endpoint, snapshot.Listener, snapshot.RouteConfig, snapshot.VirtualHost} {
+		if !m.asked[typ] {
+			continue
+		}
+		r := request{typ: typ, initial: map[string]string{}}
+		for name := range m.held[typ] {
+			r.initial[name] = m.versions[typ][name]
+		}
+		if typ == snapshot.Endpoint || typ == snapshot.RouteConfig {
+			r.subscribe = slices.Sorted(maps.Keys(m.names[typ]))
+		}
+		m.say(r)
+	}
+}
+
 // serve lets the server work: take one request, if there is any.
 func (m *model) serve() {
 	if len(m.toServer) > 0 {
 		r := m.toServer[0]
 		m.toServer = m.toServer[1:]
+		m.note("server takes %s nonce=%s +%v -%v %v %v", r.typ, r.nonce, r.subscribe, r.unsubscribe, r.names, slices.Sorted(maps.Keys(r.initial)))
 		if err := m.s.request(r, m.now); err != nil {
 			m.t.Fatal(err)
 		}
 	}
-	m.toProxy = append(m.toProxy, m.s.step(m.now)...)
+	for _, msg := range m.s.step(m.now) {
+		put, gone, nonce, _ := m.decode(msg.typ, append(bytes.Join(msg.parts, nil), msg.tail...))
+		m.note("  sends %s %s +%v -%v", msg.typ, nonce, slices.Sorted(maps.Keys(put)), gone)
+		m.toProxy = append(m.toProxy, msg)
+	}
+	m.note("  %s awaited %v missing %v linger %v", m.s.phase, m.s.awaited, m.s.endpoints.missing, slices.Sorted(maps.Keys(m.s.linger)))
 }
 
 // proxy lets the proxy take one message.
@@ -91,15 +131,19 @@ func (m *model) proxy() {
 	msg := m.toProxy[0]
 	m.toProxy = m.toProxy[1:]
 	data := append(bytes.Join(msg.parts, nil), msg.tail...)
-	put, gone, nonce := m.decode(msg.typ, data)
+	put, gone, nonce, versions := m.decode(msg.typ, data)
+	m.note("proxy takes %s %s", msg.typ, nonce)
+	for name := range put {
+		m.versions[msg.typ][name] = versions[name]
+	}
 	m.apply(msg.typ, put, gone)
 	m.say(request{typ: msg.typ, nonce: nonce})
 	m.follow(msg.typ)
 	m.check()
 }
 
-func (m *model) decode(typ snapshot.Type, data []byte) (put map[string]*anypb.Any, gone []string, nonce string) {
-	put = map[string]*anypb.Any{}
+func (m *model) decode(typ snapshot.Type, data []byte) (put map[string]*anypb.Any, gone []string, nonce string, versions map[string]string) {
+	put, versions = map[string]*anypb.Any{}, map[string]string{}
 	if m.delta {
 		var r discoveryv3.DeltaDiscoveryResponse
 		if err := proto.Unmarshal(data, &r); err != nil {
@@ -107,13 +151,14 @@ func (m *model) decode(typ snapshot.Type, data []byte) (put map[string]*anypb.An
 		}
 		for _, one := range r.GetResources() {
 			put[one.GetName()] = one.GetResource()
+			versions[one.GetName()] = one.GetVersion()
 		}
 		for _, name := range r.GetRemovedResources() {
 			if put[name] != nil {
 				m.t.Fatalf("%s %s is put and removed in one message", typ, name)
 			}
 		}
-		return put, r.GetRemovedResources(), r.GetNonce()
+		return put, r.GetRemovedResources(), r.GetNonce(), versions
 	}
 	var r discoveryv3.DiscoveryResponse
 	if err := proto.Unmarshal(data, &r); err != nil {
@@ -137,7 +182,7 @@ func (m *model) decode(typ snapshot.Type, data []byte) (put map[string]*anypb.An
 			}
 		}
 	}
-	return put, gone, r.GetNonce()
+	return put, gone, r.GetNonce(), versions
 }
 
 func (m *model) apply(typ snapshot.Type, put map[string]*anypb.Any, gone []string) {
@@ -364,10 +409,14 @@ func runModel(t *testing.T, delta bool, seed uint64) {
 	stack := world.mutate()
 	m := newModel(t, stack, delta)
 	for range 300 {
+		if delta && r.IntN(60) == 0 {
+			m.reconnect(stack)
+		}
 		switch r.IntN(8) {
 		case 0:
 			stack = world.mutate()
 			m.s.publish(stack, m.now)
+			m.note("published %v %v %v", world.clusters, world.hosts, world.tables)
 		case 1, 2, 3:
 			m.serve()
 		default:

@@ -283,11 +283,15 @@ func (s *session) park(t snapshot.Type, w way, had snapshot.Stack) {
 		return
 	}
 	for _, r := range w.dropped {
-		if s.parked == nil {
-			s.parked = map[string]snapshot.Stack{}
-		}
-		s.parked[r.Name] = had
+		s.keepParked(r.Name, parking{stack: had})
 	}
+}
+
+func (s *session) keepParked(routeConfig string, p parking) {
+	if s.parked == nil {
+		s.parked = map[string]parking{}
+	}
+	s.parked[routeConfig] = p
 }
 
 // unpark has the virtual hosts removed that a route configuration had when it
@@ -299,9 +303,12 @@ func (s *session) unpark(name string) {
 	}
 	delete(s.parked, name)
 	to := s.goal(snapshot.VirtualHost)
-	for r := range had.Prefix(snapshot.VirtualHost, name+"/") {
-		if to.Get(snapshot.VirtualHost, r.Name) == nil {
-			s.types[snapshot.VirtualHost].remove(r.Name)
+	for r := range had.stack.Prefix(snapshot.VirtualHost, name+"/") {
+		had.names = append(had.names, r.Name)
+	}
+	for _, host := range had.names {
+		if to.Get(snapshot.VirtualHost, host) == nil {
+			s.types[snapshot.VirtualHost].remove(host)
 		}
 	}
 }

@@ -97,6 +97,17 @@ func (s *session) begin(r request) error {
 	s.noteSubscribed(r.typ, list)
 	if len(r.initial) > 0 {
 		s.resume(r.typ, r.initial)
+		for _, name := range list {
+			if _, ok := r.initial[name]; ok {
+				continue
+			}
+			st.force(name, false)
+			if _, lingers := s.linger[name]; lingers && r.typ == snapshot.Endpoint {
+				// It never got warm, so that nothing leads to it, and never will.
+				delete(s.linger, name)
+				s.types[snapshot.Cluster].remove(name)
+			}
+		}
 		return nil
 	}
 	if st.all && broadcast(r.typ) && r.typ != snapshot.VirtualHost {
@@ -139,7 +150,7 @@ func (s *session) resume(t snapshot.Type, held map[string]string) {
 	st := &s.types[t]
 	to := s.goal(t)
 	if t == snapshot.Cluster {
-		s.gated = true
+		s.gated, s.resumed = true, true
 		s.enter(phaseClusters)
 	}
 	key := s.keyOf(t, to)
@@ -153,6 +164,12 @@ func (s *session) resume(t snapshot.Type, held map[string]string) {
 		version, ok := held[r.Name]
 		if now := s.shared.steps.lookup(key, r.Name); now != nil && version != now.Version {
 			st.force(r.Name, ok)
+			continue
+		}
+		delete(s.awaited, snapshot.Key{Type: t, Name: r.Name})
+		s.expects = s.expects || needsEndpoints(r) != ""
+		if t == snapshot.Listener {
+			s.awaitNeeds(r)
 		}
 	}
 	for name := range held {
@@ -168,12 +185,23 @@ func (s *session) resume(t snapshot.Type, held map[string]string) {
 		case snapshot.Listener:
 			st.remove(name)
 		case snapshot.VirtualHost:
-			if to.Get(snapshot.RouteConfig, routeConfigOf(name)) != nil {
+			if table := routeConfigOf(name); to.Get(snapshot.RouteConfig, table) != nil {
 				st.remove(name)
+			} else if s.types[snapshot.RouteConfig].names.has(table) {
+				s.keepParked(table, parking{names: append(s.parked[table].names, name)})
 			}
 		}
 	}
 	st.sent, st.acked = to, to
+}
+
+// awaitNeeds has the session wait for what a listener is bound to ask for.
+func (s *session) awaitNeeds(listener *snapshot.Resource) {
+	for _, need := range listener.Needs {
+		if !s.types[need.Type].names.has(need.Name) {
+			s.await(need)
+		}
+	}
 }
 
 // subscribeDelta changes what an incremental stream asks for.

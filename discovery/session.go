@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,6 +27,7 @@ type session struct {
 	targetAt  time.Time
 	reached   snapshot.Stack // what listeners and routes may go to: clusters for it are warm
 	gated     bool           // a reconnected proxy whose clusters are not settled yet: reached does not count
+	resumed   bool           // a reconnected proxy that has yet to say what listeners and routes it holds
 	phase     phase
 	deadline  time.Time // of the wait under way; zero when nothing waits
 	types     [snapshot.NumTypes]typeState
@@ -37,8 +39,8 @@ type session struct {
 	// sent what needs them.
 	awaited map[snapshot.Key]struct{}
 	// parked are route configurations that vanished while the proxy still
-	// uses them (a listener drains), with the last stack that had them.
-	parked map[string]snapshot.Stack
+	// uses them (a listener drains), with the virtual hosts that it has of them.
+	parked map[string]parking
 	// expects says that the proxy was sent clusters that take endpoints.
 	expects bool
 	// spared are versions that the proxy was not sent since another one
@@ -107,6 +109,12 @@ type flight struct {
 	put   []*snapshot.Resource
 	from  snapshot.Stack
 	trial []*snapshot.Resource // see part
+}
+
+// parking says which virtual hosts a proxy has of a route configuration.
+type parking struct {
+	stack snapshot.Stack // those of this stack
+	names []string       // and these
 }
 
 // part is some resources of a response that was refused as a whole.
@@ -220,6 +228,7 @@ func (s *session) advance(now time.Time) bool {
 			}
 			s.giveUp()
 		}
+		s.resumed, s.awaited = false, nil
 		s.removeClusters()
 		s.enter(phaseIdle)
 		if !overdue {
@@ -263,6 +272,9 @@ func (s *session) clustersSettled() bool {
 
 // routesSettled says whether the proxy has accepted listeners and routes of target.
 func (s *session) routesSettled() bool {
+	if s.resumed && !s.heardAll() {
+		return false
+	}
 	if s.awaits(snapshot.RouteConfig, snapshot.ExtensionConfig, snapshot.Secret) {
 		return false
 	}
@@ -274,12 +286,22 @@ func (s *session) routesSettled() bool {
 	return true
 }
 
+// heardAll says whether a reconnected proxy has asked for all that it is bound
+// to have. Before that, routes of its past may lead to clusters that are gone.
+func (s *session) heardAll() bool {
+	if !s.types[snapshot.Listener].subscribed {
+		return false
+	}
+	return s.form.state || s.form.inline || s.types[snapshot.RouteConfig].names.len() == 0 || s.types[snapshot.VirtualHost].subscribed
+}
+
+// awaits says whether the proxy is bound to ask for something of these types.
+// What vanished meanwhile together with the listener that needed it does not count.
 func (s *session) awaits(of ...snapshot.Type) bool {
 	for k := range s.awaited {
-		for _, t := range of {
-			if k.Type == t {
-				return true
-			}
+		listeners := k.Type == snapshot.RouteConfig || k.Type == snapshot.ExtensionConfig
+		if slices.Contains(of, k.Type) && (!listeners || s.reached.Get(k.Type, k.Name) != nil) {
+			return true
 		}
 	}
 	return false

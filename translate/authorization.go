@@ -32,8 +32,7 @@ type AuthorizationInput struct {
 // AuthorizationHTTP are the filters that let requests through or refuse them,
 // in Istio's order: external authorization (CUSTOM), then DENY, then ALLOW,
 // then AUDIT. As soon as there is one ALLOW policy, a request that none of
-// them allows is refused. What a rule says that cannot be understood makes it
-// stricter, never laxer, and is a finding.
+// them allows is refused. What cannot be understood is a finding.
 func AuthorizationHTTP(in AuthorizationInput) ([]*hcmv3.HttpFilter, []mesh.Finding) {
 	a := sortPolicies(in, false)
 	var out []*hcmv3.HttpFilter
@@ -120,8 +119,7 @@ func sortPolicies(in AuthorizationInput, tcp bool) *authorization {
 	return a
 }
 
-// rules adds the rules of a policy to a set. broad is for actions for which
-// matching more than was meant is the safe side.
+// rules adds the rules of a policy to a set; for broad see ruleBuilder.
 func (a *authorization) rules(p *mesh.AuthorizationPolicy, set map[string]*rbacv3.Policy, broad bool) {
 	for i, r := range p.Spec.GetRules() {
 		b := &ruleBuilder{authorization: a, policy: p, rule: i, broad: broad}

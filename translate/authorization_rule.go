@@ -17,7 +17,9 @@ type ruleBuilder struct {
 	*authorization
 	policy *mesh.AuthorizationPolicy
 	rule   int
-	broad  bool
+	// broad is for actions that match without looking at what only HTTP has
+	// where there is none; the others do not match then.
+	broad bool
 }
 
 // build is nil when the rule can never match.
@@ -107,46 +109,39 @@ func matching[T any](b *ruleBuilder, field string, requests bool, values, nots [
 	if requests && b.tcp {
 		return nil, b.broad
 	}
-	var out []T
-	yes, bad := each(b, field, values, one)
-	switch {
-	case bad && b.broad: // a value that is not understood could be any
-	case len(values) > 0 && len(yes) == 0:
+	yes, no := understood(b, field, values, one), understood(b, field, nots, one)
+	if len(values) > 0 && len(yes) == 0 || len(no) < len(nots) {
 		return nil, false
-	case len(yes) > 0:
+	}
+	var out []T
+	if len(yes) > 0 {
 		out = append(out, or(yes))
 	}
-	no, bad := each(b, field, nots, one)
-	switch {
-	case bad && !b.broad: // nobody can be shown not to be it
-		return nil, false
-	case len(no) > 0 && !bad:
+	if len(no) > 0 {
 		out = append(out, not(or(no)))
 	}
 	return out, true
 }
 
-func each[T any](b *ruleBuilder, field string, values []string, one func(string) (T, error)) (out []T, bad bool) {
+// understood are the values that mean something. The others are left out, and
+// so is a rule that without them would match what it was not meant for: one
+// wrong value neither opens a workload nor closes it altogether.
+func understood[T any](b *ruleBuilder, field string, values []string, one func(string) (T, error)) (out []T) {
 	for _, v := range values {
 		t, err := one(v)
 		if err != nil {
-			bad = true
 			b.invalid(field, v, err)
 			continue
 		}
 		out = append(out, t)
 	}
-	return out, bad
+	return out
 }
 
 func (b *ruleBuilder) invalid(field, value string, err error) {
-	consequence := "the value never matches"
-	if b.broad {
-		consequence = "the field is taken to match everything"
-	}
 	f := mesh.Finding{
 		Object: b.policy.Ref, Field: fmt.Sprintf("spec.rules[%d].%s", b.rule, field), Code: mesh.CodeInvalid,
-		Message: fmt.Sprintf("%q: %v; %s", value, err, consequence),
+		Message: fmt.Sprintf("%q: %v; the value is left out, and the rule never matches when none is left or an exclusion is missing", value, err),
 	}
 	if !slices.Contains(b.findings, f) {
 		b.findings = append(b.findings, f)
@@ -201,7 +196,7 @@ func (b *ruleBuilder) condition(c *security.Condition, at string) (p *rbacv3.Pri
 		return permission(sniPermission)
 	}
 	b.invalid(at+".key", key, fmt.Errorf("not an attribute that conditions know"))
-	return nil, nil, b.broad
+	return nil, nil, false
 }
 
 // brackets reads "[a][b]" as a and b.

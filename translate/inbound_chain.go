@@ -37,7 +37,11 @@ func newInboundBuilder(in mesh.Inbound) *inboundBuilder {
 	b.http = append(jwt.Filters, http...)
 	b.tcp = tcp
 	b.clusters = jwt.Clusters
-	b.findings = slices.Concat(jwt.Findings, found, more, TelemetryFindings(Reporting{Telemetries: in.Telemetries}, in.Config))
+	for _, f := range slices.Concat(jwt.Findings, found, more, TelemetryFindings(Reporting{Telemetries: in.Telemetries}, in.Config)) {
+		if !slices.Contains(b.findings, f) { // HTTP and TCP find the same
+			b.findings = append(b.findings, f)
+		}
+	}
 	return b
 }
 

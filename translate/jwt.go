@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -76,9 +75,6 @@ func JWTFilters(in JWTInput) JWTOutput {
 	return out
 }
 
-// noKeys is a set of keys that verifies nothing.
-const noKeys = `{"keys":[]}`
-
 // jwtProvider is one rule. When it cannot work the provider refuses every
 // token of its issuer, and the error says why.
 func jwtProvider(r *security.JWTRule, in JWTInput) (*jwtv3.JwtProvider, *clusterv3.Cluster, error) {
@@ -104,17 +100,25 @@ func jwtProvider(r *security.JWTRule, in JWTInput) (*jwtv3.JwtProvider, *cluster
 	if err != nil {
 		p.FromHeaders, p.ClaimToHeaders, p.ForwardPayloadHeader = slices.DeleteFunc(p.FromHeaders, badHeader), nil, ""
 	}
-	if r.GetJwks() != "" || r.GetJwksUri() == "" || err != nil {
-		keys := r.GetJwks()
-		if err != nil {
-			keys = noKeys
-		}
-		p.JwksSourceSpecifier = &jwtv3.JwtProvider_LocalJwks{LocalJwks: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: keys}}}
+	switch {
+	case err != nil:
+		p.JwksSourceSpecifier = &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: noKeys()}
 		return p, nil, err
+	case r.GetJwks() != "":
+		p.JwksSourceSpecifier = &jwtv3.JwtProvider_LocalJwks{LocalJwks: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: r.GetJwks()}}}
+		return p, nil, nil
 	}
 	remote, cluster := remoteKeys(r, in)
 	p.JwksSourceSpecifier = &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: remote}
 	return p, cluster, nil
+}
+
+// noKeys are keys that never arrive: Envoy takes no empty set, and any key
+// that could be written here would be one that verifies something.
+func noKeys() *jwtv3.RemoteJwks {
+	return &jwtv3.RemoteJwks{HttpUri: &corev3.HttpUri{
+		Uri: "http://none.invalid/", HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: BlackHoleCluster}, Timeout: durationpb.New(keysTimeout),
+	}}
 }
 
 func badHeader(h *jwtv3.JwtHeader) bool { return !headerName.MatchString(h.GetName()) }
@@ -136,12 +140,7 @@ func usable(r *security.JWTRule) error {
 	}
 	switch {
 	case r.GetJwks() != "":
-		var set struct {
-			Keys []map[string]any `json:"keys"`
-		}
-		if err := json.Unmarshal([]byte(r.GetJwks()), &set); err != nil || len(set.Keys) == 0 {
-			return fmt.Errorf("jwks is no JSON Web Key Set with keys (RFC 7517)")
-		}
+		return checkKeys(r.GetJwks())
 	case r.GetJwksUri() != "":
 		if _, _, _, ok := mesh.KeysAddress(r.GetJwksUri()); !ok {
 			return fmt.Errorf("jwksUri %q is no http or https URL", r.GetJwksUri())

@@ -10,6 +10,8 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	dnscommonv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
+	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -21,9 +23,8 @@ import (
 // certificate is checked against the system's roots.
 func keysCluster(host string, port uint32, tls bool, c *mesh.Config) *clusterv3.Cluster {
 	out := &clusterv3.Cluster{
-		Name:                 "jwks|" + strconv.FormatUint(uint64(port), 10) + "||" + host,
-		ConnectTimeout:       timeoutOr(c.GetConnectTimeout(), 10*time.Second),
-		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS},
+		Name:           "jwks|" + strconv.FormatUint(uint64(port), 10) + "||" + host,
+		ConnectTimeout: timeoutOr(c.GetConnectTimeout(), 10*time.Second),
 		LoadAssignment: &endpointv3.ClusterLoadAssignment{
 			ClusterName: "jwks|" + strconv.FormatUint(uint64(port), 10) + "||" + host,
 			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
@@ -36,8 +37,12 @@ func keysCluster(host string, port uint32, tls bool, c *mesh.Config) *clusterv3.
 	if _, err := netip.ParseAddr(host); err == nil {
 		out.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 	} else {
-		out.DnsRefreshRate = durationpb.New(60 * time.Second)
-		out.RespectDnsTtl = true
+		out.ClusterDiscoveryType = customCluster("envoy.clusters.dns", &dnsv3.DnsCluster{
+			DnsRefreshRate:        durationpb.New(dnsRetry),
+			DnsFailureRefreshRate: &dnsv3.DnsCluster_RefreshRate{BaseInterval: durationpb.New(dnsRetry), MaxInterval: durationpb.New(dnsRetryMax)},
+			RespectDnsTtl:         true,
+			DnsLookupFamily:       dnscommonv3.DnsLookupFamily_V4_PREFERRED,
+		})
 	}
 	if tls {
 		out.TransportSocket = &corev3.TransportSocket{

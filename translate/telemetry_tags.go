@@ -22,7 +22,7 @@ func (r report) standardTags() []*statsv3.Config_Tag {
 	if r.client() {
 		return append(append(append([]*statsv3.Config_Tag{tag("reporter", "source")}, callerItself()...), serverSeenByCaller()...), r.exchange()...)
 	}
-	return append(append(append([]*statsv3.Config_Tag{tag("reporter", "destination")}, callerSeenByServer()...), r.serverItself()...), r.exchange()...)
+	return append(append(append([]*statsv3.Config_Tag{tag("reporter", "destination")}, r.callerSeenByServer()...), r.serverItself()...), r.exchange()...)
 }
 
 // callerItself takes what the proxy knows about its own workload from its
@@ -59,24 +59,39 @@ func serverSeenByCaller() []*statsv3.Config_Tag {
 // callerSeenByServer reads the caller's certificate, which says more than the
 // identity: the workload is its O, the canonical service its CN, the revision
 // its OU. Nothing that a caller could send is believed.
-func callerSeenByServer() []*statsv3.Config_Tag {
-	subject := func(part string) string {
-		return "%CEL(connection.mtls && connection.subject_peer_certificate.contains('" + part + "=') ? re.extract(connection.subject_peer_certificate, '(^|,)" + part + "=([^,]+)', '\\\\2') : 'unknown')%"
+func (r report) callerSeenByServer() []*statsv3.Config_Tag {
+	names := []string{"workload", "workload_namespace", "principal", "app", "version", "canonical_service", "canonical_revision"}
+	formats := make([]string, len(names))
+	for i := range formats {
+		formats[i] = unknown
 	}
-	return []*statsv3.Config_Tag{
-		tag("source_workload", subject("O")),
-		tag("source_workload_namespace", "%CEL(connection.mtls ? re.extract(connection.uri_san_peer_certificate, '/ns/([^/]+)/sa/', '\\\\1') : 'unknown')%"),
-		tag("source_principal", orUnknown("connection.uri_san_peer_certificate")),
-		tag("source_app", subject("CN")),
-		tag("source_version", subject("OU")),
-		tag("source_canonical_service", subject("CN")),
-		tag("source_canonical_revision", subject("OU")),
+	if r.MutualTLS {
+		formats = []string{
+			ofSubject("O"),
+			"%CEL(re.extract(connection.uri_san_peer_certificate, '/ns/([^/]+)/sa/', '\\\\1'))%",
+			"%DOWNSTREAM_PEER_URI_SAN%",
+			ofSubject("CN"), ofSubject("OU"), ofSubject("CN"), ofSubject("OU"),
+		}
 	}
+	tags := make([]*statsv3.Config_Tag, len(names))
+	for i, n := range names {
+		tags[i] = tag("source_"+n, formats[i])
+	}
+	return tags
+}
+
+// ofSubject is a part of the name in the client's certificate.
+func ofSubject(part string) string {
+	return "%CEL(connection.subject_peer_certificate.contains('" + part + "=') ? re.extract(connection.subject_peer_certificate, '(^|,)" + part + "=([^,]+)', '\\\\2') : 'unknown')%"
 }
 
 // serverItself is known when the configuration is made.
 func (r report) serverItself() []*statsv3.Config_Tag {
 	w, s := r.local, r.Service
+	principal := unknown
+	if r.MutualTLS {
+		principal = "%DOWNSTREAM_LOCAL_URI_SAN%"
+	}
 	host, name, namespace := unknown, unknown, unknown
 	if s != nil {
 		host, name, namespace = s.Host, s.Name, s.Namespace
@@ -86,7 +101,7 @@ func (r report) serverItself() []*statsv3.Config_Tag {
 		tags = append(tags,
 			tag("destination_workload", literal(w.Workload)),
 			tag("destination_workload_namespace", literal(w.Namespace)),
-			tag("destination_principal", orUnknown("connection.uri_san_local_certificate")),
+			tag("destination_principal", principal),
 			tag("destination_app", literal(w.App)),
 			tag("destination_version", literal(w.Version)),
 			tag("destination_canonical_service", literal(w.CanonicalName)),

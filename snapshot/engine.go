@@ -22,6 +22,7 @@ const memoSize = 1 << 17
 type Engine struct {
 	log  *slog.Logger
 	memo *Memo
+	want func([]mesh.Ref) // asks for Secrets
 
 	mu       sync.Mutex // guards what follows; held for a whole pass
 	world    *mesh.World
@@ -52,10 +53,15 @@ type attached struct {
 }
 
 // NewEngine makes an engine. certificates may be nil: then no proxy gets one.
-func NewEngine(log *slog.Logger, certificates *Certificates) *Engine {
+// want is told, whenever that may have changed, which Secrets the listeners of
+// connected gateways name; it must not call back. It may be nil.
+func NewEngine(log *slog.Logger, certificates *Certificates, want func([]mesh.Ref)) *Engine {
 	memo := NewMemo(memoSize)
+	if want == nil {
+		want = func([]mesh.Ref) {}
+	}
 	return &Engine{
-		log: log, memo: memo, scopes: map[mesh.Scope]*scopeLayer{}, routers: map[mesh.Scope]*routerLayer{}, inbounds: map[mesh.Inbound]*inboundLayer{},
+		log: log, memo: memo, want: want, scopes: map[mesh.Scope]*scopeLayer{}, routers: map[mesh.Scope]*routerLayer{}, inbounds: map[mesh.Inbound]*inboundLayer{},
 		secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, ready: make(chan struct{}),
 	}
 }
@@ -74,6 +80,9 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 	}
 	e.locate(dirty)
 	e.accept(dirty)
+	if len(e.routers) > 0 {
+		e.want(e.wantedSecrets())
+	}
 	e.publish()
 	if first {
 		close(e.ready)
@@ -208,6 +217,7 @@ func (e *Engine) enter(a *attached) {
 			r = newRouterLayer(e.memo, a.scope, a.proxy.Workload)
 			r.update(e.world, nil)
 			e.routers[a.scope] = r
+			e.want(e.wantedSecrets())
 		}
 		r.users++
 	} else {

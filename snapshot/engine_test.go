@@ -39,7 +39,7 @@ func newPlane(t *testing.T) *plane {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	p := &plane{passes: make(chan struct{}, 100), views: map[string]*snapshot.View{}}
-	p.engine = snapshot.NewEngine(log, nil)
+	p.engine = snapshot.NewEngine(log, nil, nil)
 	p.store = mesh.NewStore(log, func(w *mesh.World, d *mesh.Dirty) {
 		p.engine.Update(w, d)
 		p.passes <- struct{}{}

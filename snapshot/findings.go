@@ -57,10 +57,8 @@ func (e *Engine) hostLayers() []*hostLayer {
 	return out
 }
 
-// WantedSecrets are the Secrets that the routers' listeners name, each once.
-func (e *Engine) WantedSecrets() []mesh.Ref {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// wantedSecrets are the Secrets that the routers' listeners name, each once.
+func (e *Engine) wantedSecrets() []mesh.Ref {
 	var out []mesh.Ref
 	for _, r := range e.routers {
 		for _, s := range r.secrets {

@@ -17,14 +17,15 @@ type routerLayer struct {
 
 	hosts    map[string][]*Resource // clusters and endpoints by destination
 	rest     []*Resource
-	secrets  []mesh.Ref // Secrets that its listeners need
+	secrets  []mesh.Ref           // Secrets that its listeners need
+	good     map[string]*Resource // the last good secret of each name
 	findings []mesh.Finding
 	revision *Revision
 	users    int
 }
 
 func newRouterLayer(memo *Memo, scope mesh.Scope, w *mesh.Workload) *routerLayer {
-	return &routerLayer{memo: memo, scope: scope, workload: w, hosts: map[string][]*Resource{}}
+	return &routerLayer{memo: memo, scope: scope, workload: w, hosts: map[string][]*Resource{}, good: map[string]*Resource{}}
 }
 
 // update brings the layer to the world. dirty nil means from nothing.
@@ -64,11 +65,12 @@ func (r *routerLayer) build(w *mesh.World) {
 	if x := w.Workload(r.workload.Namespace, r.workload.Name); x != nil {
 		r.workload = x
 	}
-	in := translate.GatewayInput{View: view, Workload: r.workload}
+	r.findings = nil
+	in := translate.GatewayInput{View: view, Workload: r.workload, Has: func(name string) bool { return r.secret(w, name) != nil }}
 	in.Reporting.Telemetries = mesh.ListOf(w.TelemetriesOf(r.scope.Namespace, r.workload.Labels)...)
 	extra := translate.ResolvePolicies(&in)
 	plan := translate.Gateway(in)
-	r.findings = append(plan.Findings, extra.Findings...)
+	r.findings = append(append(r.findings, plan.Findings...), extra.Findings...)
 	r.rest, r.hosts = nil, map[string][]*Resource{}
 	add := func(res *Resource, findings []mesh.Finding) {
 		r.findings = append(r.findings, findings...)
@@ -136,20 +138,33 @@ func (r *routerLayer) destination(v *mesh.View, host string) (out []*Resource, f
 	return out, findings
 }
 
-// addSecrets adds the secrets that the listeners name and that exist in the
-// router's own namespace.
+// secret is the SDS secret of a name, made of the Secrets of the router's own
+// namespace: the last good one when there is none now that serves; nil when
+// there never was.
+func (r *routerLayer) secret(w *mesh.World, name string) *Resource {
+	secret, findings := translate.NamedSecret(w, name, r.scope.Namespace)
+	r.findings = append(r.findings, findings...)
+	if secret == nil {
+		return r.good[name]
+	}
+	if res, _ := encode(Secret, name, secret, translate.SecretRefs(name, r.scope.Namespace)...); res != nil && !res.Same(r.good[name]) {
+		r.good[name] = res
+	}
+	return r.good[name]
+}
+
+// addSecrets adds the secrets that the listeners name, and forgets others.
 func (r *routerLayer) addSecrets(w *mesh.World, names []string) {
 	r.secrets = nil
 	for _, name := range names {
-		refs := translate.SecretRefs(name, r.scope.Namespace)
-		r.secrets = append(r.secrets, refs...)
-		secret, findings := translate.NamedSecret(w, name, r.scope.Namespace)
-		r.findings = append(r.findings, findings...)
-		if secret == nil {
-			continue
-		}
-		if res, _ := encode(Secret, name, secret, refs...); res != nil {
+		r.secrets = append(r.secrets, translate.SecretRefs(name, r.scope.Namespace)...)
+		if res := r.secret(w, name); res != nil {
 			r.rest = append(r.rest, res)
+		}
+	}
+	for name := range r.good {
+		if !slices.Contains(names, name) {
+			delete(r.good, name)
 		}
 	}
 }

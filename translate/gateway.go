@@ -22,6 +22,9 @@ type GatewayInput struct {
 	Filters   []*hcmv3.HttpFilter  // authentication and authorization of requests
 	TCP       []*listenerv3.Filter // authorization of connections
 	Reporting Reporting
+	// Has tells whether the SDS secret of a name can be served. A server whose
+	// certificate cannot would keep all servers of its port from opening.
+	Has func(secret string) bool
 }
 
 // GatewayPlan is what a router needs. Clusters are inputs, since they are
@@ -124,6 +127,11 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server) []*listenerv3.Fi
 		b.finding(s, mesh.CodeInvalid, "tls", problem)
 		return nil
 	}
+	b.plan.Secrets = append(b.plan.Secrets, secrets...)
+	if slices.ContainsFunc(secrets, func(name string) bool { return !b.Has(name) }) {
+		b.finding(s, mesh.CodeSecret, "tls.credentialName", "the Secret is missing or cannot be used; the server is left out until it is there: see the findings of the Secret")
+		return nil
+	}
 	var chains []*listenerv3.FilterChain
 	if s.Protocol == mesh.ProtocolHTTPS {
 		name := fmt.Sprintf("https.%d.%s.%s.%s", s.Number, s.Spec.Port.Name, s.Gateway.Ref.Name, s.Gateway.Namespace)
@@ -140,7 +148,6 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server) []*listenerv3.Fi
 		c.FilterChainMatch.ServerNames = serverNames(s)
 		c.Name = fmt.Sprintf("%s/%d", s.Gateway.Name, s.Index)
 	}
-	b.plan.Secrets = append(b.plan.Secrets, secrets...)
 	return chains
 }
 

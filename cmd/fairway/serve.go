@@ -82,12 +82,11 @@ func serve(ctx context.Context, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	engine := snapshot.NewEngine(log, ids.certificates())
+	engine := snapshot.NewEngine(log, ids.certificates(), source.want)
 	ids.renewed = engine.Renew
 	reports.engine = engine
 	store := mesh.NewStore(log, func(w *mesh.World, d *mesh.Dirty) {
 		engine.Update(w, d)
-		source.want(engine.WantedSecrets())
 		reports.signal()
 	})
 	ids.world = store.World

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
@@ -13,21 +15,47 @@ import (
 
 // source is where the objects of the mesh come from: a directory or Kubernetes.
 type source struct {
-	client    kubernetes.Interface // nil for a directory
-	directory *informers.Directory // nil for Kubernetes
-	place     string
+	place string
+	run   func(ctx context.Context, sink informers.Sink, synced func()) error
+	// want asks for the Secrets that are to be watched. A directory has them
+	// all.
+	want func([]mesh.Ref)
+	// client reaches the Kubernetes API; nil for a directory.
+	client kubernetes.Interface
 }
 
 func newSource(f serveFlags, report informers.Report, log *slog.Logger) (*source, error) {
-	if f.config == "" {
-		return nil, errors.New("name a directory by --config")
+	if f.config != "" {
+		d := informers.NewDirectory(informers.DirConfig{Path: f.config, MeshConfig: f.meshConfig, Report: report, Log: log})
+		return &source{place: f.config, run: d.Run, want: func([]mesh.Ref) {}}, nil
 	}
-	return &source{place: f.config, directory: informers.NewDirectory(informers.DirConfig{Path: f.config, MeshConfig: f.meshConfig, Report: report, Log: log})}, nil
+	config, err := kubeConfig(f.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
+	}
+	k, err := informers.NewKubernetes(informers.KubeConfig{REST: config, RootNamespace: mesh.DefaultConfig().RootNamespace, MeshConfig: f.meshConfig, Report: report, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return &source{place: config.Host, run: k.Run, want: k.Want, client: client}, nil
 }
 
-// want asks for the Secrets that are to be watched. A directory has them all.
-func (s *source) want(secrets []mesh.Ref) {}
-
-func (s *source) run(ctx context.Context, sink informers.Sink, synced func()) error {
-	return s.directory.Run(ctx, sink, synced)
+// kubeConfig reads how to reach the API server: from the file, or as a Pod.
+func kubeConfig(file string) (*rest.Config, error) {
+	var config *rest.Config
+	var err error
+	if file == "" {
+		if config, err = rest.InClusterConfig(); err != nil {
+			return nil, fmt.Errorf("reaching the Kubernetes API as a Pod: %w: outside a cluster use --kubeconfig, or --config with a directory", err)
+		}
+	} else if config, err = clientcmd.BuildConfigFromFlags("", file); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	config.UserAgent = "fairway"
+	config.QPS, config.Burst = 200, 400 // watches and token reviews; the server has its own limits
+	return config, nil
 }

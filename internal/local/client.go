@@ -90,6 +90,9 @@ func (m *Mesh) WaitReady(ctx context.Context, namespaces ...string) error {
 				return missing
 			}
 		}
+		if m.settled != m.kicks {
+			return "services do not know of the last change yet"
+		}
 		return ""
 	})
 }

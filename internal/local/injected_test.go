@@ -1,22 +1,24 @@
-package local
+package local_test
 
 import (
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fairway-mesh/fairway/internal/local"
 )
 
 // TestInjectedPods runs the whole of it: injection by the namespace's label, the
 // init container's capture, stock Envoys, the control plane, and the gateway.
 func TestInjectedPods(t *testing.T) {
-	m := newMesh(t, func(c *Config) { c.NoControlPlane, c.Gateway = false, true })
+	m := newMesh(t, func(c *local.Config) { c.NoControlPlane, c.Gateway = false, true })
 	ctx := within(t, 60*time.Second)
-	if err := m.Label(ctx, Key{Kind: "Namespace", Name: "default"}, map[string]string{"istio-injection": "enabled"}); err != nil {
+	if err := m.Label(ctx, local.Key{Kind: "Namespace", Name: "default"}, map[string]string{"istio-injection": "enabled"}); err != nil {
 		t.Fatal(err)
 	}
 	apply(t, m, app("v1", 2)+"---"+sleeper)
-	ready(t, m, "default", rootNamespace)
+	ready(t, m, "default", "istio-system")
 	pods, err := m.Pods("default", "")
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +56,7 @@ spec:
   gateways: [web]
   http: [{route: [{destination: {host: flaskapp}}]}]
 `)
-	url, err := m.NodePortURL(ctx, rootNamespace, "istio-ingressgateway", 8080)
+	url, err := m.NodePortURL(ctx, "istio-system", "istio-ingressgateway", 8080)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,77 +1,30 @@
-package local
+package local_test
 
 import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/fairway-mesh/fairway/internal/envoyfetch"
+	"github.com/fairway-mesh/fairway/internal/local"
+	"github.com/fairway-mesh/fairway/internal/local/localtest"
 )
 
-// binary is the fairway binary, built once for all tests of this package.
-var binary string
-
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "fairway-local-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "fairway")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/fairway-mesh/fairway/cmd/fairway").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building fairway: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
-}
-
-type logWriter struct{ t *testing.T }
-
-func (w logWriter) Write(p []byte) (int, error) {
-	w.t.Log(strings.TrimSpace(string(p)))
-	return len(p), nil
-}
+func TestMain(m *testing.M) { os.Exit(localtest.Main(m)) }
 
 // newMesh starts a mesh without a control plane, unless change asks for one.
-func newMesh(t *testing.T, change func(*Config)) *Mesh {
+func newMesh(t *testing.T, change func(*local.Config)) *local.Mesh {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root")
-	}
-	envoy, err := envoyfetch.Find(envoyfetch.Version)
-	if err != nil {
-		t.Skip(err)
-	}
-	c := Config{Fairway: binary, Envoy: envoy, NoControlPlane: true, Log: slog.New(slog.NewTextHandler(logWriter{t}, nil))}
-	if change != nil {
-		change(&c)
-	}
-	m, err := Start(context.Background(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Close(); err != nil {
-			t.Errorf("closing: %v", err)
-		}
-		if exists(m.Dir()) {
-			t.Error("the mesh's directory is still there")
+	return localtest.Mesh(t, func(c *local.Config) {
+		c.NoControlPlane = true
+		if change != nil {
+			change(c)
 		}
 	})
-	return m
 }
 
 func within(t *testing.T, d time.Duration) context.Context {
@@ -81,14 +34,14 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func apply(t *testing.T, m *Mesh, manifests string) {
+func apply(t *testing.T, m *local.Mesh, manifests string) {
 	t.Helper()
 	if err := m.Apply(t.Context(), []byte(manifests)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func ready(t *testing.T, m *Mesh, namespaces ...string) {
+func ready(t *testing.T, m *local.Mesh, namespaces ...string) {
 	t.Helper()
 	if err := m.WaitReady(within(t, 30*time.Second), namespaces...); err != nil {
 		t.Fatal(err)
@@ -121,6 +74,7 @@ spec:
         env: [{name: PORT, value: "8000"}, {name: version, value: %q}, {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]
         ports: [{name: web, containerPort: 8000}]
         readinessProbe: {httpGet: {path: /healthz, port: web}, periodSeconds: 1}
+        lifecycle: {preStop: {sleep: {seconds: 1}}} # until nobody sends anything any more
 `, replicas, version, version)
 }
 

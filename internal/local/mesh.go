@@ -39,6 +39,8 @@ type Mesh struct {
 	objects   map[Key]*unstructured.Unstructured
 	pods      map[string]*podEntry // by NAMESPACE/NAME
 	version   int64                // of the last object written
+	kicks     int64                // how often something has changed
+	settled   int64                // kicks when the last pass of the reconcile loop began
 	addresses addresses
 	change    chan struct{}     // closed and replaced when a pod or an object has changed
 	slices    map[Key][]byte    // EndpointSlices that the mesh made, encoded
@@ -163,8 +165,9 @@ func (m *Mesh) Close() error {
 	return err
 }
 
-// kick wakes the reconcile loop.
+// kick wakes the reconcile loop. Called with mu held.
 func (m *Mesh) kick() {
+	m.kicks++
 	select {
 	case m.wake <- struct{}{}:
 	default: // it will run anyway

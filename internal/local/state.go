@@ -29,7 +29,7 @@ type state struct {
 
 // stateRoot holds the states of all meshes of this user.
 func stateRoot() string {
-	return filepath.Join(os.TempDir(), "fairway-local-"+strconv.Itoa(os.Getuid()))
+	return filepath.Join(os.TempDir(), "fairway-local-"+strconv.Itoa(outerUID()))
 }
 
 // newState makes a directory, after removing those whose owner is gone.

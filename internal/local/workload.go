@@ -143,6 +143,7 @@ func (m *Mesh) reconcileLoop() {
 		}
 		m.mu.Lock()
 		if m.ctx.Err() == nil {
+			m.settled = m.kicks
 			m.reconcileWorkloads()
 			m.reconcileServices()
 			m.announce()

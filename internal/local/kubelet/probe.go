@@ -27,7 +27,7 @@ const eager = 100 * time.Millisecond
 // probe, then readiness and liveness together, and the postStart hook before.
 func (u *unit) watch(ctx context.Context, process *container.Process) {
 	if l := u.spec.Lifecycle; l != nil && l.PostStart != nil {
-		if err := u.pod.handle(ctx, u, hookProbe(l.PostStart)); err != nil && ctx.Err() == nil {
+		if err := u.pod.hook(ctx, u, l.PostStart); err != nil && ctx.Err() == nil {
 			u.pod.machine.Log.Warn("a postStart hook failed", "pod", u.pod.Name(), "container", u.spec.Name, "err", err)
 			u.kill(process)
 			return
@@ -159,9 +159,13 @@ func (p *Pod) attempt(ctx context.Context, u *unit, probe *corev1.Probe) error {
 	return p.handle(ctx, u, probe.ProbeHandler)
 }
 
-// hookProbe is a lifecycle hook in the words of a probe.
-func hookProbe(h *corev1.LifecycleHandler) corev1.ProbeHandler {
-	return corev1.ProbeHandler{Exec: h.Exec, HTTPGet: h.HTTPGet, TCPSocket: h.TCPSocket}
+// hook runs a lifecycle hook.
+func (p *Pod) hook(ctx context.Context, u *unit, h *corev1.LifecycleHandler) error {
+	if h.Sleep != nil {
+		pause(ctx, time.Duration(h.Sleep.Seconds)*time.Second)
+		return nil
+	}
+	return p.handle(ctx, u, corev1.ProbeHandler{Exec: h.Exec, HTTPGet: h.HTTPGet, TCPSocket: h.TCPSocket})
 }
 
 // handle does what a probe or hook says: from the node, as the kubelet would, or

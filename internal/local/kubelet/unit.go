@@ -188,7 +188,7 @@ func (u *unit) stop(ctx context.Context) {
 	}
 	u.stopping.Do(func() {
 		if u.spec.Lifecycle != nil && u.spec.Lifecycle.PreStop != nil {
-			if err := u.pod.handle(ctx, u, hookProbe(u.spec.Lifecycle.PreStop)); err != nil && ctx.Err() == nil {
+			if err := u.pod.hook(ctx, u, u.spec.Lifecycle.PreStop); err != nil && ctx.Err() == nil {
 				u.pod.machine.Log.Warn("a preStop hook failed", "pod", u.pod.Name(), "container", u.spec.Name, "err", err)
 			}
 		}

@@ -38,7 +38,10 @@ func (n *names) list() []string {
 // merely not shared any more.
 type nameTable struct{ known *lru.Cache[string, *names] }
 
-const nameTableSize = 4096 // sets; proxies of one kind ask for the same few
+const (
+	nameTableSize = 4096 // sets; proxies of one kind ask for the same few
+	maxShared     = 512  // names in a set that is remembered
+)
 
 func newNameTable() *nameTable {
 	cache, err := lru.New[string, *names](nameTableSize)
@@ -57,6 +60,9 @@ func (t *nameTable) of(list []string) *names {
 	sorted := slices.Clone(list)
 	slices.Sort(sorted)
 	sorted = slices.Compact(sorted)
+	if len(sorted) > maxShared {
+		return &names{sorted: sorted}
+	}
 	key := strings.Join(sorted, "\n")
 	if known, ok := t.known.Get(key); ok {
 		return known

@@ -1,9 +1,12 @@
 package discovery
 
 import (
+	"strings"
+
 	"github.com/cespare/xxhash/v2"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 
 	"github.com/fairway-mesh/fairway/snapshot"
 )
@@ -28,10 +31,22 @@ type request struct {
 	version string // that the client holds, also from an earlier stream
 }
 
+// maxRefusal bounds what is kept of a client's words.
+const maxRefusal = 4 << 10
+
+// wordsOf is why a client refuses a response.
+func wordsOf(detail *rpcstatus.Status) string {
+	words := detail.GetMessage()
+	if len(words) > maxRefusal {
+		words = strings.ToValidUTF8(words[:maxRefusal], "") + " ..."
+	}
+	return words
+}
+
 func fromDelta(m *discoveryv3.DeltaDiscoveryRequest) request {
 	r := request{
 		node: m.GetNode(), url: m.GetTypeUrl(), nonce: m.GetResponseNonce(),
-		nack: m.GetErrorDetail() != nil, refuse: m.GetErrorDetail().GetMessage(),
+		nack: m.GetErrorDetail() != nil, refuse: wordsOf(m.GetErrorDetail()),
 		subscribe: m.GetResourceNamesSubscribe(), unsubscribe: m.GetResourceNamesUnsubscribe(),
 		initial: m.GetInitialResourceVersions(),
 	}
@@ -42,7 +57,7 @@ func fromDelta(m *discoveryv3.DeltaDiscoveryRequest) request {
 func fromState(m *discoveryv3.DiscoveryRequest) request {
 	r := request{
 		node: m.GetNode(), url: m.GetTypeUrl(), nonce: m.GetResponseNonce(),
-		nack: m.GetErrorDetail() != nil, refuse: m.GetErrorDetail().GetMessage(),
+		nack: m.GetErrorDetail() != nil, refuse: wordsOf(m.GetErrorDetail()),
 		names: m.GetResourceNames(), version: m.GetVersionInfo(),
 	}
 	r.typ, r.known = snapshot.TypeOf(r.url)

@@ -264,6 +264,55 @@ func TestEndpointsDoNotWait(t *testing.T) {
 	p.expect("eds +z")
 }
 
+// TestRoutesDoNotWaitForEndpoints that concern clusters which are warm already.
+func TestRoutesDoNotWaitForEndpoints(t *testing.T) {
+	p := newScript(t, small(t), false)
+	p.connect()
+	p.change(with(p.s.latest, []*snapshot.Resource{endpoints(t, "a", 7)}))
+	p.expect("eds +a")
+	p.change(with(p.s.latest, []*snapshot.Resource{virtualHost(t, "80", "more", "a")}))
+	p.expect("vhds +80/more")
+	p.now = p.now.Add(time.Second)
+	p.ack(snapshot.VirtualHost)
+	if len(p.s.events.converged) != 0 {
+		t.Error("converged with endpoints on their way")
+	}
+	p.ack(snapshot.Endpoint)
+	if got := p.s.events.converged; len(got) != 1 || got[0] != time.Second {
+		t.Errorf("converged %v", got)
+	}
+}
+
+// TestCommonPartIsMadeOnce: proxies that differ in their own layers share the
+// bytes of what they have in common.
+func TestCommonPartIsMadeOnce(t *testing.T) {
+	common := small(t)
+	sh := newShared(1 << 20)
+	var parts [][][]byte
+	for i := range 2 {
+		stack := common
+		stack[snapshot.LayerInbound] = snapshot.NewRevision(edsCluster(t, fmt.Sprint("inbound", i), ""))
+		p := newScript(t, stack, false)
+		p.s.shared = sh
+		for _, typ := range []snapshot.Type{snapshot.Cluster, snapshot.Endpoint} {
+			if err := p.s.request(request{typ: typ, known: true, subscribe: []string{"a"}[:int(typ)]}, p.now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		messages := p.s.step(p.now)
+		if len(messages) != 2 {
+			t.Fatalf("%d messages", len(messages))
+		}
+		parts = append(parts, messages[0].parts, messages[1].parts)
+	}
+	if &parts[0][0][0] != &parts[2][0][0] || &parts[1][0][0] != &parts[3][0][0] {
+		t.Error("what is common was encoded twice")
+	}
+	if len(parts[0]) != 2 || bytes.Equal(parts[0][1], parts[2][1]) {
+		t.Error("what is not common is not there")
+	}
+}
+
 func TestNewerRevisionsAreTakenTogether(t *testing.T) {
 	p := newScript(t, small(t), false)
 	p.connect()

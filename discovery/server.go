@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"google.golang.org/grpc"
@@ -26,7 +27,7 @@ type Server struct {
 	metrics *metrics
 	shared  *shared
 	builds  *buildTable
-	logged  *lru.Cache[string, struct{}] // what was said once
+	logged  *lru.Cache[uint64, struct{}] // hashes of what was said once
 	serial  atomic.Uint64
 
 	mu      sync.Mutex
@@ -37,7 +38,7 @@ const loggedSize = 4096 // remarks that are not repeated
 
 // New returns a server.
 func New(config Config) *Server {
-	logged, err := lru.New[string, struct{}](loggedSize)
+	logged, err := lru.New[uint64, struct{}](loggedSize)
 	if err != nil { // only for a size below 1
 		panic(err)
 	}
@@ -161,6 +162,6 @@ func (s *Server) accepted(r *snapshot.Resource, besides *stream) bool {
 
 // once reports whether a remark is made for the first time.
 func (s *Server) once(remark string) bool {
-	seen, _ := s.logged.ContainsOrAdd(remark, struct{}{})
+	seen, _ := s.logged.ContainsOrAdd(xxhash.Sum64String(remark), struct{}{})
 	return !seen
 }

@@ -1,0 +1,175 @@
+package discovery
+
+import (
+	"slices"
+	"time"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// phase is where a session stands on the way from one stack to the next.
+type phase uint8
+
+const (
+	phaseIdle     phase = iota
+	phaseClusters       // clusters, endpoints and secrets go to target
+	phaseRoutes         // listeners and routes go to it, too
+)
+
+// String is the name used in metrics.
+func (p phase) String() string { return [...]string{"idle", "clusters", "routes"}[p] }
+
+// converge takes the time when the proxy has accepted all that there is.
+func (s *session) converge(now time.Time) {
+	if !s.changed || s.phase != phaseIdle || s.target != s.latest {
+		return
+	}
+	for t := range s.types {
+		if !s.types[t].quiet() {
+			return
+		}
+	}
+	if s.told {
+		s.events.converged = append(s.events.converged, now.Sub(s.latestAt))
+	}
+	s.changed, s.told = false, false
+}
+
+// advance goes on to the next phase when the one under way is settled or has
+// waited long enough, and reports whether it did.
+func (s *session) advance(now time.Time) bool {
+	overdue := !s.deadline.IsZero() && !now.Before(s.deadline)
+	switch s.phase {
+	case phaseIdle:
+		if s.target == s.latest {
+			return false
+		}
+		s.target, s.warming = s.latest, false
+		s.enter(phaseClusters)
+		return true
+	case phaseClusters:
+		if !s.clustersSettled() {
+			if !overdue {
+				return false
+			}
+			s.giveUp()
+		}
+		if s.target != s.latest && !s.addsClusters(s.latest) {
+			// What came meanwhile needs no other clusters: no need to stop here.
+			s.target = s.latest
+		}
+		s.reached, s.gated = s.target, false
+		s.enter(phaseRoutes)
+		return true
+	default:
+		if !s.routesSettled() {
+			if !overdue {
+				return false
+			}
+			s.giveUp()
+		}
+		s.resumed, s.awaited = false, nil
+		s.removeClusters()
+		s.enter(phaseIdle)
+		return true
+	}
+}
+
+func (s *session) enter(p phase) { s.phase, s.deadline = p, time.Time{} }
+
+// giveUp stops waiting for what the proxy was bound to do.
+func (s *session) giveUp() {
+	s.events.overdue = append(s.events.overdue, s.phase)
+	s.awaited = nil
+}
+
+// addsClusters says whether a stack has clusters that target lacks or has otherwise.
+func (s *session) addsClusters(stack snapshot.Stack) bool {
+	for _, d := range s.target.Diff(stack, snapshot.Cluster) {
+		if d.New != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// clustersSettled says whether the proxy has warmed the clusters of target. An
+// acknowledged cluster is not warm; its acknowledged endpoints are.
+func (s *session) clustersSettled() bool {
+	clusters := &s.types[snapshot.Cluster]
+	if !clusters.subscribed {
+		return true
+	}
+	if !clusters.settled(s.target) || s.awaits(snapshot.Endpoint, snapshot.Secret) {
+		return false
+	}
+	if !s.warming {
+		return true // endpoints and secrets may be on their way, but not for a cluster that needs them first
+	}
+	return s.types[snapshot.Endpoint].quiet() && s.types[snapshot.Secret].quiet() && (!s.expects || s.types[snapshot.Endpoint].subscribed)
+}
+
+// routesSettled says whether the proxy has accepted listeners and routes of target.
+func (s *session) routesSettled() bool {
+	if s.resumed && !s.heardAll() {
+		return false
+	}
+	if s.awaits(snapshot.RouteConfig, snapshot.ExtensionConfig, snapshot.Secret) {
+		return false
+	}
+	for _, t := range []snapshot.Type{snapshot.ExtensionConfig, snapshot.Listener, snapshot.RouteConfig, snapshot.VirtualHost} {
+		if st := &s.types[t]; st.subscribed && !st.settled(s.reached) {
+			return false
+		}
+	}
+	return true
+}
+
+// heardAll says whether a reconnected proxy has asked for all that it is bound
+// to have. Before that, routes of its past may lead to clusters that are gone.
+func (s *session) heardAll() bool {
+	if !s.types[snapshot.Listener].subscribed {
+		return false
+	}
+	return s.form.state || s.form.inline || s.types[snapshot.RouteConfig].names.len() == 0 || s.types[snapshot.VirtualHost].subscribed
+}
+
+// awaits says whether the proxy is bound to ask for something of these types.
+// What vanished meanwhile together with the listener that needed it does not count.
+func (s *session) awaits(of ...snapshot.Type) bool {
+	for k := range s.awaited {
+		listeners := k.Type == snapshot.RouteConfig || k.Type == snapshot.ExtensionConfig
+		if slices.Contains(of, k.Type) && (!listeners || s.reached.Get(k.Type, k.Name) != nil) {
+			return true
+		}
+	}
+	return false
+}
+
+// quiet says that nothing is on its way or bound to go.
+func (st *typeState) quiet() bool {
+	return st.flight == nil && len(st.forced) == 0 && len(st.retry) == 0
+}
+
+func (st *typeState) settled(at snapshot.Stack) bool {
+	return st.quiet() && st.sent == at && len(st.gone) == 0 && !st.fresh
+}
+
+// removeClusters lets the clusters go that nothing refers to any more. While
+// the proxy holds on to something that it had instead of what it refused, that
+// may refer to them, and they stay.
+func (s *session) removeClusters() {
+	for _, t := range []snapshot.Type{snapshot.ExtensionConfig, snapshot.Listener, snapshot.RouteConfig, snapshot.VirtualHost} {
+		if len(s.types[t].rejected) > 0 {
+			return
+		}
+	}
+	clusters := &s.types[snapshot.Cluster]
+	for name := range s.linger {
+		if s.latest.Get(snapshot.Cluster, name) != nil {
+			continue // it is coming back
+		}
+		clusters.remove(name)
+		delete(s.linger, name)
+	}
+}

@@ -56,13 +56,15 @@ type Chain struct {
 	Prefixes []netip.Prefix // of the address that the client chose; empty: all
 	SNI      []string       // empty: connections without TLS as well
 	Clusters []WeightedCluster
+	// HashSourceIP: the destinations' rule balances by the client's address.
+	HashSourceIP bool
 }
 
 // Equal tells whether two claims want the same.
 func (c Claim) Equal(o Claim) bool {
 	return c.Key == o.Key && c.Kind == o.Kind && c.Host == o.Host && c.RouteConfig == o.RouteConfig && c.Service == o.Service &&
 		slices.EqualFunc(c.Chains, o.Chains, func(a, b Chain) bool {
-			return slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.SNI, b.SNI) && slices.Equal(a.Clusters, b.Clusters)
+			return slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.SNI, b.SNI) && slices.Equal(a.Clusters, b.Clusters) && a.HashSourceIP == b.HashSourceIP
 		})
 }
 
@@ -140,5 +142,5 @@ func (r *resolver) chains(port *mesh.Port, prefixes []netip.Prefix, sni []string
 			return out
 		}
 	}
-	return append(out, Chain{Prefixes: prefixes, SNI: sni, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}})
+	return append(out, Chain{Prefixes: prefixes, SNI: sni, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}, HashSourceIP: hashesSourceIP(r.rule, "", port.Number)})
 }

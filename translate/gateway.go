@@ -174,13 +174,17 @@ func (b *gatewayBuilder) passthrough(s *mesh.Server) []*listenerv3.FilterChain {
 	for _, bound := range b.bound(s) {
 		in := routerInput(b.View, s, bound.VirtualService)
 		for _, c := range tlsChains(in, nil) {
-			sni := intersectAll(c.SNI, s, bound.VirtualService)
-			if len(sni) == 0 {
-				continue
+			names := c.SNI
+			if len(names) == 0 {
+				names = []string{"*"}
 			}
-			c.SNI = sni
-			b.plan.Destinations = append(b.plan.Destinations, bound.VirtualService.Destinations...)
-			out = append(out, b.tcpChain(s, c))
+			for _, name := range intersectAll(names, s, bound.VirtualService) { // a chain for each, so that those two rules claim are told
+				if c.SNI = []string{name}; name == "*" {
+					c.SNI = nil // Envoy has no such name: the chain takes what no other does
+				}
+				b.plan.Destinations = append(b.plan.Destinations, bound.VirtualService.Destinations...)
+				out = append(out, b.tcpChain(s, c))
+			}
 		}
 		for _, c := range tcpChains(in, nil, nil) { // a VirtualService may lead TLS on without looking at its name
 			c.SNI = slices.DeleteFunc([]string{bound.Host}, func(h string) bool { return h == "*" })
@@ -240,7 +244,7 @@ func (b *gatewayBuilder) tcp(s *mesh.Server) []*listenerv3.FilterChain {
 
 func (b *gatewayBuilder) tcpChain(s *mesh.Server, c Chain) *listenerv3.FilterChain {
 	fc := &listenerv3.FilterChain{
-		Filters: append(slices.Clone(b.TCP), TCPProxy(TCPProxyInput{Direction: DirectionGateway, Clusters: c.Clusters, Reporting: b.Reporting, Config: b.View.Config})),
+		Filters: append(slices.Clone(b.TCP), TCPProxy(TCPProxyInput{Direction: DirectionGateway, Clusters: c.Clusters, HashSourceIP: c.HashSourceIP, Reporting: b.Reporting, Config: b.View.Config})),
 	}
 	if len(c.Prefixes) == 0 && len(c.SNI) == 0 {
 		return fc

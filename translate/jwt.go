@@ -86,6 +86,7 @@ func jwtProvider(r *security.JWTRule, in JWTInput) (*jwtv3.JwtProvider, *cluster
 		FromParams:           r.GetFromParams(),
 		FromCookies:          r.GetFromCookies(),
 		PayloadInMetadata:    jwtPayload,
+		ClearRouteCache:      true, // routes may look at the claims, and were chosen before
 		NormalizePayloadInMetadata: &jwtv3.JwtProvider_NormalizePayload{
 			SpaceDelimitedClaims: spaceDelimited(r.GetSpaceDelimitedClaims()),
 		},

@@ -162,7 +162,7 @@ func tcpChains(in RouteInput, prefixes []netip.Prefix, sni []string) []Chain {
 	routes, _ := TCPRoutes(in)
 	var chains []Chain
 	for _, r := range routes {
-		c := Chain{Prefixes: r.Prefixes, SNI: sni, Clusters: r.Clusters}
+		c := Chain{Prefixes: r.Prefixes, SNI: sni, Clusters: r.Clusters, HashSourceIP: r.HashSourceIP}
 		if len(c.Prefixes) == 0 {
 			c.Prefixes = prefixes
 		}
@@ -177,7 +177,7 @@ func tlsChains(in RouteInput, prefixes []netip.Prefix) []Chain {
 	routes, _ := TLSRoutes(in)
 	var out []Chain
 	for _, r := range routes {
-		c := Chain{Prefixes: r.Prefixes, Clusters: r.Clusters}
+		c := Chain{Prefixes: r.Prefixes, Clusters: r.Clusters, HashSourceIP: r.HashSourceIP}
 		if len(c.Prefixes) == 0 {
 			c.Prefixes = prefixes
 		}

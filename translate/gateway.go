@@ -178,7 +178,7 @@ func (b *gatewayBuilder) passthrough(s *mesh.Server) []*listenerv3.FilterChain {
 			if len(names) == 0 {
 				names = []string{"*"}
 			}
-			for _, name := range intersectAll(names, s, bound.VirtualService) { // a chain for each, so that those two rules claim are told
+			for _, name := range intersectAll(names, s, bound.VirtualService) { // a chain for each: a name may stand in only one
 				if c.SNI = []string{name}; name == "*" {
 					c.SNI = nil // Envoy has no such name: the chain takes what no other does
 				}

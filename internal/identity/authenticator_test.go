@@ -71,10 +71,7 @@ func refused(t *testing.T, err error, want Reason, secrets ...string) {
 		t.Errorf("refused as %s (%s), want %s", r.Reason, r.Message, want)
 	}
 	code := codes.Unauthenticated
-	switch want {
-	case ReasonMismatch:
-		code = codes.PermissionDenied
-	case ReasonUnavailable:
+	if want == ReasonUnavailable {
 		code = codes.Unavailable
 	}
 	if got := status.Code(err); got != code {
@@ -228,34 +225,6 @@ func TestReviewsAreShared(t *testing.T) {
 			t.Errorf("%d reviews for 101 streams with one token", n-1)
 		}
 	})
-}
-
-func TestCheck(t *testing.T) {
-	byToken := Peer{ID: ID{"cluster.local", "default", "sleep"}, Pod: "sleep-1", PodUID: "u1"}
-	byCertificate := Peer{ID: byToken.ID}
-	for name, row := range map[string]struct {
-		peer  Peer
-		claim Claim
-		ok    bool
-	}{
-		"itself":                     {byToken, Claim{"default", "sleep", "sleep-1"}, true},
-		"nothing":                    {byToken, Claim{}, true},
-		"another pod":                {byToken, Claim{"default", "sleep", "sleep-2"}, false},
-		"another account":            {byToken, Claim{"default", "admin", "sleep-1"}, false},
-		"another namespace":          {byToken, Claim{"prod", "sleep", "sleep-1"}, false},
-		"another namespace only":     {byToken, Claim{Namespace: "prod"}, false},
-		"by certificate, any pod":    {byCertificate, Claim{"default", "sleep", "sleep-2"}, true},
-		"by certificate, other name": {byCertificate, Claim{"default", "admin", "sleep-2"}, false},
-		"nobody":                     {Peer{}, Claim{Namespace: "default"}, false},
-	} {
-		err := row.peer.Check(row.claim)
-		if row.ok && err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if !row.ok {
-			refused(t, err, ReasonMismatch)
-		}
-	}
 }
 
 // asker is a gRPC service that answers only who is allowed in.

@@ -18,7 +18,6 @@ const (
 	ReasonRejected     Reason = "Rejected"  // the API server does not accept the token for some other reason
 	ReasonNotBound     Reason = "NotBound"  // no service account's token, or not bound to a pod
 	ReasonUntrusted    Reason = "Untrusted" // the client certificate is not of this mesh
-	ReasonMismatch     Reason = "Mismatch"  // the proxy claims to be somebody else
 	ReasonUnavailable  Reason = "Unavailable"
 )
 
@@ -32,15 +31,11 @@ type Refusal struct {
 // Error is the message.
 func (r *Refusal) Error() string { return r.Message }
 
-// GRPCStatus is PermissionDenied for a claim that does not fit the proof,
-// Unavailable when the proof could not be examined, else Unauthenticated.
+// GRPCStatus is Unavailable when the proof could not be examined, else
+// Unauthenticated.
 func (r *Refusal) GRPCStatus() *status.Status {
-	switch r.Reason {
-	case ReasonMismatch:
-		return status.New(codes.PermissionDenied, r.Message)
-	case ReasonUnavailable:
+	if r.Reason == ReasonUnavailable {
 		return status.New(codes.Unavailable, r.Message)
-	default:
-		return status.New(codes.Unauthenticated, r.Message)
 	}
+	return status.New(codes.Unauthenticated, r.Message)
 }

@@ -107,10 +107,10 @@ func (b *gatewayBuilder) plain(p mesh.RouterPort) *listenerv3.FilterChain {
 }
 
 func (b *gatewayBuilder) httpChain(p mesh.RouterPort, routes string) *listenerv3.FilterChain {
-	return &listenerv3.FilterChain{Filters: append(slices.Clone(b.TCP), HTTPConnectionManager(HCMInput{
+	return &listenerv3.FilterChain{Filters: HTTPFilters(HCMInput{
 		Direction: DirectionGateway, StatPrefix: fmt.Sprintf("outbound_%s_%d", AnyAddress, p.Port), RouteName: routes, Filters: b.Filters, GRPCWeb: true,
 		Reporting: b.Reporting, Config: b.View.Config,
-	}))}
+	})}
 }
 
 // tls are the chains of one server that clients speak TLS to.

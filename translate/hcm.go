@@ -50,6 +50,15 @@ type HCMInput struct {
 	Config    *mesh.Config // not nil
 }
 
+// HTTPFilters are the network filters of a chain for requests: the connection
+// manager, and before it what its metrics need.
+func HTTPFilters(in HCMInput) []*listenerv3.Filter {
+	if r := (report{in.Reporting, in.Direction, in.Config, true}); r.client() && r.counts() {
+		return []*listenerv3.Filter{callerFacts(), HTTPConnectionManager(in)}
+	}
+	return []*listenerv3.Filter{HTTPConnectionManager(in)}
+}
+
 // HTTPConnectionManager is the network filter that reads requests and routes
 // them. Timeouts that would end idle or long streams are off, as Istio has
 // them; the routes set those that are asked for. HTTP/1.0 is accepted, since

@@ -110,8 +110,7 @@ func freePort(t testing.TB) uint32 {
 
 func startInboundEnvoy(t *testing.T, in mesh.Inbound) *inboundEnvoy {
 	t.Helper()
-	envoy := clusterTestEnvoy(t)
-	e := &inboundEnvoy{root: newAuthority(t), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	e := &inboundEnvoy{root: newAuthority(t)}
 	out := Inbound(in)
 	validInbound(t, out)
 	l := out.Listeners[0]
@@ -136,9 +135,19 @@ func startInboundEnvoy(t *testing.T, in mesh.Inbound) *inboundEnvoy {
 		clusters = append(clusters, inboundJSON(t, c))
 	}
 	resources["clusters"] = clusters
+	started := runEnvoy(t, resources, map[string]any{"WORKLOAD_NAME": "web", "NAMESPACE": "default"})
+	started.root = e.root
+	return started
+}
+
+// runEnvoy starts a real Envoy with static resources and the metadata of its node.
+func runEnvoy(t *testing.T, resources, node map[string]any) *inboundEnvoy {
+	t.Helper()
+	envoy := clusterTestEnvoy(t)
+	e := &inboundEnvoy{admin: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
 	host, port, _ := net.SplitHostPort(e.admin)
 	bootstrap, err := json.Marshal(map[string]any{
-		"node":             map[string]any{"id": "web", "cluster": "web", "metadata": map[string]any{"WORKLOAD_NAME": "web", "NAMESPACE": "default"}},
+		"node":             map[string]any{"id": "web", "cluster": "web", "metadata": node},
 		"admin":            map[string]any{"address": map[string]any{"socket_address": map[string]any{"address": host, "port_value": json.Number(port)}}},
 		"static_resources": resources,
 	})

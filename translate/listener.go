@@ -86,9 +86,9 @@ func (l *listenerBuilder) http(routes string) {
 			TransportProtocol:    "raw_buffer",
 			ApplicationProtocols: []string{"http/1.0", "http/1.1", "h2c"},
 		},
-		Filters: []*listenerv3.Filter{HTTPConnectionManager(HCMInput{
+		Filters: HTTPFilters(HCMInput{
 			Direction: DirectionOutbound, StatPrefix: "outbound_" + l.in.Key.Name(), RouteName: routes, Sniffed: routes != PortConfig(l.in.Key.Port), GRPCWeb: true, Reporting: l.in.Reporting, Config: l.in.Config,
-		})},
+		}),
 	})
 }
 

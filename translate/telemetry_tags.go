@@ -1,7 +1,10 @@
 package translate
 
 import (
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	statsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
+	filterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
+	setfilterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
 )
 
 // unknown is the value of labels of which nothing is known.
@@ -20,23 +23,52 @@ func tag(name, format string) *statsv3.Config_Tag {
 // standardTags are Istio's standard labels.
 func (r report) standardTags() []*statsv3.Config_Tag {
 	if r.client() {
-		return append(append(append([]*statsv3.Config_Tag{tag("reporter", "source")}, callerItself()...), serverSeenByCaller()...), r.exchange()...)
+		return append(append(append([]*statsv3.Config_Tag{tag("reporter", "source")}, r.callerItself()...), serverSeenByCaller()...), r.exchange()...)
 	}
 	return append(append(append([]*statsv3.Config_Tag{tag("reporter", "destination")}, r.callerSeenByServer()...), r.serverItself()...), r.exchange()...)
 }
 
 // callerItself takes what the proxy knows about its own workload from its
-// node: the listeners of a scope are shared by all its workloads.
-func callerItself() []*statsv3.Config_Tag {
+// node: the listeners of a scope are shared by all its workloads. For requests
+// it was found out when their connection began, see callerFacts.
+func (r report) callerItself() []*statsv3.Config_Tag {
+	tags := []*statsv3.Config_Tag{tag("source_principal", orUnknown("upstream.uri_san_local_certificate"))}
+	for _, f := range callerFormats() {
+		if r.http {
+			f.ValueFormat = "%FILTER_STATE(" + factPrefix + f.Name + ":PLAIN)%"
+		}
+		tags = append(tags, f)
+	}
+	return tags
+}
+
+func callerFormats() []*statsv3.Config_Tag {
 	return []*statsv3.Config_Tag{
 		tag("source_workload", ofNode("WORKLOAD_NAME")),
 		tag("source_workload_namespace", ofNode("NAMESPACE")),
-		tag("source_principal", orUnknown("upstream.uri_san_local_certificate")),
 		tag("source_app", ofLabels(unknownText, "app")),
 		tag("source_version", ofLabels(unknownText, "version")),
 		tag("source_canonical_service", ofLabels(nodeText("WORKLOAD_NAME"), "service.istio.io/canonical-name", "app.kubernetes.io/name", "app")),
 		tag("source_canonical_revision", ofLabels("'latest'", "service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")),
 	}
+}
+
+// factPrefix begins the names under which a connection remembers whose it is.
+const factPrefix = "fairway."
+
+// callerFacts is the network filter that finds out once per connection what
+// the metrics of all its requests say about the caller. Asking the node for
+// each metric of each request costs as much as the request itself.
+func callerFacts() *listenerv3.Filter {
+	c := &setfilterstatev3.Config{}
+	for _, f := range callerFormats() {
+		c.OnNewConnection = append(c.OnNewConnection, &filterstatev3.FilterStateValue{
+			Key:        &filterstatev3.FilterStateValue_ObjectKey{ObjectKey: factPrefix + f.Name},
+			FactoryKey: "envoy.string",
+			Value:      &filterstatev3.FilterStateValue_FormatString{FormatString: textLog(f.ValueFormat)},
+		})
+	}
+	return networkFilter("envoy.filters.network.set_filter_state", c)
 }
 
 // serverSeenByCaller takes what is known of the server from the endpoint and
@@ -155,8 +187,9 @@ func ofLabels(otherwise string, labels ...string) string {
 	return "%CEL('LABELS' in xds.node.metadata ? " + expr + " : " + otherwise + ")%"
 }
 
-func orUnknown(expr string) string {
-	return "%CEL(" + expr + " == '' ? 'unknown' : " + expr + ")%"
+// orUnknown is an attribute that connections without TLS do not have.
+func orUnknown(attribute string) string {
+	return "%CEL(has(" + attribute + ") ? " + attribute + " : 'unknown')%"
 }
 
 // literal writes a text so that it stands for itself in a format.

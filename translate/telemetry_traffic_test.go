@@ -1,0 +1,91 @@
+package translate
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// TestEnvoyCountsAsCaller shows Istio's metrics as a real Envoy makes them on
+// the caller's side: who calls is known from the node, who is called from the
+// metadata of cluster and endpoint (row 192).
+func TestEnvoyCountsAsCaller(t *testing.T) {
+	web, lines := netip.MustParseAddrPort(headerServer(t)), netip.MustParseAddrPort(lineServer(t, ""))
+	requests, bytes := freePort(t), freePort(t)
+	listener := func(name string, port uint32, filters []*listenerv3.Filter) json.RawMessage {
+		return inboundJSON(t, &listenerv3.Listener{
+			Name: name, Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: inboundSocket(netip.MustParseAddr("127.0.0.1"), port)}},
+			FilterChains: []*listenerv3.FilterChain{{Filters: filters}},
+		})
+	}
+	cluster := func(name string, to netip.AddrPort) json.RawMessage {
+		return inboundJSON(t, &clusterv3.Cluster{
+			Name: name, ConnectTimeout: durationpb.New(1e9), ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+			Metadata: &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"mesh": structValue("host", "web.default.svc.cluster.local", "name", "web").GetStructValue()}},
+			LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
+				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: localAddress(to.String())}},
+				Metadata:       &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"mesh": structValue("workload", "web-v1", "version", "v1").GetStructValue()}},
+			}}}}},
+		})
+	}
+	routes := &routev3.RouteConfiguration{Name: "80", VirtualHosts: []*routev3.VirtualHost{{Name: "web", Domains: []string{"*"}, Routes: []*routev3.Route{{
+		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: "web"}}},
+	}}}}}
+	e := runEnvoy(t, map[string]any{
+		"listeners": []json.RawMessage{
+			listener("requests", requests, HTTPFilters(HCMInput{Direction: DirectionOutbound, Routes: routes, Config: mesh.DefaultConfig()})),
+			listener("bytes", bytes, []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: "lines"}}, Config: mesh.DefaultConfig()})}),
+		},
+		"clusters": []json.RawMessage{cluster("web", web), cluster("lines", lines)},
+	}, map[string]any{"WORKLOAD_NAME": "sleep", "NAMESPACE": "default", "LABELS": map[string]any{"app": "sleep-app", "service.istio.io/canonical-revision": "r2"}})
+
+	var plaintext *caller
+	for range 3 {
+		if status, _, err := plaintext.get(t, requests, "/"); status != http.StatusOK {
+			t.Fatal(status, err)
+		}
+	}
+	if got, err := plaintext.say(t, bytes, "ping"); got != "ping" {
+		t.Fatal(got, err)
+	}
+	common := map[string]string{
+		"reporter": "source", "source_workload": "sleep", "source_workload_namespace": "default", "source_app": "sleep-app", "source_version": "unknown",
+		"source_canonical_service": "sleep-app", "source_canonical_revision": "r2", "source_principal": "unknown", "destination_principal": "unknown",
+		"destination_workload": "web-v1", "destination_version": "v1", "destination_service": "web.default.svc.cluster.local", "destination_service_name": "web",
+		"connection_security_policy": "unknown",
+	}
+	for name, more := range map[string]string{
+		"envoy_istio_requests_total":                      `request_protocol="http" response_code="200"`,
+		"envoy_istio_request_duration_milliseconds_count": `response_code="200"`,
+		"envoy_istio_request_bytes_count":                 `response_code="200"`,
+		"envoy_istio_response_bytes_count":                `response_code="200"`,
+		"envoy_istio_tcp_connections_opened_total":        `request_protocol="tcp"`,
+		"envoy_istio_tcp_connections_closed_total":        `request_protocol="tcp"`,
+		"envoy_istio_tcp_sent_bytes_total":                `request_protocol="tcp"`,
+		"envoy_istio_tcp_received_bytes_total":            `request_protocol="tcp"`,
+	} {
+		labels := map[string]string{"__name__": name}
+		for k, v := range common {
+			labels[k] = v
+		}
+		for pair := range strings.FieldsSeq(more) {
+			k, v, _ := strings.Cut(pair, "=")
+			labels[k] = strings.Trim(v, `"`)
+		}
+		within(t, fmt.Sprint(labels), func() error { return e.counted(labels) })
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/internal/envoyfetch"
+	"github.com/fairway-mesh/fairway/internal/local"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -32,6 +33,16 @@ machine that allows user namespaces.
   fairway demo A
   fairway demo D --keep`,
 		RunE: func(cmd *cobra.Command, letters []string) error {
+			if _, err := choose(letters); err != nil {
+				return err
+			}
+			done, code, err := local.Elevate()
+			if err != nil {
+				return err
+			}
+			if done {
+				return ended(code)
+			}
 			return runTutorials(cmd.Context(), cmd, letters, o, keep, verbose)
 		},
 	}
@@ -44,10 +55,16 @@ machine that allows user namespaces.
 	return cmd
 }
 
-func runTutorials(ctx context.Context, cmd *cobra.Command, letters []string, o Options, keep, verbose bool) error {
-	if _, err := choose(letters); err != nil {
-		return err
+// ended is the result of the same command in a user namespace, which has said
+// everything itself.
+func ended(code int) error {
+	if code == 0 {
+		return nil
 	}
+	return errors.New("the tutorials did not end as they must")
+}
+
+func runTutorials(ctx context.Context, cmd *cobra.Command, letters []string, o Options, keep, verbose bool) error {
 	o.Out = cmd.OutOrStdout()
 	if file, ok := o.Out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		o.Terminal = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

@@ -103,8 +103,7 @@ func (ids *identities) trustDomain() string {
 // transport is that of the secure port: TLS by the mesh's own authority, and
 // proxies that prove who they are.
 func (ids *identities) transport() (discovery.Transport, error) {
-	server, err := ids.authority.ServerCertificate(
-		"fairway", "fairway."+ids.namespace, "fairway."+ids.namespace+".svc", "fairway."+ids.namespace+".svc."+mesh.Domain, "localhost", "127.0.0.1", "::1")
+	server, err := ids.authority.ServerCertificate(serviceNames(ids.namespace)...)
 	if err != nil {
 		return discovery.Transport{}, fmt.Errorf("issuing the certificate of the secure xDS port: %w", err)
 	}

@@ -26,6 +26,8 @@ type serveFlags struct {
 	xds, secureXDS, debug, webhook string
 	caDirectory                    string
 	namespace                      string
+	injection                      string
+	webhookConfiguration           string
 	verbose                        bool
 }
 
@@ -47,6 +49,8 @@ directory of YAML (--config), and serve Envoys by xDS until ended by SIGTERM.`,
 	p.StringVar(&f.secureXDS, "secure-xds-address", ":15012", `xDS over TLS for proxies with a ServiceAccount token ("": off)`)
 	p.StringVar(&f.debug, "debug-address", ":15014", "health, metrics and debugging by HTTP")
 	p.StringVar(&f.webhook, "webhook-address", ":15017", `admission webhooks by HTTPS; only with Kubernetes ("": off)`)
+	p.StringVar(&f.injection, "injection", "", "YAML file with the settings of injection: images, resources and others")
+	p.StringVar(&f.webhookConfiguration, "webhook-configuration", "", `webhook configurations to keep the caBundle of (default "fairway-NAMESPACE")`)
 	p.StringVar(&f.caDirectory, "ca-directory", "", "with --config: keep the mesh's root certificate here; default: the user's data directory")
 	p.StringVar(&f.namespace, "namespace", first(os.Getenv("POD_NAMESPACE"), "istio-system"), "namespace that the control plane runs in")
 	p.BoolVarP(&f.verbose, "verbose", "v", false, "log what is done, not only what is wrong")
@@ -97,7 +101,11 @@ func serve(ctx context.Context, f serveFlags) error {
 	g.Go(func() error { return source.run(ctx, store.Submit, store.Synced) })
 	g.Go(func() error { return ids.run(ctx) })
 	g.Go(func() error { return reports.run(ctx) })
+	g.Go(func() error { return write(ctx, f, source.client, ids, log) })
 	if err := listenXDS(ctx, g, f, server, ids, log); err != nil {
+		return err
+	}
+	if err := listenWebhook(ctx, g, f, source.client, ids, log); err != nil {
 		return err
 	}
 	handler := debug.Handler(debug.Config{

@@ -15,7 +15,7 @@ import (
 func NewCommand() *cobra.Command {
 	p := DefaultParams()
 	var files []string
-	var output, pullPolicy string
+	var output, pullPolicy, params string
 	cmd := &cobra.Command{
 		Use:   "inject -f FILE",
 		Short: "Add the proxy to the pods of manifests",
@@ -26,6 +26,15 @@ added to every pod template. Everything else stays as it is; injecting twice cha
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p.ImagePullPolicy = corev1.PullPolicy(pullPolicy)
+			if params != "" {
+				text, err := os.ReadFile(params)
+				if err != nil {
+					return fmt.Errorf("reading --params: %w", err)
+				}
+				if p, err = ReadParams(text, p); err != nil {
+					return err
+				}
+			}
 			in, err := open(files, cmd.InOrStdin())
 			if err != nil {
 				return err
@@ -46,6 +55,7 @@ added to every pod template. Everything else stays as it is; injecting twice cha
 	f := cmd.Flags()
 	f.StringSliceVarP(&files, "filename", "f", nil, "manifests, - is standard input; may be repeated")
 	f.StringVarP(&output, "output", "o", "", "file to write (default: standard output)")
+	f.StringVar(&params, "params", "", "YAML file with settings, as of \"fairway serve --injection\"; it wins over the flags")
 	f.StringVar(&p.XDSAddress, "xds-address", p.XDSAddress, "address of the control plane, host:port")
 	f.BoolVar(&p.Plaintext, "plaintext", false, "speak to the control plane without TLS and token")
 	f.StringVar(&p.ProxyImage, "image", p.ProxyImage, "image of the proxy, a stock Envoy")

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/fairway-mesh/fairway/internal/bootstrap"
+	"github.com/fairway-mesh/fairway/internal/identity/kube"
+	"github.com/fairway-mesh/fairway/internal/inject"
+	"github.com/fairway-mesh/fairway/internal/lease"
+	"github.com/fairway-mesh/fairway/internal/webhook"
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// listenWebhook opens the port for the API server, and keeps the API server
+// trusting it. Without Kubernetes there is nobody who would ask.
+func listenWebhook(ctx context.Context, g *errgroup.Group, f serveFlags, client kubernetes.Interface, ids *identities, log *slog.Logger) error {
+	if client == nil || f.webhook == "" {
+		return nil
+	}
+	params, err := injectionParams(f, client)
+	if err != nil {
+		return err
+	}
+	server, err := ids.authority.ServerCertificate(serviceNames(f.namespace)...)
+	if err != nil {
+		return fmt.Errorf("issuing the certificate of the webhooks: %w", err)
+	}
+	l, err := net.Listen("tcp", f.webhook)
+	if err != nil {
+		return fmt.Errorf("opening the port of the webhooks (--webhook-address): %w", err)
+	}
+	config := webhook.Config{Certificate: server.GetCertificate, World: ids.world, Log: log, Params: func() inject.Params {
+		p := params
+		if w := ids.world(); w != nil && w.Config.GetDefaultConfig().GetHoldApplicationUntilProxyStarts().GetValue() {
+			p.HoldApplication = true
+		}
+		return p
+	}}
+	trust := &webhook.Trust{Client: client, Authority: ids.authority, Name: first(f.webhookConfiguration, "fairway-"+f.namespace), Log: log}
+	g.Go(func() error { return webhook.Serve(ctx, l, config) })
+	g.Go(func() error { return trust.Run(ctx) })
+	return nil
+}
+
+// injectionParams are those of the file, over those that follow from where the
+// control plane runs.
+func injectionParams(f serveFlags, client kubernetes.Interface) (inject.Params, error) {
+	p := inject.DefaultParams()
+	p.RootNamespace = f.namespace
+	p.XDSAddress = "fairway." + f.namespace + ".svc:15012"
+	v, err := client.Discovery().ServerVersion()
+	if err != nil {
+		return p, fmt.Errorf("asking the API server for its version: %w", err)
+	}
+	p.NativeSidecar = hasNativeSidecars(v.Major, v.Minor)
+	if f.injection == "" {
+		return p, nil
+	}
+	text, err := os.ReadFile(f.injection)
+	if err != nil {
+		return p, fmt.Errorf("reading --injection: %w", err)
+	}
+	return inject.ReadParams(text, p)
+}
+
+// hasNativeSidecars tells whether restartPolicy Always of init containers is on
+// by default in a version of Kubernetes.
+func hasNativeSidecars(major, minor string) bool {
+	a, err := strconv.Atoi(major)
+	b, err2 := strconv.Atoi(strings.TrimRight(minor, "+"))
+	return err == nil && err2 == nil && (a > 1 || a == 1 && b >= 29)
+}
+
+// serviceNames are those by which the Service of the control plane is reached.
+func serviceNames(namespace string) []string {
+	short := "fairway." + namespace
+	return []string{"fairway", short, short + ".svc", short + ".svc." + mesh.Domain, "localhost", "127.0.0.1", "::1"}
+}
+
+// write runs what only one replica may: the care of the roots, and telling them
+// to every namespace. A control plane without Kubernetes is the only one.
+func write(ctx context.Context, f serveFlags, client kubernetes.Interface, ids *identities, log *slog.Logger) error {
+	if client == nil {
+		return ids.authority.Maintain(ctx)
+	}
+	candidate, err := os.Hostname()
+	if name := os.Getenv("POD_NAME"); name != "" {
+		candidate, err = name, nil
+	}
+	if err != nil {
+		return fmt.Errorf("finding a name to stand for election by: %w", err)
+	}
+	bundle := &kube.Bundle{Client: client, Authority: ids.authority, Files: bootstrap.SDSFiles(""), Log: log}
+	o := lease.Options{Client: client, Namespace: f.namespace, Name: "fairway-leader", Candidate: candidate, Log: log}
+	return lease.Run(ctx, o, func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return ids.authority.Maintain(ctx) })
+		g.Go(func() error { return bundle.Run(ctx) })
+		return g.Wait()
+	})
+}

@@ -1,0 +1,45 @@
+package inject
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// operation is one step of a JSON patch (RFC 6902).
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value"`
+}
+
+// Patch is the JSON patch (RFC 6902) that injects a pod, given as the JSON that
+// an API server sent; nil when the pod stays as it is. p.Namespace is that of a
+// pod whose JSON names none. Fields that this program does not know are kept.
+func Patch(pod []byte, p Params) (patch []byte, notes []string, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(pod))
+	decoder.UseNumber()
+	var tree map[string]any
+	if err := decoder.Decode(&tree); err != nil {
+		return nil, nil, fmt.Errorf("reading the pod: %w", err)
+	}
+	if tree == nil {
+		return nil, nil, errors.New("reading the pod: it is null")
+	}
+	changed, notes, err := injectTemplate(tree, tree, "Pod", p)
+	if err != nil || !changed {
+		return nil, notes, err
+	}
+	metadata, _ := tree["metadata"].(map[string]any)
+	// "add" replaces what is there already.
+	patch, err = json.Marshal([]operation{
+		{"add", "/metadata/annotations", metadata["annotations"]},
+		{"add", "/metadata/labels", metadata["labels"]},
+		{"add", "/spec", tree["spec"]},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("writing the patch of the pod: %w", err)
+	}
+	return patch, notes, nil
+}

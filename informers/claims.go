@@ -37,9 +37,9 @@ func newClaims() *claims {
 // either may be nil. touched collects the objects that it is about.
 func (c *claims) replace(old, next *file, touched map[mesh.Ref]struct{}) {
 	if old != nil {
-		for _, w := range old.objects {
-			c.byRef[w.ref] = slices.DeleteFunc(c.byRef[w.ref], func(x claim) bool { return x.path == old.path })
-			touched[w.ref] = struct{}{}
+		for r := range old.refs() {
+			c.byRef[r] = slices.DeleteFunc(c.byRef[r], func(x claim) bool { return x.path == old.path })
+			touched[r] = struct{}{}
 		}
 		for _, k := range old.unknown {
 			if delete(c.unknown[k], old.path); len(c.unknown[k]) == 0 {
@@ -51,10 +51,11 @@ func (c *claims) replace(old, next *file, touched map[mesh.Ref]struct{}) {
 		return
 	}
 	for i, w := range next.objects {
-		l := append(c.byRef[w.ref], claim{next.path, i, w})
-		slices.SortFunc(l, func(x, y claim) int { return cmp.Or(cmp.Compare(x.path, y.path), cmp.Compare(x.place, y.place)) })
-		c.byRef[w.ref] = l
-		touched[w.ref] = struct{}{}
+		c.byRef[w.ref] = append(c.byRef[w.ref], claim{next.path, i, w})
+	}
+	for r := range next.refs() {
+		slices.SortFunc(c.byRef[r], func(x, y claim) int { return cmp.Or(cmp.Compare(x.path, y.path), cmp.Compare(x.place, y.place)) })
+		touched[r] = struct{}{}
 	}
 	for _, k := range next.unknown {
 		if c.unknown[k] == nil {
@@ -62,6 +63,15 @@ func (c *claims) replace(old, next *file, touched map[mesh.Ref]struct{}) {
 		}
 		c.unknown[k][next.path] = struct{}{}
 	}
+}
+
+// refs are the objects of a file, each once.
+func (f *file) refs() map[mesh.Ref]struct{} {
+	refs := make(map[mesh.Ref]struct{}, len(f.objects))
+	for _, w := range f.objects {
+		refs[w.ref] = struct{}{}
+	}
+	return refs
 }
 
 // settle says what has changed for the mesh in the objects that were touched.

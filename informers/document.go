@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -91,9 +94,8 @@ func newParser() *parser {
 // that it is not YAML, or not an object of the API.
 func (p *parser) parse(text []byte, line int) (*document, error) {
 	js, err := yaml.YAMLToJSON(text)
-	if err != nil { // once more, so that the error counts the lines of the file
-		_, err = yaml.YAMLToJSON(append(bytes.Repeat([]byte{'\n'}, line-1), text...))
-		return nil, fmt.Errorf("%w: correct the YAML", cmp.Or(err, errors.New("not YAML")))
+	if err != nil {
+		return nil, fmt.Errorf("%s: correct the YAML", countFrom(line, strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")))
 	}
 	d := &document{}
 	if string(js) == "null" {
@@ -102,11 +104,24 @@ func (p *parser) parse(text []byte, line int) (*document, error) {
 	return d, p.object(d, js, header{})
 }
 
+var lineNumber = regexp.MustCompile(`\bline \d+`)
+
+// countFrom makes the lines in the parser's message those of the file.
+func countFrom(line int, message string) string {
+	return lineNumber.ReplaceAllStringFunc(message, func(s string) string {
+		n, err := strconv.Atoi(strings.TrimPrefix(s, "line "))
+		if err != nil {
+			return s
+		}
+		return "line " + strconv.Itoa(n+line-1)
+	})
+}
+
 // object reads one object, or each of a List. What its header lacks is taken
 // from the list's.
 func (p *parser) object(d *document, js []byte, list header) error {
 	var h header
-	if err := json.Unmarshal(js, &h); err != nil {
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(js, &h); err != nil {
 		return fmt.Errorf("not an object of the Kubernetes API: %w", err)
 	}
 	h.APIVersion, h.Kind = cmp.Or(h.APIVersion, list.APIVersion), cmp.Or(h.Kind, list.Kind)

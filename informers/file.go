@@ -29,6 +29,9 @@ type file struct {
 	findings  []mesh.Finding // of the file and all its objects
 }
 
+// maxBroken bounds how many documents of one file are reported.
+const maxBroken = 20
+
 // stamp tells versions of a file apart without reading them.
 type stamp struct {
 	size     int64
@@ -106,6 +109,9 @@ func (f *file) update(p *parser, text []byte, s stamp) *file {
 		if d == nil {
 			var err error
 			if d, err = p.parse(piece, lines[i]); err != nil {
+				if len(broken) == maxBroken {
+					continue
+				}
 				broken = append(broken, mesh.Finding{Object: mesh.Ref{Kind: KindFile, Name: f.path}, Field: fmt.Sprintf("line %d", lines[i]), Code: mesh.CodeInvalid, Message: err.Error()})
 				continue
 			}

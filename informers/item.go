@@ -1,7 +1,6 @@
 package informers
 
 import (
-	"encoding/json"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	kjson "sigs.k8s.io/json"
 
 	"github.com/fairway-mesh/fairway/mesh"
 )
@@ -42,7 +42,7 @@ var kindOf = func() map[schema.GroupKind]*kind {
 
 // UnmarshalJSON never fails on well-formed JSON.
 func (i *item) UnmarshalJSON(js []byte) error {
-	if err := json.Unmarshal(js, &i.TypeMeta); err != nil {
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(js, &i.TypeMeta); err != nil {
 		return err
 	}
 	k := kindOf[i.GroupVersionKind().GroupKind()]
@@ -58,9 +58,13 @@ func (i *item) UnmarshalJSON(js []byte) error {
 		return nil
 	}
 	var partial struct {
-		Metadata struct{ Name, Namespace, ResourceVersion string }
+		Metadata struct {
+			Name            string `json:"name"`
+			Namespace       string `json:"namespace"`
+			ResourceVersion string `json:"resourceVersion"`
+		} `json:"metadata"`
 	}
-	if err := json.Unmarshal(js, &partial); err != nil {
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(js, &partial); err != nil {
 		return err
 	}
 	m := partial.Metadata

@@ -2,8 +2,11 @@ package informers
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 
+	"github.com/cespare/xxhash/v2"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -20,10 +23,34 @@ type store struct {
 	prints map[mesh.Ref]uint64 // fingerprints of what the mesh has
 	wrong  map[mesh.Ref]bool   // objects with findings
 	synced bool                // the first list is in
+	labels *lru.Cache[uint64, map[string]string]
 }
 
+// sharedLabels is how many different sets of labels are remembered, to be
+// shared by the objects that have the same.
+const sharedLabels = 4096
+
 func newStore(k *kind, out *outbox, report Report) *store {
-	return &store{kind: k, out: out, report: report, prints: map[mesh.Ref]uint64{}, wrong: map[mesh.Ref]bool{}}
+	labels, _ := lru.New[uint64, map[string]string](sharedLabels) // fails for a size below one only
+	return &store{kind: k, out: out, report: report, prints: map[mesh.Ref]uint64{}, wrong: map[mesh.Ref]bool{}, labels: labels}
+}
+
+// share replaces the labels of an object by those of an earlier one that are
+// the same: the Pods of a Deployment all have the same.
+func (s *store) share(o object) {
+	labels := o.GetLabels()
+	if len(labels) == 0 {
+		return
+	}
+	var key uint64 // the order of a map's entries must not matter
+	for k, v := range labels {
+		key += xxhash.Sum64String(k + "\x00" + v)
+	}
+	if earlier, ok := s.labels.Get(key); ok && maps.Equal(earlier, labels) {
+		o.SetLabels(earlier)
+		return
+	}
+	s.labels.Add(key, labels)
 }
 
 // Transformer trims objects while a list is still coming in.
@@ -119,6 +146,7 @@ func (s *store) change(o any) (c mesh.Change, news bool, err error) {
 		return c, false, nil
 	}
 	s.prints[c.Ref] = print
+	s.share(value)
 	c.Object = value
 	return c, true, nil
 }

@@ -2,6 +2,7 @@ package informers
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
@@ -59,7 +60,7 @@ func trimPod(o *corev1.Pod) {
 	o.Spec = corev1.PodSpec{
 		NodeName: o.Spec.NodeName, ServiceAccountName: o.Spec.ServiceAccountName, HostNetwork: o.Spec.HostNetwork,
 		Hostname: o.Spec.Hostname, Subdomain: o.Spec.Subdomain,
-		Containers: trimContainers(o.Spec.Containers), InitContainers: trimContainers(o.Spec.InitContainers),
+		Containers: trimContainers(o.Spec.Containers, o.Spec.InitContainers),
 	}
 	status := corev1.PodStatus{Phase: o.Status.Phase, PodIP: o.Status.PodIP, PodIPs: o.Status.PodIPs}
 	for _, c := range o.Status.Conditions {
@@ -70,15 +71,19 @@ func trimPod(o *corev1.Pod) {
 	o.Status = status
 }
 
-// trimContainers keeps the ports, and the containers that have some.
-func trimContainers(list []corev1.Container) []corev1.Container {
-	var out []corev1.Container
-	for _, c := range list {
-		if len(c.Ports) > 0 {
-			out = append(out, corev1.Container{Name: c.Name, Ports: c.Ports, RestartPolicy: c.RestartPolicy})
+// trimContainers keeps the ports of all containers, as of one: a container is
+// half a kilobyte even when it is empty, and nobody asks whose port it is.
+func trimContainers(lists ...[]corev1.Container) []corev1.Container {
+	var ports []corev1.ContainerPort
+	for _, list := range lists {
+		for _, c := range list {
+			ports = append(ports, c.Ports...)
 		}
 	}
-	return out
+	if len(ports) == 0 {
+		return nil
+	}
+	return []corev1.Container{{Ports: slices.Clip(ports)}}
 }
 
 func trimNode(o *corev1.Node) {

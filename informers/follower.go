@@ -44,6 +44,7 @@ type follower struct {
 	running  map[*kind]*reflection
 	poke     chan struct{} // of size 1: definitions may have changed
 	began    bool          // the first look at what is served succeeded
+	looks    int           // before that
 	metadata metadata.Interface
 	discover *discovery.DiscoveryClient
 }
@@ -132,8 +133,10 @@ func (f *follower) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if partial && !f.began {
-		return errors.New("some groups cannot be told yet")
+	if !f.began {
+		if err := f.starting(ctx, served, partial); err != nil {
+			return err
+		}
 	}
 	for k, s := range f.stores {
 		if !k.custom() {
@@ -168,6 +171,36 @@ func (f *follower) look(ctx context.Context) error {
 	return nil
 }
 
+// startPatience is how often, at the start, is looked again at an API server
+// that defines kinds without serving them.
+const startPatience = 10
+
+// starting tells whether the API server does not serve yet what is defined: it
+// is starting itself, and a mesh without its rules must not be taken for
+// complete.
+func (f *follower) starting(ctx context.Context, served map[*kind]string, partial bool) error {
+	if f.looks++; f.looks > startPatience {
+		return nil
+	}
+	if partial {
+		return errors.New("some groups cannot be told yet")
+	}
+	list, err := f.metadata.Resource(definitions).List(ctx, metav1.ListOptions{})
+	if apierrors.IsForbidden(err) {
+		return nil // what is served has to do
+	}
+	if err != nil {
+		return fmt.Errorf("asking what is defined: %w", err)
+	}
+	for k := range f.stores {
+		defined := slices.ContainsFunc(list.Items, func(d metav1.PartialObjectMetadata) bool { return d.Name == k.resource+"."+k.group })
+		if k.custom() && defined && served[k] == "" {
+			return fmt.Errorf("%s is defined and not served yet", k.groupKind())
+		}
+	}
+	return nil
+}
+
 // served are the versions in which custom kinds can be read, the best of each.
 // partial tells that some groups could not be told.
 func (f *follower) served(ctx context.Context) (versions map[*kind]string, partial bool, err error) {
@@ -175,7 +208,11 @@ func (f *follower) served(ctx context.Context) (versions map[*kind]string, parti
 	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
 		return nil, false, fmt.Errorf("asking what is served: %w", err)
 	}
-	partial = err != nil
+	if failed, ok := discovery.GroupDiscoveryFailedErrorGroups(err); ok { // often a broken extension that is no concern of the mesh
+		for gv := range failed {
+			partial = partial || concerns("."+gv.Group)
+		}
+	}
 	at := map[schema.GroupVersionResource]bool{}
 	for _, l := range lists {
 		gv, err := schema.ParseGroupVersion(l.GroupVersion)

@@ -1,0 +1,89 @@
+package informers
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+func servedVirtualService(t *testing.T, version, resourceVersion, host, more string) *item {
+	t.Helper()
+	i := &item{}
+	text := fmt.Sprintf(`{"apiVersion":"networking.istio.io/%s","kind":"VirtualService","metadata":{"name":"v","namespace":"shop","resourceVersion":%q,
+		"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{}","istio.io/a":"b"},"managedFields":[{"manager":"kubectl"}]},"spec":{"hosts":[%q]}%s}`, version, resourceVersion, host, more)
+	must(t, json.Unmarshal([]byte(text), i))
+	return i
+}
+
+func TestStoreHandsOnWhatIsNew(t *testing.T) {
+	out := newOutbox()
+	s := newStore(kindOf[(&kind{group: groupNetworking, name: "VirtualService"}).groupKind()], out, func(string, []mesh.Finding) {})
+	deliver := func(what string, want int, f func() error) []mesh.Change {
+		t.Helper()
+		must(t, f())
+		changes := out.take()
+		if len(changes) != want {
+			t.Errorf("%s: %d changes, want %d: %v", what, len(changes), want, changes)
+		}
+		return changes
+	}
+	c := deliver("new", 1, func() error { return s.Add(servedVirtualService(t, "v1", "1", "a", "")) })
+	vs := c[0].Object.(*networkingv1.VirtualService)
+	if len(vs.Annotations) != 1 || vs.ManagedFields != nil || vs.ResourceVersion != "" || vs.Kind != "" {
+		t.Errorf("not trimmed: %+v", vs.ObjectMeta)
+	}
+	status := `,"status":{"conditions":[{"type":"Accepted","status":"True"}]}`
+	deliver("a status", 0, func() error { return s.Update(servedVirtualService(t, "v1", "2", "a", status)) })
+	deliver("another version of the same", 0, func() error { return s.Update(servedVirtualService(t, "v1beta1", "2", "a", status)) })
+	deliver("another spec", 1, func() error { return s.Update(servedVirtualService(t, "v1", "3", "b", status)) })
+	deliver("the same in a list", 0, func() error { return s.Replace([]any{servedVirtualService(t, "v1", "9", "b", "")}, "9") })
+	deliver("another in a list", 1, func() error { return s.Replace([]any{servedVirtualService(t, "v1", "10", "c", "")}, "10") })
+	if c := deliver("not in a list", 1, func() error { return s.Replace(nil, "11") }); c[0].Object != nil {
+		t.Errorf("not in the list and still there: %v", c)
+	}
+	deliver("gone once more", 0, func() error { return s.Delete(servedVirtualService(t, "v1", "12", "c", "")) })
+	deliver("again", 1, func() error { return s.Add(servedVirtualService(t, "v1", "13", "c", "")) })
+	if c := deliver("deleted", 1, func() error { return s.Delete(servedVirtualService(t, "v1", "14", "c", "")) }); c[0].Object != nil {
+		t.Errorf("deleted and still there: %v", c)
+	}
+}
+
+// TestOutboxKeepsTheLast puts several changes of an object in before they are taken.
+func TestOutboxKeepsTheLast(t *testing.T) {
+	out := newOutbox()
+	a, b := mesh.Ref{Kind: mesh.KindPod, Name: "a"}, mesh.Ref{Kind: mesh.KindPod, Name: "b"}
+	out.put(mesh.Change{Ref: a, Object: 1}, mesh.Change{Ref: b, Object: 2})
+	out.put(mesh.Change{Ref: a})
+	var said []string
+	for _, c := range out.take() {
+		said = append(said, fmt.Sprint(c.Ref.Name, c.Object))
+	}
+	if got := strings.Join(said, " "); got != "a<nil> b2" {
+		t.Errorf("taken: %s", got)
+	}
+	if rest := out.take(); len(rest) != 0 {
+		t.Errorf("taken twice: %v", rest)
+	}
+}
+
+// TestSecretsNeverShow reads a broken Secret: what is said about it must not
+// hold what it holds.
+func TestSecretsNeverShow(t *testing.T) {
+	const key = "c2VjcmV0LWtleQ"
+	f := follow(t, map[string]string{"x.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {tls.key: " + key + ", tls.crt: [" + key + "]}\n",
+		"y.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s2}\ndata: {tls.key: " + key + "}\n"})
+	said := f.said()
+	if len(said) != 2 {
+		t.Errorf("said %q", said)
+	}
+	for _, s := range said {
+		if strings.Contains(s, key) || strings.Contains(s, "secret-key") {
+			t.Errorf("a key shows in %q", s)
+		}
+	}
+}

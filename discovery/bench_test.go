@@ -3,6 +3,7 @@ package discovery
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/wire"
@@ -41,7 +43,13 @@ func runClients(addr string, n int) {
 	for i := range n {
 		wg.Go(func() {
 			id := fmt.Sprintf("sidecar~10.%d.%d.%d~app-%d.default~default.svc.cluster.local", i>>16, i>>8&255, i&255, i)
-			_ = wire.New(wire.Options{NodeID: id, Delta: true, Light: true}).Run(ctx, addr)
+			o := wire.Options{NodeID: id, Delta: true, Light: true}
+			if os.Getenv("FAIRWAY_DISCOVERY_TLS") != "" {
+				o.Creds = credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}) //nolint:gosec // it talks to the benchmark
+			}
+			if err := wire.New(o).Run(ctx, addr); ctx.Err() == nil {
+				fmt.Fprintln(os.Stderr, "a client ended:", err)
+			}
 		})
 	}
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
@@ -51,10 +59,11 @@ func runClients(addr string, n int) {
 
 // clients runs n clients in a process of their own and waits until each has
 // accepted all of the stack.
-func clients(b *testing.B, h *harness, n int) {
+func clients(b *testing.B, h *harness, n int, env ...string) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "FAIRWAY_DISCOVERY_CLIENTS_OF="+h.addr, "FAIRWAY_DISCOVERY_CLIENTS="+strconv.Itoa(n))
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -129,6 +138,20 @@ func BenchmarkFanOut(b *testing.B) {
 			b.ReportMetric(connected.Seconds(), "s-to-connect")
 		})
 	}
+}
+
+// BenchmarkTLSStream reports what an idle stream over TLS holds.
+func BenchmarkTLSStream(b *testing.B) {
+	const streams = 300
+	cert, _ := selfSigned(b)
+	h := serve(b, meshOf(b, 200), nil, Transport{TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}})
+	before := heap()
+	clients(b, h, streams, "FAIRWAY_DISCOVERY_TLS=1")
+	perStream := float64(heap()-before) / streams
+	for b.Loop() {
+		_ = h.server.Proxies()
+	}
+	b.ReportMetric(perStream, "heap-B/stream")
 }
 
 // bytes is what the server has sent so far.

@@ -19,25 +19,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairway-mesh/fairway/internal/envoyfetch"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
 // envoyBinary finds a stock Envoy, or skips the test.
-func envoyBinary(t testing.TB) string {
+func envoyBinary(t testing.TB, version string) string {
 	t.Helper()
-	if path := os.Getenv("ENVOY"); path != "" {
-		return path
+	path, err := envoyfetch.Find(version)
+	if err != nil {
+		t.Skip(err)
 	}
-	if path, err := exec.LookPath("envoy"); err == nil {
-		return path
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		if found, _ := filepath.Glob(filepath.Join(cache, "fairway", "*", "envoy")); len(found) > 0 {
-			return found[len(found)-1]
-		}
-	}
-	t.Skip("no Envoy: set $ENVOY or put envoy into PATH")
-	return ""
+	return path
 }
 
 // envoy is one running Envoy.
@@ -50,7 +43,13 @@ type envoy struct {
 // startEnvoy runs Envoy with ADS at xds; it ends with the test.
 func startEnvoy(t testing.TB, xds string, delta bool) *envoy {
 	t.Helper()
-	binary := envoyBinary(t)
+	return startEnvoyOf(t, envoyfetch.Version, xds, delta)
+}
+
+// startEnvoyOf is startEnvoy for a certain release.
+func startEnvoyOf(t testing.TB, version, xds string, delta bool) *envoy {
+	t.Helper()
+	binary := envoyBinary(t, version)
 	host, port, err := net.SplitHostPort(xds)
 	if err != nil {
 		t.Fatal(err)
@@ -196,6 +195,12 @@ func load(port uint32, host string, workers int) (stop func() (requests int64, e
 // TestEnvoyFlips moves a route to a new cluster, removes the old one, and
 // again, under load. Not a request may fail, nothing may be refused.
 func TestEnvoyFlips(t *testing.T) {
+	for _, version := range []string{envoyfetch.Version, envoyfetch.Oldest} {
+		t.Run(version, func(t *testing.T) { testFlips(t, version) })
+	}
+}
+
+func testFlips(t *testing.T, version string) {
 	variants(t, func(t *testing.T, delta bool) {
 		port := freePort(t)
 		backends := []uint32{backend(t, "v0"), backend(t, "v1")}
@@ -208,7 +213,7 @@ func TestEnvoyFlips(t *testing.T) {
 			)}
 		}
 		h := serve(t, stack(0), nil, Transport{})
-		e := startEnvoy(t, h.addr, delta)
+		e := startEnvoyOf(t, version, h.addr, delta)
 		eventually(t, "the first answer", func() bool {
 			got, err := ask(http.DefaultClient, port, "svc")
 			return err == nil && got == "v0"

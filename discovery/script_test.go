@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/proto"
 
@@ -372,6 +375,44 @@ func TestComingBackWhileLingering(t *testing.T) {
 	p.expect("vhds +80/host")
 	p.ack(snapshot.VirtualHost)
 	p.expect("cds -b")
+}
+
+// tlsCluster is an EDS cluster whose certificate comes by SDS.
+func tlsCluster(t testing.TB, name, secret string) *snapshot.Resource {
+	tls := anyOf(t, &tlsv3.UpstreamTlsContext{CommonTlsContext: &tlsv3.CommonTlsContext{
+		TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{Name: secret, SdsConfig: adsSource()}}}})
+	return res(t, snapshot.Cluster, name, &clusterv3.Cluster{Name: name,
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
+		EdsClusterConfig:     &clusterv3.Cluster_EdsClusterConfig{EdsConfig: adsSource()},
+		TransportSocket:      &corev3.TransportSocket{Name: "tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: tls}}})
+}
+
+func TestSecretsBeforeRoutes(t *testing.T) {
+	secret := func(mark string) *snapshot.Resource {
+		return res(t, snapshot.Secret, "cert", &tlsv3.Secret{Name: "cert", Type: &tlsv3.Secret_GenericSecret{GenericSecret: &tlsv3.GenericSecret{
+			Secret: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: mark}}}}})
+	}
+	p := newScript(t, small(t), false)
+	p.connect()
+	p.change(with(p.s.latest, []*snapshot.Resource{
+		tlsCluster(t, "b", "cert"), endpoints(t, "b", 2), secret("one"), virtualHost(t, "80", "host", "b")}))
+	p.ack(snapshot.Cluster)
+	p.subscribe(snapshot.Endpoint, "b")
+	p.ack(snapshot.Endpoint)
+	p.expect("cds +b", "eds +b")
+	p.subscribe(snapshot.Secret, "cert")
+	p.expect("sds +cert")
+	p.ack(snapshot.Secret)
+	p.expect("vhds +80/host")
+	p.ack(snapshot.VirtualHost)
+	p.change(with(p.s.latest, []*snapshot.Resource{secret("two"), virtualHost(t, "80", "more", "b")}))
+	p.expect("sds +cert", "vhds +80/more") // a rotation holds nothing back
+	p.ack(snapshot.Secret, snapshot.VirtualHost)
+	p.change(with(p.s.latest, []*snapshot.Resource{tlsCluster(t, "c", "cert"), endpoints(t, "c", 3), virtualHost(t, "80", "host", "c")}))
+	p.ack(snapshot.Cluster)
+	p.subscribe(snapshot.Endpoint, "c")
+	p.ack(snapshot.Endpoint)
+	p.expect("cds +c", "eds +c", "vhds +80/host") // the proxy has that secret
 }
 
 func TestWaitIsBounded(t *testing.T) {

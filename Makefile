@@ -43,6 +43,10 @@ bench-load: ## Measure the control plane under load (SIZE=S|M|L)
 fuzz: ## Run every fuzz target for a while (FUZZTIME=10s)
 	@./test/fuzz $(or $(FUZZTIME),10s)
 
+.PHONY: chart
+chart: ## Package the Helm chart into dist/, with the definitions of the Istio API
+	@$(GO) run ./test/chart/package -version $(VERSION)
+
 .PHONY: image
 image: ## Build the container image (needs docker or podman)
 	@$$(command -v docker || command -v podman) build --build-arg VERSION=$(VERSION) -t ghcr.io/fairway-mesh/fairway:$(VERSION) .

@@ -20,6 +20,7 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(
 		newServeCommand(),
+		newCleanupCommand(),
 		bootstrap.NewCommand(),
 		container.NewCommand(),
 		demo.NewCommand(),

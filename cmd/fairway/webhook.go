@@ -100,7 +100,7 @@ func write(ctx context.Context, f serveFlags, client kubernetes.Interface, ids *
 		return fmt.Errorf("finding a name to stand for election by: %w", err)
 	}
 	bundle := &kube.Bundle{Client: client, Authority: ids.authority, Files: bootstrap.SDSFiles(""), Log: log}
-	o := lease.Options{Client: client, Namespace: f.namespace, Name: "fairway-leader", Candidate: candidate, Log: log}
+	o := lease.Options{Client: client, Namespace: f.namespace, Name: leaderLease, Candidate: candidate, Log: log}
 	return lease.Run(ctx, o, func(ctx context.Context) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return ids.authority.Maintain(ctx) })

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,7 @@ import (
 // NewCommand is "fairway bootstrap": it prints the bootstrap of one proxy.
 func NewCommand() *cobra.Command {
 	var c Config
-	var role, output string
+	var role, output, file string
 	var labels []string
 	cmd := &cobra.Command{
 		Use:   "bootstrap",
@@ -36,7 +37,11 @@ In a pod, names and addresses may be placeholders that the kubelet fills in: --p
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSuffix(text, "\n"))
+			text = strings.TrimSuffix(text, "\n") + "\n"
+			if file != "" {
+				return os.WriteFile(file, []byte(text), 0o644) // it holds no secret, and Envoy may run as another user
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
 			return err
 		},
 	}
@@ -58,6 +63,7 @@ In a pod, names and addresses may be placeholders that the kubelet fills in: --p
 	f.DurationVar(&c.DrainWait, "drain-wait", 0, "how long GET :15021/drain waits before it answers")
 	f.StringSliceVar(&c.Stats.Prefixes, "stats-prefix", nil, "keep Envoy's own statistics with this prefix too; may be repeated")
 	f.StringVarP(&output, "output", "o", "yaml", "yaml or json")
+	f.StringVar(&file, "file", "", "write to this file (default: standard output)")
 	return cmd
 }
 

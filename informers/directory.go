@@ -1,7 +1,6 @@
 package informers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,75 +99,6 @@ func (d *Directory) Run(ctx context.Context, sink Sink, synced func()) error {
 	synced()
 	d.follow(ctx)
 	return nil
-}
-
-// follow takes in changes until the context ends. All that is pending is taken
-// together; nothing is waited for but the end of a file's writing.
-func (d *Directory) follow(ctx context.Context) {
-	every := lookEvery
-	mc := d.meshConfig
-	var events chan fsnotify.Event
-	var failures chan error
-	if d.watcher != nil {
-		events, failures = d.watcher.Events, d.watcher.Errors
-	} else {
-		every = lookOften
-	}
-	look := time.NewTicker(every)
-	defer look.Stop()
-	for ctx.Err() == nil {
-		var again <-chan time.Time
-		if len(d.waiting) > 0 || mc.writing {
-			again = time.After(writingPause)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case e := <-events:
-			names, config, all := d.pending(e)
-			if config {
-				d.sinkNonEmpty(mc.look(true))
-			}
-			if all {
-				d.rescan()
-			}
-			d.reread(names)
-		case err := <-failures:
-			d.config.Log.Warn("watching the directory: looking at all of it", "err", err)
-			d.rescan()
-		case <-again:
-			if mc.writing {
-				d.sinkNonEmpty(mc.look(true))
-			}
-			d.retry()
-		case <-look.C:
-			d.sinkNonEmpty(mc.look(false))
-			d.rescan()
-		}
-	}
-}
-
-// pending takes all events that are there, and says which files they are about,
-// and whether the mesh configuration may be another one; all means that the
-// whole directory has to be looked at, since a folder, a link, a new file or
-// what is gone is among them.
-func (d *Directory) pending(e fsnotify.Event) (names []string, config, all bool) {
-	seen := map[string]struct{}{}
-	for {
-		name, known := d.listing.names[e.Name]
-		switch {
-		case known && e.Op&(fsnotify.Remove|fsnotify.Rename) == 0:
-			seen[name] = struct{}{}
-		case known || e.Op != fsnotify.Chmod && d.listing.matters(e.Name):
-			all = true
-		}
-		config = config || d.meshConfig.path != "" && filepath.Dir(e.Name) == d.meshConfig.folder()
-		select {
-		case e = <-d.watcher.Events:
-		default:
-			return slices.Sorted(maps.Keys(seen)), config, all
-		}
-	}
 }
 
 // rescan is scan for a directory that was there before.
@@ -306,77 +236,8 @@ func (d *Directory) take(names []string, next map[string]*file) {
 	d.findings(names, touched)
 }
 
-// kindsReport is what the findings about unknown kinds are reported as.
-const kindsReport = "kinds"
-
-// findings reports what is wrong with the files, and with those that hold the
-// same objects.
-func (d *Directory) findings(names []string, touched map[mesh.Ref]struct{}) {
-	about := map[string]struct{}{}
-	for _, name := range names {
-		about[name] = struct{}{}
-	}
-	for r := range touched {
-		for _, c := range d.claims.byRef[r] {
-			about[c.path] = struct{}{}
-		}
-	}
-	for name := range about {
-		var list []mesh.Finding
-		if f := d.files[name]; f != nil {
-			list = append(slices.Clone(f.findings), d.claims.duplicates(f)...)
-		}
-		d.report(name, list)
-	}
-	var unknown []mesh.Finding
-	for k, in := range d.claims.unknown {
-		unknown = append(unknown, mesh.Finding{Object: mesh.Ref{Kind: KindFile, Name: slices.Min(slices.Collect(maps.Keys(in)))}, Field: "kind", Code: mesh.CodeUnknownKind,
-			Message: fmt.Sprintf("objects of kind %s are not read: nothing is known of it; correct apiVersion or kind if it is meant for the mesh", k)})
-	}
-	slices.SortFunc(unknown, func(a, b mesh.Finding) int { return cmp.Compare(a.Message, b.Message) })
-	d.report(kindsReport, unknown)
-}
-
-// report passes on what differs from the last report.
-func (d *Directory) report(what string, list []mesh.Finding) {
-	if slices.Equal(d.reports[what], list) {
-		return
-	}
-	if len(list) == 0 {
-		delete(d.reports, what)
-	} else {
-		d.reports[what] = list
-	}
-	d.config.Report(what, list)
-}
-
 func (d *Directory) sinkNonEmpty(changes []mesh.Change) {
 	if len(changes) > 0 {
 		d.sink(changes)
-	}
-}
-
-// watch asks the system to tell of changes in the folders that matter now, and
-// no longer in others.
-func (d *Directory) watch() {
-	if d.watcher == nil {
-		return
-	}
-	now := maps.Clone(d.listing.folders)
-	if d.meshConfig.path != "" {
-		now[d.meshConfig.folder()] = true
-	}
-	for f := range d.watched {
-		if _, ok := now[f]; !ok {
-			delete(d.watched, f)
-			_ = d.watcher.Remove(f) // most are gone, and the watch with them
-		}
-	}
-	for f := range now {
-		if err := d.watcher.Add(f); err != nil { // again for each look: a folder of the same name may be another one
-			d.config.Log.Debug("not watching a folder", "folder", f, "err", err)
-			continue
-		}
-		d.watched[f] = struct{}{}
 	}
 }

@@ -72,6 +72,9 @@ func (m *Mesh) put(u *unstructured.Unstructured) error {
 			return err
 		}
 	}
+	if key.Kind == "CronJob" {
+		m.config.Log.Warn("a CronJob does nothing: the local mesh has no clock for it", "object", key.String())
+	}
 	m.stamp(u, old)
 	return m.store(u)
 }

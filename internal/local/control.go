@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -135,8 +136,10 @@ func (m *Mesh) Debug(ctx context.Context, path string) ([]byte, error) {
 
 // RestartControlPlane ends the control plane and starts it again.
 func (m *Mesh) RestartControlPlane(ctx context.Context) error {
+	m.restarting.Lock()
+	defer m.restarting.Unlock()
 	if m.control == nil {
-		return fmt.Errorf("this local mesh runs no control plane")
+		return errors.New("this local mesh runs no control plane")
 	}
 	m.control.stop()
 	control, err := startControlPlane(ctx, m)

@@ -92,7 +92,7 @@ spec:
   - name: app
     image: shell
     command: [sh, -c, ` + "'" + text + "'" + `]
-    volumeMounts: [{name: shared, mountPath: /srv/not/there}]
+    volumeMounts: [{name: shared, mountPath: /srv/not/there}, {name: shared, mountPath: /fairway-top/dir}]
 ` + more + `
   volumes: [{name: shared, emptyDir: {}}]
 `
@@ -108,7 +108,7 @@ func TestGracefulEnd(t *testing.T) {
 	apply(t, m, script("stubborn", `trap "" TERM; while true; do sleep 0.05; done`, `
   terminationGracePeriodSeconds: 1`))
 	ready(t, m, "default")
-	out, err := m.Exec(t.Context(), "default/calm", "sh", "-c", "id -u; hostname; cat /srv/not/there/log; ls /run")
+	out, err := m.Exec(t.Context(), "default/calm", "sh", "-c", "id -u; hostname; cat /fairway-top/dir/log; ls /run")
 	if err != nil {
 		t.Fatal(err)
 	}

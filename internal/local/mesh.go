@@ -26,8 +26,10 @@ type Mesh struct {
 	router    *network.Router
 	names     *nameserver.Server
 	machine   *kubelet.Machine
-	control   *controlPlane
 	relays    relays
+
+	restarting sync.Mutex // guards control
+	control    *controlPlane
 
 	ctx    context.Context // of everything that runs; ended by Close
 	cancel context.CancelFunc
@@ -154,9 +156,11 @@ func (m *Mesh) Close() error {
 		m.cancel()
 		m.relays.close()
 		m.tasks.Wait()
+		m.restarting.Lock()
 		if m.control != nil {
 			m.control.stop()
 		}
+		m.restarting.Unlock()
 		if m.router != nil {
 			m.router.Close()
 		}

@@ -19,6 +19,14 @@ func (s Spec) mount() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
 	}
+	for _, m := range s.Mounts {
+		if top := topOf(m.Target); !exists(top) {
+			if err := ownRoot(); err != nil {
+				return fmt.Errorf("making %s: %w", top, err)
+			}
+			break
+		}
+	}
 	// What the spec brings along may lie below /run or /tmp: hold on to it by
 	// descriptor while /run is replaced.
 	open := map[string]int{}
@@ -164,9 +172,6 @@ const shadowMark = ".fairway-local"
 // shadow replaces a directory of the machine by one of our own in which every
 // entry of it still is where it was, so that new entries can be made.
 func shadow(dir string) error {
-	if dir == "/" {
-		return fmt.Errorf("a new directory at the top of the file system is not possible in the local mesh: mount below an existing one, such as /var or /opt")
-	}
 	if own, err := onTmpfs(dir); err != nil || own {
 		return err
 	}
@@ -193,6 +198,57 @@ func shadow(dir string) error {
 		return fmt.Errorf("shadowing %s: %w", dir, err)
 	}
 	return nil
+}
+
+// topOf is the first directory of a path: /data of /data/db.
+func topOf(path string) string {
+	top, _, _ := strings.Cut(strings.TrimPrefix(filepath.Clean(path), "/"), "/")
+	return "/" + top
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// ownRoot does for the top of the file system what shadow does for others: the
+// new one is built over /run and then takes the root's place.
+func ownRoot() error {
+	entries, err := os.ReadDir("/")
+	if err != nil {
+		return err
+	}
+	run, err := unix.Open("/run", unix.O_PATH|unix.O_CLOEXEC, 0) // about to be covered
+	if err != nil {
+		return err
+	}
+	defer unix.Close(run)
+	if err := unix.Mount("tmpfs", "/run", "tmpfs", unix.MS_NODEV, "mode=755"); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		from := "/" + e.Name()
+		if from == "/run" {
+			from = fmt.Sprintf("/proc/self/fd/%d", run)
+		}
+		if err := reflect(from, filepath.Join("/run", e.Name()), e); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join("/run", shadowMark), nil, 0o644); err != nil {
+		return err
+	}
+	// The old root goes to the same place, below the new one, and is dropped there.
+	if err := os.Chdir("/run"); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return err
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return err
+	}
+	return os.Chdir("/")
 }
 
 // reflect makes one entry of a shadowed directory appear in its shadow.

@@ -200,9 +200,6 @@ func (p *Pod) Done() <-chan struct{} { return p.done }
 // Name is NAMESPACE/NAME.
 func (p *Pod) Name() string { return p.spec.Namespace + "/" + p.spec.Name }
 
-// Dir holds the pod's logs, one file CONTAINER.log per container.
-func (p *Pod) Dir() string { return p.dir }
-
 // Network is the pod's namespace, once it is there. The context bounds the wait.
 func (p *Pod) Network(ctx context.Context) (*network.Namespace, error) {
 	select {

@@ -6,6 +6,8 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	accesslogdatav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
+	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
+	"google.golang.org/protobuf/proto"
 	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -93,9 +95,21 @@ func logs(r report) []*accesslogv3.AccessLog {
 		if !r.http { // once, not also when it opens
 			filters = append(filters, at(accesslogdatav3.AccessLogType_TcpConnectionEnd))
 		}
-		out = append(out, accessLogger("envoy.access_loggers.file", config, filters...))
+		out = append(out, logger(config, filters...))
 	}
 	return out
+}
+
+// logger names a logger by where it writes.
+func logger(config proto.Message, filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLog {
+	name := "envoy.access_loggers.file"
+	switch config.(type) {
+	case *streamv3.StdoutAccessLog:
+		name = "envoy.access_loggers.stdout"
+	case *streamv3.StderrAccessLog:
+		name = "envoy.access_loggers.stderr"
+	}
+	return accessLogger(name, config, filters...)
 }
 
 // UnmatchedLogs are the loggers of a listener for connections that none of its
@@ -105,7 +119,7 @@ func UnmatchedLogs(in Reporting, d Direction, c *mesh.Config) []*accesslogv3.Acc
 	var out []*accesslogv3.AccessLog
 	for _, choice := range r.logChoices() {
 		if config, ok := r.logFile(choice.provider); ok {
-			out = append(out, accessLogger("envoy.access_loggers.file", config, &accesslogv3.AccessLogFilter{
+			out = append(out, logger(config, &accesslogv3.AccessLogFilter{
 				FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"NR"}}},
 			}))
 		}
@@ -119,34 +133,6 @@ func satisfying(expression string) *accesslogv3.AccessLogFilter {
 		Name:       "envoy.access_loggers.extension_filters.cel",
 		ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{TypedConfig: packed(&celv3.ExpressionFilter{Expression: expression})},
 	}}}
-}
-
-// plausibleExpression sorts out what no CEL parser takes: Envoy would refuse a
-// whole listener for it.
-func plausibleExpression(s string) bool {
-	depth, quote := []byte{}, byte(0)
-	closing := map[byte]byte{'(': ')', '[': ']', '{': '}'}
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case quote != 0 && c == '\\':
-			i++
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '"' || c == '\'':
-			quote = c
-		case closing[c] != 0:
-			depth = append(depth, closing[c])
-		case c == ')' || c == ']' || c == '}':
-			if len(depth) == 0 || depth[len(depth)-1] != c {
-				return false
-			}
-			depth = depth[:len(depth)-1]
-		}
-	}
-	return s != "" && quote == 0 && len(depth) == 0
 }
 
 // TelemetryFindings tell what of the Telemetry objects is not in force for the
@@ -171,15 +157,21 @@ func telemetryFindings(t *mesh.Telemetry, c *mesh.Config) (out []mesh.Finding) {
 				found(field+".providers", mesh.CodeUnsupported, "provider \""+p.GetName()+"\" is none that writes access logs to files; nothing is logged for it: use envoy or an envoyFileAccessLog of the mesh configuration")
 			}
 		}
-		if f := e.GetFilter(); f != nil && !plausibleExpression(f.GetExpression()) {
-			found(field+".filter.expression", mesh.CodeInvalid, "not a CEL expression; everything is logged")
+		if f := e.GetFilter(); f != nil {
+			if err := checkExpression(f.GetExpression()); err != nil {
+				found(field+".filter.expression", mesh.CodeInvalid, err.Error()+"; everything is logged")
+			}
 		}
 	}
 	for i, m := range t.Spec.GetMetrics() {
 		for j, o := range m.GetOverrides() {
 			for _, name := range sortedKeys(o.GetTagOverrides()) {
-				if v := o.GetTagOverrides()[name]; v.GetOperation() == telemetry.MetricsOverrides_TagOverride_UPSERT && !plausibleExpression(v.GetValue()) {
-					found(indexed(indexed("spec.metrics", i)+".overrides", j)+".tagOverrides["+name+"]", mesh.CodeInvalid, "not a CEL expression; the label stays as it is")
+				v := o.GetTagOverrides()[name]
+				if v.GetOperation() != telemetry.MetricsOverrides_TagOverride_UPSERT {
+					continue
+				}
+				if _, err := tagExpression(v.GetValue()); err != nil {
+					found(indexed(indexed("spec.metrics", i)+".overrides", j)+".tagOverrides["+name+"].value", mesh.CodeInvalid, err.Error()+"; the label stays as it is")
 				}
 			}
 		}

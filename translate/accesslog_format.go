@@ -6,6 +6,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -33,8 +34,11 @@ var jsonFormat = map[string]string{
 	"requested_server_name": "%REQUESTED_SERVER_NAME%", "route_name": "%ROUTE_NAME%",
 }
 
-// standardOutput is where containers log to.
-const standardOutput = "/dev/stdout"
+// Where containers log to.
+const (
+	standardOutput = "/dev/stdout"
+	standardError  = "/dev/stderr"
+)
 
 // logFile is the file that a provider writes; false when it writes none.
 func (r report) logFile(provider string) (proto.Message, bool) {
@@ -70,7 +74,15 @@ func (r report) logFile(provider string) (proto.Message, bool) {
 
 func (r report) meshLogFile(path string) proto.Message { return fileLog(path, r.meshFormat()) }
 
+// fileLog writes to a file. The standard streams are not opened as files: a
+// proxy that is not root may often not do that.
 func fileLog(path string, format *corev3.SubstitutionFormatString) proto.Message {
+	switch path {
+	case standardOutput:
+		return &streamv3.StdoutAccessLog{AccessLogFormat: &streamv3.StdoutAccessLog_LogFormat{LogFormat: format}}
+	case standardError:
+		return &streamv3.StderrAccessLog{AccessLogFormat: &streamv3.StderrAccessLog_LogFormat{LogFormat: format}}
+	}
 	return &filev3.FileAccessLog{Path: path, AccessLogFormat: &filev3.FileAccessLog_LogFormat{LogFormat: format}}
 }
 

@@ -18,10 +18,12 @@ import (
 // workload.
 const InboundListener = "virtualInbound"
 
-// detectionTimeout is how long a connection may keep silent before it is taken
-// for plain TCP, where MeshConfig.protocolDetectionTimeout does not say. Without
-// an end a server that speaks first would never be heard by plaintext clients.
-const detectionTimeout = 5 * time.Second
+// detectionTimeout is how long a connection may keep silent, or say less than
+// shows what it is (TLS shows in five bytes), before it is taken for plain TCP,
+// where MeshConfig.protocolDetectionTimeout does not say. Without an end a
+// server that speaks first would never be heard by plaintext clients; too near
+// an end would take the TLS of a starved client for plain TCP.
+const detectionTimeout = 2 * time.Second
 
 // InboundOutput is what a workload's proxy needs to take traffic.
 type InboundOutput struct {

@@ -151,10 +151,11 @@ func overrideTag(tags []*statsv3.Config_Tag, name string, o *telemetry.MetricsOv
 		}
 		return tags
 	}
-	value := "%CEL(" + o.GetValue() + ")%"
-	if !plausibleExpression(o.GetValue()) || name == "" {
+	expression, err := tagExpression(o.GetValue())
+	if err != nil || name == "" {
 		return tags
 	}
+	value := "%CEL(" + expression + ")%"
 	if i >= 0 {
 		tags[i] = tag(name, value)
 		return tags

@@ -91,3 +91,28 @@ func KeysAddress(uri string) (host string, port uint32, tls, ok bool) {
 	}
 	return strings.ToLower(u.Hostname()), port, u.Scheme == "https", true
 }
+
+// dirtyBackends marks what workloads accept when a host changes that their
+// policies make them call.
+func (b *builder) dirtyBackends() {
+	changed := func(host string) bool { return b.dirty.Hosts[host] == TouchHost }
+	for _, p := range b.world.Config.GetExtensionProviders() {
+		if host, _, ok := b.world.Config.AuthorizationBackend(p.GetName()); ok && changed(host) {
+			b.dirty.Inbound[""], b.dirty.Gateways = struct{}{}, true
+			return
+		}
+	}
+	if b.world.RequestAuthentications == nil {
+		return
+	}
+	for namespace, l := range b.world.RequestAuthentications.byNamespace {
+		for _, p := range l {
+			for _, r := range p.Spec.GetJwtRules() {
+				if host, _, _, ok := KeysAddress(r.GetJwksUri()); ok && changed(host) {
+					b.dirtyInbound(namespace)
+					b.dirty.Gateways = true
+				}
+			}
+		}
+	}
+}

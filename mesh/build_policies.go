@@ -67,6 +67,11 @@ func (b *builder) telemetry(ref Ref, o *telemetryv1.Telemetry) {
 		p = policy[*telemetry.Telemetry](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
 	}
 	b.world.Telemetries = b.world.Telemetries.with(ref, p)
+	var asks []ask
+	if p != nil && len(p.Selector) > 0 { // what it says of outbound traffic is for those that it selects
+		asks = append(asks, ask{selector: p.Selector})
+	}
+	b.setAsks(ref, asks)
 	b.dirtyInbound(ref.Namespace)
 	b.dirty.Gateways = true
 	b.dirty.Namespaces[ref.Namespace] = struct{}{}

@@ -457,6 +457,7 @@ func (b *builder) dirtyTargets() {
 			b.dirty.host(h.Services[0].Alias, TouchHost)
 		}
 	}
+	b.dirtyBackends()
 }
 
 // dirtySharers marks the other hosts that declare an address of the host: what

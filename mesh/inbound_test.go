@@ -4,7 +4,10 @@ import (
 	"slices"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
 )
 
 func TestListsCompare(t *testing.T) {
@@ -84,5 +87,59 @@ func TestIngressLeavesOutWhatItCannotServe(t *testing.T) {
 	findings := ingressPorts(s, &Workload{}, nil, func(p InboundPort) { ports = append(ports, p.Number) })
 	if !slices.Equal(ports, []uint32{80, 81}) || len(findings) != 3 {
 		t.Errorf("ports %v, findings %v", ports, findings)
+	}
+}
+
+// TestBackendsAreNoticed: a service that comes after the policy that calls it
+// changes what workloads accept.
+func TestBackendsAreNoticed(t *testing.T) {
+	for _, c := range []struct {
+		host    string
+		inbound string
+		noticed bool
+	}{
+		{"authz.default.svc.cluster.local", "", true},
+		{"keys.example", "near", true},
+		{"other.example", "", false},
+	} {
+		b := newBuilder()
+		b.world.Config = &Config{MeshConfig: proto.Clone(DefaultConfig().MeshConfig).(*meshconfig.MeshConfig)}
+		b.world.Config.ExtensionProviders = []*meshconfig.MeshConfig_ExtensionProvider{{Name: "check", Provider: &meshconfig.MeshConfig_ExtensionProvider_EnvoyExtAuthzHttp{
+			EnvoyExtAuthzHttp: &meshconfig.MeshConfig_ExtensionProvider_EnvoyExternalAuthorizationHttpProvider{Service: "default/authz.default.svc.cluster.local", Port: 80},
+		}}}
+		ref := Ref{KindRequestAuthentication, "near", "a"}
+		b.world.RequestAuthentications = b.world.RequestAuthentications.with(ref, &RequestAuthentication{Ref: ref, Namespace: "near",
+			Spec: &security.RequestAuthentication{JwtRules: []*security.JWTRule{{JwksUri: "https://keys.example/x"}}}})
+		b.dirty = newDirty()
+		b.dirty.host(c.host, TouchHost)
+		b.dirtyBackends()
+		if _, ok := b.dirty.Inbound[c.inbound]; ok != c.noticed || b.dirty.Gateways != c.noticed {
+			t.Errorf("%s: inbound %v, gateways %v", c.host, b.dirty.Inbound, b.dirty.Gateways)
+		}
+	}
+}
+
+func TestKeysAddress(t *testing.T) {
+	for _, c := range []struct {
+		uri  string
+		host string
+		port uint32
+		tls  bool
+		ok   bool
+	}{
+		{"https://A.example/keys", "a.example", 443, true, true},
+		{"http://a.example:8080/keys", "a.example", 8080, false, true},
+		{"http://[fd00::1]/keys", "fd00::1", 80, false, true},
+		{"", "", 0, false, false},
+		{"ftp://a.example", "", 0, false, false},
+		{"https:///keys", "", 0, false, false},
+		{"https://a.example:0/", "", 0, false, false},
+		{"https://a.example:99999/", "", 0, false, false},
+		{"::", "", 0, false, false},
+	} {
+		host, port, tls, ok := KeysAddress(c.uri)
+		if host != c.host || port != c.port || tls != c.tls || ok != c.ok {
+			t.Errorf("%s: %s, %d, %v, %v", c.uri, host, port, tls, ok)
+		}
 	}
 }

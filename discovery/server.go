@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -28,7 +27,6 @@ type Server struct {
 	shared  *shared
 	builds  *buildTable
 	logged  *lru.Cache[uint64, struct{}] // hashes of what was said once
-	serial  atomic.Uint64
 
 	mu      sync.Mutex
 	streams map[*stream]struct{}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/fairway-mesh/fairway/mesh"
 )
@@ -58,13 +59,15 @@ type Chain struct {
 	Clusters []WeightedCluster
 	// HashSourceIP: the destinations' rule balances by the client's address.
 	HashSourceIP bool
+	// IdleTimeout ends connections without traffic, as TCPProxyInput has it.
+	IdleTimeout time.Duration
 }
 
 // Equal tells whether two claims want the same.
 func (c Claim) Equal(o Claim) bool {
 	return c.Key == o.Key && c.Kind == o.Kind && c.Host == o.Host && c.RouteConfig == o.RouteConfig && c.Service == o.Service &&
 		slices.EqualFunc(c.Chains, o.Chains, func(a, b Chain) bool {
-			return slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.SNI, b.SNI) && slices.Equal(a.Clusters, b.Clusters) && a.HashSourceIP == b.HashSourceIP
+			return slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.SNI, b.SNI) && slices.Equal(a.Clusters, b.Clusters) && a.HashSourceIP == b.HashSourceIP && a.IdleTimeout == b.IdleTimeout
 		})
 }
 
@@ -142,5 +145,6 @@ func (r *resolver) chains(port *mesh.Port, prefixes []netip.Prefix, sni []string
 			return out
 		}
 	}
-	return append(out, Chain{Prefixes: prefixes, SNI: sni, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}, HashSourceIP: hashesSourceIP(r.rule, "", port.Number)})
+	return append(out, Chain{Prefixes: prefixes, SNI: sni, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}, HashSourceIP: hashesSourceIP(r.rule, "", port.Number),
+		IdleTimeout: effectivePolicy(r.Config, r.rule, nil, port.Number).tcpIdleTimeout()})
 }

@@ -197,6 +197,7 @@ func (b *builder) destinationRule(ref Ref, o *networkingv1.DestinationRule) {
 		b.rulesOf[next.Host][ref] = next
 	}
 	b.found(ref, findings)
+	b.foundAs(ref, "merge", nil)
 	var asks []ask
 	if next != nil {
 		policies := []*networking.TrafficPolicy{next.Policy}
@@ -232,8 +233,8 @@ func (b *builder) setRules(host string) {
 		for _, f := range findings {
 			byObject[f.Object] = append(byObject[f.Object], f)
 		}
-		for ref, l := range byObject {
-			b.found(ref, l)
+		for _, r := range byNamespace[ns] {
+			b.foundAs(r.Ref(), "merge", byObject[r.Ref()])
 		}
 	}
 	if len(all) == 0 {

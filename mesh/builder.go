@@ -132,13 +132,17 @@ func (b *builder) finish() (*World, *Dirty) {
 	return &w, dirty
 }
 
-// found replaces what is known to be wrong with an object.
-func (b *builder) found(ref Ref, findings []Finding) {
+// found replaces what parsing knows to be wrong with an object.
+func (b *builder) found(ref Ref, findings []Finding) { b.foundAs(ref, "", findings) }
+
+// foundAs replaces what one step of building knows to be wrong with an object.
+func (b *builder) foundAs(ref Ref, step string, findings []Finding) {
+	key := ref.String() + "\x00" + step
 	if len(findings) == 0 {
-		b.world.findings = b.world.findings.Delete(ref.String())
+		b.world.findings = b.world.findings.Delete(key)
 		return
 	}
-	b.world.findings = b.world.findings.Set(ref.String(), findings)
+	b.world.findings = b.world.findings.Set(key, findings)
 }
 
 func put[V any](m map[string]map[string]V, a, b string, v V) {

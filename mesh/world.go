@@ -31,7 +31,7 @@ type World struct {
 	aliases         persist.Map[string, []string]           // ExternalName hosts by the host that they stand for
 	vips            persist.Map[string, []string]           // hosts by each single address that they declare
 	secrets         persist.Map[string, *Secret]            // by "namespace/name"
-	findings        persist.Map[string, []Finding]          // of parsing, by the object's Ref.String()
+	findings        persist.Map[string, []Finding]          // of building, by the object and the step
 
 	sidecars map[string][]*Sidecar        // by namespace, oldest first
 	spaces   map[string]map[string]string // labels by namespace

@@ -27,6 +27,7 @@ func newRoot() *cobra.Command {
 		inject.NewCommand(),
 		redirect.NewCommand(),
 		sample.NewCommand(),
+		newVersionCommand(),
 	)
 	return root
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
-	"github.com/fairway-mesh/fairway/internal/demo"
 	"github.com/fairway-mesh/fairway/internal/inject"
-	"github.com/fairway-mesh/fairway/internal/local/container"
 	"github.com/fairway-mesh/fairway/internal/redirect"
 	"github.com/fairway-mesh/fairway/internal/sample"
 	"github.com/spf13/cobra"
@@ -22,12 +20,12 @@ func newRoot() *cobra.Command {
 		newServeCommand(),
 		newCleanupCommand(),
 		bootstrap.NewCommand(),
-		container.NewCommand(),
-		demo.NewCommand(),
 		inject.NewCommand(),
 		redirect.NewCommand(),
 		sample.NewCommand(),
+		newEnvoyCommand(),
 		newVersionCommand(),
 	)
+	root.AddCommand(localCommands()...)
 	return root
 }

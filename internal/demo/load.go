@@ -1,3 +1,5 @@
+//go:build linux
+
 package demo
 
 import (
@@ -76,6 +78,9 @@ func (r *run) load(ctx context.Context) error {
 	r.see(fmt.Sprintf("not one of %d requests fails", len(answers)), func() (string, bool, error) { return failures(answers) })
 	for i := range phases[1:] {
 		r.see(phases[i+1].must(), func() (string, bool, error) { return phases[i+1].seen(answers, end(phases, i+1)) })
+	}
+	if r.keep {
+		return r.watch(ctx)
 	}
 	return nil
 }

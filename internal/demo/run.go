@@ -1,3 +1,5 @@
+//go:build linux
+
 package demo
 
 import (
@@ -64,12 +66,12 @@ type tutorial struct {
 	takes time.Duration
 	mesh  local.Config
 	run   func(*run, context.Context) error
-	try   []string // what to do while it is kept
 }
 
 // run is one tutorial under way.
 type run struct {
 	options  Options
+	keep     bool // the mesh stays after this tutorial
 	out      *printer
 	tutorial *tutorial
 	mesh     *local.Mesh
@@ -106,7 +108,7 @@ func Run(ctx context.Context, letters []string, o Options, keep bool) (*Report, 
 		left += t.takes
 	}
 	for i, t := range chosen {
-		r := &run{options: o, out: out, tutorial: &t, report: report}
+		r := &run{options: o, keep: keep && i == len(chosen)-1, out: out, tutorial: &t, report: report}
 		out.title(t.letter, t.title)
 		out.line("  %s", out.paint(faint, fmt.Sprintf("about %s, %s for all that is left", rough(t.takes), rough(left))))
 		left -= t.takes
@@ -116,7 +118,7 @@ func Run(ctx context.Context, letters []string, o Options, keep bool) (*Report, 
 			r.record(Check{Must: "the tutorial runs to its end", Seen: err.Error()})
 		}
 		out.line("  %s", out.paint(faint, fmt.Sprintf("took %s", time.Since(began).Round(100*time.Millisecond))))
-		if r.mesh != nil && keep && i == len(chosen)-1 && ctx.Err() == nil {
+		if r.mesh != nil && r.keep && ctx.Err() == nil {
 			report.Mesh = r.mesh
 			r.explainKept(ctx)
 			continue

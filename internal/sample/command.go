@@ -16,6 +16,7 @@ func NewCommand() *cobra.Command {
 	cmd.AddCommand(
 		web("flaskapp", "GET /env/NAME answers an environment variable, GET /fetch?url=U the body of U, /echo its request", 80, flaskapp),
 		sleepCommand(),
+		getCommand(),
 		web("kubia", "Answers: You've hit VERSION HOSTNAME", 8080, kubia),
 		productpageCommand(),
 		web("details", "The bank's list of products", bankPort, details),

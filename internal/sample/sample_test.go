@@ -60,6 +60,29 @@ func TestEcho(t *testing.T) {
 	}
 }
 
+func TestGet(t *testing.T) {
+	n := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n++
+		if n == 3 {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		io.WriteString(w, r.Header.Get("X-Version")+" "+r.Host+"\n")
+	}))
+	defer s.Close()
+	var out strings.Builder
+	cmd := NewCommand()
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"get", "-n", "4", "-H", "x-version: v1", "-H", "Host: shop.example", s.URL})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want := "     1  418 I'm a teapot\n     3  v1 shop.example\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
 func TestKubia(t *testing.T) {
 	t.Setenv("version", "v1")
 	t.Setenv("HOSTNAME", "kubia-0")

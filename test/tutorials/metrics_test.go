@@ -1,18 +1,18 @@
+//go:build linux
+
 package tutorials
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,13 +20,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairway-mesh/fairway/internal/demo"
 	"github.com/fairway-mesh/fairway/internal/local"
 	"github.com/fairway-mesh/fairway/internal/local/localtest"
 	"github.com/fairway-mesh/fairway/samples"
-	"sigs.k8s.io/yaml"
 )
-
-const prometheusPort = 9090
 
 // window stands for Grafana's $__rate_interval: long enough for Envoy's histograms,
 // which come every five seconds, and within the load.
@@ -36,15 +34,14 @@ const window = 30 * time.Second
 // of samples/, and compares what the panels' queries return with what the client
 // counted.
 func TestDashboards(t *testing.T) {
-	prometheus, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Skip("needs Prometheus in PATH (Debian: apt-get install prometheus)")
+	if _, err := exec.LookPath("prometheus"); err != nil {
+		t.Skip(demo.ErrNoPrometheus)
 	}
 	m := localtest.Mesh(t, func(c *local.Config) { c.Gateway = true })
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	applyApp(ctx, t, m)
-	base := startPrometheus(ctx, t, m, prometheus)
+	base := startPrometheus(ctx, t, m)
 	l := &load{mesh: m}
 	// The first requests make the series, and Envoy's histograms come late.
 	l.run(ctx, t, window+12*time.Second)
@@ -96,43 +93,13 @@ func read(t *testing.T, name string) []byte {
 	return text
 }
 
-// startPrometheus runs it with the scrape configuration of samples/, in which only
-// the discovery is another one: a file instead of a Kubernetes API.
-func startPrometheus(ctx context.Context, t *testing.T, m *local.Mesh, program string) (base string) {
+// startPrometheus waits until all proxies are scraped.
+func startPrometheus(ctx context.Context, t *testing.T, m *local.Mesh) (base string) {
 	t.Helper()
-	dir := t.TempDir()
-	var config map[string]any
-	if err := yaml.Unmarshal(read(t, "metrics/prometheus.yml"), &config); err != nil {
-		t.Fatal(err)
+	base, err := demo.StartPrometheus(ctx, m, 500*time.Millisecond)
+	if errors.Is(err, demo.ErrNoPrometheus) {
+		t.Skip(err)
 	}
-	config["global"] = map[string]any{"scrape_interval": "500ms"}
-	job := config["scrape_configs"].([]any)[0].(map[string]any)
-	if job["kubernetes_sd_configs"] == nil {
-		t.Fatal("the scrape configuration has no discovery in Kubernetes")
-	}
-	delete(job, "kubernetes_sd_configs")
-	job["file_sd_configs"] = []any{map[string]any{"files": []any{filepath.Join(dir, "targets.json")}}}
-	text, err := yaml.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	targets, err := m.PrometheusTargets()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{"prometheus.yml": text, "targets.json": targets} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.Command(program, "--config.file", filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path", filepath.Join(dir, "data"),
-		"--web.listen-address", netip.AddrPortFrom(local.NodeAddress(), prometheusPort).String(), "--log.level", "error")
-	cmd.Stderr = os.Stderr
-	if err := m.StartOnNode(cmd); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	base, err = m.NodeURL(ctx, prometheusPort)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package tutorials runs the four tutorials end to end: the code of "fairway
 // demo" on a real control plane, real Envoys and real traffic, and the dashboards
 // on a real Prometheus.

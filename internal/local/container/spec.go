@@ -1,3 +1,5 @@
+//go:build linux
+
 package container
 
 // CommandName is the hidden command of the fairway binary that becomes the program.

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package localtest starts local meshes for tests: it builds the fairway binary
 // once per test program, finds Envoy, and skips with one line what this machine
 // cannot run.

@@ -1,0 +1,41 @@
+package conformance
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/fairway-mesh/fairway/internal/local/localtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(localtest.Main(m)) }
+
+// TestConformance runs every case in both variants of the protocol, as many at a
+// time as -parallel says.
+func TestConformance(t *testing.T) {
+	envoy := localtest.Need(t)
+	folders, err := filepath.Glob("testdata/cases/*")
+	if err != nil || len(folders) == 0 {
+		t.Fatalf("there are no cases: %v", err)
+	}
+	for _, variant := range []string{"delta", "sotw"} {
+		t.Run(variant, func(t *testing.T) {
+			for _, folder := range folders {
+				t.Run(filepath.Base(folder), func(t *testing.T) {
+					t.Parallel()
+					c, err := readCase(folder)
+					if err != nil {
+						t.Fatal(err)
+					}
+					w := newWorld(t, envoy, variant == "sotw")
+					for i, s := range c.Steps {
+						if !w.run(t, i, s) {
+							return
+						}
+					}
+					w.checkRefusals(t)
+				})
+			}
+		})
+	}
+}

@@ -31,7 +31,6 @@ func pushes(s *Server) map[snapshot.Type]int {
 type restartable struct {
 	t    testing.TB
 	addr string
-	view *snapshot.View
 	stop func()
 }
 

@@ -2,7 +2,6 @@ package translate
 
 import (
 	"encoding/base64"
-	"fmt"
 	"strings"
 	"testing"
 )
@@ -39,7 +38,7 @@ func FuzzCheckKeys(f *testing.F) {
 	f.Add(`{"keys":[{"kty":"EC","crv":"P-521","x":"AA","y":"AA"}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		if checkKeys(text) == nil && !strings.Contains(strings.ToLower(text), "keys") {
-			t.Error(fmt.Sprintf("%q has no keys", text))
+			t.Errorf("%q has no keys", text)
 		}
 	})
 }

@@ -392,7 +392,7 @@ func TestUDPIsUntouched(t *testing.T) {
 			fmt.Fprint(c, "who")
 			buf := make([]byte, 16)
 			if n, err := c.Read(buf); err != nil || string(buf[:n]) != "who" {
-				return fmt.Errorf("%s answered %q, %v", ip, buf[:n], err)
+				return fmt.Errorf("%s answered %q: %w", ip, buf[:n], err)
 			}
 			return nil
 		})

@@ -21,15 +21,6 @@ func parse(t testing.TB, args ...string) (Config, error) {
 	return f.config()
 }
 
-func mustPorts(t testing.TB, text string) Ports {
-	t.Helper()
-	p, err := ParsePorts(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
 func mustPrefixes(t testing.TB, text string) Prefixes {
 	t.Helper()
 	p, err := ParsePrefixes(text)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
+	"github.com/fairway-mesh/fairway/internal/check"
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/internal/redirect"
 	"github.com/fairway-mesh/fairway/internal/sample"
@@ -20,6 +21,7 @@ func newRoot() *cobra.Command {
 		newServeCommand(),
 		newCleanupCommand(),
 		bootstrap.NewCommand(),
+		check.NewCommand(),
 		inject.NewCommand(),
 		redirect.NewCommand(),
 		sample.NewCommand(),

@@ -1,0 +1,45 @@
+package check
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/fairway-mesh/fairway/informers"
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// Set checks objects together, as if they were added to those of the base
+// (which may be empty). Each Result is that of the object at the same place.
+func Set(base []mesh.Change, objects []informers.Object) []Result {
+	all := slices.Clone(base)
+	for _, o := range objects {
+		if o.Object != nil {
+			all = append(all, o.Change)
+		}
+	}
+	world := mesh.Build(all)
+	found := map[mesh.Ref][]mesh.Finding{}
+	for f := range world.Findings() {
+		found[f.Object] = append(found[f.Object], f)
+	}
+	out := make([]Result, len(objects))
+	for i, o := range objects {
+		out[i].add(o.Findings...)
+		if o.Object == nil {
+			continue
+		}
+		r := Object(o.Change, world)
+		out[i].add(r.Invalid...)
+		out[i].add(r.Warnings...)
+		// What follows from other objects refuses none.
+		for _, f := range found[o.Ref] {
+			if !slices.Contains(out[i].Invalid, f) && !slices.Contains(out[i].Warnings, f) {
+				out[i].Warnings = append(out[i].Warnings, f)
+			}
+		}
+		for _, l := range [][]mesh.Finding{out[i].Invalid, out[i].Warnings} {
+			slices.SortStableFunc(l, func(a, b mesh.Finding) int { return cmp.Compare(a.Field, b.Field) })
+		}
+	}
+	return out
+}

@@ -1,0 +1,42 @@
+package mesh
+
+import (
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+)
+
+// Check says what is wrong with an object by itself, whatever else the mesh
+// holds: the same as a World says of it, and what would leave the whole object
+// without effect. Findings with CodeInvalid are about parts that cannot be
+// served. Kinds of which nothing can be said have none.
+func Check(object any) []Finding {
+	switch o := object.(type) {
+	case *networkingv1.VirtualService:
+		_, findings := parseVirtualService(o, Domain)
+		return append(checkRoutes(o), findings...)
+	case *networkingv1.DestinationRule:
+		_, findings := parseDestinationRule(o, Domain)
+		return findings
+	case *networkingv1.Gateway:
+		_, findings := parseGateway(o)
+		return append(checkServers(o), findings...)
+	case *networkingv1.ServiceEntry:
+		return append(checkEntryHosts(o), parseServiceEntry(o, Domain).findings...)
+	case *networkingv1.WorkloadEntry:
+		return checkWorkloadEntry(o)
+	case *networkingv1.Sidecar:
+		return checkSidecar(o)
+	case *securityv1.PeerAuthentication:
+		return checkPeerAuthentication(o)
+	}
+	return nil
+}
+
+// Build makes the World of objects, as a Store that got them all at once. It is
+// for those who look at objects without a control plane.
+func Build(changes []Change) *World {
+	b := newBuilder()
+	b.apply(changes)
+	w, _ := b.finish()
+	return w
+}

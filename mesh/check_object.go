@@ -1,0 +1,131 @@
+package mesh
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+)
+
+// invalid makes findings about one object.
+func invalid(ref Ref, findings *[]Finding) func(field, format string, args ...any) {
+	return func(field, format string, args ...any) {
+		*findings = append(*findings, Finding{Object: ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+	}
+}
+
+// checkRoutes looks at what makes a VirtualService one.
+func checkRoutes(o *networkingv1.VirtualService) (findings []Finding) {
+	bad := invalid(Ref{KindVirtualService, o.Namespace, o.Name}, &findings)
+	if len(o.Spec.Http)+len(o.Spec.Tcp)+len(o.Spec.Tls) == 0 {
+		bad("spec", "there are no rules, so that nothing is routed: add http, tls or tcp")
+	}
+	for i, h := range o.Spec.Hosts {
+		if !validHost(h) {
+			bad(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host: use a DNS name, an address, *, or a wildcard such as *.example.com", h)
+		}
+	}
+	return findings
+}
+
+// checkServers looks at what makes a Gateway one.
+func checkServers(o *networkingv1.Gateway) (findings []Finding) {
+	if len(o.Spec.Servers) == 0 {
+		invalid(Ref{KindGateway, o.Namespace, o.Name}, &findings)("spec.servers", "there are no servers, so that no port is opened: add one with port and hosts")
+	}
+	return findings
+}
+
+func checkEntryHosts(o *networkingv1.ServiceEntry) (findings []Finding) {
+	bad := invalid(Ref{KindServiceEntry, o.Namespace, o.Name}, &findings)
+	if len(o.Spec.Hosts) == 0 {
+		bad("spec.hosts", "there are no hosts, so that the entry declares nothing: name at least one")
+	}
+	for i, h := range o.Spec.Hosts {
+		if h != "" && h != "*" && !validHost(h) {
+			bad(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host: use a DNS name, or a wildcard such as *.example.com", h)
+		}
+	}
+	return findings
+}
+
+func checkWorkloadEntry(o *networkingv1.WorkloadEntry) (findings []Finding) {
+	bad := invalid(Ref{KindWorkloadEntry, o.Namespace, o.Name}, &findings)
+	address := o.Spec.Address
+	_, err := netip.ParseAddr(address)
+	switch {
+	case address == "" && o.Spec.Network == "":
+		bad("spec.address", "the address is empty: give an IP address or a DNS name")
+	case strings.HasPrefix(address, "unix://"):
+		if len(o.Spec.Ports) > 0 {
+			bad("spec.ports", "a unix socket has no ports: remove them")
+		}
+	case address != "" && err != nil && (!validHost(address) || strings.Contains(address, "*")):
+		bad("spec.address", "%q is neither an IP address nor a DNS name", address)
+	}
+	for name, port := range o.Spec.Ports {
+		if port == 0 || port > 65535 {
+			bad("spec.ports["+name+"]", "%d is no port number: use 1 to 65535", port)
+		}
+	}
+	return findings
+}
+
+// checkSidecar looks at the listeners; those of inbound traffic as the proxies
+// of any workload would get them.
+func checkSidecar(o *networkingv1.Sidecar) (findings []Finding) {
+	bad := invalid(Ref{KindSidecar, o.Namespace, o.Name}, &findings)
+	for i, l := range o.Spec.Egress {
+		if len(l.GetHosts()) == 0 {
+			bad(fmt.Sprintf("spec.egress[%d].hosts", i), "the listener shows no hosts: use namespace/host, such as ./* or */reviews.prod.svc.cluster.local")
+		}
+		for j, h := range l.GetHosts() {
+			namespace, host, ok := strings.Cut(h, "/")
+			if !ok || namespace == "" || !validHost(host) {
+				bad(fmt.Sprintf("spec.egress[%d].hosts[%d]", i, j), "%q is not namespace/host; it is ignored: write ./%s for the own namespace, or */%s for all", h, h, h)
+			}
+		}
+	}
+	return append(findings, ingressPorts(parseSidecar(o), &Workload{}, nil, func(InboundPort) {})...)
+}
+
+func checkPeerAuthentication(o *securityv1.PeerAuthentication) (findings []Finding) {
+	bad := invalid(Ref{KindPeerAuthentication, o.Namespace, o.Name}, &findings)
+	if len(o.Spec.PortLevelMtls) > 0 && len(o.Spec.GetSelector().GetMatchLabels()) == 0 {
+		bad("spec.portLevelMtls", "ports have modes of their own only with a selector; they are ignored: add spec.selector.matchLabels")
+	}
+	for port := range o.Spec.PortLevelMtls {
+		if port == 0 || port > 65535 {
+			bad(fmt.Sprintf("spec.portLevelMtls[%d]", port), "%d is no port number: use 1 to 65535, the port of the workload", port)
+		}
+	}
+	return findings
+}
+
+// validHost tells whether a host of an Istio object is one: "*", a wildcard
+// "*.suffix", an address, or a DNS name, short or not.
+func validHost(host string) bool {
+	if host == "*" {
+		return true
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	host = strings.TrimPrefix(strings.TrimSuffix(host, "."), "*.")
+	if host == "" || len(host) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -22,6 +22,9 @@ type authority struct {
 	cert *x509.Certificate
 	root []byte // PEM
 	keys string // JWKS
+
+	mu    sync.Mutex
+	pairs map[string][2][]byte // by name
 }
 
 // issuer is made once for the test program.
@@ -34,7 +37,7 @@ var issuer = sync.OnceValue(func() *authority {
 	der := must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
 	point := must(key.PublicKey.Bytes()) // 4, x, y
 	return &authority{
-		key: key, cert: must(x509.ParseCertificate(der)), root: encode("CERTIFICATE", der),
+		pairs: map[string][2][]byte{}, key: key, cert: must(x509.ParseCertificate(der)), root: encode("CERTIFICATE", der),
 		keys: fmt.Sprintf(`{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","kid":"conformance","x":%q,"y":%q}]}`, raw(point[1:33]), raw(point[33:])),
 	}
 })
@@ -52,8 +55,18 @@ func encode(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// certificate is for servers and clients of that name.
+// certificate is for servers and clients of that name, always the same one.
 func (a *authority) certificate(name string) (cert, key []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, made := a.pairs[name]; !made {
+		cert, key := a.issue(name)
+		a.pairs[name] = [2][]byte{cert, key}
+	}
+	return a.pairs[name][0], a.pairs[name][1]
+}
+
+func (a *authority) issue(name string) (cert, key []byte) {
 	k := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},

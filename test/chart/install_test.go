@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -51,6 +52,7 @@ func TestInstall(t *testing.T) {
 
 	t.Run("trust", func(t *testing.T) { testTrust(t, client) })
 	t.Run("inject", func(t *testing.T) { testInject(t, client) })
+	t.Run("validate", func(t *testing.T) { testValidate(t, server) })
 	run.stop()
 	if said := run.said(); strings.Contains(said, "forbidden") {
 		t.Errorf("the rights of the chart are not enough:\n%s", said)
@@ -147,6 +149,58 @@ func testInject(t *testing.T, client kubernetes.Interface) {
 	_, err := client.CoreV1().Pods("shop").Create(t.Context(), pod, metav1.CreateOptions{})
 	if err == nil || !strings.Contains(err.Error(), "sidecar.istio.io/proxyCPU") || !strings.Contains(err.Error(), `"much"`) {
 		t.Errorf("a wrong annotation: %v", err)
+	}
+}
+
+// warnings are what kubectl would print.
+type warnings struct{ list []string }
+
+func (w *warnings) HandleWarningHeader(_ int, _ string, text string) { w.list = append(w.list, text) }
+
+func testValidate(t *testing.T, server *kube.Server) {
+	heard := &warnings{}
+	config := rest.CopyConfig(server.REST)
+	config.WarningHandler = heard
+	client := kubernetes.NewForConfigOrDie(config)
+	create := func(resource, object string) error {
+		heard.list = nil
+		return client.RESTClient().Post().AbsPath("/apis/networking.istio.io/v1/namespaces/default/"+resource).
+			SetHeader("Content-Type", "application/yaml").Body([]byte(object)).Do(t.Context()).Error()
+	}
+	err := create("virtualservices", `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: broken}
+spec:
+  hosts: [reviews]
+  http:
+  - match: [{uri: {regex: "a("}}]
+    route: [{destination: {host: reviews}}]
+`)
+	if err == nil || !strings.Contains(err.Error(), "VirtualService default/broken spec.http[0].match[0].uri.regex: ") || !strings.Contains(err.Error(), "RE2") {
+		t.Errorf("a broken VirtualService: %v", err)
+	}
+	err = create("virtualservices", `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {generateName: early-}
+spec:
+  hosts: [kubernetes]
+  http:
+  - route: [{destination: {host: kubernetes, subset: v2}}]
+  - match: [{uri: {prefix: /late}}]
+    route: [{destination: {host: kubernets}}]
+`)
+	if err != nil {
+		t.Errorf("a VirtualService that others can mend: %v", err)
+	}
+	for _, want := range []string{"spec.http[0].route[0].destination.subset: no DestinationRule", "spec.http[1].route[0].destination.host: no Service", "spec.http[1].match[0]: never used"} {
+		if !strings.Contains(strings.Join(heard.list, "\n"), want) {
+			t.Errorf("there is no warning %q in %q", want, heard.list)
+		}
+	}
+	if err := create("sidecars", "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: quiet}\nspec: {egress: [{hosts: [./*]}]}\n"); err != nil || len(heard.list) > 0 {
+		t.Errorf("a good object: %v, %q", err, heard.list)
 	}
 }
 

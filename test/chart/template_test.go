@@ -356,10 +356,10 @@ func TestMeshConfiguration(t *testing.T) {
 func TestWrongValues(t *testing.T) {
 	dir := prepared(t)
 	for set, want := range map[string]string{
-		"imagen=x":                 "imagen",
-		"proxy.logLevel=loud":      "/proxy/logLevel",
-		"proxy.drainWait=5":        "/proxy/drainWait",
-		"imagePullPolicy=Sometime": "/imagePullPolicy",
+		"imagen=x":                                   "imagen",
+		"proxy.logLevel=loud":                        "/proxy/logLevel",
+		"proxy.drainWait=5":                          "/proxy/drainWait",
+		"imagePullPolicy=Sometime":                   "/imagePullPolicy",
 		"ingressGateway.service.ports[0].port=99999": "/ingressGateway/service/ports/0",
 	} {
 		_, err := tryHelm(t, "template", "fairway", dir, "--kube-version", kubernetesVersion, "--set", set)

@@ -22,6 +22,8 @@ import (
 type Image struct {
 	// Name is the reference by which pods name it, with its tag.
 	Name string
+	// Aliases are further references.
+	Aliases []string
 	// Entrypoint is the command; pods add arguments.
 	Entrypoint []string
 	// User is the number of the user that runs it; "" is 0.
@@ -68,7 +70,7 @@ func (i Image) Write(at string) error {
 		return err
 	}
 	configName := fmt.Sprintf("%x.json", sha256.Sum256(config))
-	manifest, err := json.Marshal([]map[string]any{{"Config": configName, "RepoTags": []string{i.Name}, "Layers": []string{"layer.tar"}}})
+	manifest, err := json.Marshal([]map[string]any{{"Config": configName, "RepoTags": append([]string{i.Name}, i.Aliases...), "Layers": []string{"layer.tar"}}})
 	if err != nil {
 		return err
 	}

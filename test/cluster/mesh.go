@@ -18,7 +18,7 @@ var (
 )
 
 // Images builds Fairway and returns its image (which is the image of the sample
-// applications, too, and holds /load; $FAIRWAY may name a static binary to take) and that of stock Envoy, found or fetched as
+// applications, too, and holds /load and /peer; $FAIRWAY may name a static binary to take) and that of stock Envoy, found or fetched as
 // the local mesh does.
 func Images(ctx context.Context, progress io.Writer) ([]Image, error) {
 	envoy, err := envoyfetch.Path(ctx, envoyfetch.Version)
@@ -39,7 +39,7 @@ func Images(ctx context.Context, progress io.Writer) ([]Image, error) {
 	}
 	fmt.Fprintln(progress, "building fairway")
 	files := map[string]string{}
-	for name, pkg := range map[string]string{"fairway": "cmd/fairway", "load": "test/cluster/load/command"} {
+	for name, pkg := range map[string]string{"fairway": "cmd/fairway", "load": "test/cluster/load/command", "peer": "test/cluster/peer"} {
 		at := filepath.Join(dir, name)
 		if built := os.Getenv("FAIRWAY"); name == "fairway" && built != "" {
 			files["/"+name] = built

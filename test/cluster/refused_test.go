@@ -1,0 +1,263 @@
+package cluster_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	clusterType = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+	secretType  = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+)
+
+// podsManifest are two that only lend their identities.
+const podsManifest = `apiVersion: v1
+kind: ServiceAccount
+metadata: {name: anna}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: anna, labels: {app: anna}, annotations: {sidecar.istio.io/inject: "false"}}
+spec: {serviceAccountName: anna, terminationGracePeriodSeconds: 0, containers: [{name: app, image: "ghcr.io/fairway-mesh/fairway:latest", imagePullPolicy: IfNotPresent, args: [sample, sleep]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: bob, labels: {app: bob}}
+spec: {terminationGracePeriodSeconds: 0, containers: [{name: app, image: "ghcr.io/fairway-mesh/fairway:latest", imagePullPolicy: IfNotPresent, args: [sample, sleep]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: xds, namespace: %s}
+spec: {type: NodePort, selector: {app: fairway}, ports: [{port: 15012}]}
+`
+
+// intruder talks to the secure xDS port as a proxy would.
+type intruder struct {
+	suite   *suite
+	address string
+	creds   credentials.TransportCredentials
+}
+
+func testRefused(t *testing.T, s *suite) {
+	s.namespace(t, "refused", false)
+	pods, service, _ := strings.Cut(podsManifest, "---\napiVersion: v1\nkind: Service\n")
+	s.apply(t, "refused", pods)
+	s.apply(t, system, fmt.Sprintf("apiVersion: v1\nkind: Service\n"+service, system))
+	defer s.kubectl(t, "delete", "service", "-n", system, "xds")
+	s.kubectl(t, "wait", "-n", "refused", "pod/anna", "pod/bob", "--for=condition=Ready", "--timeout=60s")
+	i := &intruder{suite: s, address: strings.TrimPrefix(s.nodePort(t, system, "xds", 15012), "http://")}
+	bundle := s.kubectl(t, "get", "configmap", "-n", "refused", "fairway-ca-root-cert", "-o", `jsonpath={.data.root-cert\.pem}`)
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(bundle)) {
+		t.Fatalf("the namespace's roots are no certificates: %q", bundle)
+	}
+	i.creds = credentials.NewClientTLSFromCert(roots, "fairway."+system+".svc")
+
+	anna, bob := s.pod(t, "refused", "anna"), s.pod(t, "refused", "bob")
+	token := i.token(t, anna, "fairway")
+	if _, err := i.ask(t, token, node("sidecar", anna), clusterType, "*"); err != nil {
+		t.Fatalf("who may come in does not: %v", err)
+	}
+	gone := i.token(t, bob, "fairway")
+	ghost := node("sidecar", bob)
+	s.kubectl(t, "delete", "pod", "-n", "refused", "bob", "--wait")
+
+	for _, a := range []struct {
+		what  string
+		token string
+		node  *corev3.Node
+		want  codes.Code
+	}{
+		{"no token", "", node("sidecar", anna), codes.Unauthenticated},
+		{"not a token", "x.y.z", node("sidecar", anna), codes.Unauthenticated},
+		{"a token of another audience", i.token(t, anna, "somebody-else"), node("sidecar", anna), codes.Unauthenticated},
+		{"the API server's own audience", i.token(t, anna), node("sidecar", anna), codes.Unauthenticated},
+		{"a token that no pod is bound to", i.unbound(t, "refused", "anna"), node("sidecar", anna), codes.Unauthenticated},
+		{"the token of a deleted pod", gone, ghost, codes.Unauthenticated},
+		{"pod A's token, pod B's node id", token, node("sidecar", s.anyPod(t, system, "istio=ingressgateway")), codes.PermissionDenied},
+		{"a sidecar's token, a node id of another name", token, renamed(node("sidecar", anna), "somebody"), codes.PermissionDenied},
+	} {
+		_, err := i.ask(t, a.token, a.node, clusterType, "*")
+		t.Logf("%s: %v", a.what, err)
+		if got := status.Code(err); got != a.want {
+			t.Errorf("%s: got %v, want %v", a.what, got, a.want)
+		}
+		if a.token != "" && err != nil && strings.Contains(err.Error(), a.token) {
+			t.Errorf("%s: the answer holds the token", a.what)
+		}
+	}
+	i.expired(t, anna)
+	i.foreignSecrets(t, token, anna)
+	i.noKeys(t)
+}
+
+// expired signs a token that ended, with the key of the cluster, where it can be
+// had: the API server issues none of less than ten minutes.
+func (i *intruder) expired(t *testing.T, pod *corev1.Pod) {
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(i.suite.Kubeconfig), "sa.key"))
+	if err != nil {
+		t.Log("an expired token is not tried: this cluster's key is out of reach")
+		return
+	}
+	block, _ := pem.Decode(b)
+	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(i.token(t, pod, "fairway"), ".")
+	claims := map[string]any{}
+	body, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(body, &claims) != nil {
+		t.Fatal("the token cannot be read: ", err)
+	}
+	sign := func(lifetime time.Duration) string {
+		now := time.Now()
+		claims["iat"], claims["nbf"], claims["exp"] = now.Add(-time.Hour).Unix(), now.Add(-time.Hour).Unix(), now.Add(lifetime).Unix()
+		body, err := json.Marshal(claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := parts[0] + "." + base64.RawURLEncoding.EncodeToString(body)
+		sum := sha256.Sum256([]byte(text))
+		signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text + "." + base64.RawURLEncoding.EncodeToString(signature)
+	}
+	if _, err := i.ask(t, sign(time.Hour), node("sidecar", pod), clusterType, "*"); err != nil {
+		t.Fatalf("the forged token is not even good while it lasts: %v", err)
+	}
+	_, err = i.ask(t, sign(-time.Minute), node("sidecar", pod), clusterType, "*")
+	t.Logf("an expired token: %v", err)
+	if status.Code(err) != codes.Unauthenticated {
+		t.Errorf("an expired token: got %v", err)
+	}
+}
+
+// foreignSecrets asks, let in, for what belongs to others.
+func (i *intruder) foreignSecrets(t *testing.T, token string, pod *corev1.Pod) {
+	own, err := i.ask(t, token, node("sidecar", pod), secretType, "default")
+	if err != nil || len(own.GetResources()) != 1 {
+		t.Fatalf("a proxy's own certificate: %v, %v", own, err)
+	}
+	if !strings.Contains(certificates(t, own), "spiffe://cluster.local/ns/refused/sa/anna") {
+		t.Errorf("a proxy's own certificate is somebody else's: %s", certificates(t, own))
+	}
+	for _, name := range []string{
+		"spiffe://cluster.local/ns/istio-system/sa/fairway", "kubernetes://fairway-ca-secret", "kubernetes://istio-system/fairway-ca-secret", "fairway-ca-secret",
+	} {
+		got, err := i.ask(t, token, node("sidecar", pod), secretType, name)
+		t.Logf("the foreign secret %s: %d resources, removed %v, %v", name, len(got.GetResources()), got.GetRemovedResources(), err)
+		if len(got.GetResources()) > 0 {
+			t.Errorf("asked for %s and got it", name)
+		}
+	}
+	posing := node("sidecar", pod)
+	posing.Metadata.Fields["SERVICE_ACCOUNT"] = stringValue("fairway")
+	got, err := i.ask(t, token, posing, secretType, "default")
+	t.Logf("posing as another account: %v", err)
+	if err == nil && !strings.Contains(certificates(t, got), "/sa/anna") {
+		t.Errorf("a node that says another account got a certificate of it: %s", certificates(t, got))
+	}
+}
+
+// noKeys looks for private keys where people look.
+func (i *intruder) noKeys(t *testing.T) {
+	logs := i.suite.kubectl(t, "logs", "-n", system, "-l", "app=fairway", "--tail=-1")
+	if strings.Contains(logs, "PRIVATE KEY") {
+		t.Error("a private key is in the log")
+	}
+	dump := i.suite.kubectl(t, "get", "--raw", "/api/v1/namespaces/"+system+"/services/fairway:15014/proxy/debug/findings")
+	if strings.Contains(dump, "PRIVATE KEY") {
+		t.Error("a private key is served for debugging")
+	}
+}
+
+// ask opens a stream, asks for one thing and returns the first answer.
+func (i *intruder) ask(t *testing.T, token string, n *corev3.Node, kind, name string) (*discoveryv3.DeltaDiscoveryResponse, error) {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+i.address, grpc.WithTransportCredentials(i.creds))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+	}
+	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_ = stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: n, TypeUrl: kind, ResourceNamesSubscribe: []string{name}}) // Recv says why
+	return stream.Recv()
+}
+
+// token is one of the pod's ServiceAccount, bound to the pod.
+func (i *intruder) token(t *testing.T, pod *corev1.Pod, audiences ...string) string {
+	t.Helper()
+	seconds := int64(600)
+	got, err := i.suite.client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(t.Context(), pod.Spec.ServiceAccountName, &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{Audiences: audiences, ExpirationSeconds: &seconds,
+			BoundObjectRef: &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Status.Token
+}
+
+func (i *intruder) unbound(t *testing.T, namespace, account string) string {
+	t.Helper()
+	got, err := i.suite.client.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{Audiences: []string{"fairway"}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Status.Token
+}
+
+func (s *suite) pod(t *testing.T, namespace, name string) *corev1.Pod {
+	t.Helper()
+	p, err := s.client.CoreV1().Pods(namespace).Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (s *suite) anyPod(t *testing.T, namespace, selector string) *corev1.Pod {
+	t.Helper()
+	list, err := s.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
+	if err != nil || len(list.Items) == 0 {
+		t.Fatalf("no pod %s: %v", selector, err)
+	}
+	return &list.Items[0]
+}

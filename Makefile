@@ -54,3 +54,15 @@ image: ## Build the container image (needs docker or podman)
 .PHONY: clean
 clean: ## Remove what was built here
 	@rm -rf $(BIN)
+
+.PHONY: cluster
+cluster: ## Start a real Kubernetes cluster on this machine (NODES=1), and print its KUBECONFIG
+	@$(GO) run ./test/cluster/up -nodes $(or $(NODES),1)
+
+.PHONY: cluster-down
+cluster-down: ## Remove what make cluster started
+	@$(GO) run ./test/cluster/up -down
+
+.PHONY: test-kind
+test-kind: ## Run the cluster's tests on kind (needs docker or podman)
+	@$(GO) test -count=1 -timeout 40m -v ./test/cluster -run TestCluster -kind

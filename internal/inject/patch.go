@@ -24,20 +24,23 @@ func Patch(pod []byte, p Params) (patch []byte, notes []string, err error) {
 	if err := decoder.Decode(&tree); err != nil {
 		return nil, nil, fmt.Errorf("reading the pod: %w", err)
 	}
+	if !json.Valid(pod) {
+		return nil, nil, errors.New("reading the pod: something follows it")
+	}
 	if tree == nil {
 		return nil, nil, errors.New("reading the pod: it is null")
 	}
+	_, described := tree["metadata"].(map[string]any)
 	changed, notes, err := injectTemplate(tree, tree, "Pod", p)
 	if err != nil || !changed {
 		return nil, notes, err
 	}
-	metadata, _ := tree["metadata"].(map[string]any)
 	// "add" replaces what is there already.
-	patch, err = json.Marshal([]operation{
-		{"add", "/metadata/annotations", metadata["annotations"]},
-		{"add", "/metadata/labels", metadata["labels"]},
-		{"add", "/spec", tree["spec"]},
-	})
+	steps := []operation{{"add", "/spec", tree["spec"]}, {"add", "/metadata", tree["metadata"]}}
+	if metadata, ok := tree["metadata"].(map[string]any); ok && described {
+		steps = []operation{steps[0], {"add", "/metadata/annotations", metadata["annotations"]}, {"add", "/metadata/labels", metadata["labels"]}}
+	}
+	patch, err = json.Marshal(steps)
 	if err != nil {
 		return nil, nil, fmt.Errorf("writing the patch of the pod: %w", err)
 	}

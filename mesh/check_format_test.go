@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 )
 
 func TestEscapeHeaderFormat(t *testing.T) {
@@ -96,23 +98,5 @@ func validateHeaders(t *testing.T, headers []any) ([]byte, error) {
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return exec.CommandContext(t.Context(), findEnvoy(t), "--mode", "validate", "-l", "error", "-c", file).CombinedOutput()
-}
-
-// findEnvoy finds a stock Envoy, or skips the test.
-func findEnvoy(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("ENVOY"); path != "" {
-		return path
-	}
-	if path, err := exec.LookPath("envoy"); err == nil {
-		return path
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		if found, _ := filepath.Glob(filepath.Join(cache, "fairway", "*", "envoy")); len(found) > 0 {
-			return found[len(found)-1]
-		}
-	}
-	t.Skip("no Envoy: set $ENVOY or put envoy into PATH")
-	return ""
+	return exec.CommandContext(t.Context(), envoytest.Path(t), "--mode", "validate", "-l", "error", "-c", file).CombinedOutput()
 }

@@ -18,32 +18,15 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	networking "istio.io/api/networking/v1alpha3"
 
+	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
 )
-
-// clusterTestEnvoy finds a stock Envoy, or skips the test.
-func clusterTestEnvoy(t testing.TB) string {
-	t.Helper()
-	if path := os.Getenv("ENVOY"); path != "" {
-		return path
-	}
-	if path, err := exec.LookPath("envoy"); err == nil {
-		return path
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		if found, _ := filepath.Glob(filepath.Join(cache, "fairway", "*", "envoy")); len(found) > 0 {
-			return found[len(found)-1]
-		}
-	}
-	t.Skip("no Envoy: set $ENVOY or put envoy into PATH")
-	return ""
-}
 
 // TestEnvoyTakesClusters hands a running Envoy all clusters of all stories, and
 // some that nobody means, as discovery would: clusters whose secrets come by ADS cannot stand in its
 // bootstrap.
 func TestEnvoyTakesClusters(t *testing.T) {
-	envoy := clusterTestEnvoy(t)
+	envoy := envoytest.Path(t)
 	if _, err := os.Stat(systemRootsFile); err != nil {
 		t.Skipf("this machine is not like Envoy's image: %v", err)
 	}

@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 )
 
 // TestEnvoyAcceptsInbound lets a real Envoy check what all stories make.
 func TestEnvoyAcceptsInbound(t *testing.T) {
-	envoy := clusterTestEnvoy(t)
+	envoy := envoytest.Path(t)
 	var listeners, clusters []json.RawMessage
 	for _, s := range inboundStories(t) {
 		story := strings.TrimSuffix(filepath.Base(s.file), ".txtar")

@@ -30,6 +30,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	security "istio.io/api/security/v1beta1"
 
+	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -143,7 +144,7 @@ func startInboundEnvoy(t *testing.T, in mesh.Inbound) *inboundEnvoy {
 // runEnvoy starts a real Envoy with static resources and the metadata of its node.
 func runEnvoy(t *testing.T, resources, node map[string]any) *inboundEnvoy {
 	t.Helper()
-	envoy := clusterTestEnvoy(t)
+	envoy := envoytest.Path(t)
 	e := &inboundEnvoy{admin: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
 	host, port, _ := net.SplitHostPort(e.admin)
 	bootstrap, err := json.Marshal(map[string]any{

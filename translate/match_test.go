@@ -7,13 +7,14 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	networking "istio.io/api/networking/v1alpha3"
 
+	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // TestEnvoyTakesRegexes: whatever regular expression the mesh lets through,
 // Envoy takes, also those above its own limit of size.
 func TestEnvoyTakesRegexes(t *testing.T) {
-	envoy := routeTestEnvoy(t)
+	envoy := envoytest.Path(t)
 	long := make([]string, 200)
 	for i := range long {
 		long[i] = strings.Repeat("/x", i%5) + "/[a-z]+/.*"

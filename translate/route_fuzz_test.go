@@ -13,6 +13,7 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -146,7 +147,7 @@ func FuzzRoutes(f *testing.F) {
 // TestEnvoyTakesAnyRoutes: what is made of random VirtualServices is more than
 // valid messages, Envoy takes it.
 func TestEnvoyTakesAnyRoutes(t *testing.T) {
-	envoy := routeTestEnvoy(t)
+	envoy := envoytest.Path(t)
 	var hosts []*routev3.VirtualHost
 	routes := 0
 	for seed := range uint64(100) {

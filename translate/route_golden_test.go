@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/yaml"
 
+	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -140,31 +141,13 @@ func TestRouteStories(t *testing.T) {
 
 // TestEnvoyTakesRoutes lets a stock Envoy check all routes of all stories.
 func TestEnvoyTakesRoutes(t *testing.T) {
-	envoy := routeTestEnvoy(t)
+	envoy := envoytest.Path(t)
 	for _, s := range routeStories(t) {
 		hosts, _ := s.made(t)
 		if out, err := validateRoutes(t, envoy, hosts); err != nil {
 			t.Errorf("%s: %v\n%s", s.file, err, out)
 		}
 	}
-}
-
-// routeTestEnvoy finds a stock Envoy, or skips the test.
-func routeTestEnvoy(t testing.TB) string {
-	t.Helper()
-	if path := os.Getenv("ENVOY"); path != "" {
-		return path
-	}
-	if path, err := exec.LookPath("envoy"); err == nil {
-		return path
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		if found, _ := filepath.Glob(filepath.Join(cache, "fairway", "*", "envoy")); len(found) > 0 {
-			return found[len(found)-1]
-		}
-	}
-	t.Skip("no Envoy: set $ENVOY or put envoy into PATH")
-	return ""
 }
 
 // validateRoutes runs Envoy's own check of a listener that has the virtual

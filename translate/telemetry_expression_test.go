@@ -12,6 +12,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	telemetry "istio.io/api/telemetry/v1alpha1"
 
+	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -55,7 +56,7 @@ func TestTagExpression(t *testing.T) {
 // TestEnvoyTakesExpressions holds the check against a real Envoy, which has to
 // take every expression that passes, as a filter of logs and as a label.
 func TestEnvoyTakesExpressions(t *testing.T) {
-	envoy := clusterTestEnvoy(t)
+	envoy := envoytest.Path(t)
 	config := mesh.DefaultConfig()
 	config.DefaultProviders = &meshconfig.MeshConfig_DefaultProviders{Metrics: []string{"prometheus"}}
 	var chains []*listenerv3.FilterChain

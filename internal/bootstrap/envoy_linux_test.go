@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
+	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 )
 
 // placeholder is what the injector writes.
@@ -34,7 +35,7 @@ func placeholder() bootstrap.Config {
 }
 
 func TestEnvoyAccepts(t *testing.T) {
-	binary := findEnvoy(t)
+	binary := envoytest.Path(t)
 	dir := t.TempDir()
 	mount(t, dir, "token", newAuthority(t).pem)
 	probes := []bootstrap.Probe{

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
+	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/internal/redirect"
 )
 
@@ -27,24 +28,6 @@ const (
 	podIP4 = "10.97.0.2"
 	podIP6 = "fd97::2"
 )
-
-// findEnvoy returns a stock Envoy, or skips.
-func findEnvoy(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("ENVOY"); path != "" {
-		return path
-	}
-	if path, err := exec.LookPath("envoy"); err == nil {
-		return path
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		if found, _ := filepath.Glob(filepath.Join(cache, "fairway", "*", "envoy")); len(found) > 0 {
-			return found[len(found)-1]
-		}
-	}
-	t.Skip("no Envoy: set $ENVOY or put envoy into PATH")
-	return ""
-}
 
 // pod is a network namespace with the addresses of a pod, and traffic capture.
 type pod struct {
@@ -197,7 +180,7 @@ func url(ip string, port int, path string) string {
 // start runs Envoy with the configuration as the kubelet would, as the proxy's group.
 func (p *pod) start(c bootstrap.Config) {
 	p.t.Helper()
-	binary := findEnvoy(p.t)
+	binary := envoytest.Path(p.t)
 	line, err := bootstrap.JSON(c)
 	if err != nil {
 		p.t.Fatal(err)

@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
+	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 )
 
 // TestEnvoyAcceptsTheArguments starts a stock Envoy with what the injector
 // wrote, far enough to see whether it would run.
 func TestEnvoyAcceptsTheArguments(t *testing.T) {
-	binary := findEnvoy(t)
+	binary := envoytest.Path(t)
 	dir := t.TempDir() // stands for the volume with the credentials
 	files := bootstrap.SDSFiles(dir)
 	files[bootstrap.TokenFile], files[bootstrap.AuthorityFile] = "token", authority
@@ -42,24 +43,6 @@ func TestEnvoyAcceptsTheArguments(t *testing.T) {
 	if len(tried) < 5 {
 		t.Errorf("only %d different sets of arguments", len(tried))
 	}
-}
-
-// findEnvoy returns a stock Envoy, or skips.
-func findEnvoy(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("ENVOY"); path != "" {
-		return path
-	}
-	if path, err := exec.LookPath("envoy"); err == nil {
-		return path
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		if found, _ := filepath.Glob(filepath.Join(cache, "fairway", "*", "envoy")); len(found) > 0 {
-			return found[len(found)-1]
-		}
-	}
-	t.Skip("no Envoy: set $ENVOY or put envoy into PATH")
-	return ""
 }
 
 // authority is any certificate: Envoy reads it, nobody is asked to trust it.

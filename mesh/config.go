@@ -1,10 +1,14 @@
 package mesh
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -45,26 +49,63 @@ func parseConfig(ref Ref, text []byte) (*Config, []Finding, error) {
 	}
 	c := DefaultConfig()
 	c.Ref = ref
+	// Read as the other kinds are: durations may be any that time.ParseDuration knows.
 	read := &meshconfig.MeshConfig{}
+	if err := read.UnmarshalJSON(js); err != nil {
+		return nil, nil, fmt.Errorf("reading the mesh configuration: %w", err)
+	}
+	var fields any
+	if err := json.Unmarshal(js, &fields); err != nil {
+		return nil, nil, fmt.Errorf("reading the mesh configuration: %w", err)
+	}
 	var findings []Finding
-	if err := protojson.Unmarshal(js, read); err != nil {
-		read = &meshconfig.MeshConfig{}
-		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(js, read); err != nil {
-			return nil, nil, fmt.Errorf("reading the mesh configuration: %w", err)
-		}
-		findings = append(findings, Finding{Object: ref, Code: CodeUnsupported, Message: fmt.Sprintf("a field is not known and ignored: %v", err)})
+	for _, f := range unknownFields("", fields, read.ProtoReflect().Descriptor()) {
+		findings = append(findings, Finding{Object: ref, Field: f, Code: CodeUnsupported, Message: "unknown field: it is ignored; correct its name or its place, or take it out"})
 	}
-	proto.Merge(c.MeshConfig, read)
-	if read.OutboundTrafficPolicy != nil { // explicit enums of value zero are not merged
-		c.OutboundTrafficPolicy = read.OutboundTrafficPolicy
-	}
-	if read.InboundTrafficPolicy != nil {
-		c.InboundTrafficPolicy = read.InboundTrafficPolicy
-	}
+	// What is given replaces the default as a whole: merging would add a duration of
+	// 500 ms to one of 10 s, and keep true where false is given.
+	read.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		c.MeshConfig.ProtoReflect().Set(field, value)
+		return true
+	})
 	if c.RootNamespace == "" {
 		c.RootNamespace = "istio-system"
 	}
-	return c, findings, nil
+	return c, append(findings, c.checkTLS()...), nil
+}
+
+// unknownFields are the paths of what is in a value and not in a message.
+func unknownFields(at string, value any, message protoreflect.MessageDescriptor) (paths []string) {
+	fields, ok := value.(map[string]any)
+	if !ok || strings.HasPrefix(string(message.FullName()), "google.protobuf.") {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		path := strings.TrimPrefix(at+"."+name, ".")
+		f := message.Fields().ByJSONName(name)
+		if f == nil {
+			f = message.Fields().ByName(protoreflect.Name(name))
+		}
+		if f == nil {
+			paths = append(paths, path)
+			continue
+		}
+		inner := f.Message()
+		if f.IsMap() {
+			inner = nil // by keys that people choose
+		}
+		if inner == nil {
+			continue
+		}
+		if list, ok := fields[name].([]any); ok {
+			for i, element := range list {
+				paths = append(paths, unknownFields(fmt.Sprintf("%s[%d]", path, i), element, inner)...)
+			}
+			continue
+		}
+		paths = append(paths, unknownFields(path, fields[name], inner)...)
+	}
+	return paths
 }
 
 // RegistryOnly tells whether proxies reach nothing but what the mesh knows

@@ -1,0 +1,69 @@
+package mesh
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+// ciphers are the names that Envoy's TLS library takes for TLS up to 1.2. One that
+// it does not take costs a proxy the whole listener.
+var ciphers = []string{
+	"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
+	"ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-SHA", "ECDHE-RSA-AES128-SHA",
+	"ECDHE-ECDSA-AES256-SHA", "ECDHE-RSA-AES256-SHA", "ECDHE-RSA-AES128-SHA256", "AES128-GCM-SHA256", "AES256-GCM-SHA384",
+	"AES128-SHA", "AES256-SHA", "DES-CBC3-SHA",
+}
+
+// curves are the key exchanges that it takes.
+var curves = []string{"P-256", "P-384", "P-521", "X25519", "X25519MLKEM768"}
+
+// checkNames returns those of names that are known, each once, and a finding for
+// each other one.
+func checkNames(ref Ref, field, what string, names, known []string) (kept []string, findings []Finding) {
+	for i, n := range names {
+		switch {
+		case !slices.Contains(known, n):
+			findings = append(findings, Finding{
+				Object: ref, Field: fmt.Sprintf("%s[%d]", field, i), Code: CodeInvalid,
+				Message: fmt.Sprintf("%q is no %s that a proxy knows and is left out: use some of %s", n, what, strings.Join(known, ", ")),
+			})
+		case !slices.Contains(kept, n):
+			kept = append(kept, n)
+		}
+	}
+	return kept, findings
+}
+
+// checkServerTLS leaves out of a server what proxies do not take. Nothing left is
+// the default.
+func checkServerTLS(ref Ref, at string, s *networking.Server) (*networking.Server, []Finding) {
+	kept, findings := checkNames(ref, at+".tls.cipherSuites", "cipher suite", s.GetTls().GetCipherSuites(), ciphers)
+	if len(kept) == len(s.GetTls().GetCipherSuites()) {
+		return s, findings
+	}
+	s = proto.CloneOf(s)
+	s.Tls.CipherSuites = kept
+	return s, findings
+}
+
+// checkTLS leaves out of the mesh's TLS settings what proxies do not take.
+func (c *Config) checkTLS() (findings []Finding) {
+	settings := []*meshconfig.MeshConfig_TLSConfig{c.TlsDefaults, c.MeshMTLS}
+	for i, field := range []string{"tlsDefaults", "meshMTLS"} {
+		t := settings[i]
+		if t == nil {
+			continue
+		}
+		var more []Finding
+		t.CipherSuites, more = checkNames(c.Ref, field+".cipherSuites", "cipher suite", t.CipherSuites, ciphers)
+		findings = append(findings, more...)
+		t.EcdhCurves, more = checkNames(c.Ref, field+".ecdhCurves", "key exchange", t.EcdhCurves, curves)
+		findings = append(findings, more...)
+	}
+	return findings
+}

@@ -596,30 +596,30 @@ func (b *builder) podAt(ns, pod, ip string) *Workload {
 // entryEndpoints are the endpoints of a ServiceEntry's service.
 func (b *builder) entryEndpoints(se *serviceEntry, s *Service) []Endpoint {
 	var out []Endpoint
+	add := func(w *Workload) {
+		if e, ok := entryEndpoint(s, w); ok {
+			out = append(out, e)
+		}
+	}
 	if se.selector != nil {
 		for _, w := range b.entries[s.Namespace] {
 			if selects(se.selector, w.Labels) {
-				out = append(out, entryEndpoint(s, w))
+				add(w)
 			}
 		}
 		for _, p := range b.pods[s.Namespace] {
 			w, _ := b.world.workloads.Get(p.Namespace + "/" + p.Name)
 			if w != nil && !w.Terminating && selects(se.selector, w.Labels) {
-				out = append(out, entryEndpoint(s, w))
+				add(w)
 			}
 		}
 		return out
 	}
 	for _, e := range se.inline {
-		ref := se.ref
-		w := entryWorkload(e, ref, nil, se.created)
-		if w.Address() == "" {
-			continue
-		}
-		out = append(out, entryEndpoint(s, w))
+		add(entryWorkload(e, se.ref, nil, se.created))
 	}
 	if len(out) == 0 && (s.Resolution == ResolutionDNS || s.Resolution == ResolutionDNSRoundRobin) && !IsWildcard(s.Host) {
-		out = append(out, entryEndpoint(s, &Workload{Ref: se.ref, Namespace: s.Namespace, Name: s.Host, Owner: s.Host, Hostname: s.Host, Ready: true, ServiceAccount: "default"}))
+		add(&Workload{Ref: se.ref, Namespace: s.Namespace, Name: s.Host, Owner: s.Host, Hostname: s.Host, Ready: true, ServiceAccount: "default"})
 	}
 	return out
 }

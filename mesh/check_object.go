@@ -18,14 +18,8 @@ func invalid(ref Ref, findings *[]Finding) func(field, format string, args ...an
 
 // checkRoutes looks at what makes a VirtualService one.
 func checkRoutes(o *networkingv1.VirtualService) (findings []Finding) {
-	bad := invalid(Ref{KindVirtualService, o.Namespace, o.Name}, &findings)
 	if len(o.Spec.Http)+len(o.Spec.Tcp)+len(o.Spec.Tls) == 0 {
-		bad("spec", "there are no rules, so that nothing is routed: add http, tls or tcp")
-	}
-	for i, h := range o.Spec.Hosts {
-		if !validHost(h) {
-			bad(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host: use a DNS name, an address, *, or a wildcard such as *.example.com", h)
-		}
+		invalid(Ref{KindVirtualService, o.Namespace, o.Name}, &findings)("spec", "there are no rules, so that nothing is routed: add http, tls or tcp")
 	}
 	return findings
 }
@@ -39,14 +33,8 @@ func checkServers(o *networkingv1.Gateway) (findings []Finding) {
 }
 
 func checkEntryHosts(o *networkingv1.ServiceEntry) (findings []Finding) {
-	bad := invalid(Ref{KindServiceEntry, o.Namespace, o.Name}, &findings)
 	if len(o.Spec.Hosts) == 0 {
-		bad("spec.hosts", "there are no hosts, so that the entry declares nothing: name at least one")
-	}
-	for i, h := range o.Spec.Hosts {
-		if h != "" && h != "*" && !validHost(h) {
-			bad(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host: use a DNS name, or a wildcard such as *.example.com", h)
-		}
+		invalid(Ref{KindServiceEntry, o.Namespace, o.Name}, &findings)("spec.hosts", "there are no hosts, so that the entry declares nothing: name at least one")
 	}
 	return findings
 }
@@ -66,7 +54,7 @@ func checkWorkloadEntry(o *networkingv1.WorkloadEntry) (findings []Finding) {
 		bad("spec.address", "%q is neither an IP address nor a DNS name", address)
 	}
 	for name, port := range o.Spec.Ports {
-		if port == 0 || port > 65535 {
+		if port == 0 || port > maxPort {
 			bad("spec.ports["+name+"]", "%d is no port number: use 1 to 65535", port)
 		}
 	}
@@ -97,7 +85,7 @@ func checkPeerAuthentication(o *securityv1.PeerAuthentication) (findings []Findi
 		bad("spec.portLevelMtls", "ports have modes of their own only with a selector; they are ignored: add spec.selector.matchLabels")
 	}
 	for port := range o.Spec.PortLevelMtls {
-		if port == 0 || port > 65535 {
+		if port == 0 || port > maxPort {
 			bad(fmt.Sprintf("spec.portLevelMtls[%d]", port), "%d is no port number: use 1 to 65535, the port of the workload", port)
 		}
 	}
@@ -105,7 +93,7 @@ func checkPeerAuthentication(o *securityv1.PeerAuthentication) (findings []Findi
 }
 
 // validHost tells whether a host of an Istio object is one: "*", a wildcard
-// "*.suffix", an address, or a DNS name, short or not.
+// "*suffix", an address, or a DNS name, short or not.
 func validHost(host string) bool {
 	if host == "*" {
 		return true
@@ -113,7 +101,10 @@ func validHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
-	host = strings.TrimPrefix(strings.TrimSuffix(host, "."), "*.")
+	host = strings.TrimSuffix(host, ".")
+	if suffix, ok := strings.CutPrefix(host, "*"); ok {
+		host = strings.TrimLeft(suffix[:min(1, len(suffix))], ".-") + suffix[min(1, len(suffix)):]
+	}
 	if host == "" || len(host) > 253 {
 		return false
 	}

@@ -114,7 +114,7 @@ func sliceEndpoints(s *Service, list []*discoveryv1.EndpointSlice, byIP func(ns,
 		ports := make([]uint32, len(s.Ports))
 		for i, p := range s.Ports {
 			for _, sp := range sl.Ports {
-				if sp.Port != nil && (sp.Name == nil && p.Name == "" || sp.Name != nil && *sp.Name == p.Name || len(s.Ports) == 1 && len(sl.Ports) == 1) {
+				if sp.Port != nil && *sp.Port > 0 && *sp.Port <= maxPort && (sp.Name == nil && p.Name == "" || sp.Name != nil && *sp.Name == p.Name || len(s.Ports) == 1 && len(sl.Ports) == 1) {
 					ports[i] = uint32(*sp.Port)
 				}
 			}

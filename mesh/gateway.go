@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ func parseGateway(o *networkingv1.Gateway) (*Gateway, []Finding) {
 	}
 	for i, s := range o.Spec.Servers {
 		at := fmt.Sprintf("spec.servers[%d]", i)
-		if s.GetPort() == nil || s.Port.Number == 0 || s.Port.Number > 65535 {
+		if s.GetPort() == nil || s.Port.Number == 0 || s.Port.Number > maxPort {
 			bad(at+".port.number", "the server has no port number from 1 to 65535; it is left out")
 			continue
 		}
@@ -62,6 +63,12 @@ func parseGateway(o *networkingv1.Gateway) (*Gateway, []Finding) {
 		}
 		if (proto == ProtocolHTTPS || proto == ProtocolTLS) && s.Tls == nil {
 			bad(at+".tls", "a %s server needs tls settings; it is left out", s.Port.Protocol)
+			continue
+		}
+		s, left := checkServerTLS(ref, at, s)
+		findings = append(findings, left...)
+		if _, err := netip.ParseAddr(s.Bind); s.Bind != "" && err != nil {
+			bad(at+".bind", "%q is no IP address; the server is left out: write an address of the gateway's pods, or remove the field", s.Bind)
 			continue
 		}
 		srv := &Server{Gateway: g, Index: i, Spec: s, Number: s.Port.Number, Protocol: proto}

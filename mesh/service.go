@@ -32,6 +32,10 @@ type Port struct {
 	Protocol   Protocol
 }
 
+// maxPort is the highest port number of TCP and UDP. Objects that come from
+// files may hold others, for which Envoy would refuse the resource.
+const maxPort = 65535
+
 // Service is one host as declared by one Kubernetes Service or by the
 // ServiceEntries of one namespace. It never changes; endpoints are kept
 // beside it, see EndpointSet.
@@ -98,12 +102,12 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 		switch {
 		case p.TargetPort.Type == intstr.String:
 			port.TargetName = p.TargetPort.StrVal
-		case p.TargetPort.IntVal != 0:
+		case p.TargetPort.IntVal > 0 && p.TargetPort.IntVal <= maxPort:
 			port.Target = uint32(p.TargetPort.IntVal)
 		default:
 			port.Target = uint32(p.Port)
 		}
-		if port.Number == 0 || s.Port(port.Number) != nil && port.Protocol == ProtocolUDP {
+		if port.Number == 0 || port.Number > maxPort || s.Port(port.Number) != nil && port.Protocol == ProtocolUDP {
 			continue
 		}
 		s.Ports = append(s.Ports, port)

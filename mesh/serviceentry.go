@@ -52,7 +52,7 @@ func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntr
 		if p.Protocol == "" {
 			proto = kubernetesProtocol("TCP", nil, p.Name, p.Number)
 		}
-		if p.Number == 0 || p.Number > 65535 {
+		if p.Number == 0 || p.Number > maxPort {
 			bad(fmt.Sprintf("spec.ports[%d].number", i), "%d is no port number; the port is left out: use 1 to 65535", p.Number)
 			continue
 		}
@@ -60,7 +60,12 @@ func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntr
 			bad(fmt.Sprintf("spec.ports[%d].number", i), "port %d is listed twice; the first one counts", p.Number)
 			continue
 		}
-		base.Ports = append(base.Ports, Port{Name: p.Name, Number: p.Number, Target: p.TargetPort, Protocol: proto})
+		target := p.TargetPort
+		if target > maxPort {
+			bad(fmt.Sprintf("spec.ports[%d].targetPort", i), "%d is no port number; the port's own number is used: use 1 to 65535", target)
+			target = 0
+		}
+		base.Ports = append(base.Ports, Port{Name: p.Name, Number: p.Number, Target: target, Protocol: proto})
 	}
 	for i, a := range o.Spec.Addresses {
 		p, ok := parsePrefix(a)
@@ -91,8 +96,8 @@ func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntr
 	}
 	for i, h := range o.Spec.Hosts {
 		host := strings.ToLower(strings.TrimSuffix(h, "."))
-		if host == "" || host == "*" {
-			bad(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host; it is ignored: use a DNS name, or a wildcard such as *.example.com", h)
+		if host == "*" || !validHost(host) {
+			bad(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host; it is left out: use a DNS name, or a wildcard such as *.example.com", h)
 			continue
 		}
 		if slices.ContainsFunc(se.services, func(s *Service) bool { return s.Host == host }) {
@@ -157,12 +162,14 @@ func entryWorkload(e *networking.WorkloadEntry, ref Ref, meta map[string]string,
 
 // entryEndpoint is the workload as an endpoint of a ServiceEntry's service:
 // the workload's own port of that name wins over the service's targetPort,
-// which wins over the port number.
-func entryEndpoint(s *Service, w *Workload) Endpoint {
+// which wins over the port number. It is false for an address that Envoy would
+// refuse: endpoints that nobody resolves need an IP or a Unix socket.
+func entryEndpoint(s *Service, w *Workload) (Endpoint, bool) {
 	e := Endpoint{Workload: w, Address: w.Address(), Healthy: w.Ready && !w.Terminating, Weight: w.Weight, Locality: w.Locality}
 	e.Ports = make([]uint32, len(s.Ports))
 	for i, p := range s.Ports {
 		switch {
+		case w.Ref.Kind != KindPod && w.Ports[p.Name] > maxPort: // no such port
 		case w.Ref.Kind != KindPod && w.Ports[p.Name] != 0:
 			e.Ports[i] = w.Ports[p.Name]
 		case p.Target != 0:
@@ -171,5 +178,6 @@ func entryEndpoint(s *Service, w *Workload) Endpoint {
 			e.Ports[i] = p.Number
 		}
 	}
-	return e
+	numeric := len(w.Addresses) > 0 || strings.HasPrefix(w.Hostname, "unix://")
+	return e, e.Address != "" && (numeric || s.Resolution != ResolutionStatic)
 }

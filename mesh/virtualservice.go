@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -57,16 +58,21 @@ func ResolveGateway(name, ns string) string {
 func parseVirtualService(o *networkingv1.VirtualService, domain string) (*VirtualService, []Finding) {
 	ref := Ref{KindVirtualService, o.Namespace, o.Name}
 	v := &VirtualService{Ref: ref, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Spec: &o.Spec, ExportTo: o.Spec.ExportTo}
-	for _, h := range o.Spec.Hosts {
-		if h = ResolveHost(h, o.Namespace, domain); h != "" && !slices.Contains(v.Hosts, h) {
+	var findings []Finding
+	for i, h := range o.Spec.Hosts {
+		if !validHost(h) {
+			invalid(ref, &findings)(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host; it is left out: use a DNS name, an address, *, or a wildcard such as *.example.com", h)
+			continue
+		}
+		if h = ResolveHost(h, o.Namespace, domain); !slices.Contains(v.Hosts, h) {
 			v.Hosts = append(v.Hosts, h)
 		}
 	}
 	v.setGateways(o.Spec.Gateways)
-	var findings []Finding
-	v.Spec, v.origins, findings = checkVirtualService(ref, v.Spec)
+	var more []Finding
+	v.Spec, v.origins, more = checkVirtualService(ref, v.Spec)
 	v.setDestinations(domain)
-	return v, findings
+	return v, append(findings, more...)
 }
 
 func (v *VirtualService) setGateways(names []string) {

@@ -129,6 +129,9 @@ func podWorkload(p *corev1.Pod, node *corev1.Node) *Workload {
 	for _, list := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
 		for _, c := range list {
 			for _, cp := range c.Ports {
+				if cp.ContainerPort < 1 || cp.ContainerPort > maxPort {
+					continue
+				}
 				if cp.Name != "" {
 					w.Ports[cp.Name] = uint32(cp.ContainerPort)
 				}

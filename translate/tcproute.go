@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -131,14 +132,15 @@ func (b *routeBuilder) untaken(taken map[string]string, names []string, prefixes
 	return free
 }
 
-// sniHosts are the names, each once; "*" stands for all and needs no others.
+// sniHosts are the names, each once and in lower case, as Envoy compares them;
+// "*" stands for all and needs no others.
 func sniHosts(names []string) []string {
 	var out []string
 	for _, n := range names {
 		if n == "*" {
 			return []string{"*"}
 		}
-		if !slices.Contains(out, n) {
+		if n = strings.ToLower(n); !slices.Contains(out, n) {
 			out = append(out, n)
 		}
 	}

@@ -1,6 +1,11 @@
 package webhook
 
 import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
 	"testing"
 	"time"
 
@@ -26,4 +31,27 @@ func eventually(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("after 30 seconds still not: %s", what)
 		}
 	}
+}
+
+func certificates(t *testing.T, bundle []byte) (out []*x509.Certificate) {
+	t.Helper()
+	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func fingerprint(c *x509.Certificate) string { return fmt.Sprintf("%x", sha256.Sum256(c.Raw)) }
+
+// dial says whether the port is believed by those who trust the roots.
+func dial(address string, roots *x509.CertPool) error {
+	c, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots})
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
 	"github.com/fairway-mesh/fairway/internal/check"
 	"github.com/fairway-mesh/fairway/internal/inject"
+	"github.com/fairway-mesh/fairway/internal/operate"
 	"github.com/fairway-mesh/fairway/internal/redirect"
 	"github.com/fairway-mesh/fairway/internal/sample"
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ func newRoot() *cobra.Command {
 		newEnvoyCommand(),
 		newVersionCommand(),
 	)
+	root.AddCommand(operate.Commands()...)
 	root.AddCommand(localCommands()...)
 	return root
 }

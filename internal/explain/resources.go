@@ -1,0 +1,75 @@
+package explain
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	_ "github.com/fairway-mesh/fairway/translate" // makes the messages within Any known
+)
+
+// Resources are what one proxy holds, by resource name. A route configuration
+// holds its virtual hosts, however they reach the proxy. Nil maps are empty.
+type Resources struct {
+	Listeners map[string]*listenerv3.Listener
+	Routes    map[string]*routev3.RouteConfiguration
+	Clusters  map[string]*clusterv3.Cluster
+	Endpoints map[string]*endpointv3.ClusterLoadAssignment
+}
+
+// Dump is what the control plane's /debug/config_dump answers: resources in the
+// JSON form of protobuf, by short type name ("cds", "vhds", ...) and name.
+type Dump map[string]map[string]json.RawMessage
+
+// Decode reads a dump. Types that do not decide where a request goes are left
+// out. The error names the resource that cannot be read.
+func Decode(d Dump) (*Resources, error) {
+	r := &Resources{
+		Listeners: map[string]*listenerv3.Listener{}, Routes: map[string]*routev3.RouteConfiguration{},
+		Clusters: map[string]*clusterv3.Cluster{}, Endpoints: map[string]*endpointv3.ClusterLoadAssignment{},
+	}
+	hosts := map[string]*routev3.VirtualHost{}
+	for _, err := range []error{
+		decode(d["lds"], r.Listeners), decode(d["rds"], r.Routes), decode(d["vhds"], hosts),
+		decode(d["cds"], r.Clusters), decode(d["eds"], r.Endpoints),
+	} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+		of, _, _ := strings.Cut(name, "/")
+		frame := r.Routes[of]
+		if frame == nil {
+			frame = &routev3.RouteConfiguration{Name: of}
+			r.Routes[of] = frame
+		}
+		frame.VirtualHosts = append(frame.VirtualHosts, hosts[name])
+	}
+	return r, nil
+}
+
+// decode reads the resources of one type. What a later version has added to the
+// messages is passed over.
+func decode[M any, P interface {
+	*M
+	proto.Message
+}](from map[string]json.RawMessage, into map[string]P) error {
+	for name, text := range from {
+		message := P(new(M))
+		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(text, message); err != nil {
+			return fmt.Errorf("reading %s %q: %w", message.ProtoReflect().Descriptor().Name(), name, err)
+		}
+		into[name] = message
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package operate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/fairway-mesh/fairway/informers"
+	"github.com/fairway-mesh/fairway/internal/explain"
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// Offline is a directory of YAML as the control plane would serve it, without
+// one.
+type Offline struct {
+	world  *mesh.World
+	engine *snapshot.Engine
+}
+
+// ReadOffline reads the directory once and translates it as `fairway serve
+// --config` would.
+func ReadOffline(ctx context.Context, directory string) (*Offline, error) {
+	info, err := os.Stat(directory)
+	if err == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "reading", Path: directory, Err: errors.New("not a directory")}
+	}
+	if err != nil {
+		return nil, err
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	source := informers.NewDirectory(informers.DirConfig{Path: directory, Log: quiet})
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	all := map[mesh.Ref]mesh.Change{}
+	complete := errors.New("complete")
+	err = source.Run(ctx, func(changes []mesh.Change) {
+		for _, c := range changes {
+			all[c.Ref] = c
+		}
+	}, func() { cancel(complete) })
+	if err == nil && context.Cause(ctx) != complete { //nolint:errorlint // the very value
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the objects of %s: %w", directory, err)
+	}
+	o := &Offline{world: mesh.Build(slices.Collect(maps.Values(all))), engine: snapshot.NewEngine(quiet, nil, nil)}
+	o.engine.Update(o.world, &mesh.Dirty{All: true})
+	return o, nil
+}
+
+// Dump is what the workload's proxy would be given.
+func (o *Offline) Dump(ctx context.Context, w *mesh.Workload) (explain.Dump, error) {
+	client := o.clientOf(w)
+	view, err := o.engine.Attach(ctx, client)
+	if err != nil {
+		return nil, fmt.Errorf("translating for %s: %w", proxyName(w), err)
+	}
+	defer view.Close()
+	value, err := o.engine.Dump(client.NodeID)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	var d explain.Dump
+	return d, json.Unmarshal(text, &d)
+}
+
+// clientOf is what the proxy of a workload would say of itself.
+func (o *Offline) clientOf(w *mesh.Workload) snapshot.Client {
+	role := snapshot.RoleSidecar
+	if o.isGateway(w) {
+		role = snapshot.RoleRouter
+	}
+	return snapshot.Client{
+		NodeID: string(role) + "~" + w.Address() + "~" + proxyName(w) + "~" + w.Namespace + ".svc." + mesh.Domain,
+		Role:   role, IP: w.Address(), Pod: w.Name, Namespace: w.Namespace, Domain: w.Namespace + ".svc." + mesh.Domain,
+		Labels: w.Labels, ServiceAccount: w.ServiceAccount, NodeName: w.Node, Delta: true, VHDS: true,
+		Locality: snapshot.Locality{Region: w.Locality.Region, Zone: w.Locality.Zone, SubZone: w.Locality.SubZone},
+	}
+}
+
+func proxyName(w *mesh.Workload) string { return w.Name + "." + w.Namespace }
+
+// isGateway tells whether some Gateway selects the workload.
+func (o *Offline) isGateway(w *mesh.Workload) bool {
+	for _, g := range o.world.Gateways() {
+		if len(g.Selector) > 0 && contains(w.Labels, g.Selector) {
+			return true
+		}
+	}
+	return false
+}
+
+func contains(labels, selector map[string]string) bool {
+	for k, v := range selector {
+		if got, ok := labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+// Findings are what is wrong with the objects, as the control plane tells it
+// while the workloads given are connected.
+func (o *Offline) Findings() []mesh.Finding { return o.engine.Findings() }
+
+// Workload is a workload of the directory; nil when there is none.
+func (o *Offline) Workload(namespace, name string) *mesh.Workload {
+	return o.world.Workload(namespace, name)
+}

@@ -1,0 +1,94 @@
+package operate
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairway-mesh/fairway/internal/debug"
+)
+
+func newStatusCommand() *cobra.Command {
+	var p plane
+	var o output
+	cmd := &cobra.Command{
+		Use:   "status [POD.NAMESPACE]",
+		Short: "Say how far every connected proxy is",
+		Long: `Lists the proxies that are connected to the control plane and, for each type of resources, whether the proxy
+has accepted the newest: SYNCED, STALE (something newer is on its way, or was refused) or NOT SENT (the proxy did not
+ask, or there was nothing to send). What a proxy refused is told in its own words.
+
+Asks the control plane's debug port. In a cluster forward it first:
+
+  kubectl -n istio-system port-forward deploy/fairway 15014`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := p.proxies(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				list = slices.DeleteFunc(list, func(x debug.Proxy) bool { return x.ID != args[0] })
+				if len(list) == 0 {
+					return fmt.Errorf("no proxy %q is connected: `fairway status` lists those that are", args[0])
+				}
+			}
+			if done, err := o.write(cmd.OutOrStdout(), list); done {
+				return err
+			}
+			return printStatus(cmd.OutOrStdout(), list, time.Now())
+		},
+	}
+	p.flag(cmd)
+	o.flag(cmd)
+	return cmd
+}
+
+// statusTypes are the types of the table, and their columns.
+var statusTypes = []string{"cds", "eds", "lds", "rds", "vhds", "sds", "ecds"}
+
+func printStatus(w io.Writer, list []debug.Proxy, now time.Time) error {
+	if len(list) == 0 {
+		fmt.Fprintln(w, "No proxy is connected.")
+		return nil
+	}
+	rows := [][]string{append([]string{"PROXY", "ROLE", "ENVOY"}, append(upper(statusTypes), "CONNECTED")...)}
+	for _, p := range list {
+		row := []string{p.ID, p.Role, cmp.Or(p.Version, "-")}
+		for _, t := range statusTypes {
+			row = append(row, cmp.Or(p.Types[t].State, "NOT SENT"))
+		}
+		rows = append(rows, append(row, now.Sub(p.Connected).Round(time.Second).String()))
+	}
+	if err := table(w, rows); err != nil {
+		return err
+	}
+	for _, p := range list {
+		if p.TooOld {
+			fmt.Fprintf(w, "\n%s: Envoy %s is too old for some of what it gets: upgrade it\n", p.ID, p.Version)
+		}
+		for _, t := range statusTypes {
+			if s := p.Types[t]; s.LastNack != "" {
+				standing := "it has accepted a newer state since"
+				if len(s.Rejected) > 0 {
+					standing = fmt.Sprintf("%d resources are still refused", len(s.Rejected))
+				}
+				fmt.Fprintf(w, "\n%s refused %s (%s): %s\n", p.ID, strings.ToUpper(t), standing, s.LastNack)
+			}
+		}
+	}
+	return nil
+}
+
+func upper(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = strings.ToUpper(s)
+	}
+	return out
+}

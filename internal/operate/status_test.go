@@ -1,0 +1,43 @@
+package operate
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairway-mesh/fairway/internal/debug"
+)
+
+func TestStatusIsATable(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	var out strings.Builder
+	err := printStatus(&out, []debug.Proxy{
+		{ID: "client.default", Role: "sidecar", Version: "1.40.0", Connected: now.Add(-90 * time.Second), Types: map[string]debug.Type{
+			"cds": {State: "SYNCED"},
+			"lds": {State: "STALE", Rejected: map[string]string{"0.0.0.0_80": "1"}, LastNack: "no such filter"},
+			"eds": {State: "SYNCED", LastNack: "was wrong"},
+		}},
+		{ID: "old.default", Role: "router", Version: "1.20.0", TooOld: true, Connected: now},
+	}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"PROXY           ROLE     ENVOY   CDS       EDS       LDS       RDS       VHDS      SDS       ECDS      CONNECTED\n",
+		"client.default  sidecar  1.40.0  SYNCED    SYNCED    STALE     NOT SENT  NOT SENT  NOT SENT  NOT SENT  1m30s\n",
+		"client.default refused LDS (1 resources are still refused): no such filter\n",
+		"client.default refused EDS (it has accepted a newer state since): was wrong\n",
+		"old.default: Envoy 1.20.0 is too old",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestStatusOfNobody(t *testing.T) {
+	var out strings.Builder
+	if err := printStatus(&out, nil, time.Now()); err != nil || out.String() != "No proxy is connected.\n" {
+		t.Errorf("%q %v", out.String(), err)
+	}
+}

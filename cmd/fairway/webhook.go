@@ -61,7 +61,8 @@ func injectionParams(f serveFlags, client kubernetes.Interface) (inject.Params, 
 	if err != nil {
 		return p, fmt.Errorf("asking the API server for its version: %w", err)
 	}
-	p.NativeSidecar = hasNativeSidecars(v.Major, v.Minor)
+	p.NativeSidecar = atLeast(v.Major, v.Minor, nativeSidecars)
+	p.DrainApplication = atLeast(v.Major, v.Minor, sleepHooks)
 	if f.injection == "" {
 		return p, nil
 	}
@@ -72,12 +73,16 @@ func injectionParams(f serveFlags, client kubernetes.Interface) (inject.Params, 
 	return inject.ReadParams(text, p)
 }
 
-// hasNativeSidecars tells whether restartPolicy Always of init containers is on
-// by default in a version of Kubernetes.
-func hasNativeSidecars(major, minor string) bool {
+// The minor versions of Kubernetes 1 in which features are on by default.
+const (
+	nativeSidecars = 29 // restartPolicy Always of init containers
+	sleepHooks     = 30 // lifecycle.preStop.sleep
+)
+
+func atLeast(major, minor string, want int) bool {
 	a, err := strconv.Atoi(major)
 	b, err2 := strconv.Atoi(strings.TrimRight(minor, "+"))
-	return err == nil && err2 == nil && (a > 1 || a == 1 && b >= 29)
+	return err == nil && err2 == nil && (a > 1 || a == 1 && b >= want)
 }
 
 // serviceNames are those by which the Service of the control plane is reached.

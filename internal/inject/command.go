@@ -63,13 +63,14 @@ added to every pod template. Everything else stays as it is; injecting twice cha
 	f.StringVar(&pullPolicy, "image-pull-policy", "", "Always, IfNotPresent or Never, for both images")
 	f.BoolVar(&p.NativeSidecar, "native-sidecar", false, "run the proxy as a native sidecar (Kubernetes 1.29 and newer)")
 	f.BoolVar(&p.HoldApplication, "hold-application", false, "start the application when its proxy is ready (makes it a native sidecar)")
+	f.BoolVar(&p.DrainApplication, "drain-application", false, "have the application serve on for a moment when its pod ends (Kubernetes 1.30 and newer)")
 	f.StringVarP(&p.Namespace, "namespace", "n", p.Namespace, "namespace of objects that name none")
 	f.StringVar(&p.RootNamespace, "root-namespace", p.RootNamespace, "namespace of the control plane")
 	f.StringVar(&p.ClusterDomain, "cluster-domain", p.ClusterDomain, "DNS domain of services")
 	f.StringVar(&p.ClusterID, "cluster-id", p.ClusterID, `name of the Kubernetes cluster (default "Kubernetes")`)
 	f.StringVar(&p.LogLevel, "log-level", p.LogLevel, "Envoy's log level")
 	f.IntVar(&p.Concurrency, "concurrency", p.Concurrency, "Envoy's worker threads beside an application; 0 leaves it to Envoy")
-	f.DurationVar(&p.DrainWait, "drain-wait", p.DrainWait, "how long a plain proxy outlives the start of its pod's end")
+	f.DurationVar(&p.DrainWait, "drain-wait", p.DrainWait, "how long a plain proxy, and a drained application, outlives the start of its pod's end")
 	return cmd
 }
 

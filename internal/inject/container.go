@@ -125,6 +125,22 @@ func drainWait(want time.Duration, pod *corev1.Pod) time.Duration {
 	return max(0, min(want, grace-2*time.Second))
 }
 
+// drainApplication lets the pod's containers serve on for a while when it ends.
+// Those with a preStop hook have been told by their owner what to do.
+func drainApplication(pod *corev1.Pod, wait time.Duration) {
+	seconds := int64(wait / time.Second)
+	for i := range pod.Spec.Containers {
+		c := &pod.Spec.Containers[i]
+		if seconds < 1 || c.Name == ProxyContainer || c.Lifecycle != nil && c.Lifecycle.PreStop != nil {
+			continue
+		}
+		if c.Lifecycle == nil {
+			c.Lifecycle = &corev1.Lifecycle{}
+		}
+		c.Lifecycle.PreStop = &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: seconds}}
+	}
+}
+
 // credentialVolume puts the token beside the authority's certificates, and the
 // files that tell Envoy to read both.
 func credentialVolume(p Params) corev1.Volume {

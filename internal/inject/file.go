@@ -11,21 +11,22 @@ import (
 
 // file is the YAML form of Params; what it leaves out stays.
 type file struct {
-	XDSAddress      *string                      `json:"xdsAddress"`
-	Plaintext       *bool                        `json:"plaintext"`
-	ProxyImage      *string                      `json:"proxyImage"`
-	InitImage       *string                      `json:"initImage"`
-	ImagePullPolicy *corev1.PullPolicy           `json:"imagePullPolicy"`
-	ClusterDomain   *string                      `json:"clusterDomain"`
-	ClusterID       *string                      `json:"clusterID"`
-	RootNamespace   *string                      `json:"rootNamespace"`
-	NativeSidecar   *bool                        `json:"nativeSidecar"`
-	HoldApplication *bool                        `json:"holdApplicationUntilProxyStarts"`
-	Resources       *corev1.ResourceRequirements `json:"resources"`
-	LogLevel        *string                      `json:"logLevel"`
-	Concurrency     *int                         `json:"concurrency"`
-	DrainWait       *metav1.Duration             `json:"drainWait"`
-	TokenLifetime   *metav1.Duration             `json:"tokenLifetime"`
+	XDSAddress       *string                      `json:"xdsAddress"`
+	Plaintext        *bool                        `json:"plaintext"`
+	ProxyImage       *string                      `json:"proxyImage"`
+	InitImage        *string                      `json:"initImage"`
+	ImagePullPolicy  *corev1.PullPolicy           `json:"imagePullPolicy"`
+	ClusterDomain    *string                      `json:"clusterDomain"`
+	ClusterID        *string                      `json:"clusterID"`
+	RootNamespace    *string                      `json:"rootNamespace"`
+	NativeSidecar    *bool                        `json:"nativeSidecar"`
+	HoldApplication  *bool                        `json:"holdApplicationUntilProxyStarts"`
+	DrainApplication *bool                        `json:"drainApplication"`
+	Resources        *corev1.ResourceRequirements `json:"resources"`
+	LogLevel         *string                      `json:"logLevel"`
+	Concurrency      *int                         `json:"concurrency"`
+	DrainWait        *metav1.Duration             `json:"drainWait"`
+	TokenLifetime    *metav1.Duration             `json:"tokenLifetime"`
 }
 
 // ReadParams reads the YAML of "fairway serve --injection" and "fairway inject
@@ -46,6 +47,7 @@ func ReadParams(text []byte, p Params) (Params, error) {
 	set(&p.RootNamespace, f.RootNamespace)
 	set(&p.NativeSidecar, f.NativeSidecar)
 	set(&p.HoldApplication, f.HoldApplication)
+	set(&p.DrainApplication, f.DrainApplication)
 	set(&p.Resources, f.Resources)
 	set(&p.LogLevel, f.LogLevel)
 	set(&p.Concurrency, f.Concurrency)

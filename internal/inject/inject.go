@@ -80,6 +80,9 @@ func injectSidecar(pod *corev1.Pod, owner Owner, s settings, p Params) (notes []
 	if !native {
 		config.DrainWait = drainWait(s.drainWait, pod)
 	}
+	if p.DrainApplication && !ends(pod, owner) {
+		drainApplication(pod, drainWait(s.drainWait, pod))
+	}
 	if s.rewriteProbes && s.captured {
 		var more []string
 		config.Probes, more = rewriteProbes(pod, s.capture)

@@ -50,6 +50,11 @@ type Params struct {
 	// HoldApplication is the mesh's holdApplicationUntilProxyStarts: the proxy is
 	// ready before the application starts, which only a native sidecar can do.
 	HoldApplication bool
+	// DrainApplication has the application serve on for DrainWait when its pod
+	// begins to end, until everybody knows: containers that have no preStop hook
+	// get one that sleeps (Kubernetes 1.30 and newer). Without it an application
+	// that ends at once refuses requests that are on their way.
+	DrainApplication bool
 	// Resources of the proxy where annotations say nothing.
 	Resources corev1.ResourceRequirements
 	// LogLevel is Envoy's --log-level. Empty: warning.
@@ -57,7 +62,8 @@ type Params struct {
 	// Concurrency is the number of Envoy's worker threads where neither an
 	// annotation nor a CPU limit says it. Zero: Envoy's own choice.
 	Concurrency int
-	// DrainWait is how long a plain proxy outlives the start of its pod's end.
+	// DrainWait is how long a plain proxy, and with DrainApplication the
+	// application, outlives the start of its pod's end.
 	DrainWait time.Duration
 	// TokenLifetime is how long the kubelet has the proxy's token issued for.
 	TokenLifetime time.Duration

@@ -1,0 +1,125 @@
+package cluster_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// shop is a meshed application behind the ingress gateway, in its namespace.
+const shopManifest = `apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {selector: {app: shop}, ports: [{name: http, port: 8080}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: shop}}
+  template:
+    metadata: {labels: {app: shop}}
+    spec:
+      containers:
+      - name: app
+        image: ghcr.io/fairway-mesh/fairway:latest
+        imagePullPolicy: IfNotPresent
+        args: [sample, kubia]
+        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 2}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: shop}
+spec: {minAvailable: 1, selector: {matchLabels: {app: shop}}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 8080, name: http, protocol: HTTP}, hosts: [shop.example]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: [shop.example]
+  gateways: [shop]
+  http: [{route: [{destination: {host: shop, port: {number: 8080}}}]}]
+`
+
+// shop deploys the application in a namespace of its own, STRICT, and lets
+// traffic begin.
+func (s *suite) shop(t *testing.T, namespace string) *traffic {
+	t.Helper()
+	s.namespace(t, namespace, true)
+	s.apply(t, namespace, shopManifest)
+	s.apply(t, namespace, fmt.Sprintf(peerAuthentication, "STRICT"))
+	s.rolledOut(t, namespace)
+	l := s.begin(t, namespace, "http://shop:8080/", "shop.example")
+	t.Cleanup(func() { l.end(t) })
+	return l
+}
+
+// restart rolls a Deployment.
+func (s *suite) restart(t *testing.T, namespace, deployment string) {
+	t.Helper()
+	s.kubectl(t, "rollout", "restart", "-n", namespace, "deployment/"+deployment)
+	s.kubectl(t, "rollout", "status", "-n", namespace, "deployment/"+deployment, "--timeout=180s")
+}
+
+// testReplicas ends control planes under load.
+func testReplicas(t *testing.T, s *suite) {
+	l := s.shop(t, "replicas")
+	l.during(t, "a control plane is killed", func() {
+		s.kubectl(t, "delete", "pod", "-n", system, s.anyPod(t, system, "app=fairway").Name, "--grace-period=0", "--force")
+		s.rolledOut(t, system)
+	})
+	l.during(t, "the control plane is rolled", func() { s.restart(t, system, "fairway") })
+	l.during(t, "a rule is changed afterwards", func() {
+		s.apply(t, "replicas", `apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: shop}
+spec: {host: shop, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}}
+`)
+	})
+	l.during(t, "all control planes are away", func() {
+		s.kubectl(t, "delete", "pod", "-n", system, "-l", "app=fairway", "--grace-period=0", "--force")
+		s.rolledOut(t, system)
+	})
+}
+
+// testLifeOfPods moves meshed applications and gateways under load.
+func testLifeOfPods(t *testing.T, s *suite) {
+	l := s.shop(t, "life")
+	l.during(t, "an application is rolled", func() { s.restart(t, "life", "shop") })
+	l.during(t, "it is scaled up and down", func() {
+		for _, n := range []int{5, 2} {
+			s.kubectl(t, "scale", "-n", "life", "deployment/shop", fmt.Sprintf("--replicas=%d", n))
+			s.rolledOut(t, "life")
+		}
+		s.gone(t, "life", "app=shop", 2)
+	})
+	l.during(t, "the gateway is rolled", func() {
+		s.restart(t, system, "istio-ingressgateway")
+		s.gone(t, system, "istio=ingressgateway", 2)
+	})
+	last := s.Nodes[len(s.Nodes)-1]
+	l.during(t, "a node is drained", func() {
+		defer s.kubectl(t, "uncordon", last)
+		s.kubectl(t, "drain", last, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=180s")
+		s.rolledOut(t, "life")
+		s.rolledOut(t, system)
+	})
+}
+
+// gone waits until no more than n pods are left of a selector, those that are
+// ending too.
+func (s *suite) gone(t *testing.T, namespace, selector string, n int) {
+	t.Helper()
+	eventually(t, 6*soon, "pods end", func() (any, bool) {
+		out := strings.Fields(s.kubectl(t, "get", "pods", "-n", namespace, "-l", selector, "-o", "name"))
+		return out, len(out) <= n
+	})
+}

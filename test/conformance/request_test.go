@@ -76,7 +76,7 @@ func (c client) resolve(ctx context.Context, host string) (string, error) {
 	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, n, _ string) (net.Conn, error) {
 		return c.world.router.Namespace.Dial(ctx, n, netip.AddrPortFrom(routerAddress, 53).String())
 	}}
-	names := []string{host + "."}
+	names := []string{strings.TrimSuffix(host, ".") + "."}
 	if !strings.HasSuffix(host, ".") && c.namespace != "" {
 		names = []string{host + "." + c.namespace + ".svc.cluster.local.", host + ".svc.cluster.local.", host + ".cluster.local.", host + "."}
 	}

@@ -128,6 +128,7 @@ func (b *builder) config(ref Ref, text []byte) {
 	b.setAsks(Ref{Kind: KindConfigMap, Name: meshConfigMap}, asksOfConfig(next))
 	b.dirty.All = true
 	b.dirty.Scopes = true
+	b.rediscoverAll(next)
 }
 
 func asksOfConfig(c *Config) []ask {

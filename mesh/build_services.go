@@ -241,6 +241,7 @@ func (b *builder) namespace(ref Ref, o *corev1.Namespace) {
 	}
 	b.world.spaces = maps.Clone(b.world.spaces)
 	b.world.spaces[ref.Name] = labels
+	b.rediscover(ref.Name)
 	if old[spaceDistribution] != labels[spaceDistribution] {
 		for name := range b.services[ref.Name] {
 			r := Ref{KindService, ref.Name, name}
@@ -574,6 +575,14 @@ func (b *builder) serviceEndpoints(s *Service) []Endpoint {
 			continue
 		}
 		if e, ok := podEndpoint(s, w); ok {
+			out = append(out, e)
+		}
+	}
+	for _, w := range b.entries[s.Namespace] {
+		if !selects(s.Selector, w.Labels) {
+			continue
+		}
+		if e, ok := entryEndpoint(s, w); ok {
 			out = append(out, e)
 		}
 	}

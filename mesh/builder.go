@@ -35,6 +35,7 @@ type builder struct {
 	vsRaw     map[Ref]*networkingv1.VirtualService // as delivered; delegates are merged over it
 	asks      map[Ref][]ask
 	configs   map[Kind]*Config
+	discovery discovery
 
 	touched map[string]Touch    // hosts whose record has to be made again
 	spread  map[string]struct{} // hosts whose change has been carried on to what reads them
@@ -45,7 +46,7 @@ func newBuilder() *builder {
 		dirty: newDirty(), nodes: map[string]*corev1.Node{}, pods: map[string]map[string]*corev1.Pod{}, entries: map[string]map[string]*Workload{},
 		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]*discoveryv1.EndpointSlice{},
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
-		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{},
+		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(),
 		touched: map[string]Touch{}, spread: map[string]struct{}{},
 	}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
@@ -59,8 +60,15 @@ func (b *builder) apply(changes []Change) {
 	}
 }
 
-// change hands one change to what its kind does.
+// change takes in one change of what the mesh discovers.
 func (b *builder) change(c Change) {
+	if b.discovered(c) {
+		b.admit(c)
+	}
+}
+
+// admit hands one change to what its kind does.
+func (b *builder) admit(c Change) {
 	switch c.Ref.Kind {
 	case KindService:
 		o, _ := c.Object.(*corev1.Service)

@@ -74,7 +74,7 @@ func (v *View) sees(s *Service) bool {
 	if !s.ExportTo.VisibleFrom(s.Namespace, v.Scope.Namespace, v.Config.DefaultServiceExportTo) {
 		return false
 	}
-	if v.Sidecar == nil || v.Sidecar.Imports(s.Namespace, s.Host) {
+	if v.Sidecar == nil || v.Sidecar.Imports(v.Scope.Namespace, s.Namespace, s.Host) {
 		return true
 	}
 	return slices.ContainsFunc(v.Referrers(s.Host), func(vs *VirtualService) bool {
@@ -87,7 +87,7 @@ func (v *View) exportsRoute(vs *VirtualService) bool {
 }
 
 func (v *View) importsRoute(vs *VirtualService, host string) bool {
-	return v.exportsRoute(vs) && v.Sidecar.Imports(vs.Namespace, host)
+	return v.exportsRoute(vs) && v.Sidecar.Imports(v.Scope.Namespace, vs.Namespace, host)
 }
 
 // Rule is the DestinationRule in force for a service as the scope sees it; nil

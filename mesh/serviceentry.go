@@ -160,7 +160,8 @@ func entryWorkload(e *networking.WorkloadEntry, ref Ref, meta map[string]string,
 	return w
 }
 
-// entryEndpoint is the workload as an endpoint of a ServiceEntry's service:
+// entryEndpoint is the workload as an endpoint of a ServiceEntry's service, or
+// a WorkloadEntry as one of a Kubernetes Service that selects its labels:
 // the workload's own port of that name wins over the service's targetPort,
 // which wins over the port number. It is false for an address that Envoy would
 // refuse: endpoints that nobody resolves need an IP or a Unix socket.
@@ -172,6 +173,8 @@ func entryEndpoint(s *Service, w *Workload) (Endpoint, bool) {
 		case w.Ref.Kind != KindPod && w.Ports[p.Name] > maxPort: // no such port
 		case w.Ref.Kind != KindPod && w.Ports[p.Name] != 0:
 			e.Ports[i] = w.Ports[p.Name]
+		case p.TargetName != "":
+			e.Ports[i] = w.Ports[p.TargetName]
 		case p.Target != 0:
 			e.Ports[i] = p.Target
 		default:

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -27,8 +28,9 @@ type EgressListener struct {
 	Excluded []EgressHost
 }
 
-// EgressHost is "namespace/dnsName": Namespace "*" is any, Host may be a
-// wildcard.
+// EgressHost is "namespace/dnsName": Namespace "*" is any and "." that of the
+// client, which for a Sidecar in the root namespace is not its own; Host may
+// be a wildcard.
 type EgressHost struct{ Namespace, Host string }
 
 func parseSidecar(o *networkingv1.Sidecar) *Sidecar {
@@ -47,10 +49,7 @@ func parseSidecar(o *networkingv1.Sidecar) *Sidecar {
 			if len(ns) > 1 && ns[0] == '~' {
 				excluded, ns = true, ns[1:]
 			}
-			switch ns {
-			case ".":
-				ns = o.Namespace
-			case "~":
+			if ns == "~" {
 				continue
 			}
 			eh := EgressHost{ns, strings.ToLower(host)}
@@ -66,29 +65,22 @@ func parseSidecar(o *networkingv1.Sidecar) *Sidecar {
 }
 
 // Imports tells whether the listener shows the host of a service or
-// VirtualService of the namespace.
-func (l *EgressListener) Imports(namespace, host string) bool {
-	for _, e := range l.Excluded {
-		if (e.Namespace == "*" || e.Namespace == namespace) && HostMatches(e.Host, host) {
-			return false
-		}
+// VirtualService of the namespace to clients of another.
+func (l *EgressListener) Imports(client, namespace, host string) bool {
+	covers := func(e EgressHost) bool {
+		return (e.Namespace == "*" || e.Namespace == namespace || e.Namespace == "." && client == namespace) && HostMatches(e.Host, host)
 	}
-	for _, e := range l.Hosts {
-		if (e.Namespace == "*" || e.Namespace == namespace) && HostMatches(e.Host, host) {
-			return true
-		}
-	}
-	return false
+	return !slices.ContainsFunc(l.Excluded, covers) && slices.ContainsFunc(l.Hosts, covers)
 }
 
-// Imports tells whether any egress listener shows the host; a Sidecar without
-// egress shows all.
-func (s *Sidecar) Imports(namespace, host string) bool {
+// Imports tells whether any egress listener shows the host to clients of a
+// namespace; a Sidecar without egress shows all.
+func (s *Sidecar) Imports(client, namespace, host string) bool {
 	if s == nil || len(s.Egress) == 0 {
 		return true
 	}
 	for i := range s.Egress {
-		if s.Egress[i].Imports(namespace, host) {
+		if s.Egress[i].Imports(client, namespace, host) {
 			return true
 		}
 	}

@@ -145,7 +145,7 @@ func (w *World) ServicesOf(x *Workload) []*Service {
 		if len(key) < len(prefix) || key[:len(prefix)] != prefix {
 			break
 		}
-		if selects(s.Selector, x.Labels) && (x.Ref.Kind == KindPod || !s.Kubernetes()) {
+		if selects(s.Selector, x.Labels) {
 			out = append(out, s)
 		}
 	}

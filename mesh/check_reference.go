@@ -99,7 +99,7 @@ func (r *references) virtualService(o *networkingv1.VirtualService) {
 			continue
 		}
 		if name := delegateName(rule.Delegate, o.Namespace); !r.exists(name) {
-			r.found(CodeHostNotFound, Ref{}, fmt.Sprintf("spec.http[%d].delegate", i), "there is no VirtualService %s; until there is, the rule is left out", name)
+			r.found(CodeInvalid, Ref{}, fmt.Sprintf("spec.http[%d].delegate", i), noDelegate, name, o.Namespace)
 		}
 	}
 }
@@ -113,7 +113,7 @@ func (r *references) exists(virtualService string) bool {
 // in force.
 func (r *references) overridden(o *networkingv1.VirtualService, v *VirtualService) {
 	created := v.Created
-	if created.IsZero() {
+	if created.IsZero() && !r.exists(o.Namespace+"/"+o.Name) {
 		created = time.Now()
 	}
 	for i, h := range o.Spec.Hosts {

@@ -9,6 +9,9 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 )
 
+// noDelegate takes the delegate, and the namespace of what delegates.
+const noDelegate = "there is no VirtualService %s that is exported to namespace %s; the rule is left out: create it, or mend the name"
+
 // mergeDelegates is the root with the rules of its delegates in place of those
 // that delegate. find looks a delegate up by "namespace/name"; nil means that
 // there is none that the root may use. Names in the delegates' rules are
@@ -36,7 +39,7 @@ func mergeDelegates(root *VirtualService, find func(name string) *VirtualService
 		d := find(name)
 		switch {
 		case d == nil:
-			bad(CodeInvalid, "there is no VirtualService %s that is exported to namespace %s; the rule is left out: create it, or mend the name", name, root.Namespace)
+			bad(CodeInvalid, noDelegate, name, root.Namespace)
 			continue
 		case len(d.Spec.Hosts) > 0:
 			bad(CodeInvalid, "VirtualService %s has hosts of its own, so that it is no delegate; the rule is left out: remove its hosts", name)

@@ -2,6 +2,7 @@ package check
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
@@ -30,9 +31,10 @@ func (r *Result) add(findings ...mesh.Finding) {
 }
 
 // mendable tells whether something else than the object itself can be at fault:
-// a provider is one of the mesh configuration.
+// a provider is one of the mesh configuration, a delegate an object of its own.
 func mendable(f mesh.Finding) bool {
-	return f.Object.Kind == mesh.KindAuthorizationPolicy && f.Field == "spec.provider.name"
+	return f.Object.Kind == mesh.KindAuthorizationPolicy && f.Field == "spec.provider.name" ||
+		f.Object.Kind == mesh.KindVirtualService && strings.HasSuffix(f.Field, ".delegate")
 }
 
 // Object checks one object, by itself and in the world that it is to join; nil

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
 )
@@ -12,6 +14,7 @@ import (
 // (which may be empty). Each Result is that of the object at the same place.
 func Set(base []mesh.Change, objects []informers.Object) []Result {
 	all := slices.Clone(base)
+	age(base, objects)
 	for _, o := range objects {
 		if o.Object != nil {
 			all = append(all, o.Change)
@@ -42,4 +45,27 @@ func Set(base []mesh.Change, objects []informers.Object) []Result {
 		}
 	}
 	return out
+}
+
+// age lets objects that do not say how old they are be as old as what they
+// replace, or new: the older of two wins.
+func age(base []mesh.Change, objects []informers.Object) {
+	created := map[mesh.Ref]metav1.Time{}
+	for _, c := range base {
+		if m, ok := c.Object.(metav1.Object); ok {
+			created[c.Ref] = m.GetCreationTimestamp()
+		}
+	}
+	now := metav1.Now()
+	for _, o := range objects {
+		m, ok := o.Object.(metav1.Object)
+		if !ok || !m.GetCreationTimestamp().Time.IsZero() {
+			continue
+		}
+		if at, ok := created[o.Ref]; ok {
+			m.SetCreationTimestamp(at)
+		} else {
+			m.SetCreationTimestamp(now)
+		}
+	}
 }

@@ -1,0 +1,138 @@
+package check
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fairway-mesh/fairway/informers"
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+var update = flag.Bool("update", false, "write what is printed now as what is wanted")
+
+// TestCommand compares what "fairway check" prints about each testdata/*.yaml
+// with the .txt beside it.
+func TestCommand(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range files {
+		cmd := NewCommand()
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		var out bytes.Buffer
+		cmd.SetOut(&out)
+		cmd.SetArgs([]string{"-f", file})
+		err := cmd.Execute()
+		golden := strings.TrimSuffix(file, ".yaml") + ".txt"
+		if *update {
+			if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, _ := os.ReadFile(golden)
+		if out.String() != string(want) {
+			t.Errorf("%s printed\n%s\nwant\n%s", file, &out, want)
+		}
+		if invalid := strings.Contains(out.String(), "invalid  "); invalid != (err != nil) {
+			t.Errorf("%s ended with %v", file, err)
+		}
+	}
+}
+
+// TestSamples holds the samples to be without fault.
+func TestSamples(t *testing.T) {
+	all, err := filepath.Glob("../../samples/*/*.yaml")
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	folders := map[string]bool{}
+	for _, file := range all {
+		folders[filepath.Dir(file)] = true
+	}
+	for folder := range folders {
+		files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts, err := read(files, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := report(&out, nil, texts); err != nil {
+			t.Errorf("%s: %v\n%s", folder, err, &out)
+		}
+	}
+}
+
+// TestBase looks at objects beside those of a cluster.
+func TestBase(t *testing.T) {
+	parse := func(text string) []informers.Object {
+		objects, _, err := informers.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return objects
+	}
+	service := parse("{apiVersion: v1, kind: Service, metadata: {name: reviews}, spec: {ports: [{port: 80}]}}")
+	older := parse(`{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: first, creationTimestamp: "2020-01-01T00:00:00Z"}, spec: {hosts: [reviews], http: [{route: [{destination: {host: reviews}}]}]}}`)
+	route := parse("{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: second}, spec: {hosts: [reviews], http: [{route: [{destination: {host: reviews, subset: v1}}]}]}}")
+	rule := parse("{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: reviews}, spec: {host: reviews, subsets: [{name: v1}]}}")
+	for _, c := range []struct {
+		what string
+		base []informers.Object
+		want []mesh.Code
+	}{
+		{"beside another service", parse("{apiVersion: v1, kind: Service, metadata: {name: ratings}, spec: {ports: [{port: 80}]}}"), []mesh.Code{mesh.CodeHostNotFound}},
+		{"beside the service", service, []mesh.Code{mesh.CodeSubsetMissing}},
+		{"beside the service and the rule", append(rule, service...), nil},
+		{"beside an older one", append(append(rule, service...), older...), []mesh.Code{mesh.CodeConflict}},
+	} {
+		var base []mesh.Change
+		for _, o := range c.base {
+			base = append(base, o.Change)
+		}
+		r := Set(base, route)[0]
+		var codes []mesh.Code
+		for _, f := range r.Warnings {
+			codes = append(codes, f.Code)
+		}
+		if len(r.Invalid) > 0 || strings.Join(texts(codes), " ") != strings.Join(texts(c.want), " ") {
+			t.Errorf("%s: %v, want %v", c.what, r, c.want)
+		}
+		if admitted := Admission(route[0], mesh.Build(base)); len(admitted.Warnings) != len(r.Warnings) {
+			t.Errorf("%s: the webhook says %v, the command %v", c.what, admitted.Warnings, r.Warnings)
+		}
+	}
+}
+
+func texts(codes []mesh.Code) (out []string) {
+	for _, c := range codes {
+		out = append(out, string(c))
+	}
+	return out
+}
+
+func TestNothingToRead(t *testing.T) {
+	for _, args := range [][]string{nil, {"-f", "testdata/none.yaml"}, {"-f", "testdata/routes.yaml", "--kubeconfig", "testdata/none"}} {
+		cmd := NewCommand()
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		cmd.SetArgs(args)
+		if err := cmd.Execute(); err == nil {
+			t.Errorf("%q: no error", args)
+		}
+	}
+	cmd := NewCommand()
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetIn(strings.NewReader("{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 80}]}}"))
+	cmd.SetArgs([]string{"-f", "-"})
+	if err := cmd.Execute(); err != nil || out.String() != "1 objects: 0 invalid, 0 warnings\n" {
+		t.Errorf("%v: %s", err, &out)
+	}
+}

@@ -258,7 +258,15 @@ func (w *world) startProxy(p *pod) error {
 	if p.log, err = os.Create(filepath.Join(w.dir, p.name+".log")); err != nil {
 		return err
 	}
-	p.proxy = exec.Command(w.envoy, append(bootstrap.Args(), "--concurrency", "1", "--config-yaml", string(text))...)
+	// Envoy runs as another user, who may not reach the directory that it lies
+	// in; an open file it may execute.
+	binary, err := os.Open(w.envoy)
+	if err != nil {
+		return err
+	}
+	defer binary.Close()
+	p.proxy = exec.Command("/proc/self/fd/3", append(bootstrap.Args(), "--concurrency", "1", "--config-yaml", string(text))...)
+	p.proxy.ExtraFiles = []*os.File{binary}
 	p.proxy.Stdout, p.proxy.Stderr = p.log, p.log
 	p.proxy.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: redirect.DefaultProxyUID, Gid: redirect.DefaultProxyGID}}
 	return p.wire.Start(p.proxy)
@@ -268,7 +276,7 @@ func (p *pod) close() {
 	for _, l := range p.listeners {
 		l.Close()
 	}
-	if p.proxy != nil {
+	if p.proxy != nil && p.proxy.Process != nil {
 		_ = p.proxy.Process.Kill()
 		_ = p.proxy.Wait()
 		p.log.Close()

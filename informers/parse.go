@@ -1,7 +1,6 @@
 package informers
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 
@@ -40,7 +39,7 @@ func Parse(text []byte) (objects []Object, findings []mesh.Finding, err error) {
 		}
 		findings = append(findings, d.findings...)
 		for _, k := range d.unknown {
-			findings = append(findings, mesh.Finding{Object: mesh.Ref{Kind: mesh.Kind(cmp.Or(k.String(), k.Kind))}, Code: mesh.CodeUnknownKind, Message: "no such kind is known; it is not read"})
+			findings = append(findings, mesh.Finding{Object: mesh.Ref{Kind: "Kind", Name: k.String()}, Code: mesh.CodeUnknownKind, Message: "no such kind is known; it is not read"})
 		}
 	}
 	return objects, findings, errors.Join(broken...)

@@ -1,0 +1,116 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/fairway-mesh/fairway/translate"
+)
+
+// weighted is a cluster with its weight among others.
+type weighted struct {
+	name   string
+	weight uint32
+}
+
+// balance ends the way at one or several clusters.
+func (w *walk) balance(list []weighted, requests bool) {
+	var sum float64
+	for _, c := range list {
+		sum += float64(c.weight)
+	}
+	for _, c := range list {
+		if c.weight == 0 && len(list) > 1 {
+			continue
+		}
+		share := Share{c.name, 100}
+		if sum > 0 {
+			share.Percent = 100 * float64(c.weight) / sum
+		}
+		w.cluster(share, requests)
+		w.To = append(w.To, share)
+	}
+	if len(list) > 1 { // the answers of one do not stand for all
+		w.Status, w.Flag = 0, ""
+	} else if w.Flag != "" {
+		w.To = nil
+	}
+}
+
+// cluster says what becomes of those that it gets.
+func (w *walk) cluster(s Share, requests bool) {
+	status := 0
+	if requests {
+		status = 503
+	}
+	c := w.Clusters[s.Cluster]
+	if c == nil {
+		w.end(status, "NC", "The proxy has no cluster %q: its rule names a host, port or subset that does not exist.", s.Cluster)
+		return
+	}
+	w.met(c.Metadata)
+	part := "All of them go here."
+	if s.Percent < 100 {
+		part = fmt.Sprintf("It gets %.4g%% of them.", s.Percent)
+	}
+	if rule := Rule(c.Metadata); rule != "" {
+		part += " How it balances and connects follows " + rule + "."
+	}
+	if c.GetTransportSocket() != nil || len(c.GetTransportSocketMatches()) > 0 {
+		part += " It may speak TLS to its endpoints."
+	}
+	w.say("cluster", s.Cluster, "%s", part)
+	switch {
+	case s.Cluster == translate.BlackHoleCluster:
+		w.end(status, "UH", "Nothing is behind this cluster: outboundTrafficPolicy REGISTRY_ONLY lets nothing out that the mesh does not know.")
+	case c.GetType() == clusterv3.Cluster_ORIGINAL_DST:
+		w.say("endpoints", "", "The one that the client chose: %s.", w.chosen())
+	default:
+		w.endpoints(c, status)
+	}
+}
+
+func (w *walk) chosen() string {
+	if w.Destination.IsValid() {
+		return fmt.Sprintf("%s port %d", w.Destination, w.Port)
+	}
+	return fmt.Sprintf("what the client's resolver says that %q is, port %d", w.Host, w.Port)
+}
+
+// endpoints lists who may get it.
+func (w *walk) endpoints(c *clusterv3.Cluster, status int) {
+	usable, all := 0, 0
+	var lines []string
+	for _, group := range w.Assignment(c.Name).GetEndpoints() {
+		for _, e := range group.LbEndpoints {
+			line := Address(e.GetEndpoint().GetAddress())
+			all++
+			switch e.HealthStatus {
+			case corev3.HealthStatus_UNKNOWN, corev3.HealthStatus_HEALTHY, corev3.HealthStatus_DEGRADED:
+				usable++
+			default:
+				line += " " + e.HealthStatus.String()
+			}
+			if l := Locality(group.Locality); l != "" {
+				line += " in " + l
+			}
+			if group.Priority > 0 {
+				line += fmt.Sprintf(", priority %d", group.Priority)
+			}
+			lines = append(lines, line)
+		}
+	}
+	switch {
+	case all == 0:
+		w.end(status, "UH", "The cluster has no endpoint: no ready Pod has the labels of the service or subset.")
+	case usable == 0 && c.GetCommonLbConfig().GetHealthyPanicThreshold() != nil && c.CommonLbConfig.HealthyPanicThreshold.Value == 0:
+		w.end(status, "UH", "None of the endpoints is healthy: %s.", strings.Join(lines, "; "))
+	case usable < all:
+		w.say("endpoints", "", "%d of %d are healthy: %s.", usable, all, strings.Join(lines, "; "))
+	default:
+		w.say("endpoints", "", "%s.", strings.Join(lines, "; "))
+	}
+}

@@ -187,3 +187,34 @@ func FuzzReview(f *testing.F) {
 		}
 	})
 }
+
+// FuzzValidate looks deeper than FuzzReview: at what stands in an object.
+func FuzzValidate(f *testing.F) {
+	for kind, specs := range map[string][]string{
+		"networking.istio.io/v1 VirtualService":      {`{"hosts":["a"],"http":[null,{"match":[null,{"uri":{}}],"route":[null,{"destination":null}],"mirrors":[null]}],"tcp":[null],"tls":[{"match":[null]}]}`},
+		"networking.istio.io/v1 DestinationRule":     {`{"host":"a","subsets":[null],"trafficPolicy":{"portLevelSettings":[null],"loadBalancer":{"localityLbSetting":{"distribute":[null]}}}}`},
+		"networking.istio.io/v1 Gateway":             {`{"servers":[null,{"port":null,"hosts":[""]},{"port":{"number":443,"protocol":"TLS"},"hosts":["/","a/","*/*"],"tls":{}}]}`},
+		"networking.istio.io/v1 ServiceEntry":        {`{"hosts":[""],"ports":[null],"endpoints":[null],"addresses":["/"]}`},
+		"networking.istio.io/v1 WorkloadEntry":       {`{"address":"unix://","ports":{"":0}}`},
+		"networking.istio.io/v1 Sidecar":             {`{"egress":[null,{"hosts":["","/","~"]}],"ingress":[null,{"port":null}]}`},
+		"security.istio.io/v1 PeerAuthentication":    {`{"portLevelMtls":{"0":null},"selector":{}}`},
+		"security.istio.io/v1 AuthorizationPolicy":   {`{"rules":[null,{"from":[null,{"source":null}],"to":[null],"when":[null]}],"action":"CUSTOM"}`},
+		"security.istio.io/v1 RequestAuthentication": {`{"jwtRules":[null,{"fromHeaders":[null],"outputClaimToHeaders":[null],"jwks":"{}"}]}`},
+		"telemetry.istio.io/v1 Telemetry":            {`{"accessLogging":[null,{"providers":[null],"filter":{}}],"metrics":[null,{"overrides":[null]}],"tracing":[null]}`},
+	} {
+		for _, spec := range specs {
+			f.Add(kind, []byte(spec))
+		}
+	}
+	f.Fuzz(func(t *testing.T, kind string, spec []byte) {
+		version, name, _ := strings.Cut(kind, " ")
+		object, err := json.Marshal(map[string]any{"apiVersion": version, "kind": name, "metadata": map[string]any{"name": "a"}, "spec": json.RawMessage(spec)})
+		if err != nil {
+			return
+		}
+		status, answer, text := ask(t, "/validate", "application/json", reviewOf("x/y", "shop", "CREATE", string(object)))
+		if status != http.StatusOK || !answer.Allowed && answer.Result.Message == "" {
+			t.Errorf("%d %s", status, text)
+		}
+	})
+}

@@ -24,6 +24,9 @@ import (
 // TestTrust has a real API server call the webhook while the root is rotated
 // and the configuration is overwritten.
 func TestTrust(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a real API server")
+	}
 	server, err := kube.Start(t.Context(), kube.Options{NoCRDs: true})
 	if err != nil {
 		t.Fatal(err)

@@ -32,6 +32,9 @@ import (
 // control plane with the rights that the chart gives it: Helm's objects are
 // accepted, the rights are enough, and the API server reaches the webhooks.
 func TestInstall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a real API server")
+	}
 	host := address(t)
 	server, err := kube.Start(t.Context(), kube.Options{RBAC: true, NoCRDs: true, Arguments: []string{"--enable-aggregator-routing=true"}})
 	if err != nil {

@@ -1,0 +1,124 @@
+package mesh
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/fairway-mesh/fairway/internal/persist"
+)
+
+// dirtyHost marks the host and all that reads more of it than its endpoints:
+// names that stand for it, hosts whose routes lead to it, and patterns that a
+// VirtualService names and that it could make one of.
+func (b *builder) dirtyHost(name string) {
+	if _, done := b.spread[name]; done {
+		return
+	}
+	b.spread[name] = struct{}{}
+	b.dirty.host(name, TouchHost)
+	b.dirtySharers(name)
+	for _, alias := range b.world.AliasesOf(name) {
+		b.dirtyHost(alias)
+	}
+	for _, owner := range nameOwners(b.world.hosts, name) { // the name is short for them, unless it is a host
+		b.dirty.host(owner, TouchHost)
+	}
+	for _, vs := range b.world.Referrers(name) {
+		b.dirtyRoute(vs, false)
+	}
+	wildcardsOf(name, func(pattern string) bool {
+		if _, ok := b.world.routes.Get(pattern); ok {
+			b.dirty.host(pattern, TouchHost)
+		}
+		return true
+	})
+}
+
+// nameOwners are the hosts that the name could be short for.
+func nameOwners(hosts persist.Map[string, *Host], name string) []string {
+	base := strings.TrimSuffix(name, ".svc")
+	if strings.Count(base, ".") == 1 {
+		if full := base + ".svc." + Domain; full != name {
+			return []string{full}
+		}
+		return nil
+	}
+	if strings.Contains(name, ".") || name == "" || IsWildcard(name) {
+		return nil
+	}
+	var out []string
+	for full := range persist.Prefix(hosts, name+".") {
+		out = append(out, full)
+	}
+	return out
+}
+
+// indexAddresses keeps the index of hosts by their addresses, and marks the
+// others that declare one of those that change.
+func (b *builder) indexAddresses(old, next *Host) {
+	addresses := func(h *Host) map[string]bool {
+		m := map[string]bool{}
+		if h != nil {
+			for _, s := range h.Services {
+				for _, p := range s.Addresses {
+					if p.IsSingleIP() {
+						m[p.Addr().String()] = true
+					}
+				}
+			}
+		}
+		return m
+	}
+	was, is := addresses(old), addresses(next)
+	for _, change := range []struct {
+		from, to map[string]bool
+		host     *Host
+	}{{was, is, old}, {is, was, next}} {
+		for a := range change.from {
+			if change.to[a] {
+				continue
+			}
+			b.world.vips = member(b.world.vips, a, change.host.Name, change.host == next)
+			others, _ := b.world.vips.Get(a)
+			for _, o := range others {
+				if o != change.host.Name {
+					b.dirty.host(o, TouchHost)
+				}
+			}
+		}
+	}
+}
+
+// dirtyTargets marks the hosts that dirty names stand for: a virtual host
+// answers to the aliases of its host as well.
+func (b *builder) dirtyTargets() {
+	for _, name := range slices.Collect(maps.Keys(b.dirty.Hosts)) {
+		seen := map[string]bool{}
+		for h := b.world.Host(name); h != nil && h.Services[0].Alias != "" && !seen[h.Name]; h = b.world.Host(h.Services[0].Alias) {
+			seen[h.Name] = true
+			b.dirty.host(h.Services[0].Alias, TouchHost)
+		}
+	}
+	b.dirtyBackends()
+}
+
+// dirtySharers marks the other hosts that declare an address of the host: what
+// the one serves there, the others do not.
+func (b *builder) dirtySharers(name string) {
+	h := b.world.Host(name)
+	if h == nil {
+		return
+	}
+	for _, s := range h.Services {
+		for _, p := range s.Addresses {
+			if !p.IsSingleIP() {
+				continue
+			}
+			sharers, _ := b.world.vips.Get(p.Addr().String())
+			for _, o := range sharers {
+				b.dirty.host(o, TouchHost)
+			}
+		}
+	}
+}

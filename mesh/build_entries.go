@@ -1,0 +1,154 @@
+package mesh
+
+import (
+	"maps"
+	"slices"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+)
+
+func (b *builder) serviceEntry(ref Ref, o *networkingv1.ServiceEntry) {
+	old := b.seByRef[ref]
+	var next *serviceEntry
+	if o != nil {
+		next = parseServiceEntry(o, Domain)
+		b.seByRef[ref] = next
+		b.found(ref, next.findings)
+	} else {
+		delete(b.seByRef, ref)
+		b.found(ref, nil)
+	}
+	if old != nil {
+		for _, s := range old.services {
+			delete(b.declared[s.Host], ref)
+			if len(b.declared[s.Host]) == 0 {
+				delete(b.declared, s.Host)
+			}
+			b.touch(s.Host, TouchHost)
+		}
+	}
+	if next != nil {
+		for _, s := range next.services {
+			if b.declared[s.Host] == nil {
+				b.declared[s.Host] = map[Ref]*serviceEntry{}
+			}
+			b.declared[s.Host][ref] = next
+			b.touch(s.Host, TouchHost)
+		}
+	}
+	b.selectEntries(old, next)
+	var asks []ask
+	if next != nil && len(next.services) > 0 {
+		asks = asksOfService(next.services[0])
+	}
+	b.setAsks(ref, asks)
+}
+
+// selectEntries keeps the index of services by what they select for
+// ServiceEntries with a workloadSelector.
+func (b *builder) selectEntries(old, next *serviceEntry) {
+	for _, se := range []*serviceEntry{old, next} {
+		if se == nil || se.selector == nil {
+			continue
+		}
+		for _, s := range se.services {
+			s.Selector = se.selector
+			if se == next {
+				b.select_(nil, s)
+			} else {
+				b.select_(s, nil)
+			}
+		}
+	}
+}
+
+func (b *builder) workloadEntry(ref Ref, o *networkingv1.WorkloadEntry) {
+	key := string(KindWorkloadEntry) + "/" + ref.Namespace + "/" + ref.Name
+	old := b.entries[ref.Namespace][ref.Name]
+	var next *Workload
+	if o != nil {
+		next = entryWorkload(&o.Spec, ref, o.Labels, o.CreationTimestamp.Time)
+		put(b.entries, ref.Namespace, ref.Name, next)
+	} else {
+		remove(b.entries, ref.Namespace, ref.Name)
+	}
+	b.workload(key, old, next)
+}
+
+// addEntry adds a ServiceEntry's service to the host; ports of an entry that
+// is otherwise like an older one of the same namespace are merged into that.
+func (b *builder) addEntry(h *Host, s *Service, endpoints []Endpoint) {
+	for i, x := range h.Services {
+		if x.Kubernetes() || x.Namespace != s.Namespace {
+			continue
+		}
+		if x.Resolution != s.Resolution || x.External != s.External || !maps.Equal(x.Labels, s.Labels) || !maps.Equal(x.Selector, s.Selector) || !x.ExportTo.equal(s.ExportTo) {
+			return // the older one of the namespace counts
+		}
+		merged := *x
+		merged.Ports = slices.Clone(x.Ports)
+		merged.More = append(slices.Clone(x.More), s.Ref)
+		for _, p := range s.Ports {
+			if merged.Port(p.Number) == nil {
+				merged.Ports = append(merged.Ports, p)
+			}
+		}
+		for _, a := range s.Addresses {
+			if !slices.Contains(merged.Addresses, a) {
+				merged.Addresses = append(slices.Clone(merged.Addresses), a)
+			}
+		}
+		list := realign(h.Endpoints[i].Endpoints, x, &merged)
+		list = append(list, realign(endpoints, s, &merged)...)
+		h.Services[i], h.Endpoints[i] = &merged, newEndpointSet(list)
+		return
+	}
+	h.add(s, newEndpointSet(endpoints))
+}
+
+// realign maps endpoints of one service to the ports of another that has at
+// least the same ports.
+func realign(list []Endpoint, from, to *Service) []Endpoint {
+	out := slices.Clone(list)
+	for i, e := range out {
+		ports := make([]uint32, len(to.Ports))
+		for j, p := range from.Ports {
+			if k := to.PortIndex(p.Number); k >= 0 && to.Ports[k].Name == p.Name {
+				ports[k] = e.Ports[j]
+			}
+		}
+		out[i].Ports = ports
+	}
+	return out
+}
+
+// entryEndpoints are the endpoints of a ServiceEntry's service.
+func (b *builder) entryEndpoints(se *serviceEntry, s *Service) []Endpoint {
+	var out []Endpoint
+	add := func(w *Workload) {
+		if e, ok := entryEndpoint(s, w); ok {
+			out = append(out, e)
+		}
+	}
+	if se.selector != nil {
+		for _, w := range b.entries[s.Namespace] {
+			if selects(se.selector, w.Labels) {
+				add(w)
+			}
+		}
+		for _, p := range b.pods[s.Namespace] {
+			w, _ := b.world.workloads.Get(p.Namespace + "/" + p.Name)
+			if w != nil && !w.Terminating && selects(se.selector, w.Labels) {
+				add(w)
+			}
+		}
+		return out
+	}
+	for _, e := range se.inline {
+		add(entryWorkload(e, se.ref, nil, se.created))
+	}
+	if len(out) == 0 && (s.Resolution == ResolutionDNS || s.Resolution == ResolutionDNSRoundRobin) && !IsWildcard(s.Host) {
+		add(&Workload{Ref: se.ref, Namespace: s.Namespace, Name: s.Host, Owner: s.Host, Hostname: s.Host, Ready: true, ServiceAccount: "default"})
+	}
+	return out
+}

@@ -1,0 +1,150 @@
+package mesh
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+// settleHosts makes the records of the hosts that were touched, and marks
+// what depends on them.
+func (b *builder) settleHosts() {
+	for _, name := range slices.Sorted(maps.Keys(b.touched)) {
+		old := b.world.Host(name)
+		next := b.record(name)
+		t := compareHosts(old, next)
+		b.indexAddresses(old, next)
+		if next == nil {
+			b.world.hosts = b.world.hosts.Delete(name)
+		} else if t != TouchNone {
+			b.world.hosts = b.world.hosts.Set(name, next)
+		}
+		if t == TouchHost {
+			b.dirtyHost(name)
+		} else if t == TouchEndpoints {
+			b.dirty.host(name, t)
+		}
+	}
+	clear(b.touched)
+}
+
+// record gathers all services that declare the host.
+func (b *builder) record(name string) *Host {
+	h := &Host{Name: name}
+	if base, ok := strings.CutSuffix(name, ".svc."+Domain); ok {
+		if svc, ns, ok := strings.Cut(base, "."); ok {
+			if s := b.services[ns][svc]; s != nil {
+				h.add(s, newEndpointSet(b.serviceEndpoints(s)))
+			}
+		}
+	}
+	entries := slices.SortedFunc(maps.Values(b.declared[name]), func(a, c *serviceEntry) int {
+		return older(a.created, a.ref, c.created, c.ref)
+	})
+	for _, se := range entries {
+		i := slices.IndexFunc(se.services, func(s *Service) bool { return s.Host == name })
+		b.addEntry(h, se.services[i], b.entryEndpoints(se, se.services[i]))
+	}
+	if len(h.Services) == 0 {
+		return nil
+	}
+	return h
+}
+
+func (h *Host) add(s *Service, e *EndpointSet) {
+	h.Services = append(h.Services, s)
+	h.Endpoints = append(h.Endpoints, e)
+}
+
+// serviceEndpoints are the endpoints of a Kubernetes Service.
+func (b *builder) serviceEndpoints(s *Service) []Endpoint {
+	var out []Endpoint
+	if s.Resolution == ResolutionAlias {
+		return nil
+	}
+	if len(s.Selector) == 0 {
+		list := slices.SortedFunc(maps.Values(b.slices[s.Namespace+"/"+s.Name]), func(x, y *discoveryv1.EndpointSlice) int { return cmp.Compare(x.Name, y.Name) })
+		return sliceEndpoints(s, list, b.podAt)
+	}
+	for _, p := range b.pods[s.Namespace] {
+		if !selects(s.Selector, p.Labels) {
+			continue
+		}
+		w, _ := b.world.workloads.Get(p.Namespace + "/" + p.Name)
+		if w == nil {
+			continue
+		}
+		if e, ok := podEndpoint(s, w); ok {
+			out = append(out, e)
+		}
+	}
+	for _, w := range b.entries[s.Namespace] {
+		if !selects(s.Selector, w.Labels) {
+			continue
+		}
+		if e, ok := entryEndpoint(s, w); ok {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// podAt finds the Pod behind an address of an EndpointSlice.
+func (b *builder) podAt(ns, pod, ip string) *Workload {
+	if pod != "" {
+		if w, ok := b.world.workloads.Get(ns + "/" + pod); ok {
+			return w
+		}
+	}
+	if w, ok := b.world.addresses.Get(ip); ok && w.Namespace == ns {
+		return w
+	}
+	return nil
+}
+
+// compareHosts says how deep two records of a host differ.
+func compareHosts(old, next *Host) Touch {
+	if old == nil || next == nil {
+		if old == next {
+			return TouchNone
+		}
+		return TouchHost
+	}
+	if len(old.Services) != len(next.Services) {
+		return TouchHost
+	}
+	t := TouchNone
+	for i, s := range next.Services {
+		o, n := old.Endpoints[i], next.Endpoints[i]
+		same := s == old.Services[i] || len(s.More) > 0 && s.equal(old.Services[i])
+		if same && len(s.More) > 0 {
+			next.Services[i] = old.Services[i]
+		}
+		if !same || o.Identities != n.Identities || o.MutualTLS != n.MutualTLS || s.inCluster() && !o.equal(n) {
+			return TouchHost
+		}
+		if o.equal(n) {
+			next.Endpoints[i] = o
+		} else {
+			t = TouchEndpoints
+		}
+	}
+	return t
+}
+
+// inCluster tells whether endpoints of the service are part of what is made of
+// the host itself: DNS names stand in clusters, headless addresses in
+// listeners.
+func (s *Service) inCluster() bool {
+	return s.Headless || s.Resolution != ResolutionStatic
+}
+
+// equal compares services that were merged anew.
+func (s *Service) equal(o *Service) bool {
+	return s.Ref == o.Ref && slices.Equal(s.More, o.More) && slices.Equal(s.Ports, o.Ports) && slices.Equal(s.Addresses, o.Addresses) &&
+		s.Resolution == o.Resolution && s.External == o.External && s.ExportTo.equal(o.ExportTo) && maps.Equal(s.Labels, o.Labels) &&
+		maps.Equal(s.Selector, o.Selector) && slices.Equal(s.SubjectAltNames, o.SubjectAltNames) && s.Distribution == o.Distribution && s.Created.Equal(o.Created)
+}

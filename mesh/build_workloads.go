@@ -1,0 +1,113 @@
+package mesh
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+func (b *builder) pod(ref Ref, o *corev1.Pod) {
+	key := ref.Namespace + "/" + ref.Name
+	old, _ := b.world.workloads.Get(key)
+	var next *Workload
+	if o != nil {
+		next = podWorkload(o, b.nodes[o.Spec.NodeName])
+		put(b.pods, ref.Namespace, ref.Name, o)
+	} else {
+		remove(b.pods, ref.Namespace, ref.Name)
+	}
+	b.workload(key, old, next)
+}
+
+// workload replaces a Pod or WorkloadEntry and marks the hosts that it serves
+// or served.
+func (b *builder) workload(key string, old, next *Workload) {
+	if old == nil && next == nil || old != nil && next != nil && old.sameAs(next) {
+		return
+	}
+	if old != nil {
+		for _, a := range old.Addresses {
+			if x, _ := b.world.addresses.Get(a.String()); x == old {
+				b.world.addresses = b.world.addresses.Delete(a.String())
+			}
+		}
+	}
+	if next == nil {
+		b.world.workloads = b.world.workloads.Delete(key)
+	} else {
+		b.world.workloads = b.world.workloads.Set(key, next)
+		for _, a := range next.Addresses {
+			b.world.addresses = b.world.addresses.Set(a.String(), next)
+		}
+	}
+	for _, w := range []*Workload{old, next} {
+		if w == nil {
+			continue
+		}
+		if old == nil || next == nil || !old.sameIdentity(next) {
+			b.dirty.Workloads[w.Ref] = struct{}{}
+		}
+		for _, s := range b.world.ServicesOf(w) {
+			b.touch(s.Host, TouchEndpoints)
+		}
+	}
+	w := next
+	if w == nil {
+		w = old
+	}
+	for sk, list := range b.slices { // slices of services without a selector may name the Pod
+		ns, name, _ := strings.Cut(sk, "/")
+		if ns != w.Namespace {
+			continue
+		}
+		if s := b.services[ns][name]; s != nil && len(s.Selector) == 0 && slicesName(list, w) {
+			b.touch(s.Host, TouchEndpoints)
+		}
+	}
+}
+
+func slicesName(list map[string]*discoveryv1.EndpointSlice, w *Workload) bool {
+	for _, sl := range list {
+		for _, ep := range sl.Endpoints {
+			if ep.TargetRef != nil && ep.TargetRef.Name == w.Name || len(ep.Addresses) > 0 && ep.Addresses[0] == w.Address() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sameAs tells whether two workloads are alike in all that matters.
+func (w *Workload) sameAs(o *Workload) bool {
+	return w.sameIdentity(o) && w.Created.Equal(o.Created) && w.Ready == o.Ready && w.Terminating == o.Terminating && w.Weight == o.Weight
+}
+
+// sameIdentity tells whether two workloads differ at most in readiness.
+func (w *Workload) sameIdentity(o *Workload) bool {
+	return maps.Equal(w.Labels, o.Labels) && slices.Equal(w.Addresses, o.Addresses) && w.Hostname == o.Hostname && w.ServiceAccount == o.ServiceAccount &&
+		w.Node == o.Node && w.Locality == o.Locality && w.Network == o.Network && w.Owner == o.Owner && w.PodHostname == o.PodHostname &&
+		w.Subdomain == o.Subdomain && maps.Equal(w.Ports, o.Ports) && slices.Equal(w.Listening, o.Listening) && maps.Equal(w.Annotations, o.Annotations)
+}
+
+func (b *builder) node(ref Ref, o *corev1.Node) {
+	old := b.nodes[ref.Name]
+	if o == nil {
+		delete(b.nodes, ref.Name)
+	} else {
+		b.nodes[ref.Name] = o
+	}
+	if old != nil && o != nil && maps.Equal(old.Labels, o.Labels) {
+		return
+	}
+	for _, pods := range b.pods {
+		for _, p := range pods {
+			if p.Spec.NodeName == ref.Name {
+				b.pod(Ref{KindPod, p.Namespace, p.Name}, p)
+				b.dirty.Scopes = true
+			}
+		}
+	}
+}

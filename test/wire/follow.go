@@ -18,6 +18,9 @@ func (c *Client) follow(r Response) error {
 		if err := c.want(r, snapshot.Endpoint, endpointsOf); err != nil {
 			return err
 		}
+		if err := c.wantSecrets(r); err != nil {
+			return err
+		}
 		return c.listen()
 	case snapshot.Endpoint:
 		return c.listen()

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// connects measures how proxies get and keep their connection, and what each
+// costs in memory.
+func (b *bench) connects(ctx context.Context) {
+	empty, err := b.plane.heap()
+	if err != nil {
+		b.failed = err
+		return
+	}
+	f := b.fleet
+	b.join(ctx, "cold connect", false, func(r *result) {
+		r.Heap, err = b.plane.heap()
+		r.HeapPerProxy = (r.Heap - empty) / int64(len(f.proxies))
+	})
+	b.join(ctx, "reconnect unchanged", true, nil)
+	b.join(ctx, "reconnect storm, forgetful", false, nil)
+	b.marginal(ctx)
+	if err != nil {
+		b.failed = err
+	}
+}
+
+// join connects all proxies again and waits until they have everything.
+func (b *bench) join(ctx context.Context, name string, resume bool, also func(*result)) {
+	f := b.fleet
+	if f.proxies[0].client != nil {
+		f.disconnect(f.proxies)
+		time.Sleep(500 * time.Millisecond)
+	}
+	r := result{Scenario: name, Changes: 1}
+	f.begin()
+	before, at := b.plane.cost(), time.Now()
+	if err := f.connect(f.proxies, resume); err != nil {
+		b.failed = err
+		return
+	}
+	last := f.settle(ctx, time.Second)
+	r.count(f, before, b.plane.cost())
+	r.lasts = append(r.lasts, max(last.Sub(at), 0))
+	if also != nil {
+		also(&r)
+	}
+	b.add(r)
+}
+
+// marginal is what one more proxy costs where others of its sort are: those of
+// its namespace, with whom it shares what it sees.
+func (b *bench) marginal(ctx context.Context) {
+	seen := map[string]bool{}
+	var rest []*proxy
+	for _, p := range b.fleet.proxies {
+		if seen[p.namespace] {
+			rest = append(rest, p)
+		}
+		seen[p.namespace] = true
+	}
+	if len(rest) == 0 {
+		return
+	}
+	b.fleet.disconnect(rest)
+	time.Sleep(500 * time.Millisecond)
+	few, err := b.plane.heap()
+	if err != nil {
+		b.failed = err
+		return
+	}
+	if err := b.fleet.connect(rest, false); err != nil {
+		b.failed = err
+		return
+	}
+	b.fleet.settle(ctx, time.Second)
+	all, err := b.plane.heap()
+	if err != nil {
+		b.failed = err
+		return
+	}
+	b.add(result{Scenario: fmt.Sprintf("heap of %d more proxies", len(rest)), Changes: len(rest), Heap: all, HeapPerProxy: (all - few) / int64(len(rest)), RSS: b.plane.cost().RSS})
+}
+
+// outage restarts the control plane while all proxies hold what they need.
+func (b *bench) outage(ctx context.Context) {
+	f := b.fleet
+	b.fleet.settle(ctx, quiet)
+	b.plane.stop()
+	f.disconnect(f.proxies)
+	plane, _, err := startPlane(ctx, b.program, b.dir, b.source.arguments()...)
+	if err != nil {
+		b.failed = err
+		return
+	}
+	b.plane, f.address = plane, plane.xds
+	r := result{Scenario: "control plane restarted", Changes: 1}
+	f.begin()
+	before, at := b.plane.cost(), time.Now()
+	if err := f.connect(f.proxies, true); err != nil {
+		b.failed = err
+		return
+	}
+	last := f.settle(ctx, time.Second)
+	r.count(f, before, b.plane.cost())
+	r.lasts = append(r.lasts, max(last.Sub(at), 0))
+	b.add(r)
+}

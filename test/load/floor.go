@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/proto" // registers the codec that this one wraps
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// floorServer does the least that any control plane must: for each line of its
+// input it sends one encoded virtual host to every stream.
+type floorServer struct {
+	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
+	mu      sync.Mutex
+	streams map[chan []byte]struct{}
+}
+
+type encoded []byte
+
+type floorCodec struct{ encoding.CodecV2 }
+
+func (c floorCodec) Marshal(v any) (mem.BufferSlice, error) {
+	if b, ok := v.(encoded); ok {
+		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+	}
+	return c.CodecV2.Marshal(v)
+}
+
+// DeltaAggregatedResources reads what the proxy says and does not care.
+func (f *floorServer) DeltaAggregatedResources(stream discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	in := make(chan []byte, 1)
+	f.mu.Lock()
+	f.streams[in] = struct{}{}
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		delete(f.streams, in)
+		f.mu.Unlock()
+	}()
+	go func() {
+		for {
+			if _, err := stream.Recv(); err != nil {
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case b := <-in:
+			if err := stream.SendMsg(encoded(b)); err != nil {
+				return err
+			}
+		case <-stream.Context().Done():
+			return nil
+		}
+	}
+}
+
+// floorMain is the process of the floor.
+func floorMain(bodySize int) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	f := &floorServer{streams: map[chan []byte]struct{}{}}
+	s := grpc.NewServer(grpc.ForceServerCodecV2(floorCodec{encoding.GetCodecV2("proto")}))
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(s, f)
+	go func() { _ = s.Serve(l) }()
+	fmt.Println(l.Addr())
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		body := []byte(strings.Repeat("x", max(bodySize-len(lines.Text()), 0)) + lines.Text())
+		b, err := proto.Marshal(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: snapshot.VirtualHost.TypeURL(), Nonce: lines.Text(),
+			Resources: []*discoveryv3.Resource{{Name: "floor", Version: lines.Text(), Resource: &anypb.Any{TypeUrl: snapshot.VirtualHost.TypeURL(), Value: body}}}})
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		for in := range f.streams {
+			in <- b
+		}
+		f.mu.Unlock()
+	}
+	return nil
+}
+
+// floor measures that process with as many streams as the fleet has.
+func floor(w *world, bodySize, rounds int) (result, error) {
+	res := result{Scenario: "floor", Changes: rounds}
+	program, err := os.Executable()
+	if err != nil {
+		return res, err
+	}
+	cmd := exec.Command(program, "-floor", strconv.Itoa(bodySize))
+	cmd.SysProcAttr, cmd.Stderr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}, os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return res, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return res, err
+	}
+	if err := cmd.Start(); err != nil {
+		return res, err
+	}
+	defer func() { _ = in.Close(); _ = cmd.Wait() }()
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return res, err
+	}
+	f := newFleet(w, true)
+	f.address = strings.TrimSpace(address)
+	if err := f.connect(f.proxies, false); err != nil {
+		return res, err
+	}
+	defer f.disconnect(f.proxies)
+	time.Sleep(time.Second + time.Duration(len(f.proxies))*2*time.Millisecond)
+	f.begin()
+	before := costOf(cmd.Process.Pid)
+	for n := range rounds {
+		m := mark("floor", 0, n)
+		s := f.seek(&sought{typ: snapshot.VirtualHost, mark: []byte(m), want: len(f.proxies)})
+		at := time.Now()
+		if _, err := io.WriteString(in, m+"\n"); err != nil {
+			return res, err
+		}
+		res.take(f, s, at)
+		time.Sleep(50 * time.Millisecond)
+	}
+	res.count(f, before, costOf(cmd.Process.Pid))
+	res.finish()
+	return res, nil
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// plane is the control plane as a process of its own.
+type plane struct {
+	cmd        *exec.Cmd
+	xds, debug string
+	log        *os.File
+}
+
+// cost is what a process has used so far, or between two moments.
+type cost struct {
+	CPU     time.Duration // on all threads
+	RSS     int64         // bytes, now
+	Mallocs int64         // objects allocated
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// startPlane runs the program and waits until it is ready.
+func startPlane(ctx context.Context, program, dir string, arguments ...string) (*plane, time.Duration, error) {
+	p := &plane{}
+	var err error
+	for _, a := range []*string{&p.xds, &p.debug} {
+		if *a, err = freeAddress(); err != nil {
+			return nil, 0, err
+		}
+	}
+	if p.log, err = os.Create(filepath.Join(dir, "fairway.log")); err != nil {
+		return nil, 0, err
+	}
+	arguments = append([]string{"serve", "--xds-address", p.xds, "--debug-address", p.debug, "--secure-xds-address", ""}, arguments...)
+	p.cmd = exec.Command(program, arguments...)
+	p.cmd.Stderr, p.cmd.Stdout = p.log, p.log
+	p.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	start := time.Now()
+	if err := p.cmd.Start(); err != nil {
+		return nil, 0, fmt.Errorf("starting %s: %w", program, err)
+	}
+	for {
+		if r, err := http.Get("http://" + p.debug + "/readyz"); err == nil {
+			_ = r.Body.Close()
+			if r.StatusCode == http.StatusOK {
+				return p, time.Since(start), nil
+			}
+		}
+		if ctx.Err() != nil || time.Since(start) > 2*time.Minute {
+			p.stop()
+			return nil, 0, fmt.Errorf("the control plane did not become ready; see %s", p.log.Name())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (p *plane) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	done := time.AfterFunc(5*time.Second, func() { _ = p.cmd.Process.Kill() })
+	_ = p.cmd.Wait()
+	done.Stop()
+	_ = p.log.Close()
+}
+
+// cost reads what the process has used, to the nanosecond as the scheduler
+// accounts it.
+func (p *plane) cost() cost { return costOf(p.cmd.Process.Pid) }
+
+func costOf(pid int) (c cost) {
+	root := "/proc/" + strconv.Itoa(pid)
+	tasks, _ := os.ReadDir(root + "/task")
+	for _, t := range tasks {
+		b, err := os.ReadFile(root + "/task/" + t.Name() + "/schedstat")
+		if err != nil {
+			continue
+		}
+		if f := strings.Fields(string(b)); len(f) > 0 {
+			ns, _ := strconv.ParseInt(f[0], 10, 64)
+			c.CPU += time.Duration(ns)
+		}
+	}
+	if b, err := os.ReadFile(root + "/statm"); err == nil {
+		if f := strings.Fields(string(b)); len(f) > 1 {
+			pages, _ := strconv.ParseInt(f[1], 10, 64)
+			c.RSS = pages * int64(os.Getpagesize())
+		}
+	}
+	return c
+}
+
+// heap is the live heap in bytes: what is reachable after a collection.
+func (p *plane) heap() (int64, error) {
+	for range 2 { // the second sweeps what the first found, finalizers included
+		r, err := http.Get("http://" + p.debug + "/debug/pprof/heap?gc=1")
+		if err != nil {
+			return 0, fmt.Errorf("asking for a collection: %w", err)
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		_ = r.Body.Close()
+	}
+	live, err := p.metric("go_memstats_heap_alloc_bytes")
+	return int64(live), err
+}
+
+// metric is one value of the process's metrics.
+func (p *plane) metric(name string) (float64, error) {
+	r, err := http.Get("http://" + p.debug + "/metrics")
+	if err != nil {
+		return 0, fmt.Errorf("reading metrics: %w", err)
+	}
+	defer r.Body.Close()
+	lines := bufio.NewScanner(r.Body)
+	for lines.Scan() {
+		if v, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			return strconv.ParseFloat(v, 64)
+		}
+	}
+	return 0, fmt.Errorf("there is no metric %s", name)
+}
+
+// profile writes a profile of the process to a file.
+func (p *plane) profile(query, file string) error {
+	r, err := http.Get("http://" + p.debug + "/debug/pprof/" + query)
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(f, r.Body)
+	return err
+}

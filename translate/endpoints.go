@@ -2,6 +2,7 @@ package translate
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -80,7 +81,7 @@ func (b *endpointsBuilder) groups() []*endpointv3.LocalityLbEndpoints {
 			l.LoadBalancingWeight = wrapperspb.UInt32(w)
 		}
 		for _, e := range members[g] {
-			l.LbEndpoints = append(l.LbEndpoints, b.endpoint(e))
+			l.LbEndpoints = append(l.LbEndpoints, b.endpoint(e, math.MaxUint32/uint32(len(members[g]))))
 		}
 		out = append(out, l)
 	}
@@ -119,7 +120,9 @@ func carries(labels, all map[string]string) bool {
 	return true
 }
 
-func (b *endpointsBuilder) endpoint(e *mesh.Endpoint) *endpointv3.LbEndpoint {
+// endpoint makes one endpoint of at most the weight: Envoy refuses a locality
+// whose weights together are more than 32 bits hold.
+func (b *endpointsBuilder) endpoint(e *mesh.Endpoint, weight uint32) *endpointv3.LbEndpoint {
 	port := e.Ports[b.index]
 	out := &endpointv3.LbEndpoint{
 		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
@@ -131,7 +134,7 @@ func (b *endpointsBuilder) endpoint(e *mesh.Endpoint) *endpointv3.LbEndpoint {
 		out.HealthStatus = corev3.HealthStatus_UNHEALTHY
 	}
 	if e.Weight > 0 {
-		out.LoadBalancingWeight = wrapperspb.UInt32(e.Weight)
+		out.LoadBalancingWeight = wrapperspb.UInt32(min(e.Weight, weight))
 	}
 	return out
 }

@@ -89,7 +89,7 @@ func (b *gatewayBuilder) port(p mesh.RouterPort) {
 		}
 		l.FilterChains = distinctChains(l.FilterChains)
 	default:
-		l.FilterChains = b.tcp(head)
+		l.FilterChains = distinctChains(b.tcp(head))
 	}
 	if len(l.FilterChains) > 0 {
 		b.plan.Listeners = append(b.plan.Listeners, l)
@@ -257,17 +257,24 @@ func (b *gatewayBuilder) tcpChain(s *mesh.Server, c Chain) *listenerv3.FilterCha
 	return fc
 }
 
-// distinctChains keeps the first of chains that match the same, since Envoy
-// refuses a listener with two.
+// distinctChains leaves to each chain what no earlier one matches.
 func distinctChains(chains []*listenerv3.FilterChain) []*listenerv3.FilterChain {
-	seen := map[string]bool{}
+	taken := map[string]bool{}
 	return slices.DeleteFunc(chains, func(c *listenerv3.FilterChain) bool {
-		names := slices.Clone(c.GetFilterChainMatch().GetServerNames())
-		slices.Sort(names)
-		key := fmt.Sprint(names, c.GetFilterChainMatch().GetPrefixRanges())
-		duplicate := seen[key]
-		seen[key] = true
-		return duplicate
+		m := c.GetFilterChainMatch()
+		switch {
+		case len(m.GetPrefixRanges()) > 0:
+			m.PrefixRanges = slices.DeleteFunc(m.PrefixRanges, func(p *corev3.CidrRange) bool {
+				return take(taken, fmt.Sprint(p.AddressPrefix, "/", p.PrefixLen.GetValue()), m.ServerNames, true) != nil
+			})
+			return len(m.PrefixRanges) == 0
+		case len(m.GetServerNames()) > 0:
+			m.ServerNames = slices.DeleteFunc(m.ServerNames, func(name string) bool {
+				return take(taken, "", []string{name}, true) != nil
+			})
+			return len(m.ServerNames) == 0
+		}
+		return take(taken, "", nil, true) != nil
 	})
 }
 

@@ -71,7 +71,7 @@ type listenerBuilder struct {
 	in          ListenerInput
 	chains      []*listenerv3.FilterChain
 	fallback    *listenerv3.FilterChain // for what no chain matches
-	taken       map[string]Claim        // by what a chain matches
+	taken       map[string]Claim        // by prefix and name that a chain matches
 	inspectTLS  bool
 	inspectHTTP bool
 	findings    []mesh.Finding
@@ -92,17 +92,27 @@ func (l *listenerBuilder) http(routes string) {
 	})
 }
 
-// chain adds one chain, unless an earlier claim has what it matches.
+// chain adds one chain for what no earlier claim has of that which it matches.
 func (l *listenerBuilder) chain(c Claim, chain Chain) {
-	key := matchKey(chain)
-	if winner, ok := l.taken[key]; ok {
-		if winner.Host != c.Host && c.Service != nil {
-			l.findings = append(l.findings, mesh.Finding{Object: c.Service.Ref, Field: "spec.ports", Code: mesh.CodeConflict, Winner: winner.Service.Ref,
-				Message: fmt.Sprintf("%s:%d is also claimed by host %s, which wins; connections meant for %s go there: use other addresses or another port", l.in.Key.Address, l.in.Key.Port, winner.Host, c.Host)})
+	var winner *Claim
+	free := func(prefix string) bool {
+		w := take(l.taken, prefix, chain.SNI, c)
+		if w != nil {
+			winner = w
 		}
+		return w == nil
+	}
+	all := len(chain.Prefixes) == 0
+	chain.Prefixes = slices.DeleteFunc(slices.Clone(chain.Prefixes), func(p netip.Prefix) bool { return !free(p.String()) })
+	served := all && free("") || len(chain.Prefixes) > 0
+	if winner != nil && winner.Host != c.Host && c.Service != nil {
+		l.findings = append(l.findings, mesh.Finding{Object: c.Service.Ref, Field: "spec.ports", Code: mesh.CodeConflict, Winner: winner.Service.Ref,
+			Message: fmt.Sprintf("%s:%d is also claimed by host %s, which wins; connections meant for %s go there: use other addresses or another port", l.in.Key.Address, l.in.Key.Port, winner.Host, c.Host)})
+	}
+	if !served {
 		return
 	}
-	l.taken[key] = c
+	key := matchKey(chain)
 	fc := &listenerv3.FilterChain{
 		Filters: []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: chain.Clusters, HashSourceIP: chain.HashSourceIP, IdleTimeout: chain.IdleTimeout, Reporting: l.in.Reporting, Config: l.in.Config})},
 		Name:    c.Host,
@@ -122,6 +132,25 @@ func (l *listenerBuilder) chain(c Claim, chain Chain) {
 	fc.FilterChainMatch = m
 	fc.Name = c.Host + "/" + key
 	l.chains = append(l.chains, fc)
+}
+
+// take gives what matches the prefix (empty: every one) and any of the names
+// (none: every one) to the owner, unless an earlier one has some of it, the
+// winner. Envoy refuses a listener of which two chains match the same prefix
+// and name, whatever else they match.
+func take[T any](taken map[string]T, prefix string, names []string, owner T) (winner *T) {
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	for _, n := range names {
+		if w, is := taken[prefix+" "+n]; is {
+			return &w
+		}
+	}
+	for _, n := range names {
+		taken[prefix+" "+n] = owner
+	}
+	return nil
 }
 
 func matchKey(c Chain) string {

@@ -20,6 +20,7 @@ type reports struct {
 	log    *slog.Logger
 	engine *snapshot.Engine // set before run
 	wake   chan struct{}    // of size 1
+	tell   func()           // that findings may have changed; set before run, nil: nobody listens
 
 	mu       sync.Mutex
 	read     map[string][]mesh.Finding // by what was read, a file or a kind
@@ -108,5 +109,8 @@ func (r *reports) run(ctx context.Context) error {
 			}
 		}
 		r.reported = now
+		if r.tell != nil {
+			r.tell()
+		}
 	}
 }

@@ -94,6 +94,10 @@ func serve(ctx context.Context, f serveFlags) error {
 		reports.signal()
 	})
 	ids.world = store.World
+	conditions, err := newConditions(source, reports, store.World, log)
+	if err != nil {
+		return err
+	}
 	server := discovery.New(discovery.Config{Attach: engine.Attach, OnReject: reports.rejected, Log: log, Registerer: registry})
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -101,7 +105,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	g.Go(func() error { return source.run(ctx, store.Submit, store.Synced) })
 	g.Go(func() error { return ids.run(ctx) })
 	g.Go(func() error { return reports.run(ctx) })
-	g.Go(func() error { return write(ctx, f, source.client, ids, log) })
+	g.Go(func() error { return write(ctx, f, source.client, ids, conditions, log) })
 	if err := listenXDS(ctx, g, f, server, ids, log); err != nil {
 		return err
 	}

@@ -22,6 +22,8 @@ type source struct {
 	want func([]mesh.Ref)
 	// client reaches the Kubernetes API; nil for a directory.
 	client kubernetes.Interface
+	// rest is how client reaches it; nil for a directory.
+	rest *rest.Config
 }
 
 func newSource(f serveFlags, report informers.Report, log *slog.Logger) (*source, error) {
@@ -41,7 +43,7 @@ func newSource(f serveFlags, report informers.Report, log *slog.Logger) (*source
 	if err != nil {
 		return nil, err
 	}
-	return &source{place: config.Host, run: k.Run, want: k.Want, client: client}, nil
+	return &source{place: config.Host, run: k.Run, want: k.Want, client: client, rest: config}, nil
 }
 
 // kubeConfig reads how to reach the API server: from the file, or as a Pod.

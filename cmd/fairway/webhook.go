@@ -16,6 +16,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/identity/kube"
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/internal/lease"
+	"github.com/fairway-mesh/fairway/internal/status"
 	"github.com/fairway-mesh/fairway/internal/webhook"
 	"github.com/fairway-mesh/fairway/mesh"
 )
@@ -91,9 +92,9 @@ func serviceNames(namespace string) []string {
 	return []string{"fairway", short, short + ".svc", short + ".svc." + mesh.Domain, "localhost", "127.0.0.1", "::1"}
 }
 
-// write runs what only one replica may: the care of the roots, and telling them
-// to every namespace. A control plane without Kubernetes is the only one.
-func write(ctx context.Context, f serveFlags, client kubernetes.Interface, ids *identities, log *slog.Logger) error {
+// write runs what only one replica may: the care of the roots, telling them
+// to every namespace, and telling people on their objects what became of them. A control plane without Kubernetes is the only one.
+func write(ctx context.Context, f serveFlags, client kubernetes.Interface, ids *identities, conditions *status.Writer, log *slog.Logger) error {
 	if client == nil {
 		return ids.authority.Maintain(ctx)
 	}
@@ -110,6 +111,7 @@ func write(ctx context.Context, f serveFlags, client kubernetes.Interface, ids *
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return ids.authority.Maintain(ctx) })
 		g.Go(func() error { return bundle.Run(ctx) })
+		g.Go(func() error { return conditions.Run(ctx) })
 		return g.Wait()
 	})
 }

@@ -1,0 +1,150 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// The types of the conditions, as they stand in status.conditions.
+const (
+	// Accepted is False when something of the object is invalid and left out.
+	Accepted = "Accepted"
+	// Programmed is False while proxies refuse what is made of the object.
+	Programmed = "Programmed"
+	// Conflicted is True, or absent: another object claims the same and wins.
+	Conflicted = "Conflicted"
+	// Unreferenced is True, or absent: nothing uses the object.
+	Unreferenced = "Unreferenced"
+)
+
+// own are the types that this package writes and removes.
+var own = []string{Accepted, Programmed, Conflicted, Unreferenced}
+
+// maxMessage bounds the message of a condition, in bytes.
+const maxMessage = 2048
+
+// condition is an IstioCondition (istio.io/api/meta/v1alpha1).
+type condition struct {
+	Type, Status, Reason, Message string
+}
+
+// conditionsOf are those that the findings of one object make.
+func conditionsOf(findings []mesh.Finding) []condition {
+	by := func(codes ...mesh.Code) (out []mesh.Finding) {
+		for _, f := range findings {
+			if slices.Contains(codes, f.Code) {
+				out = append(out, f)
+			}
+		}
+		return out
+	}
+	conflicts, unused, refused := by(mesh.CodeConflict), by(mesh.CodeUnreferenced), by(mesh.CodeRejected)
+	invalid := by(mesh.CodeInvalid, mesh.CodeSecret)
+	var warnings []mesh.Finding // all others
+	for _, f := range findings {
+		if severity(f.Code) == "WARNING" && f.Code != mesh.CodeConflict && f.Code != mesh.CodeUnreferenced {
+			warnings = append(warnings, f)
+		}
+	}
+	accepted := condition{Accepted, "True", "Accepted", "the object is in force"}
+	switch {
+	case len(invalid) > 0:
+		accepted = condition{Accepted, "False", string(invalid[0].Code), text(append(invalid, warnings...))}
+	case len(warnings) > 0:
+		accepted = condition{Accepted, "True", string(warnings[0].Code), text(warnings)}
+	}
+	programmed := condition{Programmed, "True", "Programmed", "no connected proxy refuses what is made of the object"}
+	if len(refused) > 0 {
+		programmed = condition{Programmed, "False", string(mesh.CodeRejected), text(refused)}
+	}
+	out := []condition{accepted, programmed}
+	if len(conflicts) > 0 {
+		out = append(out, condition{Conflicted, "True", string(mesh.CodeConflict), text(conflicts)})
+	}
+	if len(unused) > 0 {
+		out = append(out, condition{Unreferenced, "True", string(mesh.CodeUnreferenced), text(unused)})
+	}
+	return out
+}
+
+// text is what the findings say, cut to maxMessage.
+func text(findings []mesh.Finding) string {
+	var parts []string
+	for _, f := range findings {
+		part := f.Message
+		if f.Field != "" {
+			part = f.Field + ": " + part
+		}
+		if f.Winner != (mesh.Ref{}) {
+			part += fmt.Sprintf(" (in force: %s)", f.Winner)
+		}
+		parts = append(parts, part)
+	}
+	out := strings.ToValidUTF8(strings.Join(parts, "; "), "\uFFFD")
+	if len(out) > maxMessage {
+		out = strings.ToValidUTF8(out[:maxMessage-3], "") + "..."
+	}
+	return out
+}
+
+// severity is the level of a finding in validationMessages.
+func severity(c mesh.Code) string {
+	switch c {
+	case mesh.CodeInvalid, mesh.CodeSecret, mesh.CodeRejected, mesh.CodeUnknownKind:
+		return "ERROR"
+	}
+	return "WARNING"
+}
+
+// messagesOf are the validationMessages of the findings, one for each code:
+// the API has no room for more than the name and the level.
+func messagesOf(findings []mesh.Finding) []any {
+	codes := map[mesh.Code]struct{}{}
+	var out []any
+	sorted := slices.SortedFunc(slices.Values(findings), func(a, b mesh.Finding) int { return cmp.Compare(a.Code, b.Code) })
+	for _, f := range sorted {
+		if _, known := codes[f.Code]; known {
+			continue
+		}
+		codes[f.Code] = struct{}{}
+		out = append(out, map[string]any{"type": map[string]any{"name": string(f.Code)}, "level": severity(f.Code)})
+	}
+	return out
+}
+
+// merge puts the conditions in the place of our own among those that stand;
+// when a condition last changed its status is kept.
+func merge(standing []any, conditions []condition, generation int64, now time.Time) []any {
+	var out []any
+	before := map[string]map[string]any{}
+	for _, s := range standing {
+		c, ok := s.(map[string]any)
+		if !ok {
+			continue
+		}
+		name, _ := c["type"].(string)
+		if slices.Contains(own, name) {
+			before[name] = c
+		} else {
+			out = append(out, c)
+		}
+	}
+	for _, c := range conditions {
+		since := now.UTC().Format(time.RFC3339)
+		if b := before[c.Type]; b["status"] == c.Status {
+			if t, ok := b["lastTransitionTime"].(string); ok {
+				since = t
+			}
+		}
+		out = append(out, map[string]any{
+			"type": c.Type, "status": c.Status, "reason": c.Reason, "message": c.Message,
+			"observedGeneration": generation, "lastTransitionTime": since,
+		})
+	}
+	return out
+}

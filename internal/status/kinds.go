@@ -1,0 +1,42 @@
+package status
+
+import (
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// kinds are those with an IstioStatus that the control plane may write, by
+// group and resource.
+var kinds = map[schema.GroupResource]mesh.Kind{
+	{Group: "networking.istio.io", Resource: "virtualservices"}:      mesh.KindVirtualService,
+	{Group: "networking.istio.io", Resource: "destinationrules"}:     mesh.KindDestinationRule,
+	{Group: "networking.istio.io", Resource: "gateways"}:             mesh.KindGateway,
+	{Group: "networking.istio.io", Resource: "serviceentries"}:       mesh.KindServiceEntry,
+	{Group: "networking.istio.io", Resource: "workloadentries"}:      mesh.KindWorkloadEntry,
+	{Group: "networking.istio.io", Resource: "sidecars"}:             mesh.KindSidecar,
+	{Group: "security.istio.io", Resource: "peerauthentications"}:    mesh.KindPeerAuthentication,
+	{Group: "security.istio.io", Resource: "requestauthentications"}: mesh.KindRequestAuthentication,
+	{Group: "security.istio.io", Resource: "authorizationpolicies"}:  mesh.KindAuthorizationPolicy,
+	{Group: "telemetry.istio.io", Resource: "telemetries"}:           mesh.KindTelemetry,
+}
+
+// served are the kinds that the API server has now, each in the version that it
+// prefers. A group that cannot be asked for is passed over until the next time.
+func served(client discovery.DiscoveryInterface) map[schema.GroupVersionResource]mesh.Kind {
+	out := map[schema.GroupVersionResource]mesh.Kind{}
+	lists, _ := discovery.ServerPreferredResources(client)
+	for _, l := range lists {
+		version, err := schema.ParseGroupVersion(l.GroupVersion)
+		if err != nil {
+			continue
+		}
+		for _, r := range l.APIResources {
+			if kind, ok := kinds[schema.GroupResource{Group: version.Group, Resource: r.Name}]; ok {
+				out[version.WithResource(r.Name)] = kind
+			}
+		}
+	}
+	return out
+}

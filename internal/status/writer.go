@@ -1,0 +1,206 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/flowcontrol"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+const (
+	manager   = "fairway"
+	perSecond = 10 // writes
+	// pause is how long changes are gathered before objects are looked at: the
+	// findings of a change take that long to be there.
+	pause = 2 * time.Second
+	// lookEvery is how often the API server is asked for kinds that it did not
+	// have, and what could not be written is tried again.
+	lookEvery = time.Minute
+)
+
+// Writer keeps the status of objects. All fields are required.
+type Writer struct {
+	Client    dynamic.Interface
+	Discovery discovery.DiscoveryInterface
+	// Findings are those in force; false while the first complete state of the
+	// mesh is not in: nothing is written then. Safe for concurrent use.
+	Findings func() ([]mesh.Finding, bool)
+	Log      *slog.Logger
+
+	once sync.Once
+	wake chan struct{} // of size 1
+}
+
+// Signal says that findings may have changed. It never blocks.
+func (w *Writer) Signal() {
+	w.init()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *Writer) init() { w.once.Do(func() { w.wake = make(chan struct{}, 1) }) }
+
+// run is one term of a Writer as leader.
+type run struct {
+	*Writer
+	stores map[schema.GroupVersionResource]watched
+	pace   flowcontrol.RateLimiter
+}
+
+// watched is one kind, of which only what matters here is kept.
+type watched struct {
+	kind     mesh.Kind
+	informer cache.SharedIndexInformer
+}
+
+// Run watches the objects and writes until ctx ends, and returns nil then.
+func (w *Writer) Run(ctx context.Context) error {
+	w.init()
+	r := &run{Writer: w, stores: map[schema.GroupVersionResource]watched{}, pace: flowcontrol.NewTokenBucketRateLimiter(perSecond, perSecond)}
+	ctx, cancel := context.WithCancel(ctx)
+	var g sync.WaitGroup
+	defer g.Wait()
+	defer cancel()
+	again := time.NewTicker(lookEvery)
+	defer again.Stop()
+	if err := r.watch(ctx, &g); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.wake:
+		case <-again.C:
+			if err := r.watch(ctx, &g); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		r.pass(ctx)
+	}
+}
+
+// watch begins to watch kinds that are new.
+func (r *run) watch(ctx context.Context, g *sync.WaitGroup) error {
+	for gvr, kind := range served(r.Discovery) {
+		if _, known := r.stores[gvr]; known {
+			continue
+		}
+		informer := dynamicinformer.NewFilteredDynamicInformer(r.Client, gvr, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
+		if err := informer.SetTransform(trim); err != nil {
+			return fmt.Errorf("watching %s: %w", gvr.Resource, err)
+		}
+		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(any) { r.Signal() },
+			UpdateFunc: func(any, any) { r.Signal() },
+		}); err != nil {
+			return fmt.Errorf("watching %s: %w", gvr.Resource, err)
+		}
+		r.stores[gvr] = watched{kind, informer}
+		g.Go(func() { informer.RunWithContext(ctx) })
+	}
+	return nil
+}
+
+// trim keeps what decides about a write.
+func trim(o any) (any, error) {
+	u, ok := o.(*unstructured.Unstructured)
+	if !ok {
+		return o, nil
+	}
+	small := &unstructured.Unstructured{Object: map[string]any{"apiVersion": u.GetAPIVersion(), "kind": u.GetKind()}}
+	small.SetNamespace(u.GetNamespace())
+	small.SetName(u.GetName())
+	small.SetUID(u.GetUID())
+	small.SetResourceVersion(u.GetResourceVersion())
+	small.SetGeneration(u.GetGeneration())
+	if s, ok := u.Object["status"]; ok {
+		small.Object["status"] = s
+	}
+	return small, nil
+}
+
+// pass writes what is not as it should be.
+func (r *run) pass(ctx context.Context) {
+	findings, ready := r.Findings()
+	if !ready {
+		return
+	}
+	of := map[mesh.Ref][]mesh.Finding{}
+	for _, f := range findings {
+		of[f.Object] = append(of[f.Object], f)
+	}
+	for gvr, s := range r.stores {
+		if !s.informer.HasSynced() {
+			continue
+		}
+		for _, o := range s.informer.GetStore().List() {
+			u, ok := o.(*unstructured.Unstructured)
+			if !ok {
+				continue
+			}
+			patch := change(u, of[mesh.Ref{Kind: s.kind, Namespace: u.GetNamespace(), Name: u.GetName()}], time.Now())
+			if patch == nil {
+				continue
+			}
+			if r.pace.Wait(ctx) != nil {
+				return
+			}
+			r.write(ctx, gvr, u, patch)
+		}
+	}
+}
+
+// change is the status to write; nil when it stands there already.
+func change(u *unstructured.Unstructured, findings []mesh.Finding, now time.Time) map[string]any {
+	status, _, _ := unstructured.NestedMap(u.Object, "status")
+	standing, _ := status["conditions"].([]any)
+	messages, _ := status["validationMessages"].([]any)
+	conditions := merge(standing, conditionsOf(findings), u.GetGeneration(), now)
+	wanted := messagesOf(findings)
+	seen, _ := status["observedGeneration"].(int64)
+	if seen == u.GetGeneration() && reflect.DeepEqual(standing, conditions) && (len(messages) == 0 && len(wanted) == 0 || reflect.DeepEqual(messages, wanted)) {
+		return nil
+	}
+	patch := map[string]any{"conditions": conditions, "observedGeneration": u.GetGeneration(), "validationMessages": nil}
+	if len(wanted) > 0 {
+		patch["validationMessages"] = wanted
+	}
+	return patch
+}
+
+// write patches one object as it was seen: if it has changed since, the event
+// of that comes, and with it the next try.
+func (r *run) write(ctx context.Context, gvr schema.GroupVersionResource, u *unstructured.Unstructured, patch map[string]any) {
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": u.GetUID(), "resourceVersion": u.GetResourceVersion()}, "status": patch})
+	if err != nil { // only text and numbers
+		panic(err)
+	}
+	_, err = r.Client.Resource(gvr).Namespace(u.GetNamespace()).Patch(ctx, u.GetName(), types.MergePatchType, body, metav1.PatchOptions{FieldManager: manager}, "status")
+	if err != nil && ctx.Err() == nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+		r.Log.Warn("the status of an object cannot be written; it is tried again", "kind", u.GetKind(), "namespace", u.GetNamespace(), "name", u.GetName(), "err", err)
+	}
+}

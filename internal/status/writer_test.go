@@ -1,0 +1,151 @@
+package status
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/test/kube"
+)
+
+var (
+	virtualServices = schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}
+	reviews         = mesh.Ref{Kind: mesh.KindVirtualService, Namespace: "default", Name: "reviews"}
+)
+
+// known are findings that a test sets.
+type known struct {
+	mu   sync.Mutex
+	list []mesh.Finding
+}
+
+func (k *known) all() ([]mesh.Finding, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.list, true
+}
+
+func (k *known) set(w *Writer, list ...mesh.Finding) {
+	k.mu.Lock()
+	k.list = list
+	k.mu.Unlock()
+	w.Signal()
+}
+
+func TestWriterOnAnAPIServer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a kube-apiserver; not with -short")
+	}
+	server, err := kube.Start(t.Context(), kube.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	client, err := dynamic.NewForConfig(server.REST)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks, err := discovery.NewDiscoveryClientForConfig(server.REST)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := client.Resource(virtualServices).Namespace("default")
+	create(t, objects)
+	k := &known{}
+	w := &Writer{Client: client, Discovery: asks, Findings: k.all, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+
+	expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "True"}, 1)
+
+	k.set(w, mesh.Finding{Object: reviews, Field: "spec.http[0]", Code: mesh.CodeInvalid, Message: "a part is left out"},
+		mesh.Finding{Object: reviews, Code: mesh.CodeConflict, Message: "another wins", Winner: mesh.Ref{Kind: mesh.KindVirtualService, Namespace: "a", Name: "b"}},
+		mesh.Finding{Object: reviews, Code: mesh.CodeUnreferenced, Message: "nobody uses it"},
+		mesh.Finding{Object: reviews, Code: mesh.CodeRejected, Message: "proxies refuse it"})
+	u := expect(t, objects, map[string]string{"Foreign": "True", Accepted: "False", Programmed: "False", Conflicted: "True", Unreferenced: "True"}, 1)
+	if m, _, _ := unstructured.NestedSlice(u.Object, "status", "validationMessages"); len(m) != 4 {
+		t.Errorf("validationMessages: %v", m)
+	}
+
+	k.set(w)
+	u = expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "True"}, 1)
+	if _, there, _ := unstructured.NestedSlice(u.Object, "status", "validationMessages"); there {
+		t.Error("validationMessages remain though nothing is wrong")
+	}
+
+	// Signals without news write nothing, and a new generation is noted.
+	version := u.GetResourceVersion()
+	for range 3 {
+		w.Signal()
+		time.Sleep(pause + pause/4)
+	}
+	if u, err = objects.Get(t.Context(), "reviews", metav1.GetOptions{}); err != nil || u.GetResourceVersion() != version {
+		t.Errorf("written without need: %v", err)
+	}
+	if err := unstructured.SetNestedStringSlice(u.Object, []string{"ratings"}, "spec", "hosts"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := objects.Update(t.Context(), u, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "True"}, 2)
+}
+
+// create makes a VirtualService with a condition of somebody else.
+func create(t *testing.T, objects dynamic.ResourceInterface) {
+	t.Helper()
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": map[string]any{"name": "reviews", "namespace": "default"},
+		"spec": map[string]any{"hosts": []any{"reviews"}, "http": []any{map[string]any{"route": []any{map[string]any{"destination": map[string]any{"host": "reviews"}}}}}},
+	}}
+	u, err := objects.Create(t.Context(), u, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Foreign", "status": "True"}}}
+	if _, err := objects.UpdateStatus(t.Context(), u, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expect waits until the object has exactly the conditions, observed at the
+// generation.
+func expect(t *testing.T, objects dynamic.ResourceInterface, want map[string]string, generation int64) *unstructured.Unstructured {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		u, err := objects.Get(t.Context(), "reviews", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+		seen, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
+		ok := len(conditions) == len(want) && seen == generation
+		for _, c := range conditions {
+			c := c.(map[string]any)
+			ok = ok && want[c["type"].(string)] == c["status"]
+		}
+		if ok {
+			return u
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after 30 seconds: generation %d, conditions %v; want %d, %v", seen, conditions, generation, want)
+		}
+	}
+}

@@ -1,17 +1,24 @@
 package conformance
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/fairway-mesh/fairway/internal/local/localtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(localtest.Main(m)) }
+// TestMain has more cases at a time than there are processors: most of a case is waiting.
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.NumCPU()))
+	os.Exit(localtest.Main(m))
+}
 
-// TestConformance runs every case in both variants of the protocol, as many at a
-// time as -parallel says.
+// TestConformance runs every case in both variants of the protocol; -short only in
+// the one that Fairway's own bootstrap uses.
 func TestConformance(t *testing.T) {
 	envoy := localtest.Need(t)
 	folders, err := filepath.Glob("testdata/cases/*")
@@ -19,6 +26,9 @@ func TestConformance(t *testing.T) {
 		t.Fatalf("there are no cases: %v", err)
 	}
 	for _, variant := range []string{"delta", "sotw"} {
+		if testing.Short() && variant != "delta" {
+			continue
+		}
 		t.Run(variant, func(t *testing.T) {
 			for _, folder := range folders {
 				t.Run(filepath.Base(folder), func(t *testing.T) {

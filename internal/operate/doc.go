@@ -1,6 +1,6 @@
 // Package operate holds the commands by which operators look at a running mesh:
-// status, config, diff and explain.
+// status, config and explain.
 //
-// It only reads: the control plane's debug port, an Envoy's admin port, a
-// directory of YAML. It never changes either, and never needs a cluster.
+// It only reads: the control plane's debug port, or a directory of YAML. It
+// never changes either, and never needs a cluster.
 package operate

@@ -17,7 +17,7 @@ type routerLayer struct {
 
 	hosts    map[string][]*Resource // clusters and endpoints by destination
 	rest     []*Resource
-	secrets  []mesh.Ref           // Secrets that its listeners need
+	secrets  []mesh.Ref           // Secrets that its listeners and clusters need
 	good     map[string]*Resource // the last good secret of each name
 	findings []mesh.Finding
 	revision *Revision
@@ -90,7 +90,7 @@ func (r *routerLayer) build(w *mesh.World) {
 	for _, c := range append(translate.BasicClusters(w.Config), extra.Clusters...) {
 		add(encode(Cluster, c.Name, c))
 	}
-	r.addSecrets(w, plan.Secrets)
+	secrets := plan.Secrets
 	for _, host := range plan.Destinations {
 		if _, done := r.hosts[host]; done {
 			continue
@@ -98,7 +98,12 @@ func (r *routerLayer) build(w *mesh.World) {
 		resources, findings := r.destination(view, host)
 		r.hosts[host] = resources
 		r.findings = append(r.findings, findings...)
+		for _, in := range translate.ResolveDestination(view, host) {
+			secrets = append(secrets, translate.RuleSecrets(in.Rule)...)
+		}
 	}
+	slices.Sort(secrets)
+	r.addSecrets(w, slices.Compact(secrets))
 	r.replace()
 }
 
@@ -153,7 +158,8 @@ func (r *routerLayer) secret(w *mesh.World, name string) *Resource {
 	return r.good[name]
 }
 
-// addSecrets adds the secrets that the listeners name, and forgets others.
+// addSecrets adds the secrets that listeners and clusters name, and forgets
+// others.
 func (r *routerLayer) addSecrets(w *mesh.World, names []string) {
 	r.secrets = nil
 	for _, name := range names {

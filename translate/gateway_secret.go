@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
 )
@@ -17,6 +18,30 @@ func SecretRefs(name, namespace string) []mesh.Ref {
 		refs = append(refs, mesh.Ref{Kind: mesh.KindSecret, Namespace: namespace, Name: base})
 	}
 	return refs
+}
+
+// RuleSecrets are the names of the SDS secrets that clusters under the rule ask
+// for (ClientTLSSettings.credentialName); none without a rule.
+func RuleSecrets(rule *mesh.DestinationRule) (names []string) {
+	add := func(t *networking.ClientTLSSettings) {
+		if c := t.GetCredentialName(); c != "" {
+			names = append(names, secretScheme+c, secretScheme+c+CASecretSuffix)
+		}
+	}
+	policy := func(p *networking.TrafficPolicy) {
+		add(p.GetTls())
+		for _, port := range p.GetPortLevelSettings() {
+			add(port.GetTls())
+		}
+	}
+	if rule == nil {
+		return nil
+	}
+	policy(rule.Policy)
+	for _, s := range rule.Subsets {
+		policy(s.Policy)
+	}
+	return names
 }
 
 // NamedSecret makes the SDS secret of the name from the Secrets of the

@@ -15,9 +15,9 @@ import (
 )
 
 type options struct {
-	size, source, mode, out, program, profiles string
-	seed                                       uint64
-	rounds, floor                              int
+	size, source, mode, out, program, profiles, draw string
+	seed                                             uint64
+	rounds, floor                                    int
 }
 
 func main() {
@@ -28,6 +28,7 @@ func main() {
 	flag.StringVar(&o.out, "json", "", "write the results to this file")
 	flag.StringVar(&o.program, "fairway", "", "the binary to measure; default: one built of this tree")
 	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of the flips and a heap profile into this directory")
+	flag.StringVar(&o.draw, "draw", "", "measure nothing: draw the curves of the named JSON files into this directory")
 	flag.Uint64Var(&o.seed, "seed", 1, "of the generator")
 	flag.IntVar(&o.rounds, "rounds", 20, "how often each change is made")
 	flag.IntVar(&o.floor, "floor", 0, "")
@@ -35,6 +36,13 @@ func main() {
 	if o.floor > 0 {
 		if err := floorMain(o.floor); err != nil {
 			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if o.draw != "" {
+		if err := draw(o.draw, flag.Args()); err != nil {
+			fmt.Fprintln(os.Stderr, "load:", err)
 			os.Exit(1)
 		}
 		return

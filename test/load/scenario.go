@@ -153,34 +153,34 @@ func (b *bench) services(ctx context.Context) {
 	}
 }
 
-// started are addresses of pods that run and are not listed yet.
-func (b *bench) started(ctx context.Context, n int, service func(int) int) []string {
-	var addresses []string
-	var pods []object
+// started are pods that run and are not ready yet.
+func (b *bench) started(ctx context.Context, n int, service func(int) int) (pods []object, addresses []string) {
 	for i := range n {
 		a := b.freshAddress()
 		addresses = append(addresses, a)
-		pods = append(pods, pod(b.world.namespace(service(i)), fmt.Sprintf("s%d-e%d", service(i), b.serial), a, map[string]string{"app": serviceName(service(i)), "version": "v1"}))
+		o := pod(b.world.namespace(service(i)), fmt.Sprintf("s%d-e%d", service(i), b.serial), a, map[string]string{"app": serviceName(service(i)), "version": "v1"})
+		ready := o.status
+		o.status = map[string]any{"phase": "Running", "podIP": a, "podIPs": []any{map[string]any{"ip": a}}, "conditions": []any{map[string]any{"type": "Ready", "status": "False"}}}
+		if err := b.source.create(ctx, []object{o}); err != nil {
+			b.failed = err
+		}
+		o.status = ready
+		pods = append(pods, o)
 	}
-	if err := b.source.create(ctx, pods); err != nil {
-		b.failed = err
-	}
-	return addresses
+	return pods, addresses
 }
 
 func (b *bench) endpoints(ctx context.Context) {
 	service := func(i int) int { return (i*20 + 1) % b.world.Services }
 	const many = 300
-	addresses := b.started(ctx, b.rounds+many, service)
+	pods, addresses := b.started(ctx, b.rounds+many, service)
 	if b.failed != nil {
 		return
 	}
 	look := func(i int) *sought {
 		return &sought{typ: snapshot.Endpoint, name: "outbound|8080||" + b.world.host(service(i)), mark: []byte(addresses[i]), want: b.sidecars()}
 	}
-	update := func(ctx context.Context, i int) error {
-		return b.source.update(ctx, b.world.slice(service(i), addresses[i]))
-	}
+	update := func(ctx context.Context, i int) error { return b.source.ready(ctx, pods[i]) }
 	b.changes(ctx, "endpoint added, 10/s", b.rounds, 100*time.Millisecond, func(i int) (*sought, func(context.Context) error) {
 		return look(i), func(ctx context.Context) error { return update(ctx, i) }
 	})
@@ -215,6 +215,9 @@ func (b *bench) restart(ctx context.Context) {
 				endpoints := final.body["endpoints"].([]any)
 				final.body["endpoints"] = endpoints[p+1:] // as many of the old ones are gone
 				if err := b.source.update(ctx, final); err != nil {
+					return err
+				}
+				if err := b.source.remove(ctx, w.pod(n, p)); err != nil {
 					return err
 				}
 			}

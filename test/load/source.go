@@ -104,6 +104,14 @@ func (s *source) putStatus(ctx context.Context, o object) error {
 	return nil
 }
 
+// ready writes the status of a pod that exists.
+func (s *source) ready(ctx context.Context, o object) error {
+	if s.api == nil {
+		return s.update(ctx, o)
+	}
+	return s.putStatus(ctx, o)
+}
+
 // write replaces a file by renaming.
 func (s *source) write(o object, body []byte) error {
 	part := filepath.Join(s.directory, "."+filepath.Base(s.file(o)))

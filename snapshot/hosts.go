@@ -142,6 +142,9 @@ func without(gone []Key, put []*Resource) []Key {
 
 // host computes what a host contributes; nil for nothing.
 func (l *hostLayer) host(host string) *hostState {
+	if l.base != nil && l.view.AlikeEverywhere(host) {
+		return nil // the base shows it
+	}
 	plan := translate.ResolveHost(l.view, host)
 	s := &hostState{claims: plan.Claims, findings: plan.Findings}
 	_, endpoints := l.view.Service(host)

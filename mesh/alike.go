@@ -1,0 +1,122 @@
+package mesh
+
+import (
+	"iter"
+	"slices"
+	"strings"
+)
+
+// AlikeEverywhere tells, without resolving it, that a host looks from the
+// view as from a sidecar of no particular namespace. False means only that it
+// may look otherwise.
+func (v *View) AlikeEverywhere(host string) bool {
+	if v.Sidecar != nil || v.Scope != (Scope{Role: RoleSidecar, Namespace: v.Scope.Namespace}) || IsWildcard(host) {
+		return false
+	}
+	h := v.Host(host)
+	if h == nil || !v.serviceAlike(h) || !v.rulesAlike(host) || !v.routesAlike(host) {
+		return false
+	}
+	if aliases, _ := v.aliases.Get(host); len(aliases) > 0 {
+		return false
+	}
+	return v.namesAlike(h.Services[0])
+}
+
+// serviceAlike tells whether one service has the name, and that it is not of
+// the view's own namespace, nor shown to it alone or kept from it.
+func (v *View) serviceAlike(h *Host) bool {
+	if len(h.Services) != 1 {
+		return false
+	}
+	s := h.Services[0]
+	return s.Namespace != v.Scope.Namespace && s.Resolution != ResolutionAlias &&
+		v.visibleAlike(s.ExportTo, s.Namespace, v.Config.DefaultServiceExportTo)
+}
+
+func (v *View) visibleAlike(list Visibility, owner string, fallback []string) bool {
+	return list.VisibleFrom(owner, v.Scope.Namespace, fallback) == list.VisibleFrom(owner, "", fallback)
+}
+
+// rulesAlike tells whether no DestinationRule for the host is of the view's
+// own namespace, nor meant for some namespaces only.
+func (v *View) rulesAlike(host string) bool {
+	return eachPattern(host, func(pattern string) bool {
+		l, _ := v.rules.Get(pattern)
+		for _, r := range l {
+			if r.Namespace == v.Scope.Namespace || !v.visibleAlike(r.ExportTo, r.Namespace, v.Config.DefaultDestinationRuleExportTo) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// routesAlike does so for VirtualServices and the hosts that they lead to.
+func (v *View) routesAlike(host string) bool {
+	return eachPattern(host, func(pattern string) bool {
+		l, _ := v.routes.Get(pattern)
+		return !slices.ContainsFunc(l, func(vs *VirtualService) bool { return !v.routeAlike(vs, host) })
+	})
+}
+
+func (v *View) routeAlike(vs *VirtualService, host string) bool {
+	if vs.Namespace == v.Scope.Namespace || vs.OfSource() || !v.visibleAlike(vs.ExportTo, vs.Namespace, v.Config.DefaultVirtualServiceExportTo) {
+		return false
+	}
+	for _, d := range vs.Destinations {
+		if d == host {
+			continue
+		}
+		if h := v.Host(d); h != nil && !v.serviceAlike(h) || !v.rulesAlike(d) {
+			return false
+		}
+	}
+	return true
+}
+
+// namesAlike tells whether nobody else claims the short names and the
+// addresses of the service.
+func (v *View) namesAlike(s *Service) bool {
+	for name := range shortNames(s.Host) {
+		if v.Host(name) != nil {
+			return false
+		}
+		if l, _ := v.routes.Get(name); len(l) > 0 {
+			return false
+		}
+	}
+	for _, p := range s.Addresses {
+		if !p.IsSingleIP() {
+			return false
+		}
+		if owners, _ := v.vips.Get(p.Addr().String()); len(owners) > 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// eachPattern asks f about a name and all wildcards that cover it, until f
+// says no.
+func eachPattern(host string, f func(pattern string) bool) bool {
+	ok := f(host)
+	if !ok {
+		return false
+	}
+	wildcardsOf(host, func(pattern string) bool {
+		ok = f(pattern)
+		return ok
+	})
+	return ok
+}
+
+// shortNames yields the names below the cluster's domain by which clients of
+// every namespace reach a host of Kubernetes.
+func shortNames(host string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if base, ok := strings.CutSuffix(host, ".svc."+Domain); ok && yield(base+".svc") {
+			yield(base)
+		}
+	}
+}

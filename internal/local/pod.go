@@ -177,7 +177,7 @@ func (m *Mesh) publishPod(e *podEntry) error {
 	m.announce()
 	m.kick()
 	if m.ctx.Err() != nil {
-		return nil // nobody reads any more
+		return nil //nolint:nilerr // nobody reads any more
 	}
 	return m.state.write(untyped(e.pod, "v1", "Pod"))
 }

@@ -23,19 +23,6 @@ func read(t *testing.T, directory string) *Offline {
 	return o
 }
 
-func dumpOf(t *testing.T, o *Offline, pod string) explain.Dump {
-	t.Helper()
-	w := o.Workload("default", pod)
-	if w == nil {
-		t.Fatalf("there is no workload %s", pod)
-	}
-	d, err := o.Dump(t.Context(), w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
 // control is the real debug port over the offline mesh, with one proxy attached.
 func control(t *testing.T, o *Offline, pod string) string {
 	t.Helper()

@@ -36,7 +36,7 @@ func (w *world) expect(r request) string {
 	}) {
 		return ""
 	}
-	sent := *(&r)
+	sent := r
 	sent.Want = want{}
 	return fmt.Sprintf("%s\n\trequest: %+v\n\twanted: %s", problem, sent, wanted(r.Want))
 }

@@ -122,7 +122,8 @@ func (m *Machine) secret(pod *corev1.Pod, name string, optional *bool) (map[stri
 
 // valueFrom reads one value. known is false for an optional one that is missing.
 func (m *Machine) valueFrom(pod *corev1.Pod, c *corev1.Container, from *corev1.EnvVarSource) (value string, known bool, err error) {
-	key, optional := "", (*bool)(nil)
+	var key string
+	var optional *bool
 	var data map[string]string
 	switch {
 	case from.FieldRef != nil:

@@ -150,7 +150,7 @@ func (w *Wire) Close() {
 	_ = w.router.Namespace.Do(func() error {
 		link, err := netlink.LinkByName(w.device)
 		if err != nil {
-			return nil // gone with the other end
+			return nil //nolint:nilerr // gone with the other end
 		}
 		return netlink.LinkDel(link)
 	})

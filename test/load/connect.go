@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/fairway-mesh/fairway/snapshot"
 )
 
 // connects measures how proxies get and keep their connection, and what each
@@ -41,7 +43,7 @@ func (b *bench) join(ctx context.Context, name string, resume bool, also func(*r
 		b.failed = err
 		return
 	}
-	last := f.settle(ctx, time.Second)
+	last := f.arrive(ctx, resume)
 	r.count(f, before, b.plane.cost())
 	r.lasts = append(r.lasts, max(last.Sub(at), 0))
 	if also != nil {
@@ -75,7 +77,7 @@ func (b *bench) marginal(ctx context.Context) {
 		b.failed = err
 		return
 	}
-	b.fleet.settle(ctx, time.Second)
+	b.fleet.arrive(ctx, false)
 	all, err := b.plane.heap()
 	if err != nil {
 		b.failed = err
@@ -107,4 +109,19 @@ func (b *bench) outage(ctx context.Context) {
 	r.count(f, before, b.plane.cost())
 	r.lasts = append(r.lasts, max(last.Sub(at), 0))
 	b.add(r)
+}
+
+// arrive waits until every proxy has what it needs and nothing more comes; one
+// that says what it holds may have it all already.
+func (f *fleet) arrive(ctx context.Context, resume bool) time.Time {
+	for deadline := time.Now().Add(2 * time.Minute); !resume && ctx.Err() == nil && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		complete := true
+		for _, p := range f.proxies {
+			complete = complete && p.client.Len(snapshot.Listener) > 0
+		}
+		if complete {
+			break
+		}
+	}
+	return f.settle(ctx, time.Second)
 }

@@ -128,9 +128,9 @@ func (b *bench) all(ctx context.Context, o options) error {
 			b.profiled(ctx, o.profiles, "flip", func(ctx context.Context) { b.flips(ctx, "VirtualService flip", pause) })
 		},
 		func(ctx context.Context) { b.flips(ctx, "VirtualService flip, 10/s", 100*time.Millisecond) },
-		b.rules, b.services, b.endpoints, b.restart, b.idle,
+		b.rules, b.services, b.endpoints, b.idle,
 		func(ctx context.Context) { b.profiled(ctx, o.profiles, "meshconfig", b.meshConfig) },
-		b.outage, b.empty,
+		b.outage, b.restart, b.empty,
 	}
 	for _, step := range steps {
 		if step(ctx); b.failed != nil {

@@ -171,7 +171,7 @@ func (b *bench) started(ctx context.Context, n int, service func(int) int) (pods
 }
 
 func (b *bench) endpoints(ctx context.Context) {
-	service := func(i int) int { return (i*20 + 1) % b.world.Services }
+	service := func(i int) int { return (i*10 + 1) % b.world.Services }
 	const many = 300
 	pods, addresses := b.started(ctx, b.rounds+many, service)
 	if b.failed != nil {

@@ -88,6 +88,40 @@ spec: {host: shop, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}}
 		s.kubectl(t, "delete", "pod", "-n", system, "-l", "app=fairway", "--grace-period=0", "--force")
 		s.rolledOut(t, system)
 	})
+	s.nothingResent(t, 5) // two shops, the load and two gateways
+}
+
+// nothingResent looks at what the control planes, which are new, sent since they
+// started: proxies that come back have told them what they hold.
+func (s *suite) nothingResent(t *testing.T, proxies float64) {
+	t.Helper()
+	sums := map[string]float64{}
+	eventually(t, 3*soon, "all proxies are back", func() (any, bool) {
+		clear(sums)
+		for _, pod := range strings.Fields(s.kubectl(t, "get", "pods", "-n", system, "-l", "app=fairway", "-o", "jsonpath={.items[*].metadata.name}")) {
+			text, err := s.Kubectl(t.Context(), "", "get", "--raw", "/api/v1/namespaces/"+system+"/pods/"+pod+":15014/proxy/metrics")
+			if err != nil {
+				return err, false
+			}
+			for line := range strings.Lines(text) {
+				var n float64
+				name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+				if name == "fairway_xds_proxies" || strings.HasPrefix(name, "fairway_xds_push_bytes_total") {
+					if _, err := fmt.Sscan(value, &n); err == nil {
+						sums[name] += n
+					}
+				}
+			}
+		}
+		return sums, sums["fairway_xds_proxies"] >= proxies
+	})
+	t.Log("sent by new control planes: ", sums)
+	for _, kind := range []string{"cds", "lds", "rds"} {
+		name := fmt.Sprintf("fairway_xds_push_bytes_total{type=%q}", kind)
+		if n, known := sums[name]; !known || n > 0 {
+			t.Errorf("%s is %v: proxies had it all", name, n)
+		}
+	}
 }
 
 // testLifeOfPods moves meshed applications and gateways under load.

@@ -25,6 +25,10 @@ demo: build ## Run tutorials A to D on a local mesh, without Kubernetes
 test: ## Run everything that CI runs
 	@./test/run
 
+.PHONY: test-cluster
+test-cluster: ## Test the chart and the mesh on a real Kubernetes cluster made here (root)
+	@$(GO) test -count=1 -timeout 40m ./test/cluster
+
 .PHONY: lint
 lint: ## Check format, imports and lint rules
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt is needed on:"; gofmt -l $$(git ls-files '*.go'); exit 1; }

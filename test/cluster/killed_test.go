@@ -121,6 +121,8 @@ func leftovers(t *testing.T, dir string) []string {
 		}
 	}
 	name := "fwc" + filepath.Base(dir)
+	notes, _ := filepath.Glob("/var/lib/cni/results/" + name + "-*")
+	out = append(out, notes...)
 	for _, pattern := range []string{"/sys/class/net/" + name, "/sys/class/net/" + name + "-*", "/var/run/netns/" + name + "-*", "/sys/fs/cgroup/*/" + name + "-*"} {
 		found, _ := filepath.Glob(pattern)
 		out = append(out, found...)

@@ -39,10 +39,7 @@ func (i *instance) sweep() error {
 		removeLink(i.name(node))
 	}
 	removeLink(i.bridge())
-	results, _ := filepath.Glob("/var/lib/cni/results/" + i.bridge() + "-*") // where containerd notes what its plugins did
-	for _, r := range results {
-		os.Remove(r)
-	}
+	i.removeResults()
 	if err := os.RemoveAll(i.dir); err != nil {
 		return fmt.Errorf("removing the files of a cluster: %w", err)
 	}
@@ -136,6 +133,20 @@ func (i *instance) removeSockets() {
 				os.Remove("/run/containerd/s/" + filepath.Base(path))
 			}
 		}
+	}
+}
+
+// results is where containerd notes what its plugins did, for all of the machine.
+const results = "/var/lib/cni/results"
+
+// removeResults removes the notes of the pods that were not removed one by one.
+// Those of their loopback devices do not name the cluster, but the pod.
+func (i *instance) removeResults() {
+	notes, _ := filepath.Glob(filepath.Join(results, i.bridge()+"-*-eth0"))
+	for _, n := range notes {
+		pod := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(n), i.bridge()+"-"), "-eth0")
+		os.Remove(filepath.Join(results, "cni-loopback-"+pod+"-lo"))
+		os.Remove(n)
 	}
 }
 

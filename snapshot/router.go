@@ -79,7 +79,7 @@ func (r *routerLayer) build(w *mesh.World) {
 		}
 	}
 	for _, l := range plan.Listeners {
-		add(encode(Listener, l.Name, l, gatewayRefs(view)...))
+		add(encode(Listener, l.Name, l.Listener, l.Owners...))
 	}
 	for _, name := range plan.Frames {
 		add(encode(RouteConfig, name, translate.RouteFrame(name)))
@@ -121,14 +121,6 @@ func (r *routerLayer) replace() {
 		}
 	}
 	r.revision = r.revision.With(put, without(gone, put)...)
-}
-
-func gatewayRefs(v *mesh.View) []mesh.Ref {
-	var out []mesh.Ref
-	for _, g := range v.SelectedGateways() {
-		out = append(out, g.Ref)
-	}
-	return out
 }
 
 // destination builds the clusters and endpoints of a host, and of the one that

@@ -26,9 +26,13 @@ func anyAddress(port uint32) ListenerKey { return ListenerKey{AnyAddress, port} 
 // Name is the listener's name, "10.0.0.1_80".
 func (k ListenerKey) Name() string { return k.Address + "_" + strconv.FormatUint(uint64(k.Port), 10) }
 
+// bootstrapPorts are those of the listeners in the bootstrap: probes, readiness and
+// statistics. Envoy takes no second listener of the same address.
+var bootstrapPorts = []uint32{15020, 15021, 15090}
+
 // reserved tells whether the key is one of the proxy's own.
 func (k ListenerKey) reserved() bool {
-	return k.Address == AnyAddress && (k.Port == OutboundPort || k.Port == InboundPort)
+	return k.Address == AnyAddress && (k.Port == OutboundPort || k.Port == InboundPort || slices.Contains(bootstrapPorts, k.Port))
 }
 
 // ClaimKind says what a host wants of the listener that it claims.

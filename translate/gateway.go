@@ -30,12 +30,18 @@ type GatewayInput struct {
 // GatewayPlan is what a router needs. Clusters are inputs, since they are
 // shared with other routers.
 type GatewayPlan struct {
-	Listeners    []*listenerv3.Listener
+	Listeners    []GatewayListener
 	Frames       []string // names of route configurations
 	VirtualHosts []GatewayVirtualHost
 	Destinations []string // hosts whose clusters the routes name, in order
 	Secrets      []string // names of SDS secrets that the listeners ask for
 	Findings     []mesh.Finding
+}
+
+// GatewayListener is one listener with the Gateways that have servers there.
+type GatewayListener struct {
+	*listenerv3.Listener
+	Owners []mesh.Ref
 }
 
 // GatewayVirtualHost is one virtual host with the objects that it is made of.
@@ -65,7 +71,16 @@ func Gateway(in GatewayInput) *GatewayPlan {
 	return &b.plan
 }
 
+// adminPort is that of Envoy's admin interface.
+const adminPort = 15000
+
 func (b *gatewayBuilder) port(p mesh.RouterPort) {
+	if p.Port == adminPort || slices.Contains(bootstrapPorts, p.Port) {
+		for _, s := range p.Servers {
+			b.finding(s, mesh.CodeConflict, "port.number", fmt.Sprintf("the proxy itself listens on %d; the server is left out: use another port", p.Port))
+		}
+		return
+	}
 	address := AnyAddress
 	if p.Bind != "" {
 		address = p.Bind
@@ -92,7 +107,13 @@ func (b *gatewayBuilder) port(p mesh.RouterPort) {
 		l.FilterChains = distinctChains(b.tcp(head))
 	}
 	if len(l.FilterChains) > 0 {
-		b.plan.Listeners = append(b.plan.Listeners, l)
+		var owners []mesh.Ref
+		for _, s := range p.Servers {
+			if !slices.Contains(owners, s.Gateway.Ref) {
+				owners = append(owners, s.Gateway.Ref)
+			}
+		}
+		b.plan.Listeners = append(b.plan.Listeners, GatewayListener{l, owners})
 	}
 }
 

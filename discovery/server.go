@@ -80,7 +80,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Tra
 	force := time.AfterFunc(s.config.DrainTimeout, server.Stop)
 	defer force.Stop()
 	server.GracefulStop()
-	_ = <-ended // nothing but what GracefulStop makes it
+	<-ended //nolint:errcheck // GracefulStop is what ended it
 	return nil
 }
 

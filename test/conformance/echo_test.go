@@ -20,7 +20,7 @@ import (
 // Headers of a request make it behave, at all workloads or, with "@WORKLOAD" at the
 // end of the value, at one: echo-status (answer this), echo-delay (wait first),
 // echo-fail (answer the first N copies of a request with 503), echo-set (a
-// response header, "name=value"), echo-close (cut the connection).
+// response header, "name=value"), echo-close (cut the connection), echo-grpc-status.
 type echo struct {
 	workload, pod string
 	ledger        *ledger
@@ -125,7 +125,7 @@ func (e *echo) connection(c net.Conn, web *connections, greet bool) {
 // ServeHTTP implements http.Handler.
 func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := e.ledger.add(r.Header.Get(idHeader), e.workload)
-	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20))
 	if d, err := time.ParseDuration(e.told(r, "echo-delay")); err == nil {
 		select {
 		case <-time.After(d):
@@ -147,7 +147,7 @@ func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusServiceUnavailable
 	}
 	if strings.HasPrefix(r.Header.Get("content-type"), "application/grpc") {
-		grpcAnswer(w, e.told(r, "echo-grpc-status"), body, e.workload+" "+e.pod)
+		grpcAnswer(w, e.told(r, "echo-grpc-status"), e.workload+" "+e.pod)
 		return
 	}
 	if strings.EqualFold(r.Header.Get("upgrade"), "websocket") {
@@ -172,16 +172,18 @@ func (e *echo) told(r *http.Request, header string) string {
 	return value
 }
 
-// grpcAnswer is a unary response; its message is the text, not a protobuf.
-func grpcAnswer(w http.ResponseWriter, status string, _ []byte, text string) {
-	if status == "" {
-		status = "0"
-	}
+// grpcAnswer is a unary response; its message is the text, not a protobuf. An error
+// comes without one, as gRPC servers send it.
+func grpcAnswer(w http.ResponseWriter, status, text string) {
 	w.Header().Set("content-type", "application/grpc")
+	if status != "" && status != "0" {
+		w.Header().Set("grpc-status", status)
+		return
+	}
 	w.Header().Set("trailer", "grpc-status")
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(grpcFrame([]byte(text)))
-	w.Header().Set("grpc-status", status)
+	w.Header().Set("grpc-status", "0")
 }
 
 func grpcFrame(message []byte) []byte {

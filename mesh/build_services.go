@@ -152,6 +152,7 @@ func (b *builder) slice(ref Ref, o *discoveryv1.EndpointSlice) {
 			b.touchService(key)
 		}
 	}
+	b.learnZones(ref, o)
 	if o == nil {
 		return
 	}

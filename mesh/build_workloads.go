@@ -14,7 +14,7 @@ func (b *builder) pod(ref Ref, o *corev1.Pod) {
 	old, _ := b.world.workloads.Get(key)
 	var next *Workload
 	if o != nil {
-		next = podWorkload(o, b.nodes[o.Spec.NodeName])
+		next = podWorkload(o, b.nodeOf(o))
 		put(b.pods, ref.Namespace, ref.Name, o)
 	} else {
 		remove(b.pods, ref.Namespace, ref.Name)
@@ -90,24 +90,4 @@ func (w *Workload) sameIdentity(o *Workload) bool {
 	return maps.Equal(w.Labels, o.Labels) && slices.Equal(w.Addresses, o.Addresses) && w.Hostname == o.Hostname && w.ServiceAccount == o.ServiceAccount &&
 		w.Node == o.Node && w.Locality == o.Locality && w.Network == o.Network && w.Owner == o.Owner && w.PodHostname == o.PodHostname &&
 		w.Subdomain == o.Subdomain && maps.Equal(w.Ports, o.Ports) && slices.Equal(w.Listening, o.Listening) && maps.Equal(w.Annotations, o.Annotations)
-}
-
-func (b *builder) node(ref Ref, o *corev1.Node) {
-	old := b.nodes[ref.Name]
-	if o == nil {
-		delete(b.nodes, ref.Name)
-	} else {
-		b.nodes[ref.Name] = o
-	}
-	if old != nil && o != nil && maps.Equal(old.Labels, o.Labels) {
-		return
-	}
-	for _, pods := range b.pods {
-		for _, p := range pods {
-			if p.Spec.NodeName == ref.Name {
-				b.pod(Ref{KindPod, p.Namespace, p.Name}, p)
-				b.dirty.Scopes = true
-			}
-		}
-	}
 }

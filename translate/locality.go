@@ -156,35 +156,47 @@ func ranking(in EndpointsInput, p policy) func(*mesh.Endpoint) uint32 {
 		if client(labelNetwork) == "" { // not known: it tells nothing
 			nearest = slices.DeleteFunc(nearest, func(l string) bool { return l == labelNetwork })
 		}
-		return byLabels(nearest, client)
+		return byLabels(nearest, client, in.Client.Locality)
 	}
 	if setting == nil || p.outlier == nil || len(setting.Distribute) > 0 {
 		return nil
 	}
 	if len(setting.FailoverPriority) > 0 {
-		return byLabels(setting.FailoverPriority, client)
+		return byLabels(setting.FailoverPriority, client, in.Client.Locality)
 	}
 	if in.Client.Locality == (mesh.Locality{}) {
 		return nil
 	}
-	return func(e *mesh.Endpoint) uint32 { return byLocality(in.Client.Locality, e.Locality, setting.Failover) }
+	return func(e *mesh.Endpoint) uint32 {
+		return byLocality(in.Client.Locality, located(e.Locality, in.Client.Locality), setting.Failover)
+	}
 }
 
 // byLabels ranks endpoints by how many of the labels, from the first on, they
 // share with the client; "key=value" wants that value whatever the client has.
-func byLabels(labels []string, client func(string) string) func(*mesh.Endpoint) uint32 {
+func byLabels(labels []string, client func(string) string, near mesh.Locality) func(*mesh.Endpoint) uint32 {
 	return func(e *mesh.Endpoint) uint32 {
+		place := located(e.Locality, near)
 		for i, l := range labels {
 			key, want, given := strings.Cut(l, "=")
 			if !given {
 				want = client(key)
 			}
-			if endpointLabel(e, key) != want {
+			if endpointLabel(e, place, key) != want {
 				return uint32(len(labels) - i)
 			}
 		}
 		return 0
 	}
+}
+
+// located is the locality of an endpoint of which perhaps only the zone is known
+// (from an EndpointSlice): that of the client is in the client's region.
+func located(endpoint, client mesh.Locality) mesh.Locality {
+	if endpoint.Region == "" && endpoint.Zone != "" && endpoint.Zone == client.Zone {
+		endpoint.Region = client.Region
+	}
+	return endpoint
 }
 
 // byLocality ranks endpoints by how near they are; the region that failover
@@ -215,8 +227,8 @@ func clientLabels(c Client) func(string) string {
 	return func(key string) string { return placeLabel(key, c.Locality, c.Node, labels[labelNetwork], labels) }
 }
 
-func endpointLabel(e *mesh.Endpoint, key string) string {
-	return placeLabel(key, e.Locality, e.Workload.Node, e.Workload.Network, e.Workload.Labels)
+func endpointLabel(e *mesh.Endpoint, place mesh.Locality, key string) string {
+	return placeLabel(key, place, e.Workload.Node, e.Workload.Network, e.Workload.Labels)
 }
 
 func placeLabel(key string, l mesh.Locality, node, network string, labels map[string]string) string {

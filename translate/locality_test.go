@@ -44,9 +44,25 @@ func TestByLocality(t *testing.T) {
 	}
 }
 
+// TestLocated: an endpoint of which only the zone is known is in the client's region
+// when it is in the client's zone.
+func TestLocated(t *testing.T) {
+	client := mesh.Locality{Region: "r1", Zone: "z1", SubZone: "s1"}
+	for _, c := range []struct{ endpoint, want mesh.Locality }{
+		{mesh.Locality{Zone: "z1"}, mesh.Locality{Region: "r1", Zone: "z1"}},
+		{mesh.Locality{Zone: "z2"}, mesh.Locality{Zone: "z2"}},
+		{mesh.Locality{Region: "r2", Zone: "z1"}, mesh.Locality{Region: "r2", Zone: "z1"}},
+		{mesh.Locality{}, mesh.Locality{}},
+	} {
+		if got := located(c.endpoint, client); got != c.want {
+			t.Errorf("%+v seen from %+v is %+v, want %+v", c.endpoint, client, got, c.want)
+		}
+	}
+}
+
 // TestByLabels is about row 55: the first label that differs decides.
 func TestByLabels(t *testing.T) {
-	rank := byLabels([]string{"team", "version=v2", labelZone}, clientLabels(Client{Locality: mesh.Locality{Region: "r1", Zone: "z1"}, Labels: "team=blue,version=v1"}))
+	rank := byLabels([]string{"team", "version=v2", labelZone}, clientLabels(Client{Locality: mesh.Locality{Region: "r1", Zone: "z1"}, Labels: "team=blue,version=v1"}), mesh.Locality{Region: "r1", Zone: "z1"})
 	for _, c := range []struct {
 		team, version, zone string
 		want                uint32

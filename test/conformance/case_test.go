@@ -32,7 +32,9 @@ type step struct {
 	Delete []string `yaml:"delete"`
 	// Start are pods' proxies that start only now, as "namespace/workload".
 	Start []string `yaml:"start"`
-	// Under are URLs requested without a pause while the step is done: all must succeed.
+	// Under are URLs requested without a pause while the step is done, and
+	// "tcp://host:port" of connections that stay open: all must succeed. From
+	// another workload than sleep: "namespace/workload URL".
 	Under []string `yaml:"under"`
 	// Requests are made in this order.
 	Requests []request `yaml:"requests"`

@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/fairway-mesh/fairway/internal/local/network"
@@ -275,50 +274,4 @@ func (c client) tcp(transport *http.Transport, r request) (out result) {
 	}
 	out.seen.Workload, out.seen.Pod = parts[0], parts[1]
 	return out
-}
-
-// load requests the URLs without a pause until stop, which says whether all
-// succeeded.
-func (w *world) load(t *testing.T, urls []string) (stop func() bool) {
-	done := make(chan struct{})
-	var group sync.WaitGroup
-	var mu sync.Mutex
-	var failures []string
-	n := 0
-	for _, u := range urls {
-		c, err := w.client("")
-		if err != nil {
-			t.Fatal(err)
-		}
-		transport, err := c.transport(request{Keep: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 2 {
-			group.Go(func() {
-				for {
-					select {
-					case <-done:
-						return
-					default:
-					}
-					r := c.http(transport, request{URL: u})
-					mu.Lock()
-					n++
-					if r.err != nil || r.status != http.StatusOK {
-						failures = append(failures, u+": "+r.String())
-					}
-					mu.Unlock()
-				}
-			})
-		}
-	}
-	return func() bool {
-		close(done)
-		group.Wait()
-		if len(failures) > 0 {
-			t.Errorf("%d of %d requests failed during the step; the first: %s", len(failures), n, failures[0])
-		}
-		return len(failures) == 0
-	}
 }

@@ -1,0 +1,85 @@
+package mesh
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func (b *builder) node(ref Ref, o *corev1.Node) {
+	old := b.nodes[ref.Name]
+	if o == nil {
+		delete(b.nodes, ref.Name)
+	} else {
+		b.nodes[ref.Name] = o
+	}
+	if old != nil && o != nil && maps.Equal(old.Labels, o.Labels) {
+		return
+	}
+	b.relocate(ref.Name)
+}
+
+// relocate makes the Pods of a node again.
+func (b *builder) relocate(node string) {
+	for _, pods := range b.pods {
+		for _, p := range pods {
+			if p.Spec.NodeName == node {
+				b.pod(Ref{KindPod, p.Namespace, p.Name}, p)
+				b.dirty.Scopes = true
+			}
+		}
+	}
+}
+
+// nodeOf is the Node of a Pod. Where nobody delivers Nodes, as from a directory
+// without them, EndpointSlices say at least in which zone it is.
+func (b *builder) nodeOf(p *corev1.Pod) *corev1.Node {
+	if n := b.nodes[p.Spec.NodeName]; n != nil {
+		return n
+	}
+	said := slices.Sorted(maps.Values(b.zones[p.Spec.NodeName]))
+	if len(said) == 0 {
+		return nil
+	}
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{corev1.LabelTopologyZone: said[0]}}}
+}
+
+// learnZones takes note of the zones that an EndpointSlice gives for nodes; nil
+// takes back what it said.
+func (b *builder) learnZones(ref Ref, o *discoveryv1.EndpointSlice) {
+	next := map[string]string{}
+	if o != nil {
+		for _, e := range o.Endpoints {
+			if e.NodeName != nil && e.Zone != nil && *e.Zone != "" {
+				next[*e.NodeName] = *e.Zone
+			}
+		}
+	}
+	for node, said := range b.zones {
+		if old, ok := said[ref]; ok && next[node] != old {
+			if delete(said, ref); len(said) == 0 {
+				delete(b.zones, node)
+			}
+			b.relocateUnknown(node)
+		}
+	}
+	for node, zone := range next {
+		if b.zones[node] == nil {
+			b.zones[node] = map[Ref]string{}
+		}
+		if b.zones[node][ref] != zone {
+			b.zones[node][ref] = zone
+			b.relocateUnknown(node)
+		}
+	}
+}
+
+// relocateUnknown makes the Pods of a node again that has no Node.
+func (b *builder) relocateUnknown(node string) {
+	if b.nodes[node] == nil {
+		b.relocate(node)
+	}
+}

@@ -53,7 +53,20 @@ func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
 		findings = append(findings, more...)
 	}
 	b.found(ref, findings)
-	is := func(v *VirtualService) bool { return v.Ref == ref }
+	b.placeRoute(old, next)
+	if next == nil {
+		b.world.virtualServices = b.world.virtualServices.Delete(key)
+		b.setAsks(ref, nil)
+		return
+	}
+	b.world.virtualServices = b.world.virtualServices.Set(key, next)
+	b.setAsks(ref, asksOfRoutes(next))
+}
+
+// placeRoute replaces a VirtualService in the indexes, and marks what either
+// of the two speaks of; nil stands for none.
+func (b *builder) placeRoute(old, next *VirtualService) {
+	is := func(v *VirtualService) bool { return v == old }
 	if old != nil {
 		b.dirtyRoute(old, true)
 		for _, h := range old.Hosts {
@@ -67,11 +80,8 @@ func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
 		}
 	}
 	if next == nil {
-		b.world.virtualServices = b.world.virtualServices.Delete(key)
-		b.setAsks(ref, nil)
 		return
 	}
-	b.world.virtualServices = b.world.virtualServices.Set(key, next)
 	for _, h := range next.Hosts {
 		b.world.routes = listed(b.world.routes, h, is, &next, olderRoute)
 	}
@@ -84,7 +94,6 @@ func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
 		}
 	}
 	b.dirtyRoute(next, true)
-	b.setAsks(ref, asksOfRoutes(next))
 }
 
 func delegatesOf(v *VirtualService) []string {

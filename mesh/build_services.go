@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -45,6 +46,7 @@ func (b *builder) service(ref Ref, o *corev1.Service) {
 	b.select_(old, next)
 	b.alias(old, next)
 	b.setAsks(ref, asksOfService(next))
+	b.staleService(ref, cmp.Or(next, old))
 }
 
 // spaceDistribution is where a namespace's traffic distribution is kept among
@@ -137,6 +139,7 @@ func (b *builder) namespace(ref Ref, o *corev1.Namespace) {
 	b.world.spaces = maps.Clone(b.world.spaces)
 	b.world.spaces[ref.Name] = labels
 	b.rediscover(ref.Name)
+	b.staleNamespace()
 	if old[spaceDistribution] != labels[spaceDistribution] {
 		for name := range b.services[ref.Name] {
 			r := Ref{KindService, ref.Name, name}

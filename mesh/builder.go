@@ -11,6 +11,7 @@ import (
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 )
@@ -37,6 +38,7 @@ type builder struct {
 	asks      map[Ref][]ask
 	configs   map[Kind]*Config
 	discovery discovery
+	api       gatewayAPI
 
 	touched map[string]Touch    // hosts whose record has to be made again
 	spread  map[string]struct{} // hosts whose change has been carried on to what reads them
@@ -47,7 +49,7 @@ func newBuilder() *builder {
 		dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[Ref]string{}, pods: map[string]map[string]*corev1.Pod{}, entries: map[string]map[string]*Workload{},
 		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]*discoveryv1.EndpointSlice{},
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
-		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(),
+		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(),
 		touched: map[string]Touch{}, spread: map[string]struct{}{},
 	}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
@@ -125,6 +127,25 @@ func (b *builder) admit(c Change) {
 	case KindTelemetry:
 		o, _ := c.Object.(*telemetryv1.Telemetry)
 		b.telemetry(c.Ref, o)
+	default:
+		b.admitGatewayAPI(c)
+	}
+}
+
+// admitGatewayAPI does so for the kinds of the Gateway API.
+func (b *builder) admitGatewayAPI(c Change) {
+	switch c.Ref.Kind {
+	case KindGatewayClass:
+		o, _ := c.Object.(*gatewayv1.GatewayClass)
+		b.gatewayClass(c.Ref, o)
+	case KindKubeGateway:
+		o, _ := c.Object.(*gatewayv1.Gateway)
+		b.kubeGateway(c.Ref, o)
+	case KindReferenceGrant:
+		o, _ := c.Object.(*gatewayv1.ReferenceGrant)
+		b.referenceGrant(c.Ref, o)
+	case KindHTTPRoute, KindGRPCRoute, KindTLSRoute, KindTCPRoute:
+		b.apiRoute(c.Ref, parseAPIRoute(c.Object))
 	}
 }
 
@@ -132,6 +153,7 @@ func (b *builder) admit(c Change) {
 // what it changed.
 func (b *builder) finish() (*World, *Dirty) {
 	b.settleHosts()
+	b.settleGatewayAPI()
 	b.dirtyTargets()
 	dirty := b.dirty
 	b.dirty = newDirty()

@@ -21,6 +21,7 @@ type Dirty struct {
 	Inbound    map[string]struct{} // what the workloads of the namespace accept; "" is every namespace
 	Workloads  map[Ref]struct{}    // Pods that came, went or changed in more than readiness
 	Secrets    map[Ref]struct{}    // Secrets
+	Status     bool                // what objects of the Gateway API are told of themselves, if nothing else
 }
 
 func newDirty() *Dirty {
@@ -29,7 +30,7 @@ func newDirty() *Dirty {
 
 // Empty tells whether nothing changed.
 func (d *Dirty) Empty() bool {
-	return !d.All && !d.Scopes && !d.Gateways && len(d.Hosts) == 0 && len(d.Namespaces) == 0 && len(d.Inbound) == 0 && len(d.Workloads) == 0 && len(d.Secrets) == 0
+	return !d.All && !d.Scopes && !d.Gateways && !d.Status && len(d.Hosts) == 0 && len(d.Namespaces) == 0 && len(d.Inbound) == 0 && len(d.Workloads) == 0 && len(d.Secrets) == 0
 }
 
 func (d *Dirty) host(name string, t Touch) {
@@ -43,6 +44,7 @@ func (d *Dirty) Merge(o *Dirty) {
 	d.All = d.All || o.All
 	d.Scopes = d.Scopes || o.Scopes
 	d.Gateways = d.Gateways || o.Gateways
+	d.Status = d.Status || o.Status
 	for h, t := range o.Hosts {
 		d.host(h, t)
 	}

@@ -11,14 +11,28 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 )
 
-// Gateway is a Gateway of networking.istio.io. It never changes.
+// Gateway is a Gateway of networking.istio.io, or what is made of one of the
+// Gateway API. It never changes.
 type Gateway struct {
 	Ref       Ref
 	Name      string // "namespace/name", as VirtualServices are bound to it
 	Namespace string
 	Created   time.Time
 	Selector  map[string]string // of gateway pods; empty: every gateway pod
-	Servers   []*Server
+	// Pods are, in place of Selector, those of a Gateway of the Gateway API.
+	Pods    []PodSelector
+	Servers []*Server
+}
+
+// OfAPI tells whether the Gateway is made of one of the Gateway API.
+func (g *Gateway) OfAPI() bool { return g.Ref.Kind == KindKubeGateway }
+
+// selects tells whether the Gateway is served by a gateway pod.
+func (g *Gateway) selects(namespace string, labels map[string]string) bool {
+	if g.OfAPI() {
+		return slices.ContainsFunc(g.Pods, func(p PodSelector) bool { return p.Namespace == namespace && selects(p.Labels, labels) })
+	}
+	return selects(g.Selector, labels)
 }
 
 // Server is one server of a Gateway.
@@ -29,6 +43,18 @@ type Server struct {
 	Number   uint32 // spec.servers[].port.number
 	Protocol Protocol
 	Hosts    []GatewayHost
+	// Listener is the name of the listener that the server is made of, and Bound
+	// the routes on it; only with a Gateway of the Gateway API.
+	Listener string
+	Bound    []Bound
+}
+
+// Field is the path of the server in its object.
+func (s *Server) Field() string {
+	if s.Gateway.OfAPI() {
+		return fmt.Sprintf("spec.listeners[%d]", s.Index)
+	}
+	return fmt.Sprintf("spec.servers[%d]", s.Index)
 }
 
 // GatewayHost is a host of a server with the namespaces whose VirtualServices

@@ -196,7 +196,7 @@ func (v *View) Labels() map[string]string { return v.labels }
 func (v *View) SelectedGateways() []*Gateway {
 	var out []*Gateway
 	for _, g := range v.World.Gateways() {
-		if selects(g.Selector, v.labels) {
+		if g.selects(v.Scope.Namespace, v.labels) {
 			out = append(out, g)
 		}
 	}

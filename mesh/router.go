@@ -28,7 +28,7 @@ func (v *View) Ports(w *Workload) ([]RouterPort, []Finding) {
 		for _, s := range g.Servers {
 			port := routerPort(s.Number, services, w)
 			lost := func(code Code, winner *Server, format string, args ...any) {
-				findings = append(findings, Finding{Object: g.Ref, Field: fmt.Sprintf("spec.servers[%d]", s.Index), Code: code, Winner: winner.Gateway.Ref, Message: fmt.Sprintf(format, args...)})
+				findings = append(findings, Finding{Object: g.Ref, Field: s.Field(), Code: code, Winner: winner.Gateway.Ref, Message: fmt.Sprintf(format, args...)})
 			}
 			i := slices.IndexFunc(out, func(p RouterPort) bool { return p.Port == port && p.Bind == s.Spec.Bind })
 			if i < 0 {
@@ -117,6 +117,9 @@ type Bound struct {
 // private to the router's namespace, then those that are exported to it, then
 // public ones, each by age.
 func (v *View) BoundTo(s *Server) []Bound {
+	if s.Gateway.OfAPI() {
+		return s.Bound
+	}
 	var out []Bound
 	for _, vs := range v.VirtualServicesOf(s.Gateway.Name) {
 		if !v.exportsRoute(vs) {

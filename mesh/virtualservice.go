@@ -25,6 +25,11 @@ type VirtualService struct {
 	// Delegates are the VirtualServices ("namespace/name") that its routes
 	// delegate to; Routes of a root with delegates are in Spec already merged.
 	Delegates []string
+	// GatewayAPI: the rules are those of routes of the Gateway API (Sources),
+	// each with one match, the most specific first. Prefixes of theirs are whole
+	// segments of the path, and what cannot be reached answers 500.
+	GatewayAPI bool
+	Sources    []Ref
 
 	origins origins
 }
@@ -32,6 +37,14 @@ type VirtualService struct {
 // On tells whether the VirtualService is bound to the gateway, MeshGateway or
 // "namespace/name", as a whole (routes may narrow that).
 func (v *VirtualService) On(gateway string) bool { return slices.Contains(v.Gateways, gateway) }
+
+// Objects are those that the VirtualService is made of.
+func (v *VirtualService) Objects() []Ref {
+	if v.GatewayAPI {
+		return v.Sources
+	}
+	return []Ref{v.Ref}
+}
 
 // OfSource tells whether any match of its routes asks for the client's labels
 // or namespace.

@@ -33,6 +33,12 @@ type World struct {
 	secrets         persist.Map[string, *Secret]            // by "namespace/name"
 	findings        persist.Map[string, []Finding]          // of building, by the object and the step
 
+	apiGateways persist.Map[string, *apiGateway] // of the Gateway API, by "namespace/name"
+	apiRoutes   persist.Map[string, *apiRoute]   // by Ref.String
+	apiRoutesOf persist.Map[string, []*apiRoute] // by the Ref.String of each parent, in order of precedence
+	apiClasses  map[string]*apiClass
+	grants      map[string][]*referenceGrant // by namespace
+
 	sidecars map[string][]*Sidecar        // by namespace, oldest first
 	spaces   map[string]map[string]string // labels by namespace
 	asked    *asked

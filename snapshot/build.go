@@ -77,7 +77,7 @@ func (m *Memo) virtualHost(in translate.VirtualHostInput) built {
 		vh, findings := translate.VirtualHost(in)
 		var refs []mesh.Ref
 		if vs := in.Route.VirtualService; vs != nil {
-			refs = append(refs, vs.Ref)
+			refs = append(refs, vs.Objects()...)
 		}
 		r, more := encode(VirtualHost, in.Resource(), vh, append(refs, owners(in.Service, nil)...)...)
 		return r, append(findings, more...)

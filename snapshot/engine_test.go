@@ -77,6 +77,13 @@ var clients = []snapshot.Client{
 	{Role: snapshot.RoleRouter, Namespace: "a", Pod: "gw", IP: "10.0.0.9", Labels: map[string]string{"istio": "ingressgateway"}},
 }
 
+// routerPod is the Pod of the router among the clients.
+func routerPod() mesh.Change {
+	o := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "gw", Labels: map[string]string{"istio": "ingressgateway", mesh.GatewayNameLabel: "web", "app": "web"}}}
+	o.Status.PodIP = "10.0.0.9"
+	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: "a", Name: "gw"}, Object: o}
+}
+
 func (p *plane) attach(t *testing.T) {
 	t.Helper()
 	for _, c := range clients {
@@ -124,8 +131,10 @@ func TestIncrementalEqualsFromNothing(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(uint64(seed), 7))
-			objects := map[mesh.Ref]any{}
+			router := routerPod()
+			objects := map[mesh.Ref]any{router.Ref: router.Object}
 			p := newPlane(t)
+			p.store.Submit([]mesh.Change{router})
 			p.store.Synced()
 			p.settle(t, 0)
 			p.attach(t)
@@ -252,15 +261,21 @@ func randomChange(r *rand.Rand, objects map[mesh.Ref]any) mesh.Change {
 	if kind == mesh.KindPod {
 		name = fmt.Sprint("p", r.IntN(5))
 	}
-	if kind == mesh.KindMeshConfigFile || kind == mesh.KindNode {
+	if r.IntN(3) == 0 {
+		kind = pick(r, gatewayAPIKinds...)
+	}
+	if kind == mesh.KindMeshConfigFile || kind == mesh.KindNode || kind == mesh.KindGatewayClass {
 		ns = ""
+	}
+	if kind == mesh.KindNamespace {
+		ns, name = "", pick(r, namespaces...)
 	}
 	ref := mesh.Ref{Kind: kind, Namespace: ns, Name: name}
 	if _, exists := objects[ref]; exists && r.IntN(3) == 0 && !connected(ref) {
 		return mesh.Change{Ref: ref}
 	}
 	m := meta(r, ns, name)
-	c := mesh.Change{Ref: ref}
+	c := mesh.Change{Ref: ref, Object: randomGatewayAPI(r, kind, m)}
 	switch kind {
 	case mesh.KindService:
 		o := &corev1.Service{ObjectMeta: m}

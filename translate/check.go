@@ -1,8 +1,6 @@
 package translate
 
 import (
-	"fmt"
-
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -21,7 +19,7 @@ func GatewayFindings(g *mesh.Gateway, c *mesh.Config) []mesh.Finding {
 			continue
 		}
 		if _, _, problem := serverSocket(c, s); problem != "" {
-			out = append(out, mesh.Finding{Object: g.Ref, Field: fmt.Sprintf("spec.servers[%d].tls", s.Index), Code: mesh.CodeInvalid, Message: problem})
+			out = append(out, mesh.Finding{Object: g.Ref, Field: s.Field() + ".tls", Code: mesh.CodeInvalid, Message: problem})
 		}
 	}
 	return out

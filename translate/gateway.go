@@ -156,6 +156,9 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server) []*listenerv3.Fi
 	var chains []*listenerv3.FilterChain
 	if s.Protocol == mesh.ProtocolHTTPS {
 		name := fmt.Sprintf("https.%d.%s.%s.%s", s.Number, s.Spec.Port.Name, s.Gateway.Ref.Name, s.Gateway.Namespace)
+		if s.Gateway.OfAPI() { // one of networking.istio.io may have the same name
+			name = fmt.Sprintf("https.%d.%s/%s", s.Number, s.Gateway.Name, s.Listener)
+		}
 		b.routes(name, p.Port, []*mesh.Server{s})
 		chains = []*listenerv3.FilterChain{b.httpChain(p, name)}
 	} else {
@@ -309,5 +312,5 @@ func routerInput(v *mesh.View, s *mesh.Server, vs *mesh.VirtualService) RouteInp
 }
 
 func (b *gatewayBuilder) finding(s *mesh.Server, code mesh.Code, field, message string) {
-	b.plan.Findings = append(b.plan.Findings, mesh.Finding{Object: s.Gateway.Ref, Field: fmt.Sprintf("spec.servers[%d].%s", s.Index, field), Code: code, Message: message})
+	b.plan.Findings = append(b.plan.Findings, mesh.Finding{Object: s.Gateway.Ref, Field: s.Field() + "." + field, Code: code, Message: message})
 }

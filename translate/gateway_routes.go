@@ -16,6 +16,7 @@ type hostRoutes struct {
 	catchAll  []*routev3.Route // they come last, so that they hide nothing
 	owners    []mesh.Ref
 	needsTLS  bool
+	keep      bool // also when it has nothing to serve: its requests are nobody else's
 	processed map[*mesh.VirtualService]bool
 }
 
@@ -32,6 +33,11 @@ func (b *gatewayBuilder) routes(name string, port uint32, servers []*mesh.Server
 	}
 	for _, s := range servers {
 		redirect := s.Plain() && s.Spec.Tls.GetHttpsRedirect()
+		if s.Gateway.OfAPI() {
+			for _, gh := range s.Hosts {
+				host(gh.Host).keep = true
+			}
+		}
 		for _, bound := range b.View.BoundTo(s) {
 			if len(bound.VirtualService.Spec.Http) == 0 {
 				continue
@@ -76,7 +82,7 @@ func (b *gatewayBuilder) add(h *hostRoutes, s *mesh.Server, vs *mesh.VirtualServ
 	routes, findings := Routes(routerInput(b.View, s, vs))
 	b.plan.Findings = append(b.plan.Findings, findings...)
 	b.plan.Destinations = append(b.plan.Destinations, vs.Destinations...)
-	h.owners = append(h.owners, vs.Ref)
+	h.owners = append(h.owners, vs.Objects()...)
 	for _, r := range routes {
 		if CatchAll(r) {
 			h.catchAll = append(h.catchAll, r)
@@ -105,7 +111,7 @@ func (b *gatewayBuilder) virtualHost(config string, h *hostRoutes) bool {
 	if len(h.catchAll) > 0 {
 		routes = append(routes, h.catchAll[0])
 	}
-	if len(routes) == 0 && !h.needsTLS {
+	if len(routes) == 0 && !h.needsTLS && !h.keep {
 		return false
 	}
 	vh := &routev3.VirtualHost{Name: config + "/" + h.host, Domains: []string{h.host}, Routes: routes}

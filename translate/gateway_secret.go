@@ -12,6 +12,9 @@ import (
 // SecretRefs are the Secrets of the namespace that an SDS name
 // ("kubernetes://NAME" or "kubernetes://NAME-cacert") may be made of.
 func SecretRefs(name, namespace string) []mesh.Ref {
+	if rest, ok := strings.CutPrefix(name, mesh.GatewaySecretScheme); ok { // of the Gateway API, which names the namespace
+		namespace, name, _ = strings.Cut(rest, "/")
+	}
 	name = strings.TrimPrefix(name, secretScheme)
 	refs := []mesh.Ref{{Kind: mesh.KindSecret, Namespace: namespace, Name: name}}
 	if base, ok := strings.CutSuffix(name, CASecretSuffix); ok { // the CA may stand in the Secret of the certificate

@@ -39,8 +39,11 @@ func serverSocket(cfg *mesh.Config, s *mesh.Server) (socket *corev3.TransportSoc
 	switch {
 	case len(names) > 0:
 		for _, n := range names {
-			common.TlsCertificateSdsSecretConfigs = append(common.TlsCertificateSdsSecretConfigs, secretByADS(secretScheme+n))
-			secrets = append(secrets, secretScheme+n)
+			if !s.Gateway.OfAPI() {
+				n = secretScheme + n
+			}
+			common.TlsCertificateSdsSecretConfigs = append(common.TlsCertificateSdsSecretConfigs, secretByADS(n))
+			secrets = append(secrets, n)
 		}
 		if verifies {
 			ca := secretScheme + names[0] + CASecretSuffix

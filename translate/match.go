@@ -40,6 +40,16 @@ func (b *routeBuilder) appliesTo(port uint32, gateways []string, labels map[stri
 	return true
 }
 
+// match maps the part of a match that is about the request itself. Prefixes of
+// the Gateway API are whole segments of the path.
+func (b *routeBuilder) match(m *networking.HTTPMatchRequest) *routev3.RouteMatch {
+	out := routeMatch(m)
+	if p, ok := out.PathSpecifier.(*routev3.RouteMatch_Prefix); ok && b.VirtualService.GatewayAPI && p.Prefix != "/" {
+		out.PathSpecifier = &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: p.Prefix}
+	}
+	return out
+}
+
 // routeMatch maps the part of a match that is about the request itself.
 func routeMatch(m *networking.HTTPMatchRequest) *routev3.RouteMatch {
 	out := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}}

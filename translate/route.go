@@ -103,20 +103,28 @@ func (b *routeBuilder) rule(rule *networking.HTTPRoute, o mesh.Origin) {
 func (b *routeBuilder) route(rule *networking.HTTPRoute, m *networking.HTTPMatchRequest, to *targets, o mesh.Origin) *routev3.Route {
 	r := &routev3.Route{
 		Name:       routeName(rule.Name, m.Name),
-		Match:      routeMatch(m),
-		Metadata:   originMetadata(b.VirtualService.Ref, o),
+		Match:      b.match(m),
+		Metadata:   originMetadata(b.VirtualService, o),
 		StatPrefix: m.StatPrefix,
 	}
 	headers := headerMutationsOf(rule.Headers)
 	switch {
 	case rule.Redirect != nil:
-		r.Action = &routev3.Route_Redirect{Redirect: redirect(rule.Redirect, b.Port)}
+		to := redirect(rule.Redirect, b.Port)
+		if b.VirtualService.GatewayAPI && rule.Redirect.PrefixRewrite != "" {
+			to.PathRewriteSpecifier = &routev3.RedirectAction_RegexRewrite{RegexRewrite: replacePrefix(m.GetUri().GetPrefix(), rule.Redirect.PrefixRewrite)}
+		}
+		r.Action = &routev3.Route_Redirect{Redirect: to}
 	case rule.DirectResponse != nil:
 		r.Action = &routev3.Route_DirectResponse{DirectResponse: directResponse(rule.DirectResponse)}
 	default:
-		action := b.action(rule, to, &headers)
+		action := b.action(rule, m, to, &headers)
 		r.Action = &routev3.Route_Route{Route: action}
-		r.Decorator = decorator(to.name(b.VirtualService.Ref), r.Match)
+		named := b.VirtualService.Ref
+		if b.VirtualService.GatewayAPI {
+			named = o.Ref
+		}
+		r.Decorator = decorator(to.name(named), r.Match)
 	}
 	headers.applyToRoute(r)
 	perFilter(r, FaultFilter, fault(rule.Fault))
@@ -133,9 +141,16 @@ func routeName(rule, match string) string {
 
 // originMetadata says in a route which rule it comes from, in the form that
 // istioctl and Kiali read, and with the rule's place beside.
-func originMetadata(vs mesh.Ref, o mesh.Origin) *corev3.Metadata {
+func originMetadata(of *mesh.VirtualService, o mesh.Origin) *corev3.Metadata {
+	config := "/apis/networking.istio.io/v1/namespaces/" + of.Namespace + "/virtual-service/" + of.Ref.Name
+	vs := of.Ref
+	if of.GatewayAPI {
+		vs = o.Ref
+		group, kind, _ := strings.Cut(string(vs.Kind), "/")
+		config = "/apis/" + group + "/v1/namespaces/" + vs.Namespace + "/" + strings.ToLower(kind) + "/" + vs.Name
+	}
 	fields := map[string]*structpb.Value{
-		"config": structpb.NewStringValue("/apis/networking.istio.io/v1/namespaces/" + vs.Namespace + "/virtual-service/" + vs.Name),
+		"config": structpb.NewStringValue(config),
 		"rule":   structpb.NewStringValue(strings.TrimPrefix(o.Field, "spec.")),
 	}
 	if o.Ref != vs {
@@ -150,6 +165,8 @@ func decorator(to string, m *routev3.RouteMatch) *routev3.Decorator {
 	switch p := m.GetPathSpecifier().(type) {
 	case *routev3.RouteMatch_Prefix:
 		path = p.Prefix + "*"
+	case *routev3.RouteMatch_PathSeparatedPrefix:
+		path = p.PathSeparatedPrefix + "/*"
 	case *routev3.RouteMatch_Path:
 		path = p.Path
 	case *routev3.RouteMatch_SafeRegex:

@@ -12,7 +12,7 @@ import (
 
 // action is where a rule sends requests. Header operations of a destination
 // that is alone are added to headers, those of the route.
-func (b *routeBuilder) action(rule *networking.HTTPRoute, to *targets, headers *headerMutations) *routev3.RouteAction {
+func (b *routeBuilder) action(rule *networking.HTTPRoute, m *networking.HTTPMatchRequest, to *targets, headers *headerMutations) *routev3.RouteAction {
 	a := &routev3.RouteAction{RequestMirrorPolicies: mirrorPolicies(rule, to.mirrors)}
 	setTimeout(a, rule.Timeout)
 	if authority := rule.Rewrite.GetAuthority(); authority != "" {
@@ -21,6 +21,12 @@ func (b *routeBuilder) action(rule *networking.HTTPRoute, to *targets, headers *
 	b.setDestinations(a, rule.Route, to.route, headers)
 	a.RetryPolicy = retryPolicy(rule.Retries, len(a.HashPolicy) > 0, b.Config)
 	rewritePath(a, rule.Rewrite)
+	if b.VirtualService.GatewayAPI {
+		a.ClusterNotFoundResponseCode = routev3.RouteAction_INTERNAL_SERVER_ERROR
+		if with := rule.Rewrite.GetUri(); with != "" {
+			a.PrefixRewrite, a.RegexRewrite = "", replacePrefix(m.GetUri().GetPrefix(), with)
+		}
+	}
 	if headers.authority != "" {
 		a.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: headers.authority}
 	}

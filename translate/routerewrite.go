@@ -1,6 +1,9 @@
 package translate
 
 import (
+	"regexp"
+	"strings"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -16,6 +19,17 @@ func rewritePath(a *routev3.RouteAction, rw *networking.HTTPRewrite) {
 		return
 	}
 	a.PrefixRewrite = rw.GetUri()
+}
+
+// replacePrefix puts something in place of a prefix of whole segments ("" is
+// the root), with exactly one "/" between it and what follows.
+func replacePrefix(prefix, with string) *matcherv3.RegexMatchAndSubstitute {
+	with = strings.ReplaceAll(strings.TrimRight(with, "/"), `\`, `\\`)
+	pattern, substitution := "^"+regexp.QuoteMeta(prefix)+"(/.*)?$", with+`\1`
+	if prefix == "" || with == "" {
+		pattern, substitution = "^"+regexp.QuoteMeta(prefix)+"/*(.*)$", with+`/\1`
+	}
+	return &matcherv3.RegexMatchAndSubstitute{Pattern: regexMatcher(pattern), Substitution: substitution}
 }
 
 var redirectCodes = map[uint32]routev3.RedirectAction_RedirectResponseCode{

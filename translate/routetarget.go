@@ -73,14 +73,7 @@ func (b *routeBuilder) target(d *networking.Destination, o mesh.Origin, field st
 	if port == 0 {
 		port = b.defaultPort(to.Service)
 	}
-	switch {
-	case to.Service == nil:
-		b.find(o, field+".host", mesh.CodeHostNotFound,
-			fmt.Sprintf("no Service or ServiceEntry that these clients see has the host %s; requests get 503 until there is one: check the name, which is resolved in namespace %s", host, b.VirtualService.Namespace))
-	case to.Service.Port(port) == nil:
-		b.find(o, field+".port", mesh.CodePortNotFound,
-			fmt.Sprintf("host %s has no port %d; requests get 503: set port.number to one of its ports", host, port))
-	}
+	b.missing(to.Service, host, port, o, field)
 	if to.Service != nil && d.GetSubset() != "" && to.Rule.Subset(d.GetSubset()) == nil {
 		b.find(o, field+".subset", mesh.CodeSubsetMissing,
 			fmt.Sprintf("no DestinationRule in force for host %s defines subset %q; requests get 503 until one does", host, d.GetSubset()))
@@ -90,6 +83,27 @@ func (b *routeBuilder) target(d *networking.Destination, o mesh.Origin, field st
 		hash:       hashPolicies(to.Rule, d.GetSubset(), port),
 		sourceHash: hashesSourceIP(to.Rule, d.GetSubset(), port),
 	}
+}
+
+// missing reports a destination that does not exist.
+func (b *routeBuilder) missing(s *mesh.Service, host string, port uint32, o mesh.Origin, field string) {
+	if s != nil && s.Port(port) != nil || host == mesh.NoBackend {
+		return
+	}
+	if b.VirtualService.GatewayAPI {
+		if s == nil {
+			b.find(o, "", mesh.CodeHostNotFound, fmt.Sprintf("no Service that these clients see has the host %s; its share of requests gets 500 until there is one: check the name and namespace of the backend", host))
+			return
+		}
+		b.find(o, "", mesh.CodePortNotFound, fmt.Sprintf("host %s has no port %d; its share of requests gets 500: set the port of the backend to one of its ports", host, port))
+		return
+	}
+	if s == nil {
+		b.find(o, field+".host", mesh.CodeHostNotFound,
+			fmt.Sprintf("no Service or ServiceEntry that these clients see has the host %s; requests get 503 until there is one: check the name, which is resolved in namespace %s", host, b.VirtualService.Namespace))
+		return
+	}
+	b.find(o, field+".port", mesh.CodePortNotFound, fmt.Sprintf("host %s has no port %d; requests get 503: set port.number to one of its ports", host, port))
 }
 
 // defaultPort is the port of destinations that give none.

@@ -1,0 +1,203 @@
+package mesh
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// gatewayAPI is what building keeps of the Gateway API: which parents of
+// routes have to be made again, and what was made of them.
+type gatewayAPI struct {
+	stale   map[Ref]struct{}          // Gateways and Services
+	crosses map[Ref]struct{}          // routes with backends of other namespaces
+	derived map[Ref][]*VirtualService // by Service: for its clients
+}
+
+func newGatewayAPI() gatewayAPI {
+	return gatewayAPI{stale: map[Ref]struct{}{}, crosses: map[Ref]struct{}{}, derived: map[Ref][]*VirtualService{}}
+}
+
+func (b *builder) gatewayClass(ref Ref, o *gatewayv1.GatewayClass) {
+	b.world.apiClasses = maps.Clone(b.world.apiClasses)
+	if o == nil {
+		delete(b.world.apiClasses, ref.Name)
+	} else {
+		if b.world.apiClasses == nil {
+			b.world.apiClasses = map[string]*apiClass{}
+		}
+		b.world.apiClasses[ref.Name] = &apiClass{ref: ref, generation: o.Generation, controller: string(o.Spec.ControllerName), parameters: o.Spec.ParametersRef != nil}
+	}
+	for _, g := range b.world.apiGateways.All() {
+		if string(g.spec.GatewayClassName) == ref.Name {
+			b.api.stale[g.ref] = struct{}{}
+		}
+	}
+	b.dirty.Status = true
+}
+
+func (b *builder) kubeGateway(ref Ref, o *gatewayv1.Gateway) {
+	key := ref.Namespace + "/" + ref.Name
+	if o == nil {
+		b.world.apiGateways = b.world.apiGateways.Delete(key)
+	} else {
+		b.world.apiGateways = b.world.apiGateways.Set(key, parseAPIGateway(o))
+	}
+	b.api.stale[ref] = struct{}{}
+	b.dirty.Status = true
+}
+
+func (b *builder) referenceGrant(ref Ref, o *gatewayv1.ReferenceGrant) {
+	l := slices.DeleteFunc(slices.Clone(b.world.grants[ref.Namespace]), func(g *referenceGrant) bool { return g.ref == ref })
+	if o != nil {
+		l = append(l, &referenceGrant{ref, &o.Spec})
+	}
+	b.world.grants = maps.Clone(b.world.grants)
+	if b.world.grants == nil {
+		b.world.grants = map[string][]*referenceGrant{}
+	}
+	if b.world.grants[ref.Namespace] = l; len(l) == 0 {
+		delete(b.world.grants, ref.Namespace)
+	}
+	for r := range b.api.crosses {
+		route, _ := b.world.apiRoutes.Get(r.String())
+		for _, p := range route.parentRefs() {
+			b.api.stale[p] = struct{}{}
+		}
+	}
+	for _, g := range b.world.apiGateways.All() {
+		b.api.stale[g.ref] = struct{}{}
+	}
+	b.dirty.Status = true
+}
+
+// apiRoute replaces a route; nil takes it away.
+func (b *builder) apiRoute(ref Ref, next *apiRoute) {
+	key := ref.String()
+	old, _ := b.world.apiRoutes.Get(key)
+	is := func(r *apiRoute) bool { return r.ref == ref }
+	for _, p := range old.parentRefs() {
+		b.world.apiRoutesOf = listed(b.world.apiRoutesOf, p.String(), is, nil, olderAPIRoute)
+		b.api.stale[p] = struct{}{}
+	}
+	delete(b.api.crosses, ref)
+	b.found(ref, nil)
+	if next == nil {
+		b.world.apiRoutes = b.world.apiRoutes.Delete(key)
+	} else {
+		b.world.apiRoutes = b.world.apiRoutes.Set(key, next)
+		if next.crosses() {
+			b.api.crosses[ref] = struct{}{}
+		}
+	}
+	for _, p := range next.parentRefs() {
+		b.world.apiRoutesOf = listed(b.world.apiRoutesOf, p.String(), is, &next, olderAPIRoute)
+		b.api.stale[p] = struct{}{}
+	}
+	b.dirty.Status = true
+}
+
+// staleService marks what the Gateway API has to do with a Service that
+// changed.
+func (b *builder) staleService(ref Ref, s *Service) {
+	if l, _ := b.world.apiRoutesOf.Get(ref.String()); len(l) > 0 {
+		b.api.stale[ref] = struct{}{}
+	}
+	for _, g := range b.world.apiGateways.All() {
+		if s != nil && slices.Contains(g.services, s.Host) {
+			b.api.stale[g.ref] = struct{}{}
+		}
+	}
+}
+
+// staleNamespace marks the Gateways that select namespaces by their labels.
+func (b *builder) staleNamespace() {
+	for _, g := range b.world.apiGateways.All() {
+		if slices.ContainsFunc(g.listeners, func(l *apiListener) bool { return l.from == gatewayv1.NamespacesFromSelector }) {
+			b.api.stale[g.ref] = struct{}{}
+		}
+	}
+}
+
+// settleGatewayAPI makes again what is stale, and marks what depends on it.
+func (b *builder) settleGatewayAPI() {
+	stale := slices.SortedFunc(maps.Keys(b.api.stale), func(x, y Ref) int {
+		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
+	})
+	clear(b.api.stale)
+	for _, ref := range stale {
+		if ref.Kind == KindService {
+			b.deriveService(ref)
+		} else {
+			b.deriveGateway(ref)
+		}
+		routes, _ := b.world.apiRoutesOf.Get(ref.String())
+		for _, r := range routes {
+			b.found(r.ref, b.routeFindings(r))
+		}
+	}
+}
+
+// routeFindings are what is wrong with a route, but for that which comes and
+// goes with its backends; none of routes that are for other controllers.
+func (b *builder) routeFindings(r *apiRoute) (out []Finding) {
+	ours := false
+	for i, p := range r.parents {
+		problem, ok := b.world.attachProblem(r, p)
+		ours = ours || ok
+		if problem != (attachProblem{}) {
+			out = append(out, Finding{Object: r.ref, Field: fmt.Sprintf("spec.parentRefs[%d]", i), Code: CodeUnreferenced, Message: problem.Message})
+		}
+	}
+	if !ours {
+		return nil
+	}
+	for _, backend := range r.backends() {
+		if _, problem := b.world.destination(r.ref, backend); problem != (backendProblem{}) {
+			out = append(out, Finding{Object: r.ref, Field: backend.field, Code: CodeInvalid, Message: problem.Message + "; its share of requests gets 500"})
+		}
+	}
+	return append(out, r.findings...)
+}
+
+func (b *builder) deriveGateway(ref Ref) {
+	name := apiGatewayName(ref)
+	had, _ := b.world.gateways.Get(name)
+	g := b.world.apiGateway(ref)
+	if g == nil {
+		b.found(ref, nil)
+		if had != nil {
+			b.world.gateways = b.world.gateways.Delete(name)
+			b.dirty.Gateways = true
+		}
+		return
+	}
+	b.found(ref, g.findings)
+	b.world.gateways = b.world.gateways.Set(name, b.world.derive(g, b.podsOf))
+	b.dirty.Gateways = true
+}
+
+// podsOf selects the Pods of a Service.
+func (b *builder) podsOf(host string) (PodSelector, bool) {
+	h := b.world.Host(host)
+	if h == nil || !h.Services[0].Kubernetes() || len(h.Services[0].Selector) == 0 {
+		return PodSelector{}, false
+	}
+	return PodSelector{h.Services[0].Namespace, h.Services[0].Selector}, true
+}
+
+// deriveService makes the rules for the clients of a Service: those of routes
+// of its namespace for all, those of another's for the clients there.
+func (b *builder) deriveService(ref Ref) {
+	for _, old := range b.api.derived[ref] {
+		b.placeRoute(old, nil)
+	}
+	delete(b.api.derived, ref)
+	for _, next := range b.world.serviceRoutes(ref, b.services[ref.Namespace][ref.Name]) {
+		b.placeRoute(nil, next)
+		b.api.derived[ref] = append(b.api.derived[ref], next)
+	}
+}

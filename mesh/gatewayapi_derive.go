@@ -1,0 +1,213 @@
+package mesh
+
+import (
+	"slices"
+
+	networking "istio.io/api/networking/v1alpha3"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// PodSelector selects Pods of one namespace.
+type PodSelector struct {
+	Namespace string
+	Labels    map[string]string
+}
+
+// GatewaySecretScheme begins the credential names of servers that are made of
+// listeners of the Gateway API: "kubernetes-gateway://namespace/name".
+const GatewaySecretScheme = "kubernetes-gateway://"
+
+// apiGatewayName is the name of the Gateway that is made of one of the Gateway
+// API. No VirtualService can be bound to it.
+func apiGatewayName(ref Ref) string { return groupGatewayAPI + "/" + ref.Namespace + "/" + ref.Name }
+
+// derive makes of a Gateway of the Gateway API and the routes on it a Gateway
+// with servers, which bring their routes along.
+func (w *World) derive(g *apiGateway, selector func(host string) (PodSelector, bool)) *Gateway {
+	out := &Gateway{Ref: g.ref, Name: apiGatewayName(g.ref), Namespace: g.ref.Namespace, Created: g.created}
+	if g.managed() {
+		out.Pods = []PodSelector{{g.ref.Namespace, map[string]string{GatewayNameLabel: g.ref.Name}}}
+	}
+	for _, host := range g.services {
+		if s, ok := selector(host); ok {
+			out.Pods = append(out.Pods, s)
+		}
+	}
+	attached := w.routesOn(g)
+	for _, l := range g.listeners {
+		if !l.serves() {
+			continue
+		}
+		secrets, problem := w.certificates(g, l)
+		if problem != (listenerProblem{}) {
+			continue
+		}
+		for _, s := range w.servers(g, l, attached[l], secrets) {
+			s.Gateway = out
+			out.Servers = append(out.Servers, s)
+		}
+	}
+	return out
+}
+
+// servers are those of one listener: one, but for TLS that ends here and is led
+// on by the name that clients ask for, which takes one for each name.
+func (w *World) servers(g *apiGateway, l *apiListener, attached []attachment, secrets []Ref) []*Server {
+	s := &Server{Index: l.index, Number: uint32(l.spec.Port), Listener: string(l.spec.Name), Hosts: []GatewayHost{{"*", l.hostname}}}
+	s.Spec = &networking.Server{Port: &networking.Port{Number: s.Number, Name: string(l.spec.Name), Protocol: string(l.spec.Protocol)}, Hosts: []string{l.hostname}}
+	s.Protocol, _ = ParseProtocol(string(l.spec.Protocol))
+	if l.sort() == sortTLS {
+		s.Spec.Tls = &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_PASSTHROUGH}
+		if deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) == string(gatewayv1.TLSModeTerminate) {
+			s.Spec.Tls.Mode = networking.ServerTLSSettings_SIMPLE
+			for _, c := range secrets {
+				s.Spec.Tls.CredentialNames = append(s.Spec.Tls.CredentialNames, GatewaySecretScheme+c.Namespace+"/"+c.Name)
+			}
+		}
+	}
+	byHost := map[string][]*apiRoute{}
+	var hosts []string
+	for _, a := range attached {
+		for _, h := range a.hosts {
+			if !ownHost(g, l, h) {
+				continue
+			}
+			if byHost[h] == nil {
+				hosts = append(hosts, h)
+			}
+			byHost[h] = append(byHost[h], a.route)
+		}
+	}
+	slices.Sort(hosts)
+	for _, h := range hosts {
+		s.Bound = append(s.Bound, Bound{w.merge(byHost[h], merging{host: h, names: s.Spec.Tls.GetMode() == networking.ServerTLSSettings_PASSTHROUGH}), h})
+	}
+	if s.Protocol != ProtocolTLS || s.Spec.Tls.Mode == networking.ServerTLSSettings_PASSTHROUGH || len(hosts) < 2 {
+		return []*Server{s}
+	}
+	var out []*Server
+	for _, b := range s.Bound {
+		one := *s
+		one.Hosts, one.Bound = []GatewayHost{{"*", b.Host}}, []Bound{b}
+		out = append(out, &one)
+	}
+	return out
+}
+
+// merging says how routes are joined.
+type merging struct {
+	host string // of the VirtualService
+	port uint32 // that its rules are for; 0: any
+	// names leads TLS on by the name that clients ask for; else it has ended.
+	names bool
+	// mesh is for the clients of a service: the hostnames of TLSRoutes are the
+	// names that they ask for.
+	mesh bool
+}
+
+// mergedRule is a rule with one match, and where it was written.
+type mergedRule struct {
+	*networking.HTTPRoute
+	origin Origin
+}
+
+// merge joins routes, which are in order of precedence, to one VirtualService:
+// the most specific match first.
+func (w *World) merge(routes []*apiRoute, how merging) *VirtualService {
+	first := routes[0]
+	v := &VirtualService{Ref: first.ref, Namespace: first.ref.Namespace, Created: first.created, Hosts: []string{how.host}, GatewayAPI: true,
+		Spec: &networking.VirtualService{Hosts: []string{how.host}}}
+	for _, r := range routes {
+		v.Sources = append(v.Sources, r.ref)
+	}
+	w.addRules(v, routes, how)
+	v.setDestinations(Domain)
+	v.Destinations = slices.DeleteFunc(v.Destinations, func(h string) bool { return h == NoBackend })
+	return v
+}
+
+// addRules adds the rules of routes to a VirtualService.
+func (w *World) addRules(v *VirtualService, routes []*apiRoute, how merging) {
+	var http []mergedRule
+	for _, r := range routes {
+		for _, rule := range r.http {
+			for _, m := range rule.matches {
+				http = append(http, mergedRule{w.httpRule(r.ref, rule, onPort(m, how.port)), rule.origin})
+			}
+		}
+		for _, rule := range r.l4 {
+			w.addL4Rule(v, r, rule, how)
+		}
+	}
+	slices.SortStableFunc(http, func(a, b mergedRule) int { return compareMatches(a.Match[0], b.Match[0]) })
+	for _, e := range http {
+		v.Spec.Http = append(v.Spec.Http, e.HTTPRoute)
+		v.origins.http = append(v.origins.http, e.origin)
+	}
+}
+
+func (w *World) addL4Rule(v *VirtualService, r *apiRoute, rule apiL4Rule, how merging) {
+	var to []*networking.RouteDestination
+	for _, b := range rule.backends {
+		if b.weight > 0 {
+			d, _ := w.destination(r.ref, b)
+			to = append(to, &networking.RouteDestination{Destination: d, Weight: b.weight})
+		}
+	}
+	if len(to) == 0 { // connections are closed
+		to = []*networking.RouteDestination{{Destination: &networking.Destination{Host: NoBackend, Port: &networking.PortSelector{Number: 1}}}}
+	}
+	if r.ref.Kind == KindTLSRoute && how.names {
+		names := []string{how.host}
+		if how.mesh {
+			if names = r.hostnames; len(names) == 0 {
+				names = []string{"*"}
+			}
+		}
+		v.Spec.Tls = append(v.Spec.Tls, &networking.TLSRoute{Match: []*networking.TLSMatchAttributes{{SniHosts: names, Port: how.port}}, Route: to})
+		v.origins.tls = append(v.origins.tls, rule.origin)
+		return
+	}
+	t := &networking.TCPRoute{Route: to}
+	if how.port != 0 {
+		t.Match = []*networking.L4MatchAttributes{{Port: how.port}}
+	}
+	v.Spec.Tcp = append(v.Spec.Tcp, t)
+	v.origins.tcp = append(v.origins.tcp, rule.origin)
+}
+
+// onPort is the match for requests to one port; 0: any.
+func onPort(m *networking.HTTPMatchRequest, port uint32) *networking.HTTPMatchRequest {
+	if port == 0 {
+		return m
+	}
+	return &networking.HTTPMatchRequest{Uri: m.Uri, Method: m.Method, Headers: m.Headers, QueryParams: m.QueryParams, Port: port}
+}
+
+// httpRule is a rule as VirtualServices have them, with one of its matches. A
+// backend that may not be used keeps its share, and NoBackend gets it.
+func (w *World) httpRule(route Ref, rule apiRule, m *networking.HTTPMatchRequest) *networking.HTTPRoute {
+	out := &networking.HTTPRoute{
+		Name: rule.served.Name, Match: []*networking.HTTPMatchRequest{m}, Redirect: rule.served.Redirect, Rewrite: rule.served.Rewrite, Timeout: rule.served.Timeout,
+		Retries: rule.served.Retries, Headers: rule.served.Headers, CorsPolicy: rule.served.CorsPolicy,
+	}
+	if out.Redirect != nil && !rule.refused {
+		return out
+	}
+	for _, b := range rule.backends {
+		if b.weight > 0 && !rule.refused {
+			d, _ := w.destination(route, b)
+			out.Route = append(out.Route, &networking.HTTPRouteDestination{Destination: d, Weight: b.weight, Headers: b.headers})
+		}
+	}
+	if len(out.Route) == 0 {
+		out.Redirect, out.Rewrite, out.DirectResponse = nil, nil, &networking.HTTPDirectResponse{Status: 500}
+		return out
+	}
+	for _, b := range rule.mirrors {
+		if d, problem := w.destination(route, b); problem == (backendProblem{}) && b.percent > 0 {
+			out.Mirrors = append(out.Mirrors, &networking.HTTPMirrorPolicy{Destination: d, Percentage: &networking.Percent{Value: b.percent}})
+		}
+	}
+	return out
+}

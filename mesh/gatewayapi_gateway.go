@@ -1,0 +1,243 @@
+package mesh
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// GatewayNameLabel is the label that Pods which serve a Gateway of the Gateway
+// API have, with its name.
+const GatewayNameLabel = "gateway.networking.k8s.io/gateway-name"
+
+// apiGateway is a Gateway of the Gateway API, read once. It never changes.
+type apiGateway struct {
+	ref        Ref
+	generation int64
+	created    time.Time
+	spec       *gatewayv1.GatewaySpec
+	listeners  []*apiListener
+	// services are the hosts that spec.addresses names: their Pods serve it.
+	services []string
+	// unusable are the other addresses that it asks for.
+	unusable string
+	findings []Finding
+}
+
+// apiListener is a listener of an apiGateway.
+type apiListener struct {
+	spec     *gatewayv1.Listener
+	field    string // "spec.listeners[0]"
+	index    int
+	hostname string // "*": all
+	kinds    []Kind // of routes that it takes
+	// unknownKinds: it names others as well, which nobody takes.
+	unknownKinds bool
+	from         gatewayv1.FromNamespaces
+	selector     labels.Selector // of namespaces, with from Selector
+	// refused says why the listener is not served, and conflict why others of
+	// the Gateway keep it from being.
+	refused, conflict listenerProblem
+}
+
+// listenerProblem is why a listener is not served; the zero one is none.
+type listenerProblem struct {
+	Reason  gatewayv1.ListenerConditionReason
+	Message string
+}
+
+// serves tells whether the listener is one that can be opened.
+func (l *apiListener) serves() bool {
+	return l.refused == listenerProblem{} && l.conflict == listenerProblem{} && len(l.kinds) > 0
+}
+
+// managed tells whether the control plane is to run the Pods of the Gateway.
+func (g *apiGateway) managed() bool { return len(g.services) == 0 }
+
+func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
+	g := &apiGateway{ref: Ref{KindKubeGateway, o.Namespace, o.Name}, generation: o.Generation, created: o.CreationTimestamp.Time, spec: &o.Spec}
+	for i := range o.Spec.Listeners {
+		g.listeners = append(g.listeners, g.listener(i, &o.Spec.Listeners[i]))
+	}
+	for i, l := range g.listeners {
+		l.conflict = conflictOf(g.listeners[:i], l)
+		for _, problem := range []listenerProblem{l.refused, l.conflict} {
+			if problem != (listenerProblem{}) {
+				g.find(CodeInvalid, l.field, "%s", problem.Message)
+			}
+		}
+		if l.unknownKinds {
+			g.find(CodeUnsupported, l.field+".allowedRoutes.kinds", "a kind cannot be attached to a listener of protocol %s; it is ignored: remove it", l.spec.Protocol)
+		}
+	}
+	for i, a := range o.Spec.Addresses {
+		kind := deref(a.Type, string(gatewayv1.IPAddressType))
+		if gatewayv1.AddressType(kind) == gatewayv1.HostnameAddressType && a.Value != "" {
+			g.services = append(g.services, ResolveHost(a.Value, o.Namespace, Domain))
+			continue
+		}
+		g.unusable = fmt.Sprintf("addresses of type %s cannot be chosen", kind)
+		g.find(CodeUnsupported, fmt.Sprintf("spec.addresses[%d]", i), "%s; it is ignored: name a Service with type Hostname", g.unusable)
+	}
+	if o.Spec.TLS != nil {
+		g.find(CodeUnsupported, "spec.tls", "certificates of clients and of the Gateway towards its backends are not supported here; the field is ignored: use Gateway and DestinationRule of networking.istio.io")
+	}
+	return g
+}
+
+func (g *apiGateway) find(code Code, field, format string, args ...any) {
+	g.findings = append(g.findings, Finding{Object: g.ref, Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
+}
+
+// protocolKinds are the routes that listeners of a protocol take.
+func protocolKinds(l *gatewayv1.Listener) []Kind {
+	switch l.Protocol {
+	case gatewayv1.HTTPProtocolType, gatewayv1.HTTPSProtocolType:
+		return []Kind{KindHTTPRoute, KindGRPCRoute}
+	case gatewayv1.TLSProtocolType:
+		if l.TLS != nil && deref(l.TLS.Mode, string(gatewayv1.TLSModeTerminate)) == string(gatewayv1.TLSModeTerminate) {
+			return []Kind{KindTLSRoute, KindTCPRoute}
+		}
+		return []Kind{KindTLSRoute}
+	case gatewayv1.TCPProtocolType:
+		return []Kind{KindTCPRoute}
+	}
+	return nil
+}
+
+func (g *apiGateway) listener(i int, in *gatewayv1.Listener) *apiListener {
+	l := &apiListener{spec: in, index: i, field: fmt.Sprintf("spec.listeners[%d]", i), hostname: strings.ToLower(deref(in.Hostname, "")), from: gatewayv1.NamespacesFromSame}
+	if l.hostname == "" {
+		l.hostname = "*"
+	}
+	supported := protocolKinds(in)
+	l.kinds = supported
+	switch {
+	case supported == nil:
+		l.refused = listenerProblem{gatewayv1.ListenerReasonUnsupportedProtocol, fmt.Sprintf("protocol %s is not supported; the listener is left out: use HTTP, HTTPS, TLS or TCP", in.Protocol)}
+	case in.Port < 1 || in.Port > maxPort:
+		l.refused = listenerProblem{gatewayv1.ListenerReasonPortUnavailable, fmt.Sprintf("%d is no port; the listener is left out: use 1 to 65535", in.Port)}
+	case !validHost(l.hostname):
+		l.refused = listenerProblem{gatewayv1.ListenerReasonUnsupportedValue, fmt.Sprintf("%q is no host; the listener is left out: use a DNS name or a wildcard such as *.example.com", l.hostname)}
+	case (in.Protocol == gatewayv1.HTTPSProtocolType || in.Protocol == gatewayv1.TLSProtocolType) && in.TLS == nil:
+		l.refused = listenerProblem{gatewayv1.ListenerReasonUnsupportedValue, "the listener has no tls; it is left out: say with which certificate it is served"}
+	}
+	allowed := in.AllowedRoutes
+	if allowed == nil {
+		return l
+	}
+	if len(allowed.Kinds) > 0 {
+		l.kinds = nil
+		for _, k := range allowed.Kinds {
+			kind := Kind(deref(k.Group, groupGatewayAPI) + "/" + string(k.Kind))
+			if slices.Contains(supported, kind) {
+				l.kinds = append(l.kinds, kind)
+			} else {
+				l.unknownKinds = true
+			}
+		}
+	}
+	if ns := allowed.Namespaces; ns != nil {
+		l.from = gatewayv1.FromNamespaces(deref(ns.From, string(gatewayv1.NamespacesFromSame)))
+		if l.from == gatewayv1.NamespacesFromSelector {
+			selector, err := metav1.LabelSelectorAsSelector(ns.Selector)
+			if err != nil {
+				g.find(CodeInvalid, l.field+".allowedRoutes.namespaces.selector", "%v; no namespace is selected: correct it", err)
+				selector = labels.Nothing()
+			}
+			l.selector = selector
+		}
+	}
+	return l
+}
+
+// conflictOf is what keeps a listener from being served beside earlier ones of
+// its Gateway: a port has one sort of protocol, and each of its hostnames one
+// listener.
+func conflictOf(earlier []*apiListener, l *apiListener) listenerProblem {
+	for _, e := range earlier {
+		if e.spec.Port != l.spec.Port || e.refused != (listenerProblem{}) || e.conflict != (listenerProblem{}) {
+			continue
+		}
+		if e.sort() != l.sort() {
+			return listenerProblem{gatewayv1.ListenerReasonProtocolConflict, fmt.Sprintf("port %d serves protocol %s for listener %s already; the listener is left out: use another port", l.spec.Port, e.spec.Protocol, e.spec.Name)}
+		}
+		if e.hostname == l.hostname || l.sort() == sortTCP {
+			return listenerProblem{gatewayv1.ListenerReasonHostnameConflict, fmt.Sprintf("listener %s has the same port and hostname already; the listener is left out: use another one", e.spec.Name)}
+		}
+	}
+	return listenerProblem{}
+}
+
+func (l *apiListener) sort() serverSort {
+	switch l.spec.Protocol {
+	case gatewayv1.HTTPProtocolType:
+		return sortHTTP
+	case gatewayv1.TCPProtocolType:
+		return sortTCP
+	}
+	return sortTLS
+}
+
+// apiClass is a GatewayClass.
+type apiClass struct {
+	ref        Ref
+	generation int64
+	controller string
+	parameters bool // it names some
+}
+
+// builtInClasses are those that need no object, by the controller of their
+// Gateways: Istio makes "istio" by itself, so that nobody's YAML holds it.
+var builtInClasses = map[string]string{"istio": IstioController, "fairway": FairwayController}
+
+// controllerOf is the name under which this control plane serves Gateways of
+// the class; "" when it does not.
+func (w *World) controllerOf(class string) string {
+	if c := w.apiClasses[class]; c != nil {
+		if c.controller == IstioController || c.controller == FairwayController {
+			return c.controller
+		}
+		return ""
+	}
+	return builtInClasses[class]
+}
+
+// apiGateway finds a Gateway of the Gateway API that this control plane serves;
+// nil when there is none.
+func (w *World) apiGateway(ref Ref) *apiGateway {
+	g, _ := w.apiGateways.Get(ref.Namespace + "/" + ref.Name)
+	if g == nil || w.controllerOf(string(g.spec.GatewayClassName)) == "" {
+		return nil
+	}
+	return g
+}
+
+// certificates are the Secrets that a listener which ends TLS shows, or why it
+// cannot have one of them.
+func (w *World) certificates(g *apiGateway, l *apiListener) (secrets []Ref, problem listenerProblem) {
+	if l.sort() != sortTLS || l.spec.TLS == nil || deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) != string(gatewayv1.TLSModeTerminate) {
+		return nil, listenerProblem{}
+	}
+	if len(l.spec.TLS.CertificateRefs) == 0 {
+		return nil, listenerProblem{gatewayv1.ListenerReasonInvalidCertificateRef, "the listener names no certificate: set tls.certificateRefs"}
+	}
+	for i, c := range l.spec.TLS.CertificateRefs {
+		field := fmt.Sprintf("%s.tls.certificateRefs[%d]", l.field, i)
+		group, kind := deref(c.Group, ""), deref(c.Kind, "Secret")
+		if group != "" || kind != "Secret" {
+			return nil, listenerProblem{gatewayv1.ListenerReasonInvalidCertificateRef, fmt.Sprintf("%s: certificates of kind %s are not supported: use a Secret", field, strings.TrimPrefix(group+"/"+kind, "/"))}
+		}
+		ns := deref(c.Namespace, g.ref.Namespace)
+		if ns != g.ref.Namespace && !w.granted(g.ref, "", "Secret", ns, string(c.Name)) {
+			return nil, listenerProblem{gatewayv1.ListenerReasonRefNotPermitted, fmt.Sprintf("%s: no ReferenceGrant in namespace %s allows it: add one there", field, ns)}
+		}
+		secrets = append(secrets, Ref{KindSecret, ns, string(c.Name)})
+	}
+	return secrets, listenerProblem{}
+}

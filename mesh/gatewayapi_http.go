@@ -1,0 +1,262 @@
+package mesh
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	networking "istio.io/api/networking/v1alpha3"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// apiRule is a rule of an HTTPRoute or GRPCRoute in the terms of VirtualServices.
+type apiRule struct {
+	origin Origin
+	// matches are at least one. Prefixes are whole segments of the path,
+	// without "/" at the end; all paths are a match without uri.
+	matches []*networking.HTTPMatchRequest
+	// served is what becomes of the requests, but for match, route and mirrors.
+	served   *networking.HTTPRoute
+	backends []apiBackend
+	mirrors  []apiBackend
+	refused  bool // all requests get 500: the rule asks for something that it cannot have
+}
+
+func parseHTTPRoute(o *gatewayv1.HTTPRoute) *apiRoute {
+	r := newAPIRoute(KindHTTPRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, o.Spec.Hostnames)
+	for i := range o.Spec.Rules {
+		in := &o.Spec.Rules[i]
+		rule := apiRule{origin: Origin{r.ref, fmt.Sprintf("spec.rules[%d]", i)}, served: &networking.HTTPRoute{Name: deref(in.Name, "")}}
+		for j, m := range in.Matches {
+			if match, ok := r.httpMatch(fmt.Sprintf("%s.matches[%d]", rule.origin.Field, j), m); ok {
+				rule.matches = append(rule.matches, match)
+			}
+		}
+		if len(in.Matches) == 0 {
+			rule.matches = []*networking.HTTPMatchRequest{{}}
+		}
+		r.httpFilters(&rule, in.Filters)
+		r.httpTimes(&rule, in)
+		for j, b := range in.BackendRefs {
+			field := fmt.Sprintf("%s.backendRefs[%d]", rule.origin.Field, j)
+			backend := newAPIBackend(field, b.BackendRef)
+			r.backendFilters(&backend, b.Filters)
+			rule.backends = append(rule.backends, backend)
+		}
+		if in.SessionPersistence != nil {
+			r.find(CodeUnsupported, rule.origin.Field+".sessionPersistence", "session persistence is not supported; the field is ignored: use a DestinationRule with consistentHash")
+		}
+		r.addRule(rule)
+	}
+	return r
+}
+
+// httpMatch reads a match; false when it cannot be served.
+func (r *apiRoute) httpMatch(field string, m gatewayv1.HTTPRouteMatch) (*networking.HTTPMatchRequest, bool) {
+	out := &networking.HTTPMatchRequest{}
+	if m.Path != nil {
+		value := deref(m.Path.Value, "/")
+		switch t := deref(m.Path.Type, string(gatewayv1.PathMatchPathPrefix)); gatewayv1.PathMatchType(t) {
+		case gatewayv1.PathMatchExact:
+			out.Uri = exact(value)
+		case gatewayv1.PathMatchRegularExpression:
+			out.Uri = regex(value)
+		case gatewayv1.PathMatchPathPrefix:
+			if prefix := strings.TrimRight(value, "/"); prefix != "" {
+				out.Uri = &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: prefix}}
+			}
+		default:
+			r.unsupport(CodeUnsupported, field+".path.type", "%q is not supported; the match is left out: use Exact, PathPrefix or RegularExpression", t)
+			return nil, false
+		}
+		if !strings.HasPrefix(value, "/") && out.Uri.GetRegex() == "" {
+			r.find(CodeInvalid, field+".path.value", "%q does not begin with /, so that no request has it; the match is left out", value)
+			return nil, false
+		}
+	}
+	if m.Method != nil {
+		out.Method = exact(string(*m.Method))
+	}
+	for i, h := range m.Headers {
+		if !addMatch(&out.Headers, strings.ToLower(string(h.Name)), deref(h.Type, "Exact"), h.Value) {
+			r.unsupport(CodeUnsupported, fmt.Sprintf("%s.headers[%d].type", field, i), "%q is not supported; the match is left out: use Exact or RegularExpression", *h.Type)
+			return nil, false
+		}
+	}
+	for i, q := range m.QueryParams {
+		if !addMatch(&out.QueryParams, string(q.Name), deref(q.Type, "Exact"), q.Value) {
+			r.unsupport(CodeUnsupported, fmt.Sprintf("%s.queryParams[%d].type", field, i), "%q is not supported; the match is left out: use Exact or RegularExpression", *q.Type)
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// addMatch adds the match of a header or parameter; of several with one name
+// the first counts. False: no such type.
+func addMatch(to *map[string]*networking.StringMatch, name, kind, value string) bool {
+	match := exact(value)
+	switch kind {
+	case "Exact":
+	case "RegularExpression":
+		match = regex(value)
+	default:
+		return false
+	}
+	if *to == nil {
+		*to = map[string]*networking.StringMatch{}
+	}
+	if (*to)[name] == nil {
+		(*to)[name] = match
+	}
+	return true
+}
+
+func exact(text string) *networking.StringMatch {
+	return &networking.StringMatch{MatchType: &networking.StringMatch_Exact{Exact: text}}
+}
+
+func regex(text string) *networking.StringMatch {
+	return &networking.StringMatch{MatchType: &networking.StringMatch_Regex{Regex: text}}
+}
+
+// unsupport reports something that keeps a part of the route from being served.
+func (r *apiRoute) unsupport(code Code, field, format string, args ...any) {
+	r.find(code, field, format, args...)
+	if r.unsupported == "" {
+		r.unsupported = field + ": " + fmt.Sprintf(format, args...)
+	}
+}
+
+// httpTimes reads timeouts and retries.
+func (r *apiRoute) httpTimes(rule *apiRule, in *gatewayv1.HTTPRouteRule) {
+	duration := func(field string, d *gatewayv1.Duration) *durationpb.Duration {
+		if d == nil {
+			return nil
+		}
+		v, err := time.ParseDuration(string(*d))
+		if err != nil || v < 0 {
+			r.find(CodeInvalid, rule.origin.Field+field, "%q is no duration; the field is ignored: write for example 10s or 500ms", *d)
+			return nil
+		}
+		if v == 0 {
+			return nil // none at all
+		}
+		return durationpb.New(v)
+	}
+	if t := in.Timeouts; t != nil {
+		rule.served.Timeout = duration(".timeouts.request", t.Request)
+		if each := duration(".timeouts.backendRequest", t.BackendRequest); each != nil {
+			rule.served.Retries = &networking.HTTPRetry{Attempts: defaultAttempts, PerTryTimeout: each}
+		}
+	}
+	retry := in.Retry
+	if retry == nil {
+		return
+	}
+	out := &networking.HTTPRetry{Attempts: defaultAttempts, PerTryTimeout: rule.served.Retries.GetPerTryTimeout(), Backoff: duration(".retry.backoff", retry.Backoff)}
+	if retry.Attempts != nil {
+		out.Attempts = int32(min(max(*retry.Attempts, 0), maxAttempts))
+	}
+	on := []string{"connect-failure", "refused-stream", "reset-before-request", "unavailable", "cancelled"}
+	for _, code := range retry.Codes {
+		on = append(on, fmt.Sprint(int(code)))
+	}
+	out.RetryOn = strings.Join(on, ",")
+	rule.served.Retries = out
+}
+
+const (
+	defaultAttempts = 2   // of retries, as in VirtualServices
+	maxAttempts     = 255 // more would not be waited for
+)
+
+// addRule adds a rule after the checks that rules of VirtualServices go
+// through. What they leave out is a finding.
+func (r *apiRoute) addRule(rule apiRule) {
+	if len(rule.matches) == 0 {
+		return // all of them are left out
+	}
+	probe := rule.served
+	probe.Match = rule.matches
+	for range rule.mirrors {
+		probe.Mirrors = append(probe.Mirrors, &networking.HTTPMirrorPolicy{Destination: &networking.Destination{Host: NoBackend}})
+	}
+	for _, b := range rule.backends {
+		probe.Route = append(probe.Route, &networking.HTTPRouteDestination{Destination: &networking.Destination{Host: NoBackend}, Weight: 1, Headers: b.headers})
+	}
+	if len(probe.Route) == 0 && probe.Redirect == nil {
+		probe.DirectResponse = &networking.HTTPDirectResponse{Status: 500}
+	}
+	c := &ruleCheck{ref: r.ref, field: rule.origin.Field}
+	checked := checkHTTPRule(c, probe)
+	for _, f := range c.findings {
+		f.Field = apiField(rule.origin.Field, f.Field)
+		r.findings = append(r.findings, f)
+	}
+	rule.refused = rule.refused || c.unusable
+	rule.matches = slices.DeleteFunc(slices.Clone(checked.Match), func(m *networking.HTTPMatchRequest) bool { return !c.match("", m) })
+	if len(rule.matches) == 0 {
+		return
+	}
+	for i := range rule.backends {
+		rule.backends[i].headers = checked.Route[i].Headers
+	}
+	rule.served = &networking.HTTPRoute{
+		Name: checked.Name, Redirect: checked.Redirect, Rewrite: checked.Rewrite, Timeout: checked.Timeout, Retries: checked.Retries,
+		Headers: checked.Headers, CorsPolicy: checked.CorsPolicy,
+	}
+	r.http = append(r.http, rule)
+}
+
+// listIndex begins a part of a field's path with a list's place.
+var listIndex = regexp.MustCompile(`^\.(match|route)(\[\d+\])`)
+
+// apiField is what the Gateway API calls a field of a VirtualService's rule.
+func apiField(rule, field string) string {
+	rest := strings.TrimPrefix(field, rule)
+	if m := listIndex.FindStringSubmatch(rest); m != nil {
+		return rule + map[string]string{"match": ".matches", "route": ".backendRefs"}[m[1]] + m[2]
+	}
+	switch {
+	case strings.HasPrefix(rest, ".timeout"):
+		return rule + ".timeouts.request"
+	case strings.HasPrefix(rest, ".retries"):
+		return rule + ".retry"
+	case rest == "":
+		return rule
+	}
+	return rule + ".filters"
+}
+
+// compareMatches orders matches by precedence: an exact path, the longest
+// prefix, a regular expression, any path; then a method, the most headers, the
+// most query parameters.
+func compareMatches(a, b *networking.HTTPMatchRequest) int {
+	aRank, aLength := pathRank(a)
+	bRank, bLength := pathRank(b)
+	method := func(m *networking.HTTPMatchRequest) int {
+		if m.Method != nil {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(bRank, aRank), cmp.Compare(bLength, aLength), cmp.Compare(method(b), method(a)),
+		cmp.Compare(len(b.Headers), len(a.Headers)), cmp.Compare(len(b.QueryParams), len(a.QueryParams)))
+}
+
+func pathRank(m *networking.HTTPMatchRequest) (rank, length int) {
+	switch u := m.GetUri().GetMatchType().(type) {
+	case *networking.StringMatch_Exact:
+		return 3, len(u.Exact)
+	case *networking.StringMatch_Prefix:
+		return 2, len(u.Prefix)
+	case *networking.StringMatch_Regex:
+		return 1, len(u.Regex)
+	}
+	return 0, 0
+}

@@ -1,0 +1,122 @@
+package mesh
+
+import (
+	"fmt"
+	"slices"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// attachToService tells why a route with a Service as its parent has no
+// effect on the Service's clients.
+func attachToService(r *apiRoute, p gatewayv1.ParentReference, ref Ref, s *Service) attachProblem {
+	switch {
+	case s == nil:
+		return attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("there is no Service %s/%s: check the name and the namespace", ref.Namespace, ref.Name)}
+	case p.SectionName != nil && !slices.ContainsFunc(s.Ports, func(port Port) bool { return port.Name == string(*p.SectionName) }):
+		return attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("Service %s/%s has no port %s: correct sectionName", ref.Namespace, ref.Name, *p.SectionName)}
+	case p.Port != nil && s.Port(uint32(max(*p.Port, 0))) == nil:
+		return attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("Service %s/%s has no port %d: correct the reference", ref.Namespace, ref.Name, *p.Port)}
+	}
+	return attachProblem{}
+}
+
+// serviceRoutes are the rules that routes make for the clients of a Service,
+// which may be nil: one VirtualService of the Service's namespace for all, and
+// for each other namespace with routes one for the clients there.
+func (w *World) serviceRoutes(ref Ref, s *Service) (out []*VirtualService) {
+	if s == nil {
+		return nil
+	}
+	all, _ := w.apiRoutesOf.Get(ref.String())
+	var namespaces []string
+	of := map[string][]*apiRoute{}
+	for _, r := range all {
+		if of[r.ref.Namespace] == nil {
+			namespaces = append(namespaces, r.ref.Namespace)
+		}
+		of[r.ref.Namespace] = append(of[r.ref.Namespace], r)
+	}
+	slices.Sort(namespaces)
+	for _, ns := range namespaces {
+		if v := w.serviceRoute(ref, s, of[ns]); v != nil {
+			v.ExportTo = Visibility{"*"}
+			if ns != s.Namespace {
+				v.ExportTo = Visibility{"."}
+			}
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// serviceRoute joins the routes of one namespace for a Service; nil when none
+// of them is attached to it.
+func (w *World) serviceRoute(ref Ref, s *Service, routes []*apiRoute) *VirtualService {
+	var out *VirtualService
+	for _, port := range append([]Port{{}}, s.Ports...) { // those for one port beside those for all
+		var here []*apiRoute
+		for _, r := range routes {
+			if slices.ContainsFunc(r.parents, func(p gatewayv1.ParentReference) bool {
+				parent, ok := r.parentOf(p)
+				return ok && parent == ref && attachToService(r, p, ref, s) == attachProblem{} && portOf(p, s) == port.Number
+			}) {
+				here = append(here, r)
+			}
+		}
+		if len(here) == 0 {
+			continue
+		}
+		v := w.merge(here, merging{host: s.Host, port: port.Number, names: true, mesh: true})
+		v.Gateways = []string{MeshGateway}
+		if out == nil {
+			out = v
+			continue
+		}
+		out.join(v)
+	}
+	return out
+}
+
+// portOf is the port of the Service that a reference is for; 0: all.
+func portOf(p gatewayv1.ParentReference, s *Service) uint32 {
+	if p.Port != nil {
+		return uint32(max(*p.Port, 0))
+	}
+	if p.SectionName != nil {
+		for _, port := range s.Ports {
+			if port.Name == string(*p.SectionName) {
+				return port.Number
+			}
+		}
+	}
+	return 0
+}
+
+// join adds the rules of another VirtualService made of routes, in order.
+func (v *VirtualService) join(o *VirtualService) {
+	var http []mergedRule
+	for _, x := range []*VirtualService{v, o} {
+		for i, r := range x.Spec.Http {
+			http = append(http, mergedRule{r, x.origins.http[i]})
+		}
+	}
+	slices.SortStableFunc(http, func(a, b mergedRule) int { return compareMatches(a.Match[0], b.Match[0]) })
+	v.Spec.Http, v.origins.http = nil, nil
+	for _, e := range http {
+		v.Spec.Http = append(v.Spec.Http, e.HTTPRoute)
+		v.origins.http = append(v.origins.http, e.origin)
+	}
+	v.Spec.Tcp, v.origins.tcp = append(v.Spec.Tcp, o.Spec.Tcp...), append(v.origins.tcp, o.origins.tcp...)
+	v.Spec.Tls, v.origins.tls = append(v.Spec.Tls, o.Spec.Tls...), append(v.origins.tls, o.origins.tls...)
+	for _, s := range o.Sources {
+		if !slices.Contains(v.Sources, s) {
+			v.Sources = append(v.Sources, s)
+		}
+	}
+	for _, d := range o.Destinations {
+		if !slices.Contains(v.Destinations, d) {
+			v.Destinations = append(v.Destinations, d)
+		}
+	}
+}

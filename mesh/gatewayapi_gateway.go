@@ -218,6 +218,26 @@ func (w *World) apiGateway(ref Ref) *apiGateway {
 	return g
 }
 
+// ListenerSecrets are the Secrets that listeners of the Gateways of the
+// Gateway API show and may show, each once.
+func (w *World) ListenerSecrets() (out []Ref) {
+	for _, x := range w.apiGateways.All() {
+		g := w.apiGateway(x.ref)
+		if g == nil {
+			continue
+		}
+		for _, l := range g.listeners {
+			secrets, _ := w.certificates(g, l)
+			for _, s := range secrets {
+				if !slices.Contains(out, s) {
+					out = append(out, s)
+				}
+			}
+		}
+	}
+	return out
+}
+
 // certificates are the Secrets that a listener which ends TLS shows, or why it
 // cannot have one of them.
 func (w *World) certificates(g *apiGateway, l *apiListener) (secrets []Ref, problem listenerProblem) {

@@ -80,7 +80,7 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 	}
 	e.locate(dirty)
 	e.accept(dirty)
-	if len(e.routers) > 0 {
+	if len(e.routers) > 0 || dirty.Gateways || dirty.All {
 		e.want(e.wantedSecrets())
 	}
 	e.publish()

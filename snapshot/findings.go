@@ -57,9 +57,11 @@ func (e *Engine) hostLayers() []*hostLayer {
 	return out
 }
 
-// wantedSecrets are the Secrets that the routers' listeners name, each once.
+// wantedSecrets are the Secrets that the routers' listeners name, each once,
+// and those of Gateways of the Gateway API, whose status tells of them even
+// where no router is connected.
 func (e *Engine) wantedSecrets() []mesh.Ref {
-	var out []mesh.Ref
+	out := e.world.ListenerSecrets()
 	for _, r := range e.routers {
 		for _, s := range r.secrets {
 			if !slices.Contains(out, s) {

@@ -157,7 +157,7 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server) []*listenerv3.Fi
 	if s.Protocol == mesh.ProtocolHTTPS {
 		name := fmt.Sprintf("https.%d.%s.%s.%s", s.Number, s.Spec.Port.Name, s.Gateway.Ref.Name, s.Gateway.Namespace)
 		if s.Gateway.OfAPI() { // one of networking.istio.io may have the same name
-			name = fmt.Sprintf("https.%d.%s/%s", s.Number, s.Gateway.Name, s.Listener)
+			name += ".gateway-api"
 		}
 		b.routes(name, p.Port, []*mesh.Server{s})
 		chains = []*listenerv3.FilterChain{b.httpChain(p, name)}

@@ -2,13 +2,12 @@ package mesh
 
 import (
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 )
 
 // Backend is a port of a service that proxies call for themselves: to have a
-// request authorized or to fetch the keys of tokens.
+// request authorized, to fetch the keys of tokens, to report spans.
 type Backend struct {
 	Service *Service
 	Port    uint32 // of Service.Ports
@@ -25,30 +24,25 @@ func BackendOf(l List[Backend], host string, port uint32) (Backend, bool) {
 }
 
 // Backends are the services that the policies make a proxy of the view call
-// and that it sees: those of the extension providers that CUSTOM policies
-// name, and those of jwksUri.
-func (v *View) Backends(authentications []*RequestAuthentication, policies []*AuthorizationPolicy) List[Backend] {
-	var out []Backend
-	add := func(host string, port uint32) {
-		s, _ := v.Service(host)
-		if b := (Backend{s, port}); s != nil && s.Port(port) != nil && !slices.Contains(out, b) {
-			out = append(out, b)
-		}
-	}
+// and that it sees: those of the extension providers that CUSTOM policies and
+// tracing name, and those of jwksUri.
+func (v *View) Backends(authentications []*RequestAuthentication, policies []*AuthorizationPolicy, telemetries []*Telemetry) List[Backend] {
+	var out backends
 	for _, p := range policies {
 		if name := p.Spec.GetProvider().GetName(); name != "" {
 			if host, port, ok := v.Config.AuthorizationBackend(name); ok {
-				add(host, port)
+				out.add(v, host, port)
 			}
 		}
 	}
 	for _, r := range authentications {
 		for _, rule := range r.Spec.GetJwtRules() {
 			if host, port, _, ok := KeysAddress(rule.GetJwksUri()); ok {
-				add(host, port)
+				out.add(v, host, port)
 			}
 		}
 	}
+	out.addTracers(v, telemetries)
 	return ListOf(out...)
 }
 
@@ -99,8 +93,11 @@ func (b *builder) dirtyBackends() {
 	for _, p := range b.world.Config.GetExtensionProviders() {
 		if host, _, ok := b.world.Config.AuthorizationBackend(p.GetName()); ok && changed(host) {
 			b.dirty.Inbound[""], b.dirty.Gateways = struct{}{}, true
-			return
+			break
 		}
+	}
+	if b.tracerChanged(changed) { // outbound listeners name it too
+		b.dirty.All = true
 	}
 	if b.world.RequestAuthentications == nil {
 		return

@@ -67,6 +67,10 @@ func (b *builder) telemetry(ref Ref, o *telemetryv1.Telemetry) {
 		p = policy[*telemetry.Telemetry](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
 	}
 	b.world.Telemetries = b.world.Telemetries.with(ref, p)
+	b.findShadowedTelemetry(ref.Namespace)
+	if p == nil {
+		b.foundAs(ref, "shadow", nil)
+	}
 	var asks []ask
 	if p != nil && len(p.Selector) > 0 { // what it says of outbound traffic is for those that it selects
 		asks = append(asks, ask{selector: p.Selector})
@@ -77,6 +81,25 @@ func (b *builder) telemetry(ref Ref, o *telemetryv1.Telemetry) {
 	b.dirty.Namespaces[ref.Namespace] = struct{}{}
 	if ref.Namespace == b.world.Config.RootNamespace {
 		b.dirty.All = true
+	}
+}
+
+// findShadowedTelemetry tells of Telemetry objects for a whole namespace
+// beside an older one, which alone applies.
+func (b *builder) findShadowedTelemetry(namespace string) {
+	var winner *Telemetry
+	for _, t := range b.world.Telemetries.In(namespace) {
+		if len(t.Selector) > 0 || targeted(t.Spec.TargetRef, t.Spec.TargetRefs) {
+			b.foundAs(t.Ref, "shadow", nil)
+			continue
+		}
+		if winner == nil {
+			winner = t
+			b.foundAs(t.Ref, "shadow", nil)
+			continue
+		}
+		b.foundAs(t.Ref, "shadow", []Finding{{Object: t.Ref, Field: "spec.selector", Code: CodeConflict, Winner: winner.Ref,
+			Message: fmt.Sprintf("%s is older and applies to the whole namespace too; this object does nothing: merge the two, or give one a selector", winner.Ref)}})
 	}
 }
 

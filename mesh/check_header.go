@@ -102,6 +102,12 @@ func HostHeader(name string) bool {
 	return strings.EqualFold(name, "host") || strings.EqualFold(name, ":authority")
 }
 
+// SettableHeader tells whether Envoy adds a header of the name and value to
+// requests of its own; what it would not, it refuses together with all around it.
+func SettableHeader(name, value string) bool {
+	return headerName(name) && !HostHeader(name) && !control(value) && len(EscapeHeaderFormat(value)) <= maxHeader
+}
+
 // headerName tells whether the text is a token, as names of headers are (RFC
 // 9110, 5.1).
 func headerName(name string) bool {

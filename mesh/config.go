@@ -32,6 +32,7 @@ func DefaultConfig() *Config {
 		OutboundTrafficPolicy:    &meshconfig.MeshConfig_OutboundTrafficPolicy{Mode: meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY},
 		InboundTrafficPolicy:     &meshconfig.MeshConfig_InboundTrafficPolicy{Mode: meshconfig.MeshConfig_InboundTrafficPolicy_PASSTHROUGH},
 		EnableAutoMtls:           wrapperspb.Bool(true),
+		EnableTracing:            true,
 		ConnectTimeout:           durationpb.New(10e9),
 		ProtocolDetectionTimeout: durationpb.New(0),
 		DnsRefreshRate:           durationpb.New(60e9),
@@ -68,10 +69,13 @@ func parseConfig(ref Ref, text []byte) (*Config, []Finding, error) {
 		c.MeshConfig.ProtoReflect().Set(field, value)
 		return true
 	})
+	if given, ok := fields.(map[string]any); ok && given["enableTracing"] != nil { // false looks like nothing
+		c.EnableTracing = read.EnableTracing
+	}
 	if c.RootNamespace == "" {
 		c.RootNamespace = "istio-system"
 	}
-	return c, append(findings, c.checkTLS()...), nil
+	return c, append(append(findings, c.checkTLS()...), c.checkTracing()...), nil
 }
 
 // unknownFields are the paths of what is in a value and not in a message.

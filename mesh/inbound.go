@@ -75,8 +75,9 @@ func (w *World) InboundOf(x *Workload) (Inbound, []Finding) {
 	in.RequestAuthentications = ListOf(w.RequestAuthenticationsOf(x.Namespace, x.Labels)...)
 	in.AuthorizationPolicies = ListOf(w.AuthorizationPoliciesOf(x.Namespace, x.Labels)...)
 	view := w.View(Scope{Role: RoleSidecar, Namespace: x.Namespace, Labels: canonicalLabels(x.Labels)})
-	in.Backends = view.Backends(in.RequestAuthentications.Slice(), in.AuthorizationPolicies.Slice())
-	in.Telemetries = ListOf(w.TelemetriesOf(x.Namespace, x.Labels)...)
+	telemetries := w.TelemetriesOf(x.Namespace, x.Labels)
+	in.Telemetries = ListOf(telemetries...)
+	in.Backends = view.Backends(in.RequestAuthentications.Slice(), in.AuthorizationPolicies.Slice(), telemetries)
 	return in, findings
 }
 
@@ -203,11 +204,27 @@ func (w *World) AuthorizationPoliciesOf(namespace string, labels map[string]stri
 }
 
 // TelemetriesOf are the Telemetry objects that apply to a workload with the
-// labels, farthest first.
+// labels, farthest first: at most one each for the mesh, for the namespace and
+// for the workload. Of several the oldest applies, as Istio has it. Unlike
+// policies, one with a selector is for its own namespace only, the root
+// namespace included.
 func (w *World) TelemetriesOf(namespace string, labels map[string]string) []*Telemetry {
-	return slices.DeleteFunc(w.Telemetries.For(w.Config.RootNamespace, namespace, labels), func(p *Telemetry) bool {
-		return targeted(p.Spec.TargetRef, p.Spec.TargetRefs)
-	})
+	var out []*Telemetry
+	first := func(namespace string, of func(*Telemetry) bool) {
+		for _, t := range w.Telemetries.In(namespace) {
+			if of(t) && !targeted(t.Spec.TargetRef, t.Spec.TargetRefs) {
+				out = append(out, t)
+				return
+			}
+		}
+	}
+	forAll := func(t *Telemetry) bool { return len(t.Selector) == 0 }
+	first(w.Config.RootNamespace, forAll)
+	if namespace != w.Config.RootNamespace {
+		first(namespace, forAll)
+	}
+	first(namespace, func(t *Telemetry) bool { return len(t.Selector) > 0 && selects(t.Selector, labels) })
+	return out
 }
 
 // targeted tells whether a policy is attached to named objects (targetRefs)

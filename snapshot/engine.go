@@ -122,7 +122,7 @@ func (e *Engine) advance(dirty *mesh.Dirty) {
 
 func (e *Engine) newBase() *hostLayer {
 	l := newHostLayer(e.memo, nil, e.world.View(mesh.Scope{Role: mesh.RoleSidecar}))
-	l.reporting = translate.Reporting{Telemetries: mesh.ListOf(e.world.TelemetriesOf("", nil)...)}
+	l.reporting = translate.ReportingOf(l.view)
 	l.fill(e.world)
 	return l
 }
@@ -137,7 +137,7 @@ func (e *Engine) newScope(scope mesh.Scope) *hostLayer {
 	}
 	l := newHostLayer(e.memo, base, view)
 	l.ipv6 = scope.IPv6
-	l.reporting = translate.Reporting{Telemetries: mesh.ListOf(view.TelemetriesOf(scope.Namespace, view.Labels())...)}
+	l.reporting = translate.ReportingOf(view)
 	l.fill(e.world)
 	return l
 }
@@ -145,7 +145,7 @@ func (e *Engine) newScope(scope mesh.Scope) *hostLayer {
 // standsAlone tells whether the listeners of the scope, or what it sees at
 // all, follow rules of its own.
 func (e *Engine) standsAlone(v *mesh.View) bool {
-	return v.Sidecar != nil || v.Scope.IPv6 || len(v.Telemetries.In(v.Scope.Namespace)) > 0
+	return v.Sidecar != nil || v.Scope.IPv6 || translate.ReportingOf(v) != e.base.reporting
 }
 
 // Attach gives a connected proxy its view. It waits for the first world, and

@@ -67,9 +67,9 @@ func (r *routerLayer) build(w *mesh.World) {
 	}
 	r.findings = nil
 	in := translate.GatewayInput{View: view, Workload: r.workload, Has: func(name string) bool { return r.secret(w, name) != nil }}
-	in.Reporting.Telemetries = mesh.ListOf(w.TelemetriesOf(r.scope.Namespace, r.workload.Labels)...)
 	extra := translate.ResolvePolicies(&in)
 	plan := translate.Gateway(in)
+	plan.Destinations = append(plan.Destinations, extra.Destinations...)
 	r.findings = append(append(r.findings, plan.Findings...), extra.Findings...)
 	r.rest, r.hosts = nil, map[string][]*Resource{}
 	add := func(res *Resource, findings []mesh.Finding) {

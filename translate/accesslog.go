@@ -176,8 +176,5 @@ func telemetryFindings(t *mesh.Telemetry, c *mesh.Config) (out []mesh.Finding) {
 			}
 		}
 	}
-	if len(t.Spec.GetTracing()) > 0 {
-		found("spec.tracing", mesh.CodeUnsupported, "tracing is not supported; no spans are reported")
-	}
-	return out
+	return append(out, tracingFindings(t, c)...)
 }

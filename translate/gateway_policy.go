@@ -1,6 +1,8 @@
 package translate
 
 import (
+	"slices"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -9,21 +11,29 @@ import (
 // GatewayPolicies are what the authentication and authorization of a router
 // bring with them.
 type GatewayPolicies struct {
-	Clusters []*clusterv3.Cluster // where keys of tokens come from
-	Findings []mesh.Finding
+	Clusters     []*clusterv3.Cluster // where keys of tokens come from
+	Destinations []string             // hosts that the router calls for itself
+	Findings     []mesh.Finding
 }
 
-// ResolvePolicies sets the filters of the input by the policies that select
-// the router's Pod.
+// ResolvePolicies sets the filters and the reporting of the input by the
+// policies that select the router's Pod.
 func ResolvePolicies(in *GatewayInput) GatewayPolicies {
 	v, x := in.View, in.Workload
 	authentications := v.RequestAuthenticationsOf(x.Namespace, x.Labels)
 	policies := v.AuthorizationPoliciesOf(x.Namespace, x.Labels)
-	backends := v.Backends(authentications, policies)
+	telemetries := v.TelemetriesOf(x.Namespace, x.Labels)
+	backends := v.Backends(authentications, policies, telemetries)
 	jwt := JWTFilters(JWTInput{Policies: mesh.ListOf(authentications...), Backends: backends, Config: v.Config})
 	authz := AuthorizationInput{Policies: mesh.ListOf(policies...), Backends: backends, Config: v.Config}
 	http, httpFindings := AuthorizationHTTP(authz)
 	tcp, tcpFindings := AuthorizationTCP(authz)
 	in.Filters, in.TCP = append(jwt.Filters, http...), tcp
-	return GatewayPolicies{Clusters: jwt.Clusters, Findings: append(append(jwt.Findings, httpFindings...), tcpFindings...)}
+	in.Reporting = Reporting{Telemetries: mesh.ListOf(telemetries...), Tracers: v.Tracers(telemetries), Workload: x.Owner, Namespace: x.Namespace}
+	out := GatewayPolicies{Clusters: jwt.Clusters}
+	for _, b := range backends.Slice() {
+		out.Destinations = append(out.Destinations, b.Service.Host)
+	}
+	out.Findings = slices.Concat(jwt.Findings, httpFindings, tcpFindings, TelemetryFindings(in.Reporting, v.Config), tracerFindings(in.Reporting, v.Config))
+	return out
 }

@@ -64,6 +64,7 @@ func HTTPFilters(in HCMInput) []*listenerv3.Filter {
 // them; the routes set those that are asked for. HTTP/1.0 is accepted, since
 // common load generators and proxies still speak it.
 func HTTPConnectionManager(in HCMInput) *listenerv3.Filter {
+	r := report{in.Reporting, in.Direction, in.Config, true}
 	m := &hcmv3.HttpConnectionManager{
 		CodecType:            hcmv3.HttpConnectionManager_AUTO,
 		StatPrefix:           in.StatPrefix + ";",
@@ -73,7 +74,9 @@ func HTTPConnectionManager(in HCMInput) *listenerv3.Filter {
 		HttpProtocolOptions:  &corev3.Http1ProtocolOptions{AcceptHttp_10: true},
 		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{AllowConnect: true}, // WebSockets over HTTP/2, RFC 8441
 		UpgradeConfigs:       []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
-		AccessLog:            accessLogs(report{in.Reporting, in.Direction, in.Config, true}),
+		AccessLog:            accessLogs(r),
+		Tracing:              r.tracing(),
+		RequestIdExtension:   r.requestID(),
 		// No address is trusted for being private: what RFC 1918 numbers a
 		// cluster uses says nothing about who calls.
 		InternalAddressConfig: &hcmv3.HttpConnectionManager_InternalAddressConfig{},

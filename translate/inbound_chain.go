@@ -37,7 +37,8 @@ func newInboundBuilder(in mesh.Inbound) *inboundBuilder {
 	b.http = append(jwt.Filters, http...)
 	b.tcp = tcp
 	b.clusters = jwt.Clusters
-	for _, f := range slices.Concat(jwt.Findings, found, more, TelemetryFindings(Reporting{Telemetries: in.Telemetries}, in.Config)) {
+	reporting := b.reporting(nil, false)
+	for _, f := range slices.Concat(jwt.Findings, found, more, TelemetryFindings(reporting, in.Config), tracerFindings(reporting, in.Config)) {
 		if !slices.Contains(b.findings, f) { // HTTP and TCP find the same
 			b.findings = append(b.findings, f)
 		}
@@ -163,5 +164,8 @@ func (c *portChains) bytes() []*listenerv3.Filter {
 }
 
 func (b *inboundBuilder) reporting(service *mesh.Service, mutualTLS bool) Reporting {
-	return Reporting{Telemetries: b.in.Telemetries, Service: service, MutualTLS: mutualTLS, local: &b.in}
+	return Reporting{
+		Telemetries: b.in.Telemetries, Tracers: b.in.Backends, Workload: b.in.Workload, Namespace: b.in.Namespace,
+		Service: service, MutualTLS: mutualTLS, local: &b.in,
+	}
 }

@@ -244,6 +244,16 @@ func (s inboundStory) part(t testing.TB, name string) string {
 				return storyYAML(t, h.AccessLog)
 			}
 		}
+	case "tracing.yaml":
+		for _, c := range l.FilterChains {
+			if h := managerOf(t, c); h != nil {
+				return storyYAML(t, []*hcmv3.HttpConnectionManager{{Tracing: h.Tracing, RequestIdExtension: h.RequestIdExtension}})
+			}
+		}
+	case "outbound-tracing.yaml":
+		v := s.world.View(mesh.Scope{Role: mesh.RoleSidecar, Namespace: s.in.Namespace, Labels: "app=web"})
+		r := report{ReportingOf(v), DirectionOutbound, v.Config, true}
+		return storyYAML(t, []*hcmv3.HttpConnectionManager{{Tracing: r.tracing(), RequestIdExtension: r.requestID()}})
 	case "tcp-loggers.yaml":
 		for _, c := range l.FilterChains {
 			p := new(tcpv3.TcpProxy)

@@ -19,11 +19,23 @@ type Reporting struct {
 	// Service is the one that the traffic is for where the listener knows it
 	// (inbound); nil: the cluster's metadata tell.
 	Service *mesh.Service
+	// Tracers are the services that spans may be sent to (mesh.View.Tracers).
+	Tracers mesh.List[mesh.Backend]
+	// Workload and Namespace name the proxy in spans where the listener is for
+	// one workload only; empty: the proxy tells itself.
+	Workload, Namespace string
 	// MutualTLS tells whether the clients of the filter chain have proved who
 	// they are by the mesh's mutual TLS; of inbound traffic only.
 	MutualTLS bool
 
 	local *mesh.Inbound // the workload, where the listener is for one only
+}
+
+// ReportingOf is what the sidecars of the view report of their outbound
+// traffic.
+func ReportingOf(v *mesh.View) Reporting {
+	telemetries := v.TelemetriesOf(v.Scope.Namespace, v.Labels())
+	return Reporting{Telemetries: mesh.ListOf(telemetries...), Tracers: v.Tracers(telemetries)}
 }
 
 // report is Reporting with all that it depends on.

@@ -1,6 +1,8 @@
 package translate
 
 import (
+	"strings"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	statsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
 	filterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
@@ -42,14 +44,21 @@ func (r report) callerItself() []*statsv3.Config_Tag {
 	return tags
 }
 
+// The labels that say which canonical service a workload is of, and which of
+// its revisions, the first that is there.
+var (
+	canonicalNames     = []string{"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"}
+	canonicalRevisions = []string{"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"}
+)
+
 func callerFormats() []*statsv3.Config_Tag {
 	return []*statsv3.Config_Tag{
 		tag("source_workload", ofNode("WORKLOAD_NAME")),
 		tag("source_workload_namespace", ofNode("NAMESPACE")),
 		tag("source_app", ofLabels(unknownText, "app")),
 		tag("source_version", ofLabels(unknownText, "version")),
-		tag("source_canonical_service", ofLabels(nodeText("WORKLOAD_NAME"), "service.istio.io/canonical-name", "app.kubernetes.io/name", "app")),
-		tag("source_canonical_revision", ofLabels("'latest'", "service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")),
+		tag("source_canonical_service", ofLabels(nodeText("WORKLOAD_NAME"), canonicalNames...)),
+		tag("source_canonical_revision", ofLabels("'latest'", canonicalRevisions...)),
 	}
 }
 
@@ -102,7 +111,7 @@ func (r report) callerSeenByServer() []*statsv3.Config_Tag {
 			ofSubject("O"),
 			"%CEL(re.extract(connection.uri_san_peer_certificate, '/ns/([^/]+)/sa/', '\\\\1'))%",
 			"%DOWNSTREAM_PEER_URI_SAN%",
-			ofSubject("CN"), ofSubject("OU"), ofSubject("CN"), ofSubject("OU"),
+			ofSubject("CN"), versionOfSubject(), ofSubject("CN"), ofSubject("OU"),
 		}
 	}
 	tags := make([]*statsv3.Config_Tag, len(names))
@@ -110,6 +119,14 @@ func (r report) callerSeenByServer() []*statsv3.Config_Tag {
 		tags[i] = tag("source_"+n, formats[i])
 	}
 	return tags
+}
+
+// versionOfSubject is the revision where a label says it: a workload without
+// one is of revision "latest" and of no known version.
+func versionOfSubject() string {
+	const name = "connection.subject_peer_certificate"
+	rest := strings.TrimSuffix(strings.TrimPrefix(ofSubject("OU"), "%CEL("), ")%")
+	return "%CEL(" + name + ".contains('OU=latest') && " + name + ".matches('(^|,)OU=latest(,|$)') ? 'unknown' : (" + rest + "))%"
 }
 
 // ofSubject is a part of the name in the client's certificate.

@@ -48,7 +48,7 @@ func proxyContainer(config bootstrap.Config, s settings, p Params) (corev1.Conta
 	c := corev1.Container{
 		Name: ProxyContainer, Image: s.image, ImagePullPolicy: p.ImagePullPolicy,
 		Args:      args,
-		Env:       environment(),
+		Env:       environment(config),
 		Ports:     []corev1.ContainerPort{{Name: "http-envoy-prom", ContainerPort: bootstrap.PrometheusPort, Protocol: corev1.ProtocolTCP}},
 		Resources: s.resources,
 		StartupProbe: &corev1.Probe{
@@ -80,8 +80,9 @@ func ready() corev1.ProbeHandler {
 	}}
 }
 
-// environment gives the placeholders in the bootstrap their values.
-func environment() []corev1.EnvVar {
+// environment gives the placeholders in the bootstrap their values, and tracers
+// the name of the proxy.
+func environment(config bootstrap.Config) []corev1.EnvVar {
 	var vars []corev1.EnvVar
 	for _, v := range []struct{ name, path string }{
 		{"POD_NAME", "metadata.name"},
@@ -93,6 +94,9 @@ func environment() []corev1.EnvVar {
 		vars = append(vars, corev1.EnvVar{Name: v.name, ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: v.path},
 		}})
+	}
+	for _, v := range bootstrap.Environment(config) {
+		vars = append(vars, corev1.EnvVar{Name: v.Name, Value: v.Value})
 	}
 	return vars
 }

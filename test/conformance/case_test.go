@@ -103,6 +103,10 @@ type want struct {
 	// Copies is how often each workload received each request, on average: mirrors
 	// and retries count. What is not named must have received none.
 	Copies map[string]float64 `yaml:"copies"`
+	// Reported are texts of spans: for each list a collector must have received a
+	// report that holds them all together with the request's id, which a custom tag
+	// of the case puts there. An empty list means that no report holds the id.
+	Reported [][]string `yaml:"reported"`
 	// Least and Most bound the time of each request.
 	Least time.Duration `yaml:"least"`
 	Most  time.Duration `yaml:"most"`

@@ -2,12 +2,14 @@ package conformance
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,10 +43,51 @@ type answer struct {
 // idHeader tells requests apart, however often they are copied.
 const idHeader = "Conformance-Id"
 
-// ledger counts who received which request.
+// ledger counts who received which request, and keeps what was reported of them.
 type ledger struct {
 	mu       sync.Mutex
 	received map[string]map[string]int // by id and workload
+	reports  []*report
+}
+
+// report is what a proxy has sent to a collector of spans so far: some send on
+// one stream for as long as they run.
+type report struct {
+	ledger *ledger
+	body   []byte
+}
+
+func (l *ledger) newReport() *report {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := &report{ledger: l}
+	l.reports = append(l.reports, r)
+	return r
+}
+
+// Write implements io.Writer.
+func (r *report) Write(p []byte) (int, error) {
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	r.body = append(r.body, p...)
+	return len(p), nil
+}
+
+// reported tells whether some report holds all the texts. In each of the formats
+// (JSON, protobuf, MessagePack) text stands as it is.
+func (l *ledger) reported(texts ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.reports, func(r *report) bool {
+		return !slices.ContainsFunc(texts, func(text string) bool { return !bytes.Contains(r.body, []byte(text)) })
+	})
+}
+
+// collects are the paths on which collectors take spans: Zipkin's, OpenTelemetry's
+// over HTTP and gRPC, Datadog's, SkyWalking's.
+var collects = []string{
+	"/api/v2/spans", "/v1/traces", "/opentelemetry.proto.collector.trace.v1.TraceService/Export", "/v0.4/traces",
+	"/skywalking.v3.TraceSegmentReportService/collect",
 }
 
 func (l *ledger) add(id, workload string) int {
@@ -125,7 +168,11 @@ func (e *echo) connection(c net.Conn, web *connections, greet bool) {
 // ServeHTTP implements http.Handler.
 func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := e.ledger.add(r.Header.Get(idHeader), e.workload)
-	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20))
+	body := io.Reader(io.LimitReader(r.Body, 1<<20))
+	if slices.Contains(collects, r.URL.Path) {
+		body = io.TeeReader(body, e.ledger.newReport())
+	}
+	_, _ = io.Copy(io.Discard, body)
 	if d, err := time.ParseDuration(e.told(r, "echo-delay")); err == nil {
 		select {
 		case <-time.After(d):

@@ -91,12 +91,41 @@ func (w *world) judge(want want, results []result) string {
 			return "shares: " + problem
 		}
 	}
-	if want.Copies == nil {
-		return ""
+	problem := w.judgeReports(want, ids)
+	if want.Copies == nil || problem != "" {
+		return problem
 	}
-	problem := ""
 	eventually(2*time.Second, func() bool { // copies may come after the answer
 		problem = compare(want.Copies, w.ledger.copies(ids), shareTolerance)
+		return problem == ""
+	})
+	return problem
+}
+
+// flush is by when a proxy has reported its spans: each tracer of Envoy keeps them
+// for some seconds.
+const flush = 12 * time.Second
+
+// judgeReports says what is wrong with the spans of the requests.
+func (w *world) judgeReports(want want, ids []string) (problem string) {
+	if len(want.Reported) == 1 && len(want.Reported[0]) == 0 {
+		time.Sleep(flush)
+		for _, id := range ids {
+			if w.ledger.reported(id) {
+				return "a span of the request was reported, want none"
+			}
+		}
+		return ""
+	}
+	eventually(flush, func() bool {
+		problem = ""
+		for _, id := range ids {
+			for _, texts := range want.Reported {
+				if !w.ledger.reported(append([]string{id}, texts...)...) {
+					problem = fmt.Sprintf("no report of the request holds %q", texts)
+				}
+			}
+		}
 		return problem == ""
 	})
 	return problem

@@ -266,6 +266,9 @@ func (w *world) startProxy(p *pod) error {
 	}
 	defer binary.Close()
 	p.proxy = exec.Command("/proc/self/fd/3", append(bootstrap.Args(), "--concurrency", "1", "--config-yaml", string(text))...)
+	for _, v := range bootstrap.Environment(config) {
+		p.proxy.Env = append(p.proxy.Env, v.Name+"="+v.Value)
+	}
 	p.proxy.ExtraFiles = []*os.File{binary}
 	p.proxy.Stdout, p.proxy.Stderr = p.log, p.log
 	p.proxy.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: redirect.DefaultProxyUID, Gid: redirect.DefaultProxyGID}}

@@ -226,6 +226,11 @@ func (b *builder) destinationRule(ref Ref, o *networkingv1.DestinationRule) {
 		b.setRules(r.Host)
 		b.dirtyPattern(r.Host)
 	}
+	for _, r := range []*DestinationRule{old, next} {
+		if r != nil {
+			b.dirtyServers(r)
+		}
+	}
 }
 
 // setRules merges the rules for a host anew.

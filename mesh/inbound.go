@@ -49,6 +49,8 @@ type InboundPort struct {
 	// ":port" for the pod's own address, or "unix://PATH". "" otherwise.
 	Endpoint  string
 	MutualTLS MutualTLS
+	// Pool limits what the application is asked at a time, see inboundPool; nil: no limits.
+	Pool *networking.ConnectionPoolSettings
 }
 
 // InboundOf is what the workload accepts in this world. Findings tell what of
@@ -94,8 +96,9 @@ func (w *World) inboundPorts(x *Workload) ([]InboundPort, []Finding) {
 	}
 	services := w.ServicesOf(x)
 	var findings []Finding
-	if s := w.sidecarFor(x.Namespace, x.Labels); s != nil && len(s.Spec.Ingress) > 0 {
-		findings = ingressPorts(s, x, services, add)
+	sidecar := w.sidecarFor(x.Namespace, x.Labels)
+	if sidecar != nil && len(sidecar.Spec.Ingress) > 0 {
+		findings = ingressPorts(sidecar, x, services, add)
 	} else {
 		for _, s := range services {
 			for _, p := range s.Ports {
@@ -105,13 +108,16 @@ func (w *World) inboundPorts(x *Workload) ([]InboundPort, []Finding) {
 	}
 	for _, p := range w.PeerAuthentications.For(w.Config.RootNamespace, x.Namespace, x.Labels) {
 		for n := range p.Spec.GetPortLevelMtls() {
-			if len(p.Selector) > 0 {
+			if len(p.Selector) > 0 && p.Namespace == x.Namespace {
 				add(InboundPort{Number: n})
 			}
 		}
 	}
+	// As a client with none of the labels that rules select clients by.
+	view := w.View(Scope{Role: RoleSidecar, Namespace: x.Namespace})
 	out := make([]InboundPort, 0, len(byNumber))
 	for _, p := range byNumber {
+		p.Pool = view.inboundPool(sidecar, x, p)
 		out = append(out, p)
 	}
 	slices.SortFunc(out, func(a, b InboundPort) int { return int(a.Number) - int(b.Number) })

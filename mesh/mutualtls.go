@@ -29,13 +29,14 @@ func mutualTLS(m *security.PeerAuthentication_MutualTLS) (MutualTLS, bool) {
 // the policies: that of the mesh, overridden by the namespace's, overridden by
 // the workload's, overridden by the port's; the oldest of each level counts,
 // unset inherits, and nothing at all is Permissive. Port levels count only in
-// policies with a selector.
+// policies with a selector, which select workloads of their own namespace only,
+// the root namespace's too.
 func MutualTLSOf(policies *Policies[*security.PeerAuthentication], root string, w *Workload, port uint32) MutualTLS {
 	mode := Permissive
 	var seen [3]bool
 	for _, p := range policies.For(root, w.Namespace, w.Labels) {
 		level := p.Level(root)
-		if seen[level] || level == 2 && p.Namespace != w.Namespace && p.Namespace != root {
+		if seen[level] || level == 2 && p.Namespace != w.Namespace {
 			continue
 		}
 		seen[level] = true
@@ -50,7 +51,7 @@ func MutualTLSOf(policies *Policies[*security.PeerAuthentication], root string, 
 		return mode
 	}
 	for _, p := range policies.For(root, w.Namespace, w.Labels) {
-		if p.Level(root) != 2 {
+		if p.Level(root) != 2 || p.Namespace != w.Namespace {
 			continue
 		}
 		if m, ok := mutualTLS(p.Spec.GetMtls()); ok {

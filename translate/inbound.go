@@ -45,7 +45,7 @@ func Inbound(in mesh.Inbound) InboundOutput {
 	var clusters []*clusterv3.Cluster
 	for _, p := range b.ports {
 		cluster := InboundPassthroughCluster
-		if p.Service != nil || p.Endpoint != "" {
+		if p.Service != nil || p.Endpoint != "" || p.Pool != nil {
 			cluster = InboundCluster(p.Number)
 			clusters = append(clusters, inboundCluster(in, p))
 		}

@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -11,10 +10,10 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
 )
@@ -25,6 +24,10 @@ var (
 	ownSourceIPv4 = netip.MustParseAddr("127.0.0.6")
 	ownSourceIPv6 = netip.MustParseAddr("::6")
 )
+
+// applicationCleanup is how long an address of the application is remembered after
+// its last connection: it has only a few, and idle connections to them stay useful.
+const applicationCleanup = 24 * time.Hour
 
 // inboundCluster leads to the application on one port: where the connection
 // was addressed to (the pod's own IP, which so need not be known), or where
@@ -37,7 +40,7 @@ func inboundCluster(in mesh.Inbound, p mesh.InboundPort) *clusterv3.Cluster {
 			endpoint = "[::1]:" + strconv.FormatUint(uint64(p.Number), 10)
 		}
 	}
-	c := applicationCluster(in, InboundCluster(p.Number), p.Protocol)
+	c := applicationCluster(in, InboundCluster(p.Number), p.Protocol, policy{pool: p.Pool})
 	switch port, own := strings.CutPrefix(endpoint, ":"); {
 	case endpoint == "":
 		originalDestinationOf(c, in, 0)
@@ -58,37 +61,35 @@ func inboundCluster(in mesh.Inbound, p mesh.InboundPort) *clusterv3.Cluster {
 
 // inboundPassthrough leads to ports that nobody named.
 func inboundPassthrough(in mesh.Inbound) *clusterv3.Cluster {
-	c := applicationCluster(in, InboundPassthroughCluster, mesh.ProtocolAuto)
+	c := applicationCluster(in, InboundPassthroughCluster, mesh.ProtocolAuto, policy{})
 	originalDestinationOf(c, in, 0)
 	return c
 }
 
-func applicationCluster(in mesh.Inbound, name string, protocol mesh.Protocol) *clusterv3.Cluster {
-	timeout := in.Config.GetConnectTimeout()
-	if timeout.AsDuration() <= 0 {
-		timeout = durationpb.New(10 * time.Second)
+// applicationCluster is a cluster that leads to the application, with the
+// connection pool of the policy.
+func applicationCluster(in mesh.Inbound, name string, protocol mesh.Protocol, p policy) *clusterv3.Cluster {
+	breakers := p.circuitBreakers()
+	for _, t := range breakers.Thresholds {
+		t.TrackRemaining = true
 	}
-	unlimited := wrapperspb.UInt32(math.MaxUint32)
+	http := applicationHTTP(protocol, p.pool.GetHttp())
+	http.CommonHttpProtocolOptions = commonHTTP(p.pool)
 	return &clusterv3.Cluster{
-		Name:           name,
-		ConnectTimeout: timeout,
-		CircuitBreakers: &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
-			MaxConnections: unlimited, MaxPendingRequests: unlimited, MaxRequests: unlimited, MaxRetries: unlimited, TrackRemaining: true,
-		}}},
-		TypedExtensionProtocolOptions: map[string]*anypb.Any{
-			"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": packed(applicationHTTP(protocol)),
-		},
+		Name: name, ConnectTimeout: p.connectTimeout(in.Config), CircuitBreakers: breakers,
+		UpstreamConnectionOptions:     keepaliveOptions(p.pool.GetTcp().GetTcpKeepalive()),
+		TypedExtensionProtocolOptions: protocolOptions(http),
 	}
 }
 
 // applicationHTTP is how requests are put to the application: in the protocol
 // that its port declares, else in the one that the client chose.
-func applicationHTTP(protocol mesh.Protocol) *httpv3.HttpProtocolOptions {
+func applicationHTTP(protocol mesh.Protocol, http *networking.ConnectionPoolSettings_HTTPSettings) *httpv3.HttpProtocolOptions {
 	o := &httpv3.HttpProtocolOptions{}
 	switch {
 	case protocol.IsHTTP2():
 		o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
-			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: &corev3.Http2ProtocolOptions{}},
+			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: http2Options(http)},
 		}}
 	case protocol.IsHTTP():
 		o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
@@ -96,7 +97,7 @@ func applicationHTTP(protocol mesh.Protocol) *httpv3.HttpProtocolOptions {
 		}}
 	default:
 		o.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{
-			HttpProtocolOptions: &corev3.Http1ProtocolOptions{}, Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
+			HttpProtocolOptions: &corev3.Http1ProtocolOptions{}, Http2ProtocolOptions: http2Options(http),
 		}}
 	}
 	return o
@@ -107,6 +108,7 @@ func applicationHTTP(protocol mesh.Protocol) *httpv3.HttpProtocolOptions {
 func originalDestinationOf(c *clusterv3.Cluster, in mesh.Inbound, port uint32) {
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST}
 	c.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
+	c.CleanupInterval = durationpb.New(applicationCleanup)
 	if port != 0 {
 		c.LbConfig = &clusterv3.Cluster_OriginalDstLbConfig_{OriginalDstLbConfig: &clusterv3.Cluster_OriginalDstLbConfig{UpstreamPortOverride: wrapperspb.UInt32(port)}}
 	}

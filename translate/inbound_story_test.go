@@ -122,7 +122,7 @@ func inboundChange(t testing.TB, doc string) mesh.Change {
 		return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindMeshConfigFile, Name: "mesh"}, Object: []byte(doc[strings.Index(doc, "spec:\n")+6:])}
 	}
 	object, ok := map[string]metav1.Object{
-		"Pod": &corev1.Pod{}, "Service": &corev1.Service{}, "Sidecar": &networkingv1.Sidecar{},
+		"Pod": &corev1.Pod{}, "Service": &corev1.Service{}, "Sidecar": &networkingv1.Sidecar{}, "DestinationRule": &networkingv1.DestinationRule{},
 		"PeerAuthentication": &securityv1.PeerAuthentication{}, "RequestAuthentication": &securityv1.RequestAuthentication{},
 		"AuthorizationPolicy": &securityv1.AuthorizationPolicy{}, "Telemetry": &telemetryv1.Telemetry{},
 	}[head.Kind]

@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -116,7 +115,7 @@ func (m *model) serve() {
 		}
 	}
 	for _, msg := range m.s.step(m.now) {
-		put, gone, nonce, _ := m.decode(msg.typ, append(bytes.Join(msg.parts, nil), msg.tail...))
+		put, gone, nonce, _ := m.decode(msg.typ, msg.buffers().Materialize())
 		m.note("  sends %s %s +%v -%v", msg.typ, nonce, slices.Sorted(maps.Keys(put)), gone)
 		m.toProxy = append(m.toProxy, msg)
 	}
@@ -130,7 +129,7 @@ func (m *model) proxy() {
 	}
 	msg := m.toProxy[0]
 	m.toProxy = m.toProxy[1:]
-	data := append(bytes.Join(msg.parts, nil), msg.tail...)
+	data := msg.buffers().Materialize()
 	put, gone, nonce, versions := m.decode(msg.typ, data)
 	m.note("proxy takes %s %s", msg.typ, nonce)
 	for name := range put {

@@ -33,9 +33,6 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 	s.spare(w)
 	if s.isCommon(t, w) {
 		s.noteWay(t, w, fresh)
-		if key.complete() {
-			w.bodies = s.completeBodies(key)
-		}
 	} else {
 		w = s.own(key, w)
 	}
@@ -45,7 +42,11 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 		st.acked = to
 		return nil, true
 	}
-	return s.launch(t, &flight{from: from, to: to, put: w.put}, w), true
+	list := w.put
+	if key.complete() {
+		list = s.completeList(key)
+	}
+	return s.launch(t, &flight{from: from, to: to, put: w.put}, list, w.gone), true
 }
 
 // keyOf is the key of the way from what the proxy has to a stack.
@@ -64,7 +65,9 @@ func (s *session) keyOf(t snapshot.Type, to snapshot.Stack) stepKey {
 	return key
 }
 
-func (s *session) launch(t snapshot.Type, f *flight, w way) *message {
+// launch makes the message of a flight, which lists resources (more than the
+// flight changes, where answers must be complete) and says what is gone.
+func (s *session) launch(t snapshot.Type, f *flight, list []*snapshot.Resource, gone []string) *message {
 	if len(s.awaited) > 0 {
 		for _, r := range f.put {
 			delete(s.awaited, snapshot.Key{Type: t, Name: r.Name})
@@ -79,7 +82,10 @@ func (s *session) launch(t snapshot.Type, f *flight, w way) *message {
 	}
 	f.nonce = s.newNonce()
 	s.types[t].flight = f
-	return &message{typ: t, response: response{parts: w.bodies, tail: encodeTail(t, s.shared.steps.version(f.to, t, s.form), f.nonce)}}
+	if s.form.state {
+		gone = nil
+	}
+	return &message{typ: t, response: response{put: list, bare: s.form.state, tail: encodeTail(t, gone, s.shared.steps.version(f.to, t, s.form), f.nonce)}}
 }
 
 // isCommon says whether the way is just what this proxy needs.
@@ -94,14 +100,14 @@ func (s *session) isCommon(t snapshot.Type, w way) bool {
 	return true
 }
 
-// completeBodies is a state-of-the-world answer: all that the proxy asks for,
+// completeList is a state-of-the-world answer: all that the proxy asks for,
 // and the clusters that it is to keep for now.
-func (s *session) completeBodies(key stepKey) [][]byte {
-	bodies := s.shared.steps.complete(key)
+func (s *session) completeList(key stepKey) []*snapshot.Resource {
+	all := s.shared.steps.complete(key)
 	if key.typ == snapshot.Cluster && len(s.linger) > 0 {
-		bodies = append(bodies[:len(bodies):len(bodies)], encodeState(s.lingering()))
+		all = append(slices.Clip(all), s.lingering()...)
 	}
-	return bodies
+	return all
 }
 
 // own turns the common way into that of a proxy which needs something of its own.
@@ -146,14 +152,6 @@ func (s *session) own(key stepKey, common way) way {
 				s.forgetEndpoints(name)
 			}
 		}
-	}
-	switch {
-	case key.complete():
-		out.bodies = s.completeBodies(key)
-	case key.form.state:
-		out.bodies = [][]byte{encodeState(out.put)}
-	default:
-		out.bodies = [][]byte{encodeDelta(out.put, out.gone)}
 	}
 	return out
 }
@@ -214,13 +212,7 @@ func (s *session) sendRetry(t snapshot.Type) *message {
 			}
 		}
 		if len(put) > 0 {
-			w := way{put: put}
-			if s.form.state {
-				w.bodies = [][]byte{encodeState(put)}
-			} else {
-				w.bodies = [][]byte{encodeDelta(put, nil)}
-			}
-			return s.launch(t, &flight{from: p.from, to: st.sent, put: put, trial: p.trial}, w)
+			return s.launch(t, &flight{from: p.from, to: st.sent, put: put, trial: p.trial}, put, nil)
 		}
 	}
 	st.retry = nil

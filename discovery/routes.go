@@ -3,7 +3,6 @@ package discovery
 import (
 	"strings"
 
-	"github.com/cespare/xxhash/v2"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -34,9 +33,7 @@ var vhds = func() []byte {
 // framed is the frame of a route configuration for a proxy that takes virtual
 // hosts one by one. Its version is that of the frame.
 func framed(frame *snapshot.Resource) *snapshot.Resource {
-	r := *frame
-	r.Body = append(append(make([]byte, 0, len(frame.Body)+len(vhds)), frame.Body...), vhds...)
-	return &r
+	return frame.With(frame.Version, frame.Body, vhds)
 }
 
 const fieldVirtualHosts = 2 // RouteConfiguration.virtual_hosts
@@ -49,17 +46,15 @@ func inlined(stack snapshot.Stack, name string, pick func(*snapshot.Resource) *s
 	if frame == nil {
 		return nil
 	}
-	r := *frame
-	r.Body = append([]byte(nil), frame.Body...)
+	parts := [][]byte{frame.Body}
 	for host := range stack.Prefix(snapshot.VirtualHost, name+"/") {
 		if host = pick(host); host == nil {
 			continue
 		}
-		r.Body = protowire.AppendTag(r.Body, fieldVirtualHosts, protowire.BytesType)
-		r.Body = protowire.AppendBytes(r.Body, host.Body)
+		head := protowire.AppendTag(nil, fieldVirtualHosts, protowire.BytesType)
+		parts = append(parts, protowire.AppendVarint(head, uint64(len(host.Body))), host.Body)
 	}
-	r.Version = hexVersion(xxhash.Sum64(r.Body))
-	return &r
+	return frame.With("", parts...)
 }
 
 func hexVersion(v uint64) string {

@@ -12,6 +12,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fairway-mesh/fairway/snapshot"
@@ -45,7 +46,7 @@ func (p *script) run() {
 // line decodes a message.
 func (p *script) line(m *message) string {
 	p.t.Helper()
-	data := append(bytes.Join(m.parts, nil), m.tail...)
+	data := m.buffers().Materialize()
 	line := []string{m.typ.String()}
 	if !p.delta {
 		var r discoveryv3.DiscoveryResponse
@@ -291,7 +292,7 @@ func TestRoutesDoNotWaitForEndpoints(t *testing.T) {
 func TestCommonPartIsMadeOnce(t *testing.T) {
 	common := small(t)
 	sh := newShared(1 << 20)
-	var parts [][][]byte
+	var sent []mem.BufferSlice
 	for i := range 2 {
 		stack := common
 		stack[snapshot.LayerInbound] = snapshot.NewRevision(edsCluster(t, fmt.Sprint("inbound", i), ""))
@@ -306,12 +307,13 @@ func TestCommonPartIsMadeOnce(t *testing.T) {
 		if len(messages) != 2 {
 			t.Fatalf("%d messages", len(messages))
 		}
-		parts = append(parts, messages[0].parts, messages[1].parts)
+		sent = append(sent, messages[0].buffers(), messages[1].buffers())
 	}
-	if &parts[0][0][0] != &parts[2][0][0] || &parts[1][0][0] != &parts[3][0][0] {
+	part := func(message, i int) []byte { return sent[message][i].ReadOnlyData() }
+	if &part(0, 0)[0] != &part(2, 0)[0] || &part(1, 0)[0] != &part(3, 0)[0] {
 		t.Error("what is common was encoded twice")
 	}
-	if len(parts[0]) != 2 || bytes.Equal(parts[0][1], parts[2][1]) {
+	if own := len(sent[0]) - 2; bytes.Equal(part(0, own), part(2, own)) {
 		t.Error("what is not common is not there")
 	}
 }
@@ -583,4 +585,21 @@ func TestStateOfTheWorldKeepsOldClusters(t *testing.T) {
 	ask(snapshot.Cluster, 0)
 	ask(snapshot.Endpoint, 4, "b")
 	p.expect()
+}
+
+// TestStepsAreForgotten: a step that nobody asks for any more goes, and with it
+// the revisions that it leads to; one that is in use stays.
+func TestStepsAreForgotten(t *testing.T) {
+	s := newSteps(1<<20, newVerdicts())
+	old := stepKey{typ: snapshot.Cluster, to: small(t), all: true}
+	s.get(old)
+	time.Sleep(2 * time.Millisecond)
+	since := time.Now()
+	used := old
+	used.typ = snapshot.Endpoint
+	kept := s.get(used)
+	s.forget(since)
+	if s.cache.Len() != 1 || s.get(used) != kept || s.bytes != kept.cost {
+		t.Errorf("%d steps of %d bytes", s.cache.Len(), s.bytes)
+	}
 }

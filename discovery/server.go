@@ -71,10 +71,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Tra
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(server, &service{server: s, transport: transport, draining: draining})
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
-	select {
-	case err := <-ended:
+	if err := s.watch(ctx, ended); err != nil {
 		return fmt.Errorf("serving xDS on %s: %w", listener.Addr(), err)
-	case <-ctx.Done():
 	}
 	drain()
 	force := time.AfterFunc(s.config.DrainTimeout, server.Stop)
@@ -82,6 +80,26 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Tra
 	server.GracefulStop()
 	<-ended //nolint:errcheck // GracefulStop is what ended it
 	return nil
+}
+
+// memory is how long steps are remembered that no stream asks for.
+const memory = 20 * time.Second
+
+// watch waits for the end of ctx, or for the error with which serving ended,
+// and forgets what is not needed any more meanwhile.
+func (s *Server) watch(ctx context.Context, ended <-chan error) error {
+	tick := time.NewTicker(memory)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			s.shared.steps.forget(now.Add(-memory))
+		}
+	}
 }
 
 // service is the server as one listener's clients see it.

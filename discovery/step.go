@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"sync"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -37,8 +38,8 @@ type step struct {
 	gone    []string             // removed, to be told to the proxy
 	dropped []*snapshot.Resource // removed, and told later or never
 	spared  []*snapshot.Resource // not sent as they are, since a proxy refused them
-	body    []byte               // put and gone, encoded
-	cost    int
+	cost    int                  // bytes, about
+	asked   time.Time            // when a stream last asked for it; guarded by steps
 }
 
 // steps is a bounded cache of steps.
@@ -59,7 +60,10 @@ type versionKey struct {
 
 const versionsSize = 1024
 
-const stepsSize = 4096 // steps; the limit in bytes is what counts for large ones
+const (
+	stepsSize = 4096 // steps; the limit in bytes is what counts for large ones
+	stepBytes = 700  // of a step and its key, about
+)
 
 func newSteps(limit int, v *verdicts) *steps {
 	s := &steps{limit: limit, verdicts: v}
@@ -83,12 +87,24 @@ func (s *steps) get(key stepKey) *step {
 		st = &step{}
 		s.cache.Add(key, st)
 	}
+	st.asked = time.Now()
 	s.mu.Unlock()
 	st.make.Do(func() {
 		s.build(key, st)
 		s.account(key, st)
 	})
 	return st
+}
+
+// forget drops the steps that no stream has asked for since: what they lead to
+// is history, and would be kept in memory by them.
+func (s *steps) forget(since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st, ok := s.cache.GetOldest(); ok && st.asked.Before(since); _, st, ok = s.cache.GetOldest() {
+		s.cache.RemoveOldest()
+	}
+	s.versions.Purge()
 }
 
 // once makes a step that hardly anyone shares.
@@ -106,7 +122,7 @@ func (s *steps) account(key stepKey, st *step) {
 	if kept, ok := s.cache.Peek(key); !ok || kept != st {
 		return
 	}
-	st.cost = len(st.body) + 32*(len(st.put)+len(st.gone)+len(st.dropped))
+	st.cost += stepBytes + 10*len(st.put) + 16*len(st.gone) + 8*(len(st.dropped)+len(st.spared))
 	s.bytes += st.cost
 	for s.bytes > s.limit && s.cache.Len() > 1 {
 		s.cache.RemoveOldest()
@@ -122,11 +138,6 @@ func (s *steps) build(key stepKey, st *step) {
 				s.take(key, st, d)
 			}
 		}
-	}
-	if key.form.state {
-		st.body = encodeState(st.put)
-	} else {
-		st.body = encodeDelta(st.put, st.gone)
 	}
 }
 
@@ -187,6 +198,7 @@ func (s *steps) buildInlined(key stepKey, st *step) {
 		if now := inlined(key.to, name, s.pick(st)); now != nil {
 			st.put = append(st.put, now)
 			st.held = append(st.held, old != nil)
+			st.cost += len(now.Entry())
 		} else if old != nil {
 			st.dropped = append(st.dropped, old)
 		}

@@ -40,7 +40,6 @@ type way struct {
 	gone    []string
 	dropped []*snapshot.Resource
 	spared  []*snapshot.Resource
-	bodies  [][]byte
 }
 
 // way returns the way of a key.
@@ -58,9 +57,6 @@ func (s *steps) way(key stepKey) way {
 			st = s.get(part)
 		} else {
 			st = s.once(part)
-		}
-		if len(st.body) > 0 {
-			w.bodies = append(w.bodies, st.body)
 		}
 		w.spared = append(slices.Clip(w.spared), st.spared...)
 		if joined++; joined == 1 {
@@ -80,10 +76,10 @@ func (k stepKey) idle() bool {
 	return k.from.SameType(k.to, k.typ) && (k.typ != snapshot.RouteConfig || !k.form.inline || k.from.SameType(k.to, snapshot.VirtualHost))
 }
 
-// complete is everything that the streams of a key ask for, encoded.
-func (s *steps) complete(key stepKey) [][]byte {
+// complete is everything that the streams of a key ask for.
+func (s *steps) complete(key stepKey) []*snapshot.Resource {
 	key.from = snapshot.Stack{}
-	return s.way(key).bodies
+	return s.way(key).put
 }
 
 // version names the state of a type in a stack, equal on all replicas: the sum

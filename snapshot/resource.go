@@ -76,8 +76,10 @@ type Resource struct {
 	Name string
 	// Version is a hash of Body in hexadecimal: equal bytes have equal versions on all replicas.
 	Version string
-	// Body is the encoded message, the value of a google.protobuf.Any.
-	Body []byte
+	// Body is the encoded message, the value of a google.protobuf.Any. It is a
+	// part of what Entry gives.
+	Body  []byte
+	entry []byte
 	// Needs are the resources of other types that a proxy asks for once it
 	// holds this one: endpoints and secrets of a cluster, route
 	// configurations, extensions and secrets of a listener.
@@ -92,15 +94,18 @@ func NewResource(t Type, name string, message proto.Message, owners ...mesh.Ref)
 	if got, ok := nameOf(message); ok && got != name {
 		return nil, fmt.Errorf("encoding %s resource %q: the message is named %q", t, name, got)
 	}
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
-	if err != nil {
-		return nil, fmt.Errorf("encoding %s resource %q: %w", t, name, err)
-	}
 	needs, err := needsOf(message)
 	if err != nil {
 		return nil, fmt.Errorf("encoding %s resource %q: %w", t, name, err)
 	}
-	return &Resource{Type: t, Name: name, Version: versionOf(body), Body: body, Needs: needs, Owners: owners}, nil
+	r := &Resource{Type: t, Name: name, Needs: needs, Owners: owners}
+	encoding := proto.MarshalOptions{Deterministic: true}
+	size := encoding.Size(message)
+	encoding.UseCachedSize = true // of the line above
+	if err := r.seal(size, func(b []byte) ([]byte, error) { return encoding.MarshalAppend(b, message) }); err != nil {
+		return nil, fmt.Errorf("encoding %s resource %q: %w", t, name, err)
+	}
+	return r, nil
 }
 
 // hide makes a resource that hides the one of its name in the layer below.

@@ -31,6 +31,7 @@ type traffic struct {
 	Bytes           int
 	Useless         int // messages that changed nothing
 	UselessBytes    int
+	UselessSample   string // what the first of them was
 	Concerned, Most int // proxies that got anything, and the most bytes that one got
 }
 
@@ -124,6 +125,9 @@ func (f *fleet) receive(p *proxy, r wire.Response) {
 	if useless {
 		f.traffic.Useless++
 		f.traffic.UselessBytes += r.Bytes
+		if f.traffic.UselessSample == "" {
+			f.traffic.UselessSample = sample(p, r)
+		}
 	}
 	s := f.sought
 	if s == nil || s.typ != r.Type {
@@ -136,6 +140,16 @@ func (f *fleet) receive(p *proxy, r wire.Response) {
 	if len(s.seen) == s.want {
 		close(s.done)
 	}
+}
+
+// sample says what a response was about.
+func sample(p *proxy, r wire.Response) string {
+	var put []string
+	for _, res := range r.Put {
+		put = append(put, res.Name)
+	}
+	text := fmt.Sprintf("%s %s +%v -%v", p.id, r.Type, put, r.Removed)
+	return text[:min(len(text), 300)]
 }
 
 func (s *sought) in(r wire.Response) bool {

@@ -22,6 +22,7 @@ type result struct {
 	Bytes        int     `json:"bytes"`
 	Useless      int     `json:"useless"`
 	UselessBytes int     `json:"uselessBytes"`
+	Sample       string  `json:"uselessSample,omitempty"` // of a message that changed nothing
 	Concerned    int     `json:"concerned"`
 	PerProxy     float64 `json:"bytesPerProxy"` // the most that one proxy got for one change
 	CPU          float64 `json:"cpu"`           // of the control plane, for one change
@@ -63,6 +64,7 @@ func (r *result) count(f *fleet, before, after cost) {
 	t := f.counted()
 	n := max(r.Changes, 1)
 	r.Messages, r.Bytes, r.Useless, r.UselessBytes, r.Concerned = t.Messages, t.Bytes, t.Useless, t.UselessBytes, t.Concerned
+	r.Sample = t.UselessSample
 	r.PerProxy = float64(t.Most) / float64(n)
 	r.CPU = ms(after.CPU-before.CPU) / float64(n)
 	r.RSS = after.RSS

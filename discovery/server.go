@@ -64,7 +64,11 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Tra
 		grpc.ConnectionTimeout(s.config.HandshakeTimeout),
 		// Buffers of idle connections would be most of what a stream costs.
 		grpc.SharedWriteBuffer(true),
+		grpc.WriteBufferSize(64<<10),
 		grpc.ReadBufferSize(2<<10),
+		// Windows that adapt themselves cost a ping for every ACK.
+		grpc.StaticStreamWindowSize(1<<20),
+		grpc.StaticConnWindowSize(1<<20),
 	)
 	draining, drain := context.WithCancel(context.Background())
 	defer drain()
@@ -122,8 +126,8 @@ func (v *service) DeltaAggregatedResources(str discoveryv3.AggregatedDiscoverySe
 
 func (v *service) serve(str grpc.ServerStream, delta bool) error {
 	ctx, conn, addr := openConn(str.Context())
-	st := &stream{server: v.server, grpc: str, conn: conn, delta: delta, since: time.Now()}
-	st.client.Delta, st.client.Peer = delta, addr
+	st := newStream(v.server, str, conn, delta)
+	st.client.Peer = addr
 	if v.transport.Authenticate != nil {
 		id, err := v.transport.Authenticate(ctx)
 		if err != nil {

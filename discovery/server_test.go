@@ -23,6 +23,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
@@ -243,7 +244,7 @@ func TestMaxStreams(t *testing.T) {
 // silent opens a stream, sends requests or none, and reads no answer.
 func silent(t *testing.T, addr string, send bool) (ended <-chan error) {
 	t.Helper()
-	conn, err := wire.Dial(addr, wire.Options{})
+	conn, err := wire.Dial(addr, wire.Options{}, grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(64<<10))
 	if err != nil {
 		t.Fatal(err)
 	}

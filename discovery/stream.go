@@ -17,8 +17,10 @@ import (
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
-// stream is the I/O of one session: a goroutine that receives, and the loop
-// in run that does everything else.
+// stream is the I/O of one session: a goroutine that receives, and one that
+// waits for newer stacks. Whichever has something for the session takes the
+// turn, hands it in and sends what comes out, so that an acknowledgement wakes
+// nobody else.
 type stream struct {
 	server *Server
 	grpc   grpc.ServerStream
@@ -26,42 +28,91 @@ type stream struct {
 	delta  bool
 	since  time.Time
 	client snapshot.Client // complete before attached is
+	failed chan error      // what ends the stream; the first counts
 
-	mu      sync.Mutex // guards session against State; only run changes it
+	turn     sync.Mutex // held by who moves the session on and sends
+	over     bool       // the stream has ended; guarded by turn
+	alarm    *time.Timer
+	watchdog *time.Timer
+
+	mu      sync.Mutex // guards session against State; only who has the turn changes it
 	session *session
+}
+
+func newStream(s *Server, g grpc.ServerStream, conn net.Conn, delta bool) *stream {
+	st := &stream{server: s, grpc: g, conn: conn, delta: delta, since: time.Now(), failed: make(chan error, 1)}
+	st.client.Delta = delta
+	return st
 }
 
 // run serves the stream until it ends.
 func (st *stream) run(ctx context.Context, draining <-chan struct{}) error {
-	requests := make(chan request)
-	gone := make(chan struct{})
-	defer close(gone)
-	failed := make(chan error, 1)
-	go func() { failed <- st.receive(requests, gone) }()
+	first, attached := make(chan request, 1), make(chan struct{})
+	go func() { st.fail(st.receive(ctx, first, attached)) }()
 
-	view, err := st.open(ctx, requests, failed)
+	view, err := st.open(ctx, first)
 	if err != nil || view == nil {
 		return err
 	}
 	defer view.Close()
 	st.server.metrics.connected(1)
 	defer st.server.metrics.connected(-1)
-	return st.loop(ctx, view, requests, failed, draining)
+	defer st.end()
+	close(attached)
+	return st.loop(ctx, view, draining)
 }
 
-// receive reads messages until the stream or run ends.
-func (st *stream) receive(requests chan<- request, gone <-chan struct{}) error {
+// fail ends the stream.
+func (st *stream) fail(err error) {
+	select {
+	case st.failed <- err:
+	default:
+	}
+}
+
+// end sees to it that nothing is sent any more.
+func (st *stream) end() {
+	st.turn.Lock()
+	defer st.turn.Unlock()
+	st.over = true
+	st.alarm.Stop()
+	st.watchdog.Stop()
+}
+
+// receive reads messages until the stream ends. The first is for open; the
+// others wait for what open does.
+func (st *stream) receive(ctx context.Context, first chan<- request, attached <-chan struct{}) error {
+	r, err := st.read()
+	if err != nil {
+		return err
+	}
+	first <- r
+	select {
+	case <-attached:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	for {
-		r, err := st.read()
-		if err != nil {
+		if r, err = st.read(); err != nil {
 			return err
 		}
-		select {
-		case requests <- r:
-		case <-gone:
-			return nil
+		if err := st.act(func() error { return st.handle(r) }); err != nil {
+			return err
 		}
 	}
+}
+
+// act takes the turn, hands something to the session and sends what comes out.
+func (st *stream) act(hand func() error) error {
+	st.turn.Lock()
+	defer st.turn.Unlock()
+	if st.over {
+		return nil
+	}
+	if err := hand(); err != nil {
+		return err
+	}
+	return st.advance()
 }
 
 func (st *stream) read() (request, error) {
@@ -81,13 +132,13 @@ func (st *stream) read() (request, error) {
 
 // open waits for the first message, and attaches the client that it names. A
 // nil view means that the client went away.
-func (st *stream) open(ctx context.Context, requests <-chan request, failed <-chan error) (*snapshot.View, error) {
+func (st *stream) open(ctx context.Context, requests <-chan request) (*snapshot.View, error) {
 	patience := time.NewTimer(st.server.config.HandshakeTimeout)
 	defer patience.Stop()
 	var first request
 	select {
 	case first = <-requests:
-	case err := <-failed:
+	case err := <-st.failed:
 		return nil, ended(err)
 	case <-patience.C:
 		return nil, status.Error(codes.DeadlineExceeded, "the first message did not come")
@@ -111,7 +162,14 @@ func (st *stream) open(ctx context.Context, requests <-chan request, failed <-ch
 	st.client = client
 	st.session = newSession(st.server.shared, form{state: !st.delta, inline: !client.VHDS}, stack, at, st.server.config.PhaseTimeout)
 	st.mu.Unlock()
-	if err := st.handle(first); err != nil {
+	st.watchdog = st.newWatchdog()
+	st.alarm = time.AfterFunc(time.Hour, func() {
+		if err := st.act(func() error { return nil }); err != nil {
+			st.fail(err)
+		}
+	})
+	if err := st.act(func() error { return st.handle(first) }); err != nil {
+		st.end()
 		view.Close()
 		return nil, err
 	}
@@ -130,33 +188,22 @@ func (st *stream) remarkVersion(c snapshot.Client) {
 	}
 }
 
-// loop is the life of the stream once it is attached: requests, newer stacks
-// and time go into the session, messages come out.
-func (st *stream) loop(ctx context.Context, view *snapshot.View, requests <-chan request, failed <-chan error, draining <-chan struct{}) error {
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	defer timer.Stop()
-	watchdog := st.watchdog()
-	defer watchdog.Stop()
+// loop hands newer stacks to the session until the stream ends.
+func (st *stream) loop(ctx context.Context, view *snapshot.View, draining <-chan struct{}) error {
 	for {
-		if err := st.advance(watchdog); err != nil {
-			return err
-		}
-		if deadline := st.session.deadline; !deadline.IsZero() {
-			timer.Reset(time.Until(deadline))
-		}
 		select {
-		case r := <-requests:
-			if err := st.handle(r); err != nil {
+		case <-view.Changed():
+			err := st.act(func() error {
+				stack, at := view.Published()
+				st.mu.Lock()
+				st.session.publish(stack, at)
+				st.mu.Unlock()
+				return nil
+			})
+			if err != nil {
 				return err
 			}
-		case <-view.Changed():
-			stack, at := view.Published()
-			st.mu.Lock()
-			st.session.publish(stack, at)
-			st.mu.Unlock()
-		case <-timer.C:
-		case err := <-failed:
+		case err := <-st.failed:
 			return ended(err)
 		case <-ctx.Done():
 			return ctx.Err()
@@ -166,8 +213,8 @@ func (st *stream) loop(ctx context.Context, view *snapshot.View, requests <-chan
 	}
 }
 
-// watchdog returns a stopped timer that closes the connection.
-func (st *stream) watchdog() *time.Timer {
+// newWatchdog returns a stopped timer that closes the connection.
+func (st *stream) newWatchdog() *time.Timer {
 	t := time.AfterFunc(time.Hour, func() {
 		st.server.config.Log.Warn("a proxy does not read what it is sent; closing its connection", "proxy", st.client.NodeID, "peer", st.client.Peer)
 		if st.conn != nil {
@@ -199,18 +246,21 @@ func (st *stream) handle(r request) error {
 }
 
 // advance sends all that the session has to send now.
-func (st *stream) advance(watchdog *time.Timer) error {
+func (st *stream) advance() error {
 	st.mu.Lock()
 	messages := st.session.step(time.Now())
-	happened := st.session.events
+	happened, deadline := st.session.events, st.session.deadline
 	st.session.events = events{}
 	st.mu.Unlock()
+	if !deadline.IsZero() {
+		st.alarm.Reset(time.Until(deadline))
+	}
 	st.report(happened)
 	for i := range messages {
 		m := &messages[i]
-		watchdog.Reset(st.server.config.SendTimeout)
+		st.watchdog.Reset(st.server.config.SendTimeout)
 		err := st.grpc.SendMsg(&m.response)
-		watchdog.Stop()
+		st.watchdog.Stop()
 		if err != nil {
 			return err
 		}

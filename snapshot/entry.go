@@ -32,7 +32,7 @@ func (r *Resource) Entry() []byte { return r.entry }
 // name nor version: a part of Entry.
 func (r *Resource) Bare() []byte {
 	end := len(r.entry) - sizeField(len(r.Name))
-	return r.entry[end-sizeField(r.sizeAny()):end]
+	return r.entry[end-sizeField(r.sizeAny()) : end]
 }
 
 func (r *Resource) sizeAny() int {

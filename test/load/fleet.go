@@ -32,7 +32,7 @@ type traffic struct {
 	Useless         int // messages that changed nothing
 	UselessBytes    int
 	UselessSample   string // what the first of them was
-	Concerned, Most int // proxies that got anything, and the most bytes that one got
+	Concerned, Most int    // proxies that got anything, and the most bytes that one got
 }
 
 // sought is what a scenario waits for: a mark in a resource, or a name that goes.

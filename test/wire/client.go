@@ -100,8 +100,9 @@ func (c *Client) Node() *corev3.Node {
 			Version: &typev3.SemanticVersion{MajorNumber: v.Major, MinorNumber: v.Minor, Patch: v.Patch}}}}
 }
 
-// Dial connects to an ADS server as clients of this package do.
-func Dial(addr string, options Options) (*grpc.ClientConn, error) {
+// Dial connects to an ADS server as clients of this package do, apart from what
+// more says.
+func Dial(addr string, options Options, more ...grpc.DialOption) (*grpc.ClientConn, error) {
 	creds := options.Creds
 	if creds == nil {
 		creds = insecure.NewCredentials()
@@ -110,11 +111,13 @@ func Dial(addr string, options Options) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newCodec()), grpc.MaxCallRecvMsgSize(1<<30)),
 		grpc.WithSharedWriteBuffer(true), grpc.WithReadBufferSize(4 << 10),
+		// Envoy's windows are as large and do not adapt themselves either.
+		grpc.WithStaticStreamWindowSize(16 << 20), grpc.WithStaticConnWindowSize(24 << 20),
 	}
 	if options.PerRPC != nil {
 		dial = append(dial, grpc.WithPerRPCCredentials(options.PerRPC))
 	}
-	return grpc.NewClient("passthrough:///"+addr, dial...)
+	return grpc.NewClient("passthrough:///"+addr, append(dial, more...)...)
 }
 
 // Run connects and plays Envoy until ctx or the stream ends. The error is that

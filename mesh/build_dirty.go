@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -21,7 +22,7 @@ func (b *builder) dirtyHost(name string) {
 	for _, alias := range b.world.AliasesOf(name) {
 		b.dirtyHost(alias)
 	}
-	for _, owner := range nameOwners(b.world.hosts, name) { // the name is short for them, unless it is a host
+	for _, owner := range b.nameOwners(name) { // the name is short for them, unless it is a host
 		b.dirty.host(owner, TouchHost)
 	}
 	for _, vs := range b.world.Referrers(name) {
@@ -35,8 +36,12 @@ func (b *builder) dirtyHost(name string) {
 	})
 }
 
-// nameOwners are the hosts that the name could be short for.
-func nameOwners(hosts persist.Map[string, *Host], name string) []string {
+// nameOwners are the hosts that the name could be short for, or an address of.
+func (b *builder) nameOwners(name string) []string {
+	if a, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		owners, _ := b.world.vips.Get(a.Unmap().String())
+		return owners
+	}
 	base := strings.TrimSuffix(name, ".svc")
 	if strings.Count(base, ".") == 1 {
 		if full := base + ".svc." + Domain; full != name {
@@ -48,7 +53,7 @@ func nameOwners(hosts persist.Map[string, *Host], name string) []string {
 		return nil
 	}
 	var out []string
-	for full := range persist.Prefix(hosts, name+".") {
+	for full := range persist.Prefix(b.world.hosts, name+".") {
 		out = append(out, full)
 	}
 	return out

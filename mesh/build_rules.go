@@ -163,7 +163,7 @@ func (b *builder) dirtyRoute(vs *VirtualService, own bool) {
 				}
 			}
 		}
-		for _, o := range nameOwners(b.world.hosts, h) { // the name may have been short for them
+		for _, o := range b.nameOwners(h) { // the name may have been short for them
 			b.dirty.host(o, TouchHost)
 		}
 		if own { // patterns that this host could make an own name of, or no longer

@@ -68,10 +68,11 @@ func asksOfService(s *Service) []ask {
 }
 
 // select_ keeps the index of services by what they select, and marks the
-// workloads that either service selects.
+// workloads that either service selects. Workloads that no object stands for
+// are known by their namespace only.
 func (b *builder) select_(old, next *Service) {
 	for _, s := range []*Service{old, next} {
-		if s == nil || len(s.Selector) == 0 {
+		if s == nil || s.Selector == nil {
 			continue
 		}
 		key := s.Namespace + "/" + s.Host + "/" + s.Ref.String()
@@ -85,6 +86,12 @@ func (b *builder) select_(old, next *Service) {
 				b.dirty.Workloads[Ref{KindPod, p.Namespace, p.Name}] = struct{}{}
 			}
 		}
+		for _, x := range b.entries[s.Namespace] {
+			if selects(s.Selector, x.Labels) {
+				b.dirty.Workloads[x.Ref] = struct{}{}
+			}
+		}
+		b.dirty.Selectors[s.Namespace] = struct{}{}
 	}
 }
 

@@ -56,7 +56,7 @@ type Service struct {
 	Alias      string // ResolutionAlias: the host behind it, fully qualified
 
 	ExportTo        Visibility
-	Selector        map[string]string
+	Selector        map[string]string // of workloads; empty selects all of the namespace, nil none
 	PublishNotReady bool
 	LocalOnly       bool     // internalTrafficPolicy: Local
 	Distribution    string   // trafficDistribution: PreferClose, PreferSameZone, PreferSameNode
@@ -90,6 +90,9 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 		Name: o.Name, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Labels: o.Labels,
 		Selector: o.Spec.Selector, PublishNotReady: o.Spec.PublishNotReadyAddresses,
 		LocalOnly: o.Spec.InternalTrafficPolicy != nil && *o.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal,
+	}
+	if len(s.Selector) == 0 {
+		s.Selector = nil // Kubernetes takes none and an empty one alike
 	}
 	s.Distribution = distribution(o)
 	if v := o.Annotations["networking.istio.io/exportTo"]; v != "" {

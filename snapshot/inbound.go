@@ -67,14 +67,16 @@ func (e *Engine) leaveInbound(l *inboundLayer, in mesh.Inbound) {
 func (e *Engine) accept(dirty *mesh.Dirty) {
 	_, everywhere := dirty.Inbound[""]
 	everywhere = everywhere || dirty.All
-	if !everywhere && len(dirty.Inbound) == 0 && len(dirty.Workloads) == 0 {
+	if !everywhere && len(dirty.Inbound) == 0 && len(dirty.Workloads) == 0 && len(dirty.Selectors) == 0 {
 		return
 	}
 	for a := range e.proxies {
 		w := a.proxy.Workload
 		_, near := dirty.Inbound[w.Namespace]
 		_, itself := dirty.Workloads[w.Ref]
-		if a.inbound == nil || !everywhere && !near && !itself {
+		_, selected := dirty.Selectors[w.Namespace]
+		stranger := selected && e.world.Workload(w.Namespace, w.Name) == nil
+		if a.inbound == nil || !everywhere && !near && !itself && !stranger {
 			continue
 		}
 		old, accepted := a.inbound, a.accepts

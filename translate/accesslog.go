@@ -18,8 +18,8 @@ import (
 const envoyProvider = "envoy"
 
 // meshLog is the access log of the mesh configuration (accessLogFile), which
-// is not a provider and so has no name.
-const meshLog = ""
+// is not a provider: a name that nobody gives one, not even by leaving it out.
+const meshLog = "\x00"
 
 // logChoice is one access log that a workload writes.
 type logChoice struct {

@@ -43,7 +43,8 @@ const (
 // logFile is the file that a provider writes; false when it writes none.
 func (r report) logFile(provider string) (proto.Message, bool) {
 	if provider == meshLog {
-		return r.meshLogFile(r.config.GetAccessLogFile()), true
+		path := r.config.GetAccessLogFile()
+		return r.meshLogFile(path), path != ""
 	}
 	for _, p := range r.config.GetExtensionProviders() {
 		f := p.GetEnvoyFileAccessLog()

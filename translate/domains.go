@@ -9,8 +9,9 @@ import (
 
 // domainsOf are the names by which clients of the view reach the host, the
 // host itself first. A name that is a host of its own is not among them: a
-// name belongs to its owner before it is short for another. Route
-// configurations ignore the port of a Host header, so none is listed.
+// name, or an address taken for one, belongs to its owner before it stands for
+// another. Route configurations ignore the port of a Host header, so none is
+// listed.
 func domainsOf(v *mesh.View, host string, s *mesh.Service) []string {
 	domains := []string{host}
 	add := func(name string) {
@@ -33,8 +34,8 @@ func domainsOf(v *mesh.View, host string, s *mesh.Service) []string {
 	}
 	if s != nil {
 		for _, p := range s.Addresses {
-			if p.IsSingleIP() && v.AddressOwner(p.Addr()) == host {
-				domains = append(domains, addressDomain(p.Addr()))
+			if p.IsSingleIP() && v.AddressOwner(p.Addr()) == host && !ownName(v, p.Addr().String()) {
+				add(addressDomain(p.Addr()))
 			}
 		}
 	}

@@ -54,11 +54,16 @@ func concernOf(objects map[mesh.Ref]any, ref mesh.Ref, old, next any) *concern {
 	case mesh.KindService, mesh.KindServiceEntry:
 		c.namespace = ref.Namespace // their own pods listen for them
 	}
+	ofGatewayAPI := slices.Contains(random.GatewayKinds, ref.Kind)
+	c.routers = c.routers || ofGatewayAPI
 	hosts, words := declarations(objects, ref, old, next)
 	touched := map[string]bool{}
 	for more := true; more; {
 		more = false
 		for _, h := range hosts {
+			if ofGatewayAPI && slices.ContainsFunc(h.space, func(ns string) bool { return ns != "calm" }) {
+				touched[h.host] = true // they name hosts by what only the kind knows
+			}
 			if touched[h.host] || !slices.ContainsFunc(words, h.meets) && !(namespaced(ref.Kind) && slices.Contains(h.space, ref.Namespace)) {
 				continue
 			}

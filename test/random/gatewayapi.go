@@ -72,7 +72,7 @@ var gatewayWords = map[string][]string{
 	"HTTPHeaderName":             {"x-a", "X-B", "cookie", "host", ":path"},
 	"HeaderName":                 {"x-a", "X-B", "content-length"},
 	"GRPCHeaderName":             {"x-a", "X-B"},
-	"GatewayController":          {"fairway.dev/gateway-controller", "istio.io/gateway-controller", "example.com/other"},
+	"GatewayController":          {mesh.FairwayController, mesh.IstioController, "example.com/other"},
 	"SessionPersistenceType":     {"Cookie", "Header"},
 	"CookieLifetimeType":         {"Permanent", "Session"},
 	"AnnotationKey":              {"a.example/b"},

@@ -100,7 +100,7 @@ type run struct {
 // randomMesh is a mesh of random objects beside the calm ones.
 func randomMesh(t testing.TB, seed uint64, bytes []byte) *run {
 	r := &run{t: t, clients: clients, source: &random.Source{Choices: random.NewChoices(seed, bytes), Words: random.DefaultWords()}}
-	r.kinds = slices.Concat(random.Kinds, random.KubernetesKinds, []mesh.Kind{mesh.KindService, mesh.KindPod, mesh.KindVirtualService, mesh.KindDestinationRule, mesh.KindGateway, mesh.KindServiceEntry})
+	r.kinds = slices.Concat(random.Kinds, random.KubernetesKinds, random.GatewayKinds, []mesh.Kind{mesh.KindService, mesh.KindPod, mesh.KindVirtualService, mesh.KindDestinationRule, mesh.KindGateway, mesh.KindServiceEntry})
 	objects := read(t, calm)
 	if r.source.One(4) {
 		c := r.source.Object(random.ConfigRef)

@@ -287,13 +287,15 @@ func (b *builder) gateway(ref Ref, o *networkingv1.Gateway) {
 func (b *builder) sidecar(ref Ref, o *networkingv1.Sidecar) {
 	l := slices.DeleteFunc(slices.Clone(b.world.sidecars[ref.Namespace]), func(s *Sidecar) bool { return s.Ref == ref })
 	var asks []ask
+	var findings []Finding
 	if o != nil {
 		s := parseSidecar(o)
-		l = append(l, s)
+		l, findings = append(l, s), checkEgress(o)
 		if len(s.Selector) > 0 {
 			asks = append(asks, ask{selector: s.Selector})
 		}
 	}
+	b.found(ref, findings)
 	slices.SortFunc(l, olderSidecar)
 	b.world.sidecars = maps.Clone(b.world.sidecars)
 	if len(l) == 0 {

@@ -64,19 +64,33 @@ func checkWorkloadEntry(o *networkingv1.WorkloadEntry) (findings []Finding) {
 // checkSidecar looks at the listeners; those of inbound traffic as the proxies
 // of any workload would get them.
 func checkSidecar(o *networkingv1.Sidecar) (findings []Finding) {
-	bad := invalid(Ref{KindSidecar, o.Namespace, o.Name}, &findings)
+	return append(checkEgress(o), ingressPorts(parseSidecar(o), &Workload{}, nil, func(InboundPort) {})...)
+}
+
+// checkEgress looks at the listeners of outbound traffic.
+func checkEgress(o *networkingv1.Sidecar) (findings []Finding) {
+	ref := Ref{KindSidecar, o.Namespace, o.Name}
+	bad := invalid(ref, &findings)
 	for i, l := range o.Spec.Egress {
+		at := fmt.Sprintf("spec.egress[%d]", i)
 		if len(l.GetHosts()) == 0 {
-			bad(fmt.Sprintf("spec.egress[%d].hosts", i), "the listener shows no hosts: use namespace/host, such as ./* or */reviews.prod.svc.cluster.local")
+			bad(at+".hosts", "the listener shows no hosts: use namespace/host, such as ./* or */reviews.prod.svc.cluster.local")
+		}
+		if n := l.GetPort().GetNumber(); n > maxPort {
+			bad(at+".port.number", "%d is no port number; the listener shows nothing: use 1 to 65535", n)
+		}
+		if ownAddress(l) {
+			findings = append(findings, Finding{Object: ref, Field: at + ".bind", Code: CodeUnsupported,
+				Message: "listeners at an address of their own (bind, captureMode NONE) are not supported; the hosts are served at their own addresses and ports: remove both fields"})
 		}
 		for j, h := range l.GetHosts() {
 			namespace, host, ok := strings.Cut(h, "/")
 			if !ok || namespace == "" || !validHost(host) {
-				bad(fmt.Sprintf("spec.egress[%d].hosts[%d]", i, j), "%q is not namespace/host; it is ignored: write ./%s for the own namespace, or */%s for all", h, h, h)
+				bad(fmt.Sprintf("%s.hosts[%d]", at, j), "%q is not namespace/host; it is ignored: write ./%s for the own namespace, or */%s for all", h, h, h)
 			}
 		}
 	}
-	return append(findings, ingressPorts(parseSidecar(o), &Workload{}, nil, func(InboundPort) {})...)
+	return findings
 }
 
 func checkPeerAuthentication(o *securityv1.PeerAuthentication) (findings []Finding) {

@@ -82,6 +82,13 @@ func (v *View) sees(s *Service) bool {
 	})
 }
 
+// Listens tells whether clients reach the port of the service by its own address
+// and names. A Sidecar may show it to routes only, as the destination of a
+// VirtualService, or restrict a port to some hosts.
+func (v *View) Listens(s *Service, port uint32) bool {
+	return v.Sidecar.Listens(v.Scope.Namespace, s.Namespace, s.Host, port)
+}
+
 func (v *View) exportsRoute(vs *VirtualService) bool {
 	return vs.ExportTo.VisibleFrom(vs.Namespace, v.Scope.Namespace, v.Config.DefaultVirtualServiceExportTo)
 }

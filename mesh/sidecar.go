@@ -22,7 +22,9 @@ type Sidecar struct {
 
 // EgressListener is one entry of Sidecar.egress.
 type EgressListener struct {
-	Spec  *networking.IstioEgressListener
+	Spec *networking.IstioEgressListener
+	// Port is the one that the listener is for; 0: all that no other is for.
+	Port  uint32
 	Hosts []EgressHost
 	// Excluded hosts are seen by no rule of Hosts ("~namespace/host").
 	Excluded []EgressHost
@@ -39,29 +41,43 @@ func parseSidecar(o *networkingv1.Sidecar) *Sidecar {
 		s.Selector = o.Spec.WorkloadSelector.Labels
 	}
 	for _, e := range o.Spec.Egress {
-		l := EgressListener{Spec: e}
-		for _, h := range e.Hosts {
-			ns, host, ok := strings.Cut(h, "/")
-			if !ok {
-				continue
-			}
-			excluded := false
-			if len(ns) > 1 && ns[0] == '~' {
-				excluded, ns = true, ns[1:]
-			}
-			if ns == "~" {
-				continue
-			}
-			eh := EgressHost{ns, strings.ToLower(host)}
-			if excluded {
-				l.Excluded = append(l.Excluded, eh)
-			} else {
-				l.Hosts = append(l.Hosts, eh)
-			}
+		l := EgressListener{Spec: e, Port: e.GetPort().GetNumber()}
+		if ownAddress(e) {
+			l.Port = 0
+		}
+		for _, h := range e.GetHosts() {
+			l.addHost(h)
 		}
 		s.Egress = append(s.Egress, l)
 	}
 	return s
+}
+
+// ownAddress tells whether the listener asks to be bound to an address, which it
+// is not: its hosts are served at theirs.
+func ownAddress(e *networking.IstioEgressListener) bool {
+	return e.GetBind() != "" || e.GetCaptureMode() == networking.CaptureMode_NONE
+}
+
+// addHost adds an entry of hosts; what is none, checkEgress tells.
+func (l *EgressListener) addHost(h string) {
+	ns, host, ok := strings.Cut(h, "/")
+	if !ok {
+		return
+	}
+	excluded := false
+	if len(ns) > 1 && ns[0] == '~' {
+		excluded, ns = true, ns[1:]
+	}
+	if ns == "~" {
+		return
+	}
+	eh := EgressHost{ns, strings.ToLower(strings.TrimSuffix(host, "."))}
+	if excluded {
+		l.Excluded = append(l.Excluded, eh)
+	} else {
+		l.Hosts = append(l.Hosts, eh)
+	}
 }
 
 // Imports tells whether the listener shows the host of a service or
@@ -85,4 +101,26 @@ func (s *Sidecar) Imports(client, namespace, host string) bool {
 		}
 	}
 	return false
+}
+
+// Listens tells whether clients of a namespace find the port of the host where it
+// is: by the egress listeners that are for the port or else by those for all.
+func (s *Sidecar) Listens(client, namespace, host string, port uint32) bool {
+	if s == nil || len(s.Egress) == 0 {
+		return true
+	}
+	locked, shown := false, false
+	for i := range s.Egress {
+		l := &s.Egress[i]
+		switch {
+		case l.Port == port:
+			if !locked {
+				locked, shown = true, false
+			}
+		case l.Port != 0 || locked:
+			continue
+		}
+		shown = shown || l.Imports(client, namespace, host)
+	}
+	return shown
 }

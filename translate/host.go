@@ -43,7 +43,7 @@ const RouteOnlyPort = 80
 
 // routeOnly serves a name that only a VirtualService knows.
 func (p *Plan) routeOnly(v *mesh.View, host string, route *mesh.VirtualService) {
-	if route == nil || len(route.Spec.Http) == 0 || !slices.Contains(route.Hosts, host) || !v.RouteOnly(host) {
+	if route == nil || len(route.Spec.Http) == 0 || !slices.Contains(route.Hosts, host) || !v.RouteOnly(host) || !v.Sidecar.Listens(v.Scope.Namespace, route.Namespace, host, RouteOnlyPort) {
 		return
 	}
 	p.VirtualHosts = append(p.VirtualHosts, VirtualHostInput{
@@ -99,6 +99,9 @@ func (r *resolver) port(p *Plan, port *mesh.Port) {
 		return
 	}
 	p.Clusters = append(p.Clusters, r.clusters(port)...)
+	if !r.Listens(r.service, port.Number) {
+		return
+	}
 	switch {
 	case port.Protocol.IsHTTP():
 		r.http(p, port)

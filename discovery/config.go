@@ -21,7 +21,11 @@ type Config struct {
 	Attach func(ctx context.Context, client snapshot.Client) (*snapshot.View, error)
 	// OnReject is told what proxies refuse, once per version of a resource.
 	// It is called from the streams' goroutines and must not block. May be nil.
-	OnReject   func(Rejection)
+	OnReject func(Rejection)
+	// OnProgress is told when what proxies hold or refuse may have changed: see
+	// Server.Refusals and Server.Deliveries. It is called from the streams'
+	// goroutines and must not block. May be nil.
+	OnProgress func()
 	Log        *slog.Logger          // nil: slog.Default
 	Registerer prometheus.Registerer // nil: metrics are counted and not shown
 

@@ -32,11 +32,11 @@ func (s *session) wantsEndpoints(name string) bool {
 	return !missing && refersToEndpoints(s.types[snapshot.Cluster].sent, name)
 }
 
-// coverEndpoints takes the first list of endpoint names of a stream.
-func (s *session) coverEndpoints(list []string) {
-	clusters := &s.types[snapshot.Cluster]
-	s.endpoints = endpointNames{covers: clusters.all}
-	if !clusters.all {
+// coverEndpoints takes a complete list of endpoint names of a stream that has
+// the clusters.
+func (s *session) coverEndpoints(list []string, clusters snapshot.Stack) {
+	s.endpoints = endpointNames{covers: s.types[snapshot.Cluster].all}
+	if !s.endpoints.covers {
 		s.endpoints.extra = s.shared.names.of(list)
 		return
 	}
@@ -44,7 +44,7 @@ func (s *session) coverEndpoints(list []string) {
 	for _, name := range list {
 		asked[name] = struct{}{}
 	}
-	for r := range clusters.sent.All(snapshot.Cluster) {
+	for r := range clusters.All(snapshot.Cluster) {
 		if name := needsEndpoints(r); name == r.Name {
 			if _, ok := asked[name]; ok {
 				delete(asked, name)

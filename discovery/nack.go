@@ -54,14 +54,18 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 	}
 	for _, r := range culprits {
 		if st.rejected == nil {
-			st.rejected = map[string]string{}
+			st.rejected = map[string]rejected{}
 		}
-		st.rejected[r.Name] = r.Version
+		st.rejected[r.Name] = rejected{version: r.Version, owners: r.Owners, message: text}
 		for _, need := range r.Needs {
 			delete(s.awaited, need) // it will not ask for them
 		}
 	}
+	if partial || len(f.put) == 1 {
+		st.acked = f.to // but for what stands in rejected
+	}
 	s.refusals++
+	s.events.progress = true
 	news := refusal{typ: t, refused: culprits, message: text}
 	for _, r := range culprits {
 		news.before = append(news.before, f.from.Get(r.Type, r.Name))

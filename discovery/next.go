@@ -40,6 +40,7 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 	st.sent, st.forced, st.gone, st.fresh = to, nil, nil, false
 	if len(w.put)+len(w.gone) == 0 && !fresh {
 		st.acked = to
+		s.forgetRejected(t, to)
 		return nil, true
 	}
 	list := w.put

@@ -21,7 +21,7 @@ func (p phase) String() string { return [...]string{"idle", "clusters", "routes"
 
 // converge takes the time when the proxy has accepted all that there is.
 func (s *session) converge(now time.Time) {
-	if !s.changed || s.phase != phaseIdle || s.target != s.latest {
+	if s.behind.IsZero() || s.phase != phaseIdle || s.target != s.latest {
 		return
 	}
 	for t := range s.types {
@@ -29,10 +29,13 @@ func (s *session) converge(now time.Time) {
 			return
 		}
 	}
-	if s.told {
+	if s.changed && s.told {
 		s.events.converged = append(s.events.converged, now.Sub(s.latestAt))
 	}
 	s.changed, s.told = false, false
+	if s.types[snapshot.Cluster].subscribed && s.types[snapshot.Listener].subscribed { // else it has only begun
+		s.behind, s.complete, s.events.progress = time.Time{}, true, true
+	}
 }
 
 // advance goes on to the next phase when the one under way is settled or has
@@ -44,6 +47,7 @@ func (s *session) advance(now time.Time) bool {
 		if s.target == s.latest {
 			return false
 		}
+		s.release()
 		s.target, s.warming = s.latest, false
 		s.enter(phaseClusters)
 		return true
@@ -80,7 +84,7 @@ func (s *session) enter(p phase) { s.phase, s.deadline = p, time.Time{} }
 // giveUp stops waiting for what the proxy was bound to do.
 func (s *session) giveUp() {
 	s.events.overdue = append(s.events.overdue, s.phase)
-	s.awaited = nil
+	s.awaited, s.recalling = nil, false
 }
 
 // addsClusters says whether a stack has clusters that target lacks or has otherwise.
@@ -100,7 +104,7 @@ func (s *session) clustersSettled() bool {
 	if !clusters.subscribed {
 		return true
 	}
-	if !clusters.settled(s.target) || s.awaits(snapshot.Endpoint, snapshot.Secret) {
+	if !clusters.settled(s.target) && !(s.standsIn && clusters.unanswered(s.target)) || s.awaits(snapshot.Endpoint, snapshot.Secret) {
 		return false
 	}
 	if !s.warming {
@@ -155,6 +159,11 @@ func (st *typeState) settled(at snapshot.Stack) bool {
 	return st.quiet() && st.sent == at && len(st.gone) == 0 && !st.fresh
 }
 
+// unanswered says that all that a stack has was sent, and is not acknowledged.
+func (st *typeState) unanswered(at snapshot.Stack) bool {
+	return st.flight != nil && len(st.forced)+len(st.retry)+len(st.gone) == 0 && st.sent == at && !st.fresh
+}
+
 // removeClusters lets the clusters go that nothing refers to any more. While
 // the proxy holds on to something that it had instead of what it refused, that
 // may refer to them, and they stay.
@@ -172,4 +181,6 @@ func (s *session) removeClusters() {
 		clusters.remove(name)
 		delete(s.linger, name)
 	}
+	s.release()
+	s.standsIn = s.standsIn && len(s.linger) > 0
 }

@@ -50,12 +50,18 @@ func (s *session) acknowledge(r request, now time.Time) bool {
 		delete(st.rejected, p.Name)
 		s.shared.verdicts.accept(p)
 	}
-	for name, version := range st.rejected {
-		if now := s.standing(r.typ, name, f.to); now == nil || r.typ != now.Type && now.Version != version {
-			delete(st.rejected, name)
+	s.forgetRejected(r.typ, f.to)
+	return true
+}
+
+// forgetRejected forgets refusals of what a stack no longer has.
+func (s *session) forgetRejected(t snapshot.Type, stack snapshot.Stack) {
+	rejected := s.types[t].rejected
+	for name, r := range rejected {
+		if now := s.standing(t, name, stack); now == nil || t != now.Type && now.Version != r.version {
+			delete(rejected, name)
 		}
 	}
-	return true
 }
 
 // standing is what a stack has under a name that was refused: for a route
@@ -75,7 +81,7 @@ func (s *session) begin(r request) error {
 	st := &s.types[r.typ]
 	st.subscribed = true
 	if r.typ == snapshot.Endpoint {
-		s.coverEndpoints(r.subscribe)
+		s.coverEndpoints(r.subscribe, s.types[snapshot.Cluster].sent)
 	}
 	var list []string
 	for _, name := range r.subscribe {
@@ -223,6 +229,11 @@ func (s *session) subscribeState(r request) error {
 	if r.typ == snapshot.Endpoint {
 		return s.listEndpoints(list, first)
 	}
+	if r.typ == snapshot.Listener && first && s.resumed {
+		for l := range s.goal(r.typ).All(r.typ) {
+			s.awaitNeeds(l)
+		}
+	}
 	before := st.names
 	wasAll := st.all
 	st.all, st.names = all, s.shared.names.of(list)
@@ -243,6 +254,9 @@ func (s *session) subscribeState(r request) error {
 			return nil
 		}
 		st.fresh = true
+		if r.typ == snapshot.Cluster && all {
+			s.recall()
+		}
 	case first || len(r.names) > 0:
 		st.fresh = true
 		st.sent = snapshot.Stack{}
@@ -253,7 +267,12 @@ func (s *session) subscribeState(r request) error {
 // listEndpoints takes a complete list of endpoint names.
 func (s *session) listEndpoints(list []string, first bool) error {
 	if first {
-		s.coverEndpoints(list)
+		clusters := s.types[snapshot.Cluster].sent
+		if s.recalling {
+			s.recalled(list)
+			clusters = s.target // which is sent at once
+		}
+		s.coverEndpoints(list, clusters)
 		return nil
 	}
 	var added []string
@@ -264,7 +283,7 @@ func (s *session) listEndpoints(list []string, first bool) error {
 			added = append(added, name)
 		}
 	}
-	s.coverEndpoints(list)
+	s.coverEndpoints(list, s.types[snapshot.Cluster].sent)
 	for _, name := range added {
 		s.types[snapshot.Endpoint].force(name, false)
 	}

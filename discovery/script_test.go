@@ -603,3 +603,57 @@ func TestStepsAreForgotten(t *testing.T) {
 		t.Errorf("%d steps of %d bytes", s.cache.Len(), s.bytes)
 	}
 }
+
+// TestStateOfTheWorldComesBack has a client back whose cluster is gone: it keeps
+// it until its routes have moved, though nobody knows it any more.
+func TestStateOfTheWorldComesBack(t *testing.T) {
+	p := newScript(t, moved(t, small(t)), true)
+	ask := func(typ snapshot.Type, version string, digest uint64, names ...string) {
+		p.t.Helper()
+		p.ask(request{typ: typ, names: names, digest: digest, nonce: p.flying[typ], version: version})
+	}
+	ask(snapshot.Cluster, "old", 0)
+	p.expect() // which does it hold?
+	ask(snapshot.Endpoint, "old", 1, "a")
+	p.expect("cds +b +a")
+	ask(snapshot.Listener, "old", 0)
+	ask(snapshot.RouteConfig, "old", 2, "80")
+	p.expect() // the new cluster is not warm
+	// Envoy does not acknowledge the clusters while one is not warm.
+	ask(snapshot.Endpoint, "", 3, "a", "b", standInPrefix+"a")
+	p.expect("eds +b")
+	ask(snapshot.Endpoint, "", 3, "a", "b", standInPrefix+"a")
+	p.expect("lds +l80", "rds +80")
+	ask(snapshot.Listener, "", 0)
+	p.expect()
+	ask(snapshot.RouteConfig, "", 2, "80")
+	p.expect("cds +b")
+	ask(snapshot.Cluster, "", 0)
+	ask(snapshot.Endpoint, "", 4, "b")
+	p.expect()
+	if p.s.standsIn || len(p.s.linger) > 0 || !p.s.complete {
+		t.Errorf("at rest: %+v", p.s.linger)
+	}
+}
+
+// TestStateOfTheWorldComesBackUnchanged is answered without delay.
+func TestStateOfTheWorldComesBackUnchanged(t *testing.T) {
+	p := newScript(t, small(t), true)
+	version := p.s.shared.steps.version(p.s.latest, snapshot.Cluster, p.s.form)
+	p.ask(request{typ: snapshot.Cluster, version: version})
+	p.ask(request{typ: snapshot.Endpoint, names: []string{"a"}, digest: 1, version: "x"})
+	p.expect("eds +a")
+	p.ask(request{typ: snapshot.Listener, version: "x"})
+	p.expect("lds +l80")
+}
+
+// TestStateOfTheWorldThatNamesNoEndpoints waits only so long.
+func TestStateOfTheWorldThatNamesNoEndpoints(t *testing.T) {
+	p := newScript(t, small(t), true)
+	p.ask(request{typ: snapshot.Cluster, version: "old"})
+	p.ask(request{typ: snapshot.Listener, version: "old"})
+	p.expect()
+	p.now = p.now.Add(6 * time.Second)
+	p.run()
+	p.expect("cds +a", "lds +l80")
+}

@@ -162,17 +162,29 @@ func (s *Server) enter(st *stream) bool {
 
 func (s *Server) leave(st *stream) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.streams, st)
+	s.mu.Unlock()
+	s.progress()
+}
+
+// progress tells who listens that what proxies hold may have changed.
+func (s *Server) progress() {
+	if s.config.OnProgress != nil {
+		s.config.OnProgress()
+	}
+}
+
+// open are the streams that are served.
+func (s *Server) open() []*stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.streams))
 }
 
 // accepted says whether a proxy other than that of besides has taken this very
 // version of a resource, so that the fault is not the resource's.
 func (s *Server) accepted(r *snapshot.Resource, besides *stream) bool {
-	s.mu.Lock()
-	streams := slices.Collect(maps.Keys(s.streams))
-	s.mu.Unlock()
-	for _, st := range streams {
+	for _, st := range s.open() {
 		if st != besides && st.accepted(r) {
 			return true
 		}

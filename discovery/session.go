@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -41,7 +42,15 @@ type session struct {
 	parked  map[string]parking
 	changed bool // something was published that the proxy may not have taken yet
 	told    bool // and something was sent since
-	warming bool // clusters were sent in this phase
+	// behind is since when the proxy lacks something that was published; zero
+	// when it lacks nothing.
+	behind time.Time
+	// complete says that the proxy has had a complete configuration.
+	complete bool
+	warming  bool // clusters were sent in this phase
+	// recalling says that a state-of-the-world client came back and has yet to
+	// name its clusters; standsIn, that stand-ins are among those that linger.
+	recalling, standsIn bool
 	// expects says that the proxy was sent clusters that take endpoints.
 	expects bool
 	// spared are versions that the proxy was not sent since another one
@@ -71,6 +80,7 @@ type events struct {
 	refusals  []refusal
 	converged []time.Duration
 	overdue   []phase // phases that went on without the proxy's word
+	progress  bool    // what the proxy holds or refuses is not what it was
 }
 
 // typeState is what a session knows of one type.
@@ -87,7 +97,7 @@ type typeState struct {
 	forced   map[string]bool     // to be sent although sent has it; true: the proxy holds an older version
 	gone     map[string]struct{} // to be told as removed
 	retry    []part              // of a refused response that are tried again by themselves
-	rejected map[string]string   // name to version that the proxy refused and that still stands
+	rejected map[string]rejected // by name: what the proxy refused and that still stands
 	lastNack nack
 }
 
@@ -115,6 +125,13 @@ type part struct {
 	trial []*snapshot.Resource
 }
 
+// rejected is what a proxy said to one version of a resource.
+type rejected struct {
+	version string
+	owners  []mesh.Ref
+	message string
+}
+
 type nack struct {
 	at      time.Time
 	message string
@@ -129,7 +146,7 @@ type message struct {
 func newSession(sh *shared, f form, stack snapshot.Stack, at time.Time, wait time.Duration) *session {
 	return &session{
 		shared: sh, form: f, wait: wait,
-		latest: stack, latestAt: at, target: stack, reached: stack,
+		latest: stack, latestAt: at, target: stack, reached: stack, behind: at,
 	}
 }
 
@@ -137,6 +154,9 @@ func newSession(sh *shared, f form, stack snapshot.Stack, at time.Time, wait tim
 func (s *session) publish(stack snapshot.Stack, at time.Time) {
 	s.latest, s.latestAt = stack, at
 	s.changed = true
+	if s.behind.IsZero() {
+		s.behind = at
+	}
 }
 
 // step does all that can be done now and returns the messages to be sent, in order.
@@ -220,7 +240,9 @@ func (s *session) goal(t snapshot.Type) snapshot.Stack {
 // blocked says whether a type must not be answered yet.
 func (s *session) blocked(t snapshot.Type) bool {
 	switch t {
-	case snapshot.Cluster, snapshot.Endpoint, snapshot.Secret:
+	case snapshot.Cluster:
+		return s.recalling
+	case snapshot.Endpoint, snapshot.Secret:
 		return false
 	case snapshot.VirtualHost:
 		// Envoy passes over virtual hosts of a route configuration that it does not have.

@@ -40,12 +40,7 @@ type ProxyState struct {
 
 // Proxies lists the connected proxies by node id.
 func (s *Server) Proxies() []ProxyState {
-	s.mu.Lock()
-	streams := make([]*stream, 0, len(s.streams))
-	for st := range s.streams {
-		streams = append(streams, st)
-	}
-	s.mu.Unlock()
+	streams := s.open()
 	states := make([]ProxyState, 0, len(streams))
 	for _, st := range streams {
 		if state, ok := st.state(); ok {
@@ -81,11 +76,11 @@ func (s *session) state(t snapshot.Type) TypeState {
 	if st.acked != (snapshot.Stack{}) {
 		state.Acked = s.shared.steps.version(st.acked, t, s.form)
 	}
-	for name, version := range st.rejected {
+	for name, r := range st.rejected {
 		if state.Rejected == nil {
 			state.Rejected = map[string]string{}
 		}
-		state.Rejected[name] = version
+		state.Rejected[name] = r.version
 	}
 	switch {
 	case !st.subscribed || state.Sent == "":

@@ -274,6 +274,9 @@ func (st *stream) report(e events) {
 	for _, d := range e.converged {
 		st.server.metrics.converged(d)
 	}
+	if e.progress {
+		st.server.progress()
+	}
 	for _, p := range e.overdue {
 		st.server.metrics.overdue.WithLabelValues(p.String()).Inc()
 		if st.server.once("overdue " + st.client.NodeID) {
@@ -291,7 +294,7 @@ func (st *stream) reject(r refusal) {
 	rejection := Rejection{Client: st.client, Type: r.typ, Message: r.message}
 	for i, res := range r.refused {
 		if !st.server.accepted(res, st) {
-			st.server.shared.verdicts.refuse(res, r.before[i])
+			st.server.shared.verdicts.refuse(res, r.before[i], r.message)
 		}
 		news = st.server.once("nack "+r.typ.String()+" "+res.Name+" "+res.Version) || news
 		rejection.Names = append(rejection.Names, res.Name)

@@ -14,9 +14,15 @@ import (
 // resource is a new case. Safe for concurrent use.
 type verdicts struct {
 	mu         sync.Mutex
-	refused    *lru.Cache[version, *snapshot.Resource] // to the last good one, nil when there is none
-	count      atomic.Int32                            // so that the usual case, none, takes no lock
-	generation atomic.Uint64                           // counts changes; part of the key of every step
+	refused    *lru.Cache[version, verdict]
+	count      atomic.Int32  // so that the usual case, none, takes no lock
+	generation atomic.Uint64 // counts changes; part of the key of every step
+}
+
+// verdict is what is known of a refused version.
+type verdict struct {
+	good    *snapshot.Resource // the last good one; nil when there is none
+	message string             // of the proxy that refused it
 }
 
 type version struct {
@@ -31,28 +37,28 @@ func versionOf(r *snapshot.Resource) version {
 const verdictsSize = 1024 // a mesh with more refused resources than this has other worries
 
 func newVerdicts() *verdicts {
-	cache, err := lru.New[version, *snapshot.Resource](verdictsSize)
+	cache, err := lru.New[version, verdict](verdictsSize)
 	if err != nil { // only for a size below 1
 		panic(err)
 	}
 	return &verdicts{refused: cache}
 }
 
-// refuse records that a proxy refused r and held good before, which may be
-// nil. It reports whether that is news.
-func (v *verdicts) refuse(r, good *snapshot.Resource) bool {
+// refuse records that a proxy refused r, in its words, and held good before,
+// which may be nil. It reports whether that is news.
+func (v *verdicts) refuse(r, good *snapshot.Resource, message string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if good != nil {
 		if known, bad := v.refused.Peek(versionOf(good)); bad {
-			good = known
+			good = known.good
 		}
 	}
 	known, again := v.refused.Peek(versionOf(r))
-	if again && (known != nil || good == nil) {
+	if again && (known.good != nil || good == nil) {
 		return false
 	}
-	v.refused.Add(versionOf(r), good)
+	v.refused.Add(versionOf(r), verdict{good, message})
 	v.changed()
 	return !again
 }
@@ -90,8 +96,16 @@ func (v *verdicts) effective(r *snapshot.Resource) *snapshot.Resource {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if good, bad := v.refused.Get(versionOf(r)); bad {
-		return good
+	if known, bad := v.refused.Get(versionOf(r)); bad {
+		return known.good
 	}
 	return r
+}
+
+// words are those of the proxy that refused a version; empty when none did.
+func (v *verdicts) words(which version) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	known, _ := v.refused.Peek(which)
+	return known.message
 }

@@ -126,8 +126,12 @@ func (l *hostLayer) port(key translate.ListenerKey) *portState {
 			var refs []mesh.Ref
 			for _, c := range other {
 				refs = append(refs, c.Service.Ref)
+				if c.Rule != (mesh.Ref{}) {
+					refs = append(refs, c.Rule)
+				}
 			}
 			slices.SortFunc(refs, func(a, b mesh.Ref) int { return compareText(a.String(), b.String()) })
+			refs = slices.Compact(refs)
 			if r, _ := encode(Listener, listener.Name, listener, refs...); r != nil {
 				s.resources = append(s.resources, l.memo.intern.Intern(r))
 			}

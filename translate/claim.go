@@ -54,6 +54,7 @@ type Claim struct {
 	RouteConfig string // ClaimSniffed
 	Chains      []Chain
 	Service     *mesh.Service // nil for ClaimHTTP, whose claims are all alike
+	Rule        mesh.Ref      // the VirtualService whose tcp and tls rules Chains follow; zero: none
 }
 
 // Chain leads connections that match to clusters.
@@ -69,7 +70,7 @@ type Chain struct {
 
 // Equal tells whether two claims want the same.
 func (c Claim) Equal(o Claim) bool {
-	return c.Key == o.Key && c.Kind == o.Kind && c.Host == o.Host && c.RouteConfig == o.RouteConfig && c.Service == o.Service &&
+	return c.Key == o.Key && c.Kind == o.Kind && c.Host == o.Host && c.RouteConfig == o.RouteConfig && c.Service == o.Service && c.Rule == o.Rule &&
 		slices.EqualFunc(c.Chains, o.Chains, func(a, b Chain) bool {
 			return slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.SNI, b.SNI) && slices.Equal(a.Clusters, b.Clusters) && a.HashSourceIP == b.HashSourceIP && a.IdleTimeout == b.IdleTimeout
 		})
@@ -94,8 +95,12 @@ func precedence(a, b Claim) int {
 // each address of the service, one on any address for CIDRs and for names
 // without an address, and one for each pod of a headless service.
 func (r *resolver) tcpClaims(port *mesh.Port) []Claim {
+	var rule mesh.Ref
+	if vs := r.route; vs != nil && len(vs.Spec.Tcp)+len(vs.Spec.Tls) > 0 {
+		rule = vs.Ref
+	}
 	claim := func(key ListenerKey, prefixes []netip.Prefix, sni []string, cluster string) Claim {
-		return Claim{Key: key, Kind: ClaimTCP, Host: r.service.Host, Service: r.service, Chains: r.chains(port, prefixes, sni, cluster)}
+		return Claim{Key: key, Kind: ClaimTCP, Host: r.service.Host, Service: r.service, Rule: rule, Chains: r.chains(port, prefixes, sni, cluster)}
 	}
 	cluster := OutboundCluster(r.service.Host, port.Number, "")
 	var out []Claim

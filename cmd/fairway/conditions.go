@@ -3,16 +3,18 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"k8s.io/client-go/dynamic"
 
+	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/internal/status"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // newConditions makes what writes findings on the objects that they are about;
 // nil without Kubernetes, where objects have no status.
-func newConditions(s *source, reports *reports, world func() *mesh.World, log *slog.Logger) (*status.Writer, error) {
+func newConditions(s *source, reports *reports, server *discovery.Server, world func() *mesh.World, log *slog.Logger) (*status.Writer, error) {
 	if s.client == nil {
 		return nil, nil
 	}
@@ -20,12 +22,18 @@ func newConditions(s *source, reports *reports, world func() *mesh.World, log *s
 	if err != nil {
 		return nil, fmt.Errorf("making a client of %s: %w", s.place, err)
 	}
-	w := &status.Writer{Client: client, Discovery: s.client.Discovery(), Log: log, Findings: func() ([]mesh.Finding, bool) {
-		if world() == nil {
-			return nil, false
-		}
-		return reports.all(), true
-	}}
+	name, err := replica()
+	if err != nil {
+		return nil, err
+	}
+	w := &status.Writer{Client: client, Discovery: s.client.Discovery(), Log: log, Replica: name,
+		Deliveries: func() map[mesh.Ref]discovery.Delivery { return server.Deliveries(time.Now()) },
+		Findings: func() ([]mesh.Finding, bool) {
+			if world() == nil {
+				return nil, false
+			}
+			return reports.all(), true
+		}}
 	reports.tell = w.Signal
 	return w, nil
 }

@@ -19,20 +19,18 @@ import (
 type reports struct {
 	log    *slog.Logger
 	engine *snapshot.Engine // set before run
-	wake   chan struct{}    // of size 1
-	tell   func()           // that findings may have changed; set before run, nil: nobody listens
+	// refusals are what proxies refuse now; set before run.
+	refusals func() []discovery.Refusal
+	wake     chan struct{} // of size 1
+	tell     func()        // that findings may have changed; set before run, nil: nobody listens
 
 	mu       sync.Mutex
 	read     map[string][]mesh.Finding // by what was read, a file or a kind
-	refused  map[mesh.Finding]struct{} // bounded by maxRefused
 	reported map[mesh.Finding]struct{} // as of the last look
 }
 
-// maxRefused bounds what proxies can make the control plane remember.
-const maxRefused = 1000
-
 func newReports(log *slog.Logger) *reports {
-	return &reports{log: log, wake: make(chan struct{}, 1), read: map[string][]mesh.Finding{}, refused: map[mesh.Finding]struct{}{}, reported: map[mesh.Finding]struct{}{}}
+	return &reports{log: log, wake: make(chan struct{}, 1), read: map[string][]mesh.Finding{}, reported: map[mesh.Finding]struct{}{}}
 }
 
 func (r *reports) signal() {
@@ -54,29 +52,24 @@ func (r *reports) input(what string, findings []mesh.Finding) {
 	r.signal()
 }
 
-// rejected takes what a proxy refused.
-func (r *reports) rejected(n discovery.Rejection) {
-	r.mu.Lock()
-	for _, o := range n.Owners {
-		if len(r.refused) < maxRefused {
-			r.refused[mesh.Finding{Object: o, Code: mesh.CodeRejected,
-				Message: "proxies refuse what is made of it, and keep what they had: " + n.Message}] = struct{}{}
+// rejected are the objects of what proxies refuse.
+func rejected(refusals []discovery.Refusal) (out []mesh.Finding) {
+	for _, r := range refusals {
+		for _, o := range r.Owners {
+			out = append(out, mesh.Finding{Object: o, Code: mesh.CodeRejected,
+				Message: "proxies refuse what is made of it, and keep what they had: " + r.Message})
 		}
 	}
-	r.mu.Unlock()
-	r.log.Warn("a proxy refused an update", "proxy", n.Client.NodeID, "type", n.Type, "resources", n.Names, "objects", n.Owners, "err", n.Message)
+	return out
 }
 
 // all are the findings in force, in the order of their objects.
 func (r *reports) all() []mesh.Finding {
-	out := r.engine.Findings()
+	out := append(r.engine.Findings(), rejected(r.refusals())...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, l := range r.read {
 		out = append(out, l...)
-	}
-	for f := range r.refused {
-		out = append(out, f)
 	}
 	slices.SortStableFunc(out, func(a, b mesh.Finding) int {
 		return cmp.Or(cmp.Compare(a.Object.String(), b.Object.String()), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Message, b.Message))
@@ -104,7 +97,7 @@ func (r *reports) run(ctx context.Context) error {
 		now := map[mesh.Finding]struct{}{}
 		for _, f := range r.all() {
 			now[f] = struct{}{}
-			if _, known := r.reported[f]; !known && f.Code != mesh.CodeRejected {
+			if _, known := r.reported[f]; !known && f.Code != mesh.CodeRejected { // the server of xDS tells more of those
 				r.log.Warn(f.Message, "object", f.Object, "field", f.Field, "code", f.Code, "winner", f.Winner)
 			}
 		}

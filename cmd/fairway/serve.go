@@ -94,11 +94,12 @@ func serve(ctx context.Context, f serveFlags) error {
 		reports.signal()
 	})
 	ids.world = store.World
-	conditions, err := newConditions(source, reports, store.World, log)
+	server := discovery.New(discovery.Config{Attach: engine.Attach, OnProgress: reports.signal, Log: log, Registerer: registry})
+	reports.refusals = server.Refusals
+	conditions, err := newConditions(source, reports, server, store.World, log)
 	if err != nil {
 		return err
 	}
-	server := discovery.New(discovery.Config{Attach: engine.Attach, OnReject: reports.rejected, Log: log, Registerer: registry})
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return store.Run(ctx) })

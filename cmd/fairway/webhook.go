@@ -92,18 +92,27 @@ func serviceNames(namespace string) []string {
 	return []string{"fairway", short, short + ".svc", short + ".svc." + mesh.Domain, "localhost", "127.0.0.1", "::1"}
 }
 
+// replica is the name of this replica: that of its Pod, or of the machine.
+func replica() (string, error) {
+	if name := os.Getenv("POD_NAME"); name != "" {
+		return name, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("finding a name to stand for election by: %w", err)
+	}
+	return name, nil
+}
+
 // write runs what only one replica may: the care of the roots, telling them
 // to every namespace, and telling people on their objects what became of them. A control plane without Kubernetes is the only one.
 func write(ctx context.Context, f serveFlags, client kubernetes.Interface, ids *identities, conditions *status.Writer, log *slog.Logger) error {
 	if client == nil {
 		return ids.authority.Maintain(ctx)
 	}
-	candidate, err := os.Hostname()
-	if name := os.Getenv("POD_NAME"); name != "" {
-		candidate, err = name, nil
-	}
+	candidate, err := replica()
 	if err != nil {
-		return fmt.Errorf("finding a name to stand for election by: %w", err)
+		return err
 	}
 	bundle := &kube.Bundle{Client: client, Authority: ids.authority, Files: bootstrap.SDSFiles(""), Log: log}
 	o := lease.Options{Client: client, Namespace: f.namespace, Name: leaderLease, Candidate: candidate, Log: log}

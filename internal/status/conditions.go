@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	xds "github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -14,7 +15,8 @@ import (
 const (
 	// Accepted is False when something of the object is invalid and left out.
 	Accepted = "Accepted"
-	// Programmed is False while proxies refuse what is made of the object.
+	// Programmed is True when all proxies hold what is made of the object, False
+	// while some do not, and Unknown when no proxy is to have any of it.
 	Programmed = "Programmed"
 	// Conflicted is True, or absent: another object claims the same and wins.
 	Conflicted = "Conflicted"
@@ -33,8 +35,9 @@ type condition struct {
 	Type, Status, Reason, Message string
 }
 
-// conditionsOf are those that the findings of one object make.
-func conditionsOf(findings []mesh.Finding) []condition {
+// conditionsOf are those that the findings of one object make, and how far
+// proxies are with it.
+func conditionsOf(findings []mesh.Finding, p progress) []condition {
 	by := func(codes ...mesh.Code) (out []mesh.Finding) {
 		for _, f := range findings {
 			if slices.Contains(codes, f.Code) {
@@ -58,11 +61,7 @@ func conditionsOf(findings []mesh.Finding) []condition {
 	case len(warnings) > 0:
 		accepted = condition{Accepted, "True", string(warnings[0].Code), text(warnings)}
 	}
-	programmed := condition{Programmed, "True", "Programmed", "no connected proxy refuses what is made of the object"}
-	if len(refused) > 0 {
-		programmed = condition{Programmed, "False", string(mesh.CodeRejected), text(refused)}
-	}
-	out := []condition{accepted, programmed}
+	out := []condition{accepted, programmed(refused, p)}
 	if len(conflicts) > 0 {
 		out = append(out, condition{Conflicted, "True", string(mesh.CodeConflict), text(conflicts)})
 	}
@@ -70,6 +69,35 @@ func conditionsOf(findings []mesh.Finding) []condition {
 		out = append(out, condition{Unreferenced, "True", string(mesh.CodeUnreferenced), text(unused)})
 	}
 	return out
+}
+
+// progress is how far the proxies of this replica are with an object.
+type progress struct {
+	xds.Delivery
+	replica string
+	traced  bool // whether Delivery can tell
+}
+
+// count is "n/m proxies".
+func (p progress) count() string {
+	return fmt.Sprintf("%d/%d proxies connected to %s hold what is made of the object", p.Holding, p.Proxies, p.replica)
+}
+
+// programmed says whether what was made of an object has arrived.
+func programmed(refused []mesh.Finding, p progress) condition {
+	switch {
+	case len(refused) > 0 && p.Proxies > 0:
+		return condition{Programmed, "False", string(mesh.CodeRejected), p.count() + "; " + text(refused)}
+	case len(refused) > 0:
+		return condition{Programmed, "False", string(mesh.CodeRejected), text(refused)}
+	case !p.traced:
+		return condition{Programmed, "True", "Programmed", "no connected proxy refuses what is made with the object"}
+	case p.Proxies == 0:
+		return condition{Programmed, "Unknown", "NoProxy", "no proxy connected to " + p.replica + " is to have anything made of the object"}
+	case p.Holding < p.Proxies:
+		return condition{Programmed, "False", "Pending", p.count()}
+	}
+	return condition{Programmed, "True", "Programmed", p.count()}
 }
 
 // text is what the findings say, cut to maxMessage.

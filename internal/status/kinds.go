@@ -22,6 +22,12 @@ var kinds = map[schema.GroupResource]mesh.Kind{
 	{Group: "telemetry.istio.io", Resource: "telemetries"}:           mesh.KindTelemetry,
 }
 
+// untraced are kinds that shape what is made of other objects, and are named by
+// no resource of their own.
+var untraced = map[mesh.Kind]struct{}{
+	mesh.KindSidecar: {}, mesh.KindWorkloadEntry: {}, mesh.KindTelemetry: {}, mesh.KindPeerAuthentication: {},
+}
+
 // served are the kinds that the API server has now, each in the version that it
 // prefers. A group that cannot be asked for is passed over until the next time.
 func served(client discovery.DiscoveryInterface) map[schema.GroupVersionResource]mesh.Kind {

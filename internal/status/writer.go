@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,6 +23,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/flowcontrol"
 
+	xds "github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -32,6 +36,9 @@ const (
 	// lookEvery is how often the API server is asked for kinds that it did not
 	// have, and what could not be written is tried again.
 	lookEvery = time.Minute
+	// maxWrites is how many objects are written before all are looked at anew,
+	// so that nothing is written that was true long ago.
+	maxWrites = 100
 )
 
 // Writer keeps the status of objects. All fields are required.
@@ -41,7 +48,11 @@ type Writer struct {
 	// Findings are those in force; false while the first complete state of the
 	// mesh is not in: nothing is written then. Safe for concurrent use.
 	Findings func() ([]mesh.Finding, bool)
-	Log      *slog.Logger
+	// Deliveries are how far the proxies of this replica are with every object.
+	// Safe for concurrent use.
+	Deliveries func() map[mesh.Ref]xds.Delivery
+	Replica    string // the name of this replica
+	Log        *slog.Logger
 
 	once sync.Once
 	wake chan struct{} // of size 1
@@ -63,6 +74,8 @@ type run struct {
 	*Writer
 	stores map[schema.GroupVersionResource]watched
 	pace   flowcontrol.RateLimiter
+	// waiting says that later has been called and has not come true yet.
+	waiting atomic.Bool
 }
 
 // watched is one kind, of which only what matters here is kept.
@@ -85,11 +98,13 @@ func (w *Writer) Run(ctx context.Context) error {
 		return err
 	}
 	for {
+		recount := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-w.wake:
 		case <-again.C:
+			recount = true
 			if err := r.watch(ctx, &g); err != nil {
 				return err
 			}
@@ -99,7 +114,7 @@ func (w *Writer) Run(ctx context.Context) error {
 			return nil
 		case <-time.After(pause):
 		}
-		r.pass(ctx)
+		r.pass(ctx, recount)
 	}
 }
 
@@ -143,8 +158,10 @@ func trim(o any) (any, error) {
 	return small, nil
 }
 
-// pass writes what is not as it should be.
-func (r *run) pass(ctx context.Context) {
+// pass writes what is not as it should be. That merely the number of proxies
+// is another is written only with recount: every pod that starts changes it for
+// all objects of the mesh.
+func (r *run) pass(ctx context.Context, recount bool) {
 	findings, ready := r.Findings()
 	if !ready {
 		return
@@ -153,6 +170,8 @@ func (r *run) pass(ctx context.Context) {
 	for _, f := range findings {
 		of[f.Object] = append(of[f.Object], f)
 	}
+	deliveries := r.Deliveries()
+	writes := 0
 	for gvr, s := range r.stores {
 		if !s.informer.HasSynced() {
 			continue
@@ -162,9 +181,20 @@ func (r *run) pass(ctx context.Context) {
 			if !ok {
 				continue
 			}
-			patch := change(u, of[mesh.Ref{Kind: s.kind, Namespace: u.GetNamespace(), Name: u.GetName()}], time.Now())
-			if patch == nil {
+			ref := mesh.Ref{Kind: s.kind, Namespace: u.GetNamespace(), Name: u.GetName()}
+			_, untraced := untraced[s.kind]
+			p := progress{deliveries[ref], r.Replica, !untraced}
+			if p.Settling {
+				r.later()
 				continue
+			}
+			patch, urgent := change(u, of[ref], p, time.Now())
+			if patch == nil || !urgent && !recount {
+				continue
+			}
+			if writes++; writes > maxWrites {
+				r.Signal()
+				return
 			}
 			if r.pace.Wait(ctx) != nil {
 				return
@@ -174,22 +204,49 @@ func (r *run) pass(ctx context.Context) {
 	}
 }
 
-// change is the status to write; nil when it stands there already.
-func change(u *unstructured.Unstructured, findings []mesh.Finding, now time.Time) map[string]any {
+// later has the objects looked at again when the proxies had time to accept
+// what is on its way.
+func (r *run) later() {
+	if r.waiting.CompareAndSwap(false, true) {
+		time.AfterFunc(pause, func() { r.waiting.Store(false); r.Signal() })
+	}
+}
+
+// change is the status to write; nil when it stands there already. It is not
+// urgent when it tells nothing but another number of proxies.
+func change(u *unstructured.Unstructured, findings []mesh.Finding, p progress, now time.Time) (patch map[string]any, urgent bool) {
 	status, _, _ := unstructured.NestedMap(u.Object, "status")
 	standing, _ := status["conditions"].([]any)
 	messages, _ := status["validationMessages"].([]any)
-	conditions := merge(standing, conditionsOf(findings), u.GetGeneration(), now)
+	conditions := merge(standing, conditionsOf(findings, p), u.GetGeneration(), now)
 	wanted := messagesOf(findings)
 	seen, _ := status["observedGeneration"].(int64)
-	if seen == u.GetGeneration() && reflect.DeepEqual(standing, conditions) && (len(messages) == 0 && len(wanted) == 0 || reflect.DeepEqual(messages, wanted)) {
-		return nil
+	if seen == u.GetGeneration() && (len(messages) == 0 && len(wanted) == 0 || reflect.DeepEqual(messages, wanted)) {
+		if reflect.DeepEqual(standing, conditions) {
+			return nil, false
+		}
+		urgent = !reflect.DeepEqual(uncounted(standing), uncounted(conditions))
+	} else {
+		urgent = true
 	}
-	patch := map[string]any{"conditions": conditions, "observedGeneration": u.GetGeneration(), "validationMessages": nil}
+	patch = map[string]any{"conditions": conditions, "observedGeneration": u.GetGeneration(), "validationMessages": nil}
 	if len(wanted) > 0 {
 		patch["validationMessages"] = wanted
 	}
-	return patch
+	return patch, urgent
+}
+
+// uncounted are conditions but for the message of Programmed.
+func uncounted(conditions []any) []any {
+	out := slices.Clone(conditions)
+	for i, c := range out {
+		if c, ok := c.(map[string]any); ok && c["type"] == Programmed && c["status"] != "False" {
+			c = maps.Clone(c)
+			delete(c, "message")
+			out[i] = c
+		}
+	}
+	return out
 }
 
 // write patches one object as it was seen: if it has changed since, the event

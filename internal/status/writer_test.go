@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 
+	xds "github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/test/kube"
 )
@@ -27,6 +29,21 @@ var (
 type known struct {
 	mu   sync.Mutex
 	list []mesh.Finding
+	way  xds.Delivery // of reviews
+}
+
+func (k *known) deliveries() map[mesh.Ref]xds.Delivery {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return map[mesh.Ref]xds.Delivery{reviews: k.way}
+}
+
+// deliver says how many proxies have reviews.
+func (k *known) deliver(w *Writer, d xds.Delivery) {
+	k.mu.Lock()
+	k.way = d
+	k.mu.Unlock()
+	w.Signal()
 }
 
 func (k *known) all() ([]mesh.Finding, bool) {
@@ -62,7 +79,7 @@ func TestWriterOnAnAPIServer(t *testing.T) {
 	objects := client.Resource(virtualServices).Namespace("default")
 	create(t, objects)
 	k := &known{}
-	w := &Writer{Client: client, Discovery: asks, Findings: k.all, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	w := &Writer{Client: client, Discovery: asks, Findings: k.all, Deliveries: k.deliveries, Replica: "fairway-0", Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
@@ -73,7 +90,11 @@ func TestWriterOnAnAPIServer(t *testing.T) {
 		}
 	})
 
-	expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "True"}, 1)
+	expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "Unknown"}, 1)
+	k.deliver(w, xds.Delivery{Proxies: 3, Holding: 2})
+	tells(t, expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "False"}, 1), "2/3 proxies connected to fairway-0")
+	k.deliver(w, xds.Delivery{Proxies: 3, Holding: 3})
+	tells(t, expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "True"}, 1), "3/3 proxies connected to fairway-0")
 
 	k.set(w, mesh.Finding{Object: reviews, Field: "spec.http[0]", Code: mesh.CodeInvalid, Message: "a part is left out"},
 		mesh.Finding{Object: reviews, Code: mesh.CodeConflict, Message: "another wins", Winner: mesh.Ref{Kind: mesh.KindVirtualService, Namespace: "a", Name: "b"}},
@@ -106,6 +127,45 @@ func TestWriterOnAnAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "True"}, 2)
+}
+
+// tells wants the message of Programmed to begin so.
+func tells(t *testing.T, u *unstructured.Unstructured, want string) {
+	t.Helper()
+	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, c := range conditions {
+		if c, ok := c.(map[string]any); ok && c["type"] == Programmed && !strings.HasPrefix(c["message"].(string), want) {
+			t.Errorf("Programmed says %q", c["message"])
+		}
+	}
+}
+
+// TestAnotherCountIsNotUrgent: every pod that starts changes the count of all
+// objects.
+func TestAnotherCountIsNotUrgent(t *testing.T) {
+	at := func(d xds.Delivery) progress { return progress{d, "fairway-0", true} }
+	u := &unstructured.Unstructured{Object: map[string]any{}}
+	u.SetGeneration(1)
+	patch, urgent := change(u, nil, at(xds.Delivery{Proxies: 3, Holding: 3}), time.Now())
+	if patch == nil || !urgent {
+		t.Fatal("the first status is not urgent")
+	}
+	u.Object["status"] = map[string]any{"conditions": patch["conditions"], "observedGeneration": patch["observedGeneration"]}
+	for _, c := range []struct {
+		what         string
+		now          xds.Delivery
+		write, press bool
+	}{
+		{"the same", xds.Delivery{Proxies: 3, Holding: 3}, false, false},
+		{"another proxy", xds.Delivery{Proxies: 4, Holding: 4}, true, false},
+		{"one lags", xds.Delivery{Proxies: 3, Holding: 2}, true, true},
+		{"none is left", xds.Delivery{}, true, true},
+	} {
+		patch, urgent := change(u, nil, at(c.now), time.Now())
+		if (patch != nil) != c.write || urgent != c.press {
+			t.Errorf("%s: writes %t, urgent %t", c.what, patch != nil, urgent)
+		}
+	}
 }
 
 // create makes a VirtualService with a condition of somebody else.

@@ -32,7 +32,7 @@ func (e *Engine) Dump(name string) (any, error) {
 				of[r.Name] = json.RawMessage(`"(not shown)"`)
 				continue
 			}
-			text, err := r.json()
+			text, err := r.JSON()
 			if err != nil {
 				return nil, err
 			}
@@ -45,8 +45,8 @@ func (e *Engine) Dump(name string) (any, error) {
 	return out, nil
 }
 
-// json is the resource in the JSON form of protobuf.
-func (r *Resource) json() ([]byte, error) {
+// JSON is the resource in the JSON form of protobuf.
+func (r *Resource) JSON() ([]byte, error) {
 	m, err := protoregistry.GlobalTypes.FindMessageByURL(r.Type.TypeURL())
 	if err != nil {
 		return nil, fmt.Errorf("showing %s %s: %w", r.Type, r.Name, err)

@@ -4,18 +4,33 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/fairway-mesh/fairway/internal/operate"
 )
+
+// exit says what went wrong, and returns the exit status. That of diff is 1
+// when something would change, as that of the tool of this name.
+func exit(err error) int {
+	if errors.Is(err, operate.ErrDiffers) {
+		return 1
+	}
+	fmt.Fprintln(os.Stderr, "fairway:", err)
+	if errors.Is(err, operate.ErrNotCompared) {
+		return 2
+	}
+	return 1
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := newRoot().ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "fairway:", err)
-		os.Exit(1)
+		os.Exit(exit(err))
 	}
 }

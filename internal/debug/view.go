@@ -16,7 +16,8 @@ type Finding struct {
 	Winner  string `json:"winner,omitempty"`
 }
 
-func findings(list []mesh.Finding) []Finding {
+// Findings are findings as JSON shows them.
+func Findings(list []mesh.Finding) []Finding {
 	out := make([]Finding, 0, len(list))
 	for _, f := range list {
 		j := Finding{Object: f.Object.String(), Field: f.Field, Code: string(f.Code), Message: f.Message}

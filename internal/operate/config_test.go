@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/internal/debug"
 	"github.com/fairway-mesh/fairway/internal/explain"
 	"github.com/fairway-mesh/fairway/mesh"
@@ -32,7 +33,10 @@ func control(t *testing.T, o *Offline, pod string) string {
 	}
 	t.Cleanup(view.Close)
 	server := httptest.NewServer(debug.Handler(debug.Config{
-		Findings: o.engine.Findings, Dump: o.engine.Dump, World: func() *mesh.World { return o.world }, Ready: func() error { return nil },
+		Findings: o.engine.Findings, Dump: o.engine.Dump, World: func() *mesh.World { return o.world },
+		Proxies: func() []discovery.ProxyState {
+			return []discovery.ProxyState{{Client: o.clientOf(o.Workload("default", pod))}}
+		}, Ready: func() error { return nil },
 	}))
 	t.Cleanup(server.Close)
 	return server.URL

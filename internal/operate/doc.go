@@ -1,5 +1,5 @@
 // Package operate holds the commands by which operators look at a running mesh:
-// status, config and explain.
+// status, config, explain and diff.
 //
 // It only reads: the control plane's debug port, or a directory of YAML. It
 // never changes either, and never needs a cluster.

@@ -3,15 +3,11 @@ package operate
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 
-	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/internal/explain"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/snapshot"
@@ -27,44 +23,37 @@ type Offline struct {
 // ReadOffline reads the directory once and translates it as `fairway serve
 // --config` would.
 func ReadOffline(ctx context.Context, directory string) (*Offline, error) {
-	info, err := os.Stat(directory)
-	if err == nil && !info.IsDir() {
-		err = &fs.PathError{Op: "reading", Path: directory, Err: errors.New("not a directory")}
-	}
+	all, err := readDirectory(ctx, directory)
 	if err != nil {
 		return nil, err
 	}
-	quiet := slog.New(slog.DiscardHandler)
-	source := informers.NewDirectory(informers.DirConfig{Path: directory, Log: quiet})
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	all := map[mesh.Ref]mesh.Change{}
-	complete := errors.New("complete")
-	err = source.Run(ctx, func(changes []mesh.Change) {
-		for _, c := range changes {
-			all[c.Ref] = c
-		}
-	}, func() { cancel(complete) })
-	if err == nil && context.Cause(ctx) != complete { //nolint:errorlint // the very value
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the objects of %s: %w", directory, err)
-	}
-	o := &Offline{world: mesh.Build(slices.Collect(maps.Values(all))), engine: snapshot.NewEngine(quiet, nil, nil)}
+	return newOffline(all), nil
+}
+
+// newOffline translates the objects.
+func newOffline(all objects) *Offline {
+	o := &Offline{world: mesh.Build(slices.Collect(maps.Values(all))), engine: snapshot.NewEngine(slog.New(slog.DiscardHandler), nil, nil)}
 	o.engine.Update(o.world, &mesh.Dirty{All: true})
-	return o, nil
+	return o
+}
+
+// attach shows what the proxy of a workload sees.
+func (o *Offline) attach(ctx context.Context, w *mesh.Workload) (*snapshot.View, error) {
+	view, err := o.engine.Attach(ctx, o.clientOf(w))
+	if err != nil {
+		return nil, fmt.Errorf("translating for %s: %w", proxyName(w), err)
+	}
+	return view, nil
 }
 
 // Dump is what the workload's proxy would be given.
 func (o *Offline) Dump(ctx context.Context, w *mesh.Workload) (explain.Dump, error) {
-	client := o.clientOf(w)
-	view, err := o.engine.Attach(ctx, client)
+	view, err := o.attach(ctx, w)
 	if err != nil {
-		return nil, fmt.Errorf("translating for %s: %w", proxyName(w), err)
+		return nil, err
 	}
 	defer view.Close()
-	value, err := o.engine.Dump(client.NodeID)
+	value, err := o.engine.Dump(o.clientOf(w).NodeID)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	networkingv1beta1 "istio.io/client-go/pkg/apis/networking/v1beta1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -127,6 +128,9 @@ func (b *builder) admit(c Change) {
 	case KindTelemetry:
 		o, _ := c.Object.(*telemetryv1.Telemetry)
 		b.telemetry(c.Ref, o)
+	case KindProxyConfig:
+		o, _ := c.Object.(*networkingv1beta1.ProxyConfig)
+		b.proxyConfig(c.Ref, o)
 	default:
 		b.admitGatewayAPI(c)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	networking "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
 	telemetry "istio.io/api/telemetry/v1alpha1"
 )
@@ -28,6 +29,7 @@ type (
 	RequestAuthentication = Policy[*security.RequestAuthentication]
 	AuthorizationPolicy   = Policy[*security.AuthorizationPolicy]
 	Telemetry             = Policy[*telemetry.Telemetry]
+	ProxyConfig           = Policy[*networking.ProxyConfig]
 )
 
 // Policies are all policies of one kind, by namespace and in order of age.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	networking "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
 	telemetry "istio.io/api/telemetry/v1alpha1"
 
@@ -47,6 +48,7 @@ type World struct {
 	RequestAuthentications *Policies[*security.RequestAuthentication]
 	AuthorizationPolicies  *Policies[*security.AuthorizationPolicy]
 	Telemetries            *Policies[*telemetry.Telemetry]
+	ProxyConfigs           *Policies[*networking.ProxyConfig]
 }
 
 // Host is a name of the mesh with all services that declare it.

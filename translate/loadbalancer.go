@@ -15,7 +15,10 @@ import (
 const (
 	defaultRingSize = 1024
 	maxRingSize     = 8 << 20
-	maxMaglevSize   = 5000011
+	// usualRingSize bounds rings that weights far apart would blow up: Envoy makes
+	// the ring so large that the lightest endpoint has a place, in each worker.
+	usualRingSize = 1 << 16
+	maxMaglevSize = 5000011
 )
 
 // setBalancing sets how an endpoint is picked. Without a word from the rule it
@@ -95,5 +98,7 @@ func setHash(c *clusterv3.Cluster, hash *networking.LoadBalancerSettings_Consist
 		size = defaultRingSize
 	}
 	c.LbPolicy = clusterv3.Cluster_RING_HASH
-	c.LbConfig = &clusterv3.Cluster_RingHashLbConfig_{RingHashLbConfig: &clusterv3.Cluster_RingHashLbConfig{MinimumRingSize: wrapperspb.UInt64(size)}}
+	c.LbConfig = &clusterv3.Cluster_RingHashLbConfig_{RingHashLbConfig: &clusterv3.Cluster_RingHashLbConfig{
+		MinimumRingSize: wrapperspb.UInt64(size), MaximumRingSize: wrapperspb.UInt64(max(size, usualRingSize)),
+	}}
 }

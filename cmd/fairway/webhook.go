@@ -39,17 +39,27 @@ func listenWebhook(ctx context.Context, g *errgroup.Group, f serveFlags, client 
 	if err != nil {
 		return fmt.Errorf("opening the port of the webhooks (--webhook-address): %w", err)
 	}
-	config := webhook.Config{Certificate: server.GetCertificate, World: ids.world, Log: log, Params: func() inject.Params {
-		p := params
-		if w := ids.world(); w != nil && w.Config.GetDefaultConfig().GetHoldApplicationUntilProxyStarts().GetValue() {
-			p.HoldApplication = true
-		}
-		return p
-	}}
+	config := webhook.Config{Certificate: server.GetCertificate, World: ids.world, Log: log, Params: func() inject.Params { return configured(params, ids.world()) }}
 	trust := &webhook.Trust{Client: client, Authority: ids.authority, Name: first(f.webhookConfiguration, "fairway-"+f.namespace), Log: log}
 	g.Go(func() error { return webhook.Serve(ctx, l, config) })
 	g.Go(func() error { return trust.Run(ctx) })
 	return nil
+}
+
+// configured is the parameters with what MeshConfig.defaultConfig says of proxies.
+func configured(p inject.Params, w *mesh.World) inject.Params {
+	if w == nil {
+		return p
+	}
+	c := w.Config.GetDefaultConfig()
+	if c.GetHoldApplicationUntilProxyStarts().GetValue() {
+		p.HoldApplication = true
+	}
+	if n := c.GetConcurrency(); n != nil && n.GetValue() >= 0 {
+		p.Concurrency = int(n.GetValue())
+	}
+	p.Environment = c.GetProxyMetadata()
+	return p
 }
 
 // injectionParams are those of the file, over those that follow from where the

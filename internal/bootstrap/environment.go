@@ -1,5 +1,9 @@
 package bootstrap
 
+// ResourceAttributes is the variable by which OpenTelemetry describes what
+// reports: "key=value,key=value".
+const ResourceAttributes = "OTEL_RESOURCE_ATTRIBUTES"
+
 // Variable is an environment variable of the proxy.
 type Variable struct{ Name, Value string }
 
@@ -14,7 +18,7 @@ func Environment(c Config) []Variable {
 	}
 	service := workload + "." + c.Namespace
 	return []Variable{
-		{"OTEL_RESOURCE_ATTRIBUTES", "service.name=" + service},
+		{ResourceAttributes, "service.name=" + service},
 		{"DD_SERVICE", service},
 	}
 }

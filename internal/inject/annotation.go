@@ -35,6 +35,7 @@ type settings struct {
 	image, logLevel, componentLogLevel string
 	resources                          corev1.ResourceRequirements
 	concurrency                        int
+	environment                        map[string]string
 	drainWait                          time.Duration
 	native, hold, rewriteProbes        bool
 	capture                            redirect.Config
@@ -164,10 +165,12 @@ func interceptionMode(s *settings, v string) error {
 func readSettings(annotations map[string]string, p Params) (s settings, notes []string, err error) {
 	s = settings{
 		image: p.ProxyImage, logLevel: p.LogLevel, resources: p.Resources, concurrency: p.Concurrency, drainWait: p.DrainWait,
-		native: p.NativeSidecar, hold: p.HoldApplication, rewriteProbes: true,
+		environment: map[string]string{},
+		native:      p.NativeSidecar, hold: p.HoldApplication, rewriteProbes: true,
 		capture: redirect.Default(), captured: true,
 		readiness: readiness{period: 15, failures: 4},
 	}
+	maps.Copy(s.environment, p.Environment)
 	known := readers()
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
 		if read := known[name]; read != nil {
@@ -198,6 +201,10 @@ func readSettings(annotations map[string]string, p Params) (s settings, notes []
 	if err != nil {
 		return s, nil, fmt.Errorf("annotation %s: %w", proxyConfigName, err)
 	}
+	if n := p.ProxyConfig.Concurrency; n != nil {
+		s.concurrency = *n
+	}
+	maps.Copy(s.environment, p.ProxyConfig.Environment)
 	return s, append(notes, more...), nil
 }
 
@@ -253,6 +260,12 @@ func (s *settings) readProxyConfig(text string) (notes []string, err error) {
 			n, ok = value.(float64)
 			ok = ok && n >= 0 && n <= 1024
 			s.concurrency = int(n)
+		case "proxyMetadata":
+			var variables map[string]any
+			variables, ok = value.(map[string]any)
+			for name, v := range variables {
+				s.environment[name] = fmt.Sprint(v)
+			}
 		case "terminationDrainDuration":
 			s.drainWait, ok = duration(value)
 		default:

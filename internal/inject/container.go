@@ -2,7 +2,10 @@ package inject
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -48,7 +51,7 @@ func proxyContainer(config bootstrap.Config, s settings, p Params) (corev1.Conta
 	c := corev1.Container{
 		Name: ProxyContainer, Image: s.image, ImagePullPolicy: p.ImagePullPolicy,
 		Args:      args,
-		Env:       environment(config),
+		Env:       environment(config, s.environment),
 		Ports:     []corev1.ContainerPort{{Name: "http-envoy-prom", ContainerPort: bootstrap.PrometheusPort, Protocol: corev1.ProtocolTCP}},
 		Resources: s.resources,
 		StartupProbe: &corev1.Probe{
@@ -81,8 +84,8 @@ func ready() corev1.ProbeHandler {
 }
 
 // environment gives the placeholders in the bootstrap their values, and tracers
-// the name of the proxy.
-func environment(config bootstrap.Config) []corev1.EnvVar {
+// the name of the proxy. What people add comes last; the placeholders are not theirs.
+func environment(config bootstrap.Config, added map[string]string) []corev1.EnvVar {
 	var vars []corev1.EnvVar
 	for _, v := range []struct{ name, path string }{
 		{"POD_NAME", "metadata.name"},
@@ -95,8 +98,21 @@ func environment(config bootstrap.Config) []corev1.EnvVar {
 			FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: v.path},
 		}})
 	}
+	ours := len(vars)
 	for _, v := range bootstrap.Environment(config) {
 		vars = append(vars, corev1.EnvVar{Name: v.Name, Value: v.Value})
+	}
+	for _, name := range slices.Sorted(maps.Keys(added)) {
+		i := slices.IndexFunc(vars, func(v corev1.EnvVar) bool { return v.Name == name })
+		switch {
+		case i < 0:
+			vars = append(vars, corev1.EnvVar{Name: name, Value: added[name]})
+		case i < ours:
+		case name == bootstrap.ResourceAttributes && !strings.Contains(added[name], "service.name="):
+			vars[i].Value += "," + added[name]
+		default:
+			vars[i].Value = added[name]
+		}
 	}
 	return vars
 }

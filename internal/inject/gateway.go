@@ -35,7 +35,7 @@ func injectGateway(pod *corev1.Pod, owner Owner, s settings, p Params) error {
 	if i < 0 {
 		return fmt.Errorf("annotation %s is gateway, but there is no container %s: add one with image %s", TemplatesName, ProxyContainer, autoImage)
 	}
-	if s.concurrency == p.Concurrency {
+	if s.concurrency == p.Concurrency && p.ProxyConfig.Concurrency == nil {
 		s.concurrency = 0 // a gateway uses the processors it is given
 	}
 	config := bootstrapConfig(bootstrap.Router, pod, owner, p)

@@ -62,6 +62,11 @@ type Params struct {
 	// Concurrency is the number of Envoy's worker threads where neither an
 	// annotation nor a CPU limit says it. Zero: Envoy's own choice.
 	Concurrency int
+	// Environment holds variables of the proxy where the annotation
+	// proxy.istio.io/config (proxyMetadata) does not say them.
+	Environment map[string]string
+	// ProxyConfig is stronger than annotations.
+	ProxyConfig ProxyConfig
 	// DrainWait is how long a plain proxy, and with DrainApplication the
 	// application, outlives the start of its pod's end.
 	DrainWait time.Duration
@@ -69,6 +74,13 @@ type Params struct {
 	TokenLifetime time.Duration
 	// Owner is the object whose pods are made. Zero: found from the pod.
 	Owner Owner
+}
+
+// ProxyConfig is what objects of that kind (networking.istio.io) say of a pod's
+// proxy. Zero says nothing.
+type ProxyConfig struct {
+	Concurrency *int
+	Environment map[string]string
 }
 
 // Owner is what people call the workload: a Deployment rather than its ReplicaSet.

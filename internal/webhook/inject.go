@@ -30,6 +30,9 @@ func (c Config) inject(r *admissionv1.AdmissionRequest) *admissionv1.AdmissionRe
 	}
 	p := c.Params()
 	p.Namespace = r.Namespace
+	if w := c.World(); w != nil {
+		p.ProxyConfig = inject.ProxyConfig(w.ProxySettingsOf(r.Namespace, pod.Labels))
+	}
 	patch, notes, err := inject.Patch(r.Object.Raw, p)
 	if err != nil {
 		return refused(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid,

@@ -34,7 +34,9 @@ func (b *builder) service(ref Ref, o *corev1.Service) {
 	if o == nil {
 		remove(b.services, ref.Namespace, ref.Name)
 		delete(b.raw, ref)
+		b.found(ref, nil)
 	} else {
+		b.found(ref, checkService(next, o))
 		put(b.services, ref.Namespace, ref.Name, next)
 		b.raw[ref] = o
 	}

@@ -91,7 +91,7 @@ func (c *destinationCheck) duration(at string, d *durationpb.Duration, least int
 	switch {
 	case d == nil:
 		return nil
-	case d.CheckValid() != nil || d.AsDuration() < 0:
+	case d.CheckValid() != nil || d.AsDuration() < 0 || d.AsDuration() > MaxDuration:
 		c.drop(at, "%v is no duration that can be used; the default applies", d.AsDuration())
 		return nil
 	case d.AsDuration().Milliseconds() < least:

@@ -48,6 +48,7 @@ func TestCheckDestinationRule(t *testing.T) {
 		{"57 warmup of RANDOM", `{loadBalancer: {simple: RANDOM, warmupDurationSecs: 10s}}`, "", CodeUnsupported, "warmup"},
 		{"57 aggression", `{loadBalancer: {warmup: {duration: 10s, aggression: 0.5}}}`, `{loadBalancer: {warmup: {duration: 10s}}}`, CodeInvalid, "warmup.aggression"},
 		{"58 negative timeout", `{connectionPool: {tcp: {connectTimeout: -1s, maxConnections: 5}}}`, `{connectionPool: {tcp: {maxConnections: 5}}}`, CodeInvalid, "tcp.connectTimeout"},
+		{"58 longer than Envoy counts", `{connectionPool: {tcp: {idleTimeout: 315576000000s, maxConnections: 5}}}`, `{connectionPool: {tcp: {maxConnections: 5}}}`, CodeInvalid, "tcp.idleTimeout"},
 		{"58 negative limit", `{connectionPool: {tcp: {maxConnections: -1}}}`, `{connectionPool: {tcp: {}}}`, CodeInvalid, "tcp.maxConnections"},
 		{"59 two wishes", `{connectionPool: {http: {useClientProtocol: true, h2UpgradePolicy: UPGRADE}}}`, "", CodeUnsupported, "h2UpgradePolicy"},
 		{"60 percent", `{outlierDetection: {minHealthPercent: -1, interval: 1s}}`, `{outlierDetection: {interval: 1s}}`, CodeInvalid, "minHealthPercent"},

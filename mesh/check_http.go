@@ -192,14 +192,15 @@ func control(text string) bool {
 // duration tells whether the duration is one to wait for, at least a
 // millisecond; else it reports that the field is ignored.
 func (c *ruleCheck) duration(field string, d *durationpb.Duration) bool {
-	if d.CheckValid() == nil && d.AsDuration() >= time.Millisecond && d.AsDuration() <= maxDuration {
+	if d.CheckValid() == nil && d.AsDuration() >= time.Millisecond && d.AsDuration() <= MaxDuration {
 		return true
 	}
-	c.report(CodeInvalid, field, "the duration is not between 1ms and %s; the field is ignored: write one that is", maxDuration)
+	c.report(CodeInvalid, field, "the duration is not between 1ms and %s; the field is ignored: write one that is", MaxDuration)
 	return false
 }
 
-// maxDuration is far more than anybody waits, and less than Envoy can count.
-const maxDuration = 10 * 365 * 24 * time.Hour
+// MaxDuration is the longest that anything may take, ten years: far more than anybody
+// waits, and less than Envoy can count (2^63 ns).
+const MaxDuration = 10 * 365 * 24 * time.Hour
 
 func zero(d *durationpb.Duration) bool { return d.GetSeconds() == 0 && d.GetNanos() == 0 }

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -117,6 +118,9 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 	}
 	if o.Spec.Type == corev1.ServiceTypeExternalName {
 		s.Resolution, s.Alias = ResolutionAlias, strings.ToLower(strings.TrimSuffix(o.Spec.ExternalName, "."))
+		if IsWildcard(s.Alias) || s.Alias == "" { // an API server takes none
+			s.Alias, s.Ports = "", nil
+		}
 		return s
 	}
 	ips := o.Spec.ClusterIPs
@@ -130,6 +134,16 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 	}
 	s.Headless = len(s.Addresses) == 0
 	return s
+}
+
+// checkService says what of a Service is not served that an API server would
+// not have taken.
+func checkService(s *Service, o *corev1.Service) []Finding {
+	if s.Resolution != ResolutionAlias || s.Alias != "" {
+		return nil
+	}
+	return []Finding{{Object: s.Ref, Field: "spec.externalName", Code: CodeInvalid,
+		Message: fmt.Sprintf("%q is not the name of one host; the service has no ports: write a name such as db.example.com", o.Spec.ExternalName)}}
 }
 
 // distribution reads how close the endpoints should be, from the field and

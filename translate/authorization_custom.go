@@ -126,8 +126,8 @@ func (c *customCheck) networkFilters(a *authorization) []*listenerv3.Filter {
 }
 
 func timeoutOr(d *durationpb.Duration, otherwise time.Duration) *durationpb.Duration {
-	if d.AsDuration() > 0 {
-		return d
+	if p := positive(d); p != nil {
+		return p
 	}
 	return durationpb.New(otherwise)
 }

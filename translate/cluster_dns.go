@@ -45,14 +45,18 @@ func (b *clusterBuilder) setDNS(one bool) {
 }
 
 // keepOne leaves one endpoint in the cluster, which is all that this sort of
-// cluster takes.
+// cluster takes; without any there is no name to resolve.
 func (b *clusterBuilder) keepOne() {
 	a := b.cluster.LoadAssignment
 	n := 0
 	for _, l := range a.Endpoints {
 		n += len(l.LbEndpoints)
 	}
-	if n <= 1 {
+	switch n {
+	case 0:
+		b.cluster.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+		return
+	case 1:
 		return
 	}
 	b.findings = append(b.findings, mesh.Finding{Object: b.Service.Ref, Field: "spec.endpoints", Code: mesh.CodeInvalid,

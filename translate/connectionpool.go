@@ -187,7 +187,7 @@ const keepaliveTimeout = 10 * time.Second
 func commonHTTP(pool *networking.ConnectionPoolSettings) *corev3.HttpProtocolOptions {
 	o := &corev3.HttpProtocolOptions{MaxConnectionDuration: positive(pool.GetTcp().GetMaxConnectionDuration())}
 	for _, d := range []*durationpb.Duration{pool.GetTcp().GetIdleTimeout(), pool.GetHttp().GetIdleTimeout()} {
-		if d != nil && d.CheckValid() == nil && d.AsDuration() >= 0 {
+		if d != nil && countable(d) {
 			o.IdleTimeout = d
 		}
 	}

@@ -70,7 +70,7 @@ func (b *inboundBuilder) listener() *listenerv3.Listener {
 		ContinueOnListenerFiltersTimeout: true,
 		AccessLog:                        UnmatchedLogs(Reporting{Telemetries: b.in.Telemetries}, DirectionInbound, b.in.Config),
 	}
-	if t := b.in.Config.GetProtocolDetectionTimeout(); t.AsDuration() > 0 {
+	if t := positive(b.in.Config.GetProtocolDetectionTimeout()); t != nil {
 		l.ListenerFiltersTimeout = durationpb.New(t.AsDuration())
 	}
 	switch {

@@ -191,7 +191,7 @@ func (l *listenerBuilder) listener() *listenerv3.Listener {
 		out.ListenerFilters = append(out.ListenerFilters, listenerFilter("envoy.filters.listener.http_inspector", &httpinspectorv3.HttpInspector{}))
 	}
 	if len(out.ListenerFilters) > 0 {
-		out.ListenerFiltersTimeout = durationpb.New(l.in.Config.GetProtocolDetectionTimeout().AsDuration())
+		out.ListenerFiltersTimeout = durationpb.New(positive(l.in.Config.GetProtocolDetectionTimeout()).AsDuration()) // zero: as long as it takes
 		out.ContinueOnListenerFiltersTimeout = true
 	}
 	return out

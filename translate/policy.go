@@ -91,7 +91,7 @@ func (p policy) connectTimeout(config *mesh.Config) *durationpb.Duration {
 // hour, negative: never, as TCPProxyInput has it.
 func (p policy) tcpIdleTimeout() time.Duration {
 	d := p.pool.GetTcp().GetIdleTimeout()
-	if d == nil || d.CheckValid() != nil || d.AsDuration() < 0 {
+	if d == nil || !countable(d) {
 		return 0
 	}
 	if d.AsDuration() == 0 {
@@ -103,8 +103,13 @@ func (p policy) tcpIdleTimeout() time.Duration {
 // positive is the duration if it is one that Envoy takes and more than zero;
 // nil otherwise.
 func positive(d *durationpb.Duration) *durationpb.Duration {
-	if d == nil || d.CheckValid() != nil || d.AsDuration() <= 0 {
+	if d == nil || !countable(d) || d.AsDuration() == 0 {
 		return nil
 	}
 	return d
+}
+
+// countable tells whether the duration, zero included, is one that Envoy takes.
+func countable(d *durationpb.Duration) bool {
+	return d.CheckValid() == nil && d.AsDuration() >= 0 && d.AsDuration() <= mesh.MaxDuration
 }

@@ -66,7 +66,7 @@ func retryPolicy(in *networking.HTTPRetry, hashed bool, cfg *mesh.Config) *route
 // atLeastMilli is the duration if Envoy takes it; nil otherwise. VirtualServices
 // are checked on entry; the mesh configuration is not.
 func atLeastMilli(d *durationpb.Duration) *durationpb.Duration {
-	if d.CheckValid() != nil || d.AsDuration() < time.Millisecond {
+	if !countable(d) || d.AsDuration() < time.Millisecond {
 		return nil
 	}
 	return d

@@ -50,6 +50,7 @@ func clientOf(node *corev3.Node, builds *buildTable) (snapshot.Client, error) {
 		ServiceAccount: meta["SERVICE_ACCOUNT"].GetStringValue(),
 		ClusterID:      meta["CLUSTER_ID"].GetStringValue(),
 		NodeName:       meta["NODE_NAME"].GetStringValue(),
+		Unprivileged:   meta["UNPRIVILEGED_POD"].GetStringValue() == "true",
 		Locality: snapshot.Locality{
 			Region: node.GetLocality().GetRegion(), Zone: node.GetLocality().GetZone(), SubZone: node.GetLocality().GetSubZone(),
 		},

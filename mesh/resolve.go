@@ -220,10 +220,10 @@ func (v *View) RegistryOnly() bool {
 	return v.Config.RegistryOnly()
 }
 
-// AddressOwner is the host that a virtual address stands for in the view: of
-// all that declare it the one from Kubernetes, else the oldest; "" when the
+// AddressOwner is the host that a virtual address stands for in the view on a port:
+// of all that declare both the one from Kubernetes, else the oldest; "" when the
 // view sees none.
-func (v *View) AddressOwner(a netip.Addr) string {
+func (v *View) AddressOwner(a netip.Addr, port uint32) string {
 	hosts, _ := v.vips.Get(a.String())
 	if len(hosts) == 1 {
 		return hosts[0]
@@ -231,7 +231,7 @@ func (v *View) AddressOwner(a netip.Addr) string {
 	var owner *Service
 	for _, h := range hosts {
 		s, _ := v.Service(h)
-		if s == nil {
+		if s == nil || s.Port(port) == nil {
 			continue
 		}
 		if owner == nil || s.Kubernetes() && !owner.Kubernetes() || s.Kubernetes() == owner.Kubernetes() && older(s.Created, s.Ref, owner.Created, owner.Ref) < 0 {

@@ -13,6 +13,9 @@ type RouterPort struct {
 	Servers []*Server // in order of precedence; all of one sort, see Server.Plain
 }
 
+// privilegedPorts are the port numbers below, on which ordinary users cannot listen.
+const privilegedPorts = 1024
+
 // Plain tells whether requests come to the server as plain HTTP.
 func (s *Server) Plain() bool { return s.Protocol.IsHTTP() }
 
@@ -29,6 +32,11 @@ func (v *View) Ports(w *Workload) ([]RouterPort, []Finding) {
 			port := routerPort(s.Number, services, w)
 			lost := func(code Code, winner *Server, format string, args ...any) {
 				findings = append(findings, Finding{Object: g.Ref, Field: s.Field(), Code: code, Winner: winner.Gateway.Ref, Message: fmt.Sprintf(format, args...)})
+			}
+			if port < privilegedPorts && v.Scope.Unprivileged {
+				findings = append(findings, Finding{Object: g.Ref, Field: fmt.Sprintf("spec.servers[%d].port.number", s.Index), Code: CodeUnsupported,
+					Message: fmt.Sprintf("the gateway's pods say that they cannot listen on port %d; the server is left out: give it a port of their Service whose targetPort is 1024 or more", port)})
+				continue
 			}
 			i := slices.IndexFunc(out, func(p RouterPort) bool { return p.Port == port && p.Bind == s.Spec.Bind })
 			if i < 0 {

@@ -18,6 +18,8 @@ const (
 type Proxy struct {
 	Role     Role
 	Workload *Workload // its Pod, or what its node says where no Pod is known
+	// Unprivileged proxies say that they cannot listen on ports below 1024.
+	Unprivileged bool
 }
 
 // Scope is all that decides how a proxy sees the mesh. Proxies of equal scopes
@@ -33,6 +35,8 @@ type Scope struct {
 	Node     string
 	Network  string
 	IPv6     bool // the proxy has an IPv6 address
+	// Unprivileged is Proxy.Unprivileged, for routers only.
+	Unprivileged bool
 }
 
 // canonicalLabels writes labels as "k=v,k=v" in the order of their keys.
@@ -76,6 +80,7 @@ func (w *World) ScopeOf(p *Proxy) Scope {
 	}
 	if p.Role == RoleRouter {
 		s.Labels = canonicalLabels(p.Workload.Labels)
+		s.Unprivileged = p.Unprivileged
 	} else {
 		s.Labels = canonicalLabels(w.asked.labels(p.Workload.Labels))
 	}

@@ -29,6 +29,7 @@ type Client struct {
 	ServiceAccount string // metadata SERVICE_ACCOUNT; may be empty
 	ClusterID      string // metadata CLUSTER_ID; may be empty
 	NodeName       string // metadata NODE_NAME, the Kubernetes node; may be empty
+	Unprivileged   bool   // metadata UNPRIVILEGED_POD: it cannot listen on ports below 1024
 	Locality       Locality
 	UserAgent      string  // "envoy", "gRPC Go", ...
 	Version        Version // of Envoy; zero when the client is none or does not say

@@ -179,7 +179,7 @@ func (e *Engine) detach(a *attached) {
 // proxyOf is what is known of the proxy: its Pod where there is one, else what
 // its node says.
 func (e *Engine) proxyOf(c Client) *mesh.Proxy {
-	p := &mesh.Proxy{Role: mesh.RoleSidecar}
+	p := &mesh.Proxy{Role: mesh.RoleSidecar, Unprivileged: c.Unprivileged}
 	if c.Role == RoleRouter {
 		p.Role = mesh.RoleRouter
 	}

@@ -108,7 +108,7 @@ func (r *resolver) tcpClaims(port *mesh.Port) []Claim {
 	for _, p := range r.service.Addresses {
 		if !p.IsSingleIP() {
 			ranges = append(ranges, p)
-		} else if r.AddressOwner(p.Addr()) == r.service.Host || !r.ownerServes(p.Addr(), port.Number) {
+		} else if r.AddressOwner(p.Addr(), port.Number) == r.service.Host { // only one can have the listener
 			out = append(out, claim(ListenerKey{p.Addr().String(), port.Number}, nil, nil, cluster))
 		}
 	}
@@ -130,13 +130,6 @@ func (r *resolver) tcpClaims(port *mesh.Port) []Claim {
 		out = append(out, claim(anyAddress(port.Number), nil, nil, cluster))
 	}
 	return out
-}
-
-// ownerServes tells whether the host that an address stands for has the port:
-// of several hosts with one address, only one can have the listener.
-func (r *resolver) ownerServes(a netip.Addr, port uint32) bool {
-	s, _ := r.Service(r.AddressOwner(a))
-	return s != nil && s.Port(port) != nil
 }
 
 // chains are where the connections to one claim go: by the TLS or TCP routes

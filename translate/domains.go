@@ -12,7 +12,7 @@ import (
 // name, or an address taken for one, belongs to its owner before it stands for
 // another. Route configurations ignore the port of a Host header, so none is
 // listed.
-func domainsOf(v *mesh.View, host string, s *mesh.Service) []string {
+func domainsOf(v *mesh.View, host string, s *mesh.Service, port uint32) []string {
 	domains := []string{host}
 	add := func(name string) {
 		if !ownName(v, name) {
@@ -34,7 +34,7 @@ func domainsOf(v *mesh.View, host string, s *mesh.Service) []string {
 	}
 	if s != nil {
 		for _, p := range s.Addresses {
-			if p.IsSingleIP() && v.AddressOwner(p.Addr()) == host && !ownName(v, p.Addr().String()) {
+			if p.IsSingleIP() && v.AddressOwner(p.Addr(), port) == host && !ownName(v, p.Addr().String()) {
 				add(addressDomain(p.Addr()))
 			}
 		}
@@ -46,7 +46,7 @@ func domainsOf(v *mesh.View, host string, s *mesh.Service) []string {
 // service.
 func podDomainsOf(v *mesh.View, host string) []string {
 	var out []string
-	for i, d := range domainsOf(v, host, nil) {
+	for i, d := range domainsOf(v, host, nil, 0) {
 		if i == 0 || !strings.HasSuffix(d, ".") {
 			out = append(out, "*."+d)
 		}

@@ -47,7 +47,7 @@ func (p *Plan) routeOnly(v *mesh.View, host string, route *mesh.VirtualService) 
 		return
 	}
 	p.VirtualHosts = append(p.VirtualHosts, VirtualHostInput{
-		Config: PortConfig(RouteOnlyPort), Name: host, Domains: domainsOf(v, host, nil), Port: RouteOnlyPort,
+		Config: PortConfig(RouteOnlyPort), Name: host, Domains: domainsOf(v, host, nil, RouteOnlyPort), Port: RouteOnlyPort,
 		Route: routeInput(v, route, RouteOnlyPort),
 	})
 	p.Claims = append(p.Claims, Claim{Key: anyAddress(RouteOnlyPort), Kind: ClaimHTTP, Host: host})
@@ -164,13 +164,13 @@ func clientOf(v *mesh.View, s *mesh.Service, rule *mesh.DestinationRule) Client 
 // configuration that all such services of the port number share.
 func (r *resolver) http(p *Plan, port *mesh.Port) {
 	config := PortConfig(port.Number)
-	domains := domainsOf(r.View, r.service.Host, r.service)
+	domains := domainsOf(r.View, r.service.Host, r.service, port.Number)
 	for _, alias := range r.AliasesOf(r.service.Host) {
 		a, _ := r.Service(alias)
 		if a == nil {
 			continue
 		}
-		names := domainsOf(r.View, alias, nil)
+		names := domainsOf(r.View, alias, nil, port.Number)
 		if own, _ := r.Route(alias); own != nil && slices.Contains(own.Hosts, alias) {
 			p.VirtualHosts = append(p.VirtualHosts, VirtualHostInput{Config: config, Name: alias, Domains: names, Service: r.service, Port: port.Number, Route: r.input(own, port.Number)})
 			continue

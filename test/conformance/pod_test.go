@@ -29,6 +29,7 @@ const (
 	readyAnnotation   = "conformance/ready"   // "false": not ready
 	endingAnnotation  = "conformance/ending"  // "true": being deleted
 	laterAnnotation   = "conformance/later"   // the proxy starts when a step says so
+	weakAnnotation    = "conformance/weak"    // the proxy says that it cannot listen on ports below 1024
 )
 
 // pod is a network namespace with an application and perhaps a proxy.
@@ -241,6 +242,9 @@ func (w *world) startProxy(p *pod) error {
 	}
 	if p.gateway() {
 		config.Role = bootstrap.Router
+	}
+	if p.annotations[weakAnnotation] != "" {
+		config.Metadata = map[string]any{"UNPRIVILEGED_POD": "true"}
 	}
 	static, err := bootstrap.Render(config)
 	if err != nil {

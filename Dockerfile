@@ -6,11 +6,12 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG TARGETOS TARGETARCH VERSION=dev
-RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /fairway ./cmd/fairway
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags "-s -w -X github.com/fairway-mesh/fairway/internal/version.version=$VERSION" -o /fairway ./cmd/fairway
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /fairway /fairway
+ENV PATH=/
 # By number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
 ENTRYPOINT ["/fairway"]

@@ -7,7 +7,7 @@ MAKEFLAGS   += --no-builtin-rules
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN     := bin
 GO      := go
-GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X github.com/fairway-mesh/fairway/internal/version.version=$(VERSION)"
 
 .PHONY: help
 help: ## Show the targets
@@ -26,8 +26,8 @@ test: ## Run everything that CI runs
 	@./test/run
 
 .PHONY: test-cluster
-test-cluster: ## Test the chart and the mesh on a real Kubernetes cluster made here (root)
-	@$(GO) test -count=1 -timeout 40m ./test/cluster
+test-cluster: ## Of that, only the tests on a real Kubernetes cluster made here (root)
+	@$(GO) test -count=1 -timeout 40m -v ./test/cluster
 
 .PHONY: lint
 lint: ## Check format, imports and lint rules

@@ -51,6 +51,8 @@ func clientOf(node *corev3.Node, builds *buildTable) (snapshot.Client, error) {
 		ClusterID:      meta["CLUSTER_ID"].GetStringValue(),
 		NodeName:       meta["NODE_NAME"].GetStringValue(),
 		Unprivileged:   meta["UNPRIVILEGED_POD"].GetStringValue() == "true",
+		Workload:       meta["WORKLOAD_NAME"].GetStringValue(),
+		Fairway:        meta["FAIRWAY_VERSION"].GetStringValue(),
 		Locality: snapshot.Locality{
 			Region: node.GetLocality().GetRegion(), Zone: node.GetLocality().GetZone(), SubZone: node.GetLocality().GetSubZone(),
 		},

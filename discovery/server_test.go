@@ -408,3 +408,53 @@ func TestOneOddProxy(t *testing.T) {
 	c, _ := connect(t, h.addr, wire.Options{Delta: true, NodeID: "sidecar~10.0.0.3~new.default~x"})
 	eventually(t, "a newcomer gets all", func() bool { return holds(c, h.stack, false) })
 }
+
+// TestStreamEndsWithItsCredential says that a stream outlives neither the time of
+// its proof nor what it was proven of.
+func TestStreamEndsWithItsCredential(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		expires time.Duration // 0: without end
+		end     error
+		want    codes.Code
+	}{
+		{"the credential expires", 2 * time.Second, nil, codes.Unavailable},
+		{"the pod is deleted", time.Hour, status.Error(codes.Unauthenticated, "deleted"), codes.Unauthenticated},
+		{"without end, until the pod is deleted", 0, status.Error(codes.Unauthenticated, "deleted"), codes.Unauthenticated},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			stack := small(t)
+			h := serve(t, stack, nil, Transport{Authenticate: func(context.Context) (snapshot.Identity, error) {
+				id := snapshot.Identity{Namespace: "default", Pod: "app-1"}
+				if c.expires > 0 {
+					id.Expires = time.Now().Add(c.expires)
+				}
+				return id, nil
+			}})
+			ended := make(chan error, 1)
+			client := wire.New(wire.Options{NodeID: nodeID, Delta: true})
+			go func() { ended <- client.Run(t.Context(), h.addr) }()
+			eventually(t, "the client is served", func() bool { return holds(client, stack, false) })
+			if c.end != nil {
+				select {
+				case err := <-ended:
+					t.Fatalf("ended by itself: %v", err)
+				case <-time.After(200 * time.Millisecond):
+				}
+				h.mu.Lock()
+				for v := range h.views {
+					v.End(c.end)
+				}
+				h.mu.Unlock()
+			}
+			select {
+			case err := <-ended:
+				if status.Code(err) != c.want {
+					t.Errorf("ended with %v", err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the stream goes on")
+			}
+		})
+	}
+}

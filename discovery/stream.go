@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -190,6 +191,8 @@ func (st *stream) remarkVersion(c snapshot.Client) {
 
 // loop hands newer stacks to the session until the stream ends.
 func (st *stream) loop(ctx context.Context, view *snapshot.View, draining <-chan struct{}) error {
+	proof := newProofTimer(st.client.Identity.Expires)
+	defer proof.Stop()
 	for {
 		select {
 		case <-view.Changed():
@@ -203,6 +206,10 @@ func (st *stream) loop(ctx context.Context, view *snapshot.View, draining <-chan
 			if err != nil {
 				return err
 			}
+		case <-view.Ended():
+			return asStatus(view.Why(), codes.Unavailable)
+		case <-proof.C:
+			return status.Error(codes.Unavailable, "the credential that this stream was opened with ends: connect anew with a newer one")
 		case err := <-st.failed:
 			return ended(err)
 		case <-ctx.Done():
@@ -211,6 +218,19 @@ func (st *stream) loop(ctx context.Context, view *snapshot.View, draining <-chan
 			return status.Error(codes.Unavailable, "this control plane is going away; connect to another replica")
 		}
 	}
+}
+
+// newProofTimer fires before a credential ends, so that a stream does not outlive
+// it: up to a tenth of its time before, since many were issued at once. It never
+// fires for one without end.
+func newProofTimer(expires time.Time) *time.Timer {
+	if expires.IsZero() {
+		t := time.NewTimer(time.Hour)
+		t.Stop()
+		return t
+	}
+	left := max(0, time.Until(expires))
+	return time.NewTimer(left - rand.N(left/10+1))
 }
 
 // newWatchdog returns a stopped timer that closes the connection.

@@ -36,6 +36,9 @@ const (
 	// KindMeshConfigFile is the file given by --mesh-config. Its object is a
 	// []byte with the YAML of a MeshConfig and wins over the ConfigMap.
 	KindMeshConfigFile Kind = "MeshConfigFile"
+	// KindWorkload is a Deployment, StatefulSet or other owner of Pods. Findings
+	// name it; it is never read.
+	KindWorkload Kind = "Workload"
 )
 
 // Ref names one object of the API. The zero Ref names nothing.

@@ -29,6 +29,7 @@ const (
 	CodeRejected      Code = "Rejected"       // a proxy refused what was made of the object
 	CodeShadowed      Code = "Shadowed"       // an earlier rule matches all that this one matches
 	CodeSecret        Code = "SecretInvalid"  // a Secret is missing or broken; the last good one stays
+	CodeOutdated      Code = "ProxyOutdated"  // the proxies of a workload were made by another version
 )
 
 // String is one line for logs: object, field, message and winner.

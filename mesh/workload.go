@@ -29,6 +29,7 @@ type Workload struct {
 	Ref       Ref
 	Namespace string
 	Name      string // of the Pod or WorkloadEntry
+	UID       string // of the Pod (metadata.uid): another Pod of the same name has another one; empty for a WorkloadEntry
 	Owner     string // name of the Deployment, StatefulSet, ... behind it; the Pod's own name without one
 
 	Labels         map[string]string
@@ -95,7 +96,7 @@ func podWorkload(p *corev1.Pod, node *corev1.Node) *Workload {
 	}
 	w := &Workload{
 		Ref:       Ref{KindPod, p.Namespace, p.Name},
-		Namespace: p.Namespace, Name: p.Name, Owner: ownerName(p),
+		Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), Owner: ownerName(p),
 		Labels: p.Labels, Annotations: p.Annotations,
 		ServiceAccount: p.Spec.ServiceAccountName,
 		Node:           p.Spec.NodeName,

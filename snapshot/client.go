@@ -2,9 +2,12 @@ package snapshot
 
 import (
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // Role is what a proxy is for.
@@ -30,6 +33,8 @@ type Client struct {
 	ClusterID      string // metadata CLUSTER_ID; may be empty
 	NodeName       string // metadata NODE_NAME, the Kubernetes node; may be empty
 	Unprivileged   bool   // metadata UNPRIVILEGED_POD: it cannot listen on ports below 1024
+	Workload       string // metadata WORKLOAD_NAME, the Deployment or other owner; may be empty
+	Fairway        string // metadata FAIRWAY_VERSION, of the Fairway that made its bootstrap; may be empty
 	Locality       Locality
 	UserAgent      string  // "envoy", "gRPC Go", ...
 	Version        Version // of Envoy; zero when the client is none or does not say
@@ -75,10 +80,24 @@ type Identity struct {
 	ServiceAccount string
 	Pod            string // empty when the proof does not name a pod
 	PodUID         string
+	// Expires is when the proof ends, and with it the stream. Zero: never.
+	Expires time.Time
 }
+
+// of says whether the proof is that of this very Pod.
+func (i Identity) of(w *mesh.Workload) bool { return w != nil && w.UID == i.PodUID }
 
 // String is "major.minor.patch".
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
+
+// String is "pod namespace/name of service account name", or the service account
+// alone when the proof does not name a pod.
+func (i Identity) String() string {
+	if i.Pod == "" {
+		return "service account " + i.Namespace + "/" + i.ServiceAccount
+	}
+	return "pod " + i.Namespace + "/" + i.Pod + " of service account " + i.ServiceAccount
+}
 
 // prove holds what a proxy says of itself to what it has proven: with the
 // token of one Pod nobody gets what is meant for another. Over a transport
@@ -93,8 +112,8 @@ func (c Client) prove() error {
 		{"service account", c.Identity.ServiceAccount, c.ServiceAccount},
 	} {
 		if f.proven != f.claimed && f.claimed != "" && (f.proven != "" || f.what != "pod") {
-			return status.Errorf(codes.PermissionDenied, "the proxy says that it runs in %s %q, its credential is that of %s %q of namespace %q: correct its node id or metadata",
-				f.what, f.claimed, f.what, f.proven, c.Identity.Namespace)
+			return status.Errorf(codes.PermissionDenied, "the proxy says that its %s is %q, and its credential is that of %s: correct its node id or metadata",
+				f.what, f.claimed, c.Identity)
 		}
 	}
 	return nil

@@ -7,6 +7,9 @@ import (
 	"net/netip"
 	"sync"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/translate"
 )
@@ -257,7 +260,11 @@ func (e *Engine) locate(dirty *mesh.Dirty) {
 		_, changed := dirty.Workloads[a.proxy.Workload.Ref]
 		proxy := a.proxy
 		if changed || dirty.All || dirty.Scopes {
-			if e.world.Workload(a.client.Namespace, a.client.Pod) != nil { // a deleted Pod drains as it was
+			pod := e.world.Workload(a.client.Namespace, a.client.Pod)
+			if a.lost(pod) {
+				a.view.End(status.Errorf(codes.Unauthenticated, "%s was deleted, and its credential is worth nothing any more", a.client.Identity))
+			}
+			if pod != nil { // a deleted Pod drains as it was
 				proxy = e.proxyOf(a.client)
 			}
 		}
@@ -269,6 +276,14 @@ func (e *Engine) locate(dirty *mesh.Dirty) {
 		e.enter(a)
 		e.leave(&old)
 	}
+}
+
+// lost says whether the Pod that the proxy has proven to be in was known and is
+// no longer there, now being what has its name. A Pod that was never known may
+// only be newer than the world.
+func (a *attached) lost(now *mesh.Workload) bool {
+	id := a.client.Identity
+	return id.PodUID != "" && id.of(a.proxy.Workload) && !id.of(now)
 }
 
 // publish shows every proxy what its layers are now.

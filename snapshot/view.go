@@ -13,6 +13,9 @@ type View struct {
 	current atomic.Pointer[published]
 	changed chan struct{}
 	close   func()
+	ended   chan struct{} // closed by End, after why was set
+	end     sync.Once
+	why     error
 }
 
 type published struct {
@@ -23,7 +26,7 @@ type published struct {
 // NewView returns a view that shows stack. Its Close calls onClose once, so
 // that who publishes can forget it; nil is allowed.
 func NewView(stack Stack, onClose func()) *View {
-	v := &View{changed: make(chan struct{}, 1), close: func() {}}
+	v := &View{changed: make(chan struct{}, 1), ended: make(chan struct{}), close: func() {}}
 	if onClose != nil {
 		v.close = sync.OnceFunc(onClose)
 	}
@@ -54,6 +57,28 @@ func (v *View) Publish(stack Stack) {
 	select {
 	case v.changed <- struct{}{}:
 	default:
+	}
+}
+
+// End asks who looks at the view to stop, and says why, as a gRPC status. Only
+// the first call counts.
+func (v *View) End(why error) {
+	v.end.Do(func() {
+		v.why = why
+		close(v.ended)
+	})
+}
+
+// Ended is closed by End.
+func (v *View) Ended() <-chan struct{} { return v.ended }
+
+// Why is what End was given, nil before.
+func (v *View) Why() error {
+	select {
+	case <-v.ended:
+		return v.why
+	default:
+		return nil
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/internal/identity"
@@ -30,7 +32,10 @@ type identities struct {
 
 func newIdentities(ctx context.Context, f serveFlags, s *source, log *slog.Logger) (*identities, error) {
 	ids := &identities{namespace: f.namespace, log: log}
-	o := identity.Options{Log: log}
+	if f.certificateLifetime < minCertificateLifetime {
+		return nil, fmt.Errorf("--certificate-lifetime %s: must be at least %s", f.certificateLifetime, minCertificateLifetime)
+	}
+	o := identity.Options{Log: log, LeafLifetime: f.certificateLifetime}
 	if s.client == nil {
 		path, err := dataDirectory(f.caDirectory)
 		if err != nil {
@@ -38,9 +43,7 @@ func newIdentities(ctx context.Context, f serveFlags, s *source, log *slog.Logge
 		}
 		o.Storage = &identity.Directory{Path: path}
 	} else {
-		plugged := &kube.Secret{Client: s.client, Namespace: f.namespace, Name: "cacerts"}
-		o.Storage = &kube.Secret{Client: s.client, Namespace: f.namespace, Name: "fairway-ca-secret"}
-		o.PluggedIn, o.PluggedInName = plugged.PluggedIn, plugged.String()
+		keepIn(&o, s.client, f.namespace)
 		ids.review = kube.Review(s.client)
 	}
 	var err error
@@ -49,6 +52,34 @@ func newIdentities(ctx context.Context, f serveFlags, s *source, log *slog.Logge
 	}
 	ids.source = identity.NewSource(ids.authority, identity.SourceOptions{Changed: ids.changed, Log: log})
 	return ids, nil
+}
+
+// minCertificateLifetime leaves proxies the time to fetch the next one.
+const minCertificateLifetime = 30 * time.Second
+
+// keepIn has the authority of a cluster in the Secrets of the control plane's
+// namespace.
+func keepIn(o *identity.Options, client kubernetes.Interface, namespace string) {
+	plugged := &kube.Secret{Client: client, Namespace: namespace, Name: kube.PluggedInSecret}
+	o.Storage = &kube.Secret{Client: client, Namespace: namespace, Name: kube.AuthoritySecret}
+	o.PluggedIn, o.PluggedInName = plugged.PluggedIn, plugged.String()
+}
+
+// findings are what keeps the authority from following its Secrets. Without
+// Kubernetes there are none; the log has it.
+func (ids *identities) findings() []mesh.Finding {
+	if ids.review == nil {
+		return nil
+	}
+	var out []mesh.Finding
+	pluggedIn, stored := ids.authority.Problems()
+	for secret, err := range map[string]error{kube.PluggedInSecret: pluggedIn, kube.AuthoritySecret: stored} {
+		if err != nil {
+			out = append(out, mesh.Finding{Object: mesh.Ref{Kind: mesh.KindSecret, Namespace: ids.namespace, Name: secret}, Code: mesh.CodeSecret,
+				Message: "the certificate authority goes on with its last good state: " + err.Error()})
+		}
+	}
+	return out
 }
 
 func (ids *identities) changed(c identity.Change) {
@@ -100,6 +131,16 @@ func (ids *identities) trustDomain() string {
 	return mesh.DefaultConfig().TrustDomain
 }
 
+// gone says whether the world has no such pod: it was deleted, or is newer.
+func (ids *identities) gone(namespace, pod, uid string) bool {
+	w := ids.world()
+	if w == nil {
+		return false
+	}
+	x := w.Workload(namespace, pod)
+	return x == nil || x.UID != uid
+}
+
 // transport is that of the secure port: TLS by the mesh's own authority, and
 // proxies that prove who they are.
 func (ids *identities) transport() (discovery.Transport, error) {
@@ -107,7 +148,7 @@ func (ids *identities) transport() (discovery.Transport, error) {
 	if err != nil {
 		return discovery.Transport{}, fmt.Errorf("issuing the certificate of the secure xDS port: %w", err)
 	}
-	o := identity.AuthenticatorOptions{Review: ids.review, TrustDomain: ids.trustDomain, Log: ids.log}
+	o := identity.AuthenticatorOptions{Review: ids.review, TrustDomain: ids.trustDomain, Gone: ids.gone, Log: ids.log}
 	if ids.review == nil {
 		o.Authority = ids.authority
 	}
@@ -120,6 +161,6 @@ func (ids *identities) transport() (discovery.Transport, error) {
 		if err != nil {
 			return snapshot.Identity{}, err
 		}
-		return snapshot.Identity{TrustDomain: p.TrustDomain, Namespace: p.Namespace, ServiceAccount: p.ServiceAccount, Pod: p.Pod, PodUID: p.PodUID}, nil
+		return snapshot.Identity{TrustDomain: p.TrustDomain, Namespace: p.Namespace, ServiceAccount: p.ServiceAccount, Pod: p.Pod, PodUID: p.PodUID, Expires: p.Expires}, nil
 	}}, nil
 }

@@ -21,8 +21,9 @@ type reports struct {
 	engine *snapshot.Engine // set before run
 	// refusals are what proxies refuse now; set before run.
 	refusals func() []discovery.Refusal
-	wake     chan struct{} // of size 1
-	tell     func()        // that findings may have changed; set before run, nil: nobody listens
+	wake     chan struct{}           // of size 1
+	tell     func()                  // that findings may have changed; set before run, nil: nobody listens
+	more     []func() []mesh.Finding // further sources, asked whenever findings are gathered; set before run
 
 	mu       sync.Mutex
 	read     map[string][]mesh.Finding // by what was read, a file or a kind
@@ -66,6 +67,9 @@ func rejected(refusals []discovery.Refusal) (out []mesh.Finding) {
 // all are the findings in force, in the order of their objects.
 func (r *reports) all() []mesh.Finding {
 	out := append(r.engine.Findings(), rejected(r.refusals())...)
+	for _, ask := range r.more {
+		out = append(out, ask()...)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, l := range r.read {

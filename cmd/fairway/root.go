@@ -20,6 +20,7 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(
 		newServeCommand(),
+		newAuthorityCommand(),
 		newCleanupCommand(),
 		bootstrap.NewCommand(),
 		check.NewCommand(),

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/internal/debug"
+	"github.com/fairway-mesh/fairway/internal/outdated"
+	"github.com/fairway-mesh/fairway/internal/version"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
@@ -28,6 +31,7 @@ type serveFlags struct {
 	namespace                      string
 	injection                      string
 	webhookConfiguration           string
+	certificateLifetime            time.Duration
 	verbose                        bool
 }
 
@@ -52,6 +56,7 @@ directory of YAML (--config), and serve Envoys by xDS until ended by SIGTERM.`,
 	p.StringVar(&f.injection, "injection", "", "YAML file with the settings of injection: images, resources and others")
 	p.StringVar(&f.webhookConfiguration, "webhook-configuration", "", `webhook configurations to keep the caBundle of (default "fairway-NAMESPACE")`)
 	p.StringVar(&f.caDirectory, "ca-directory", "", "with --config: keep the mesh's root certificate here; default: the user's data directory")
+	p.DurationVar(&f.certificateLifetime, "certificate-lifetime", 24*time.Hour, "how long the certificates of workloads last; they are replaced at half of it")
 	p.StringVar(&f.namespace, "namespace", first(os.Getenv("POD_NAMESPACE"), "istio-system"), "namespace that the control plane runs in")
 	p.BoolVarP(&f.verbose, "verbose", "v", false, "log what is done, not only what is wrong")
 	cmd.MarkFlagsMutuallyExclusive("config", "kubeconfig")
@@ -96,6 +101,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	ids.world = store.World
 	server := discovery.New(discovery.Config{Attach: engine.Attach, OnProgress: reports.signal, Log: log, Registerer: registry})
 	reports.refusals = server.Refusals
+	reports.more = []func() []mesh.Finding{ids.findings, func() []mesh.Finding { return outdated.Findings(version.String(), server.Proxies()) }}
 	conditions, err := newConditions(source, reports, server, store.World, log)
 	if err != nil {
 		return err

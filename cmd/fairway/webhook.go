@@ -17,6 +17,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/internal/lease"
 	"github.com/fairway-mesh/fairway/internal/status"
+	"github.com/fairway-mesh/fairway/internal/version"
 	"github.com/fairway-mesh/fairway/internal/webhook"
 	"github.com/fairway-mesh/fairway/mesh"
 )
@@ -66,6 +67,7 @@ func configured(p inject.Params, w *mesh.World) inject.Params {
 // control plane runs.
 func injectionParams(f serveFlags, client kubernetes.Interface) (inject.Params, error) {
 	p := inject.DefaultParams()
+	p.Version = version.String()
 	p.RootNamespace = f.namespace
 	p.XDSAddress = "fairway." + f.namespace + ".svc:15012"
 	v, err := client.Discovery().ServerVersion()

@@ -6,11 +6,13 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fairway-mesh/fairway/internal/version"
 )
 
 // NewCommand is "fairway bootstrap": it prints the bootstrap of one proxy.
 func NewCommand() *cobra.Command {
-	var c Config
+	c := Config{Version: version.String()}
 	var role, output, file string
 	var labels []string
 	cmd := &cobra.Command{

@@ -35,6 +35,9 @@ const (
 	PrometheusPath = "/stats/prometheus"
 )
 
+// MetadataVersion is the entry of node.metadata with Config.Version.
+const MetadataVersion = "FAIRWAY_VERSION"
+
 // XDSCluster is the name of the static cluster of the control plane.
 const XDSCluster = "xds-grpc"
 
@@ -62,6 +65,9 @@ type Config struct {
 	Workload string
 	// Labels are the pod's labels, a hint in the metadata.
 	Labels map[string]string
+	// Version is that of the Fairway which makes the configuration, a hint in the
+	// metadata: MetadataVersion. Empty: left out.
+	Version string
 	// Metadata is added to node.metadata, over what is there.
 	Metadata map[string]any
 	// ClusterID names the Kubernetes cluster. Empty: "Kubernetes", as Istio's.

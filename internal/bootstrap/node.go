@@ -15,6 +15,9 @@ func node(c Config) object {
 	if c.ServiceAccount != "" {
 		metadata["SERVICE_ACCOUNT"] = c.ServiceAccount
 	}
+	if c.Version != "" {
+		metadata[MetadataVersion] = c.Version
+	}
 	if len(c.Labels) > 0 {
 		labels := object{}
 		for k, v := range c.Labels {

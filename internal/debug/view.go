@@ -35,6 +35,7 @@ type Proxy struct {
 	Node      string          `json:"node"`
 	Role      string          `json:"role"`
 	Version   string          `json:"version,omitempty"`
+	Fairway   string          `json:"fairway,omitempty"` // that made its bootstrap
 	Delta     bool            `json:"delta"`
 	Connected time.Time       `json:"connectedSince"`
 	Phase     string          `json:"phase"`
@@ -56,7 +57,7 @@ func proxies(list []discovery.ProxyState) []Proxy {
 	for _, p := range list {
 		j := Proxy{
 			ID: p.Client.Pod + "." + p.Client.Namespace, Node: p.Client.NodeID, Role: string(p.Client.Role), Delta: p.Client.Delta,
-			Connected: p.ConnectedSince, Phase: p.Phase, TooOld: p.TooOld, Types: map[string]Type{},
+			Fairway: p.Client.Fairway, Connected: p.ConnectedSince, Phase: p.Phase, TooOld: p.TooOld, Types: map[string]Type{},
 		}
 		if v := p.Client.Version; v.Major != 0 {
 			j.Version = v.String()

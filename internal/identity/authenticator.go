@@ -44,13 +44,16 @@ type AuthenticatorOptions struct {
 	TrustDomain func() string
 	// Audiences are those that tokens may be meant for; DefaultAudience.
 	Audiences []string
-	Log       *slog.Logger
+	// Gone says whether a pod is not known to be there, as far as the caller
+	// knows: its token is reviewed again instead of being remembered. Nil: never.
+	Gone func(namespace, pod, uid string) bool
+	Log  *slog.Logger
 }
 
 // Bounds of the Authenticator.
 const (
 	maxVerdicts   = 20_000           // remembered tokens
-	acceptedFor   = time.Minute      // a deleted pod's token is good for this much longer
+	acceptedFor   = time.Minute      // unless its pod is Gone
 	refusedFor    = 10 * time.Second // a proxy with a bad token tries again this often
 	reviewTimeout = 10 * time.Second
 	maxReviews    = 50 // at once
@@ -106,7 +109,7 @@ func (a *Authenticator) byToken(ctx context.Context, t token) (Peer, error) {
 	now := time.Now()
 	key := sha256.Sum256([]byte(t))
 	v, ok := a.verdicts.Get(key)
-	if !ok || !now.Before(v.until) {
+	if !ok || !now.Before(v.until) || a.gone(v) {
 		c, err := parseClaims(t)
 		if err == nil {
 			err = c.useless(a.options.Audiences, now)
@@ -125,6 +128,12 @@ func (a *Authenticator) byToken(ctx context.Context, t token) (Peer, error) {
 		ID:  ID{a.options.TrustDomain(), v.review.Namespace, v.review.ServiceAccount},
 		Pod: v.review.Pod, PodUID: v.review.PodUID, Expires: v.expires,
 	}, nil
+}
+
+// gone says whether what was found about a token may be out of date before its
+// time. Only the API server knows: the pod may be newer than what Gone has seen.
+func (a *Authenticator) gone(v verdict) bool {
+	return v.refusal == nil && a.options.Gone != nil && a.options.Gone(v.review.Namespace, v.review.Pod, v.review.PodUID)
 }
 
 // review asks once for all streams that show the same token at the same time.

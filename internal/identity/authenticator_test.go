@@ -411,3 +411,41 @@ func FuzzAuthorization(f *testing.F) {
 		}
 	})
 }
+
+// TestGonePodIsReviewedAgain says that a remembered verdict does not outlive what
+// the caller knows of the pod, and that the API server has the last word.
+func TestGonePodIsReviewedAgain(t *testing.T) {
+	deleted, gone := false, false
+	r := &reviewer{answer: func(string) (Review, error) {
+		if deleted {
+			return Review{}, &Refusal{ReasonRevoked, "gone"}
+		}
+		return sleep, nil
+	}}
+	a, err := NewAuthenticator(AuthenticatorOptions{Review: r.review, TrustDomain: func() string { return "cluster.local" }, Log: quiet(),
+		Gone: func(namespace, pod, uid string) bool {
+			if namespace != "default" || pod != "sleep-1" || uid != "u1" {
+				t.Errorf("asked about %s/%s %s", namespace, pod, uid)
+			}
+			return gone
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := bearer(t.Context(), jwt("fairway", time.Now().Add(time.Hour), ""))
+	for _, step := range []struct {
+		deleted, gone bool
+		reviews       int32
+	}{{false, false, 1}, {false, false, 1}, {false, true, 2}, {false, false, 2}, {true, true, 3}, {true, true, 3}} {
+		deleted, gone = step.deleted, step.gone
+		_, err := a.Authenticate(ctx)
+		if step.deleted {
+			refused(t, err, ReasonRevoked)
+		} else if err != nil {
+			t.Errorf("%+v: %v", step, err)
+		}
+		if n := r.asked.Load(); n != step.reviews {
+			t.Errorf("%+v: after %d reviews", step, n)
+		}
+	}
+}

@@ -57,7 +57,8 @@ type Authority struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed when trust is replaced
 	plugged *pluggedIn    // last good
-	problem error         // of Run
+	broken  error         // what is plugged in, as Run sees it
+	problem error         // of Run, with what is stored
 	unkept  error         // of Maintain
 }
 
@@ -67,6 +68,8 @@ type trust struct {
 	roots  []*x509.Certificate
 	pool   *x509.CertPool
 	bundle []byte
+	next   *x509.Certificate // one of roots that signs from a time on; nil most of the time
+	from   time.Time
 }
 
 // Open reads the roots, or makes the first one; of several replicas that do so
@@ -77,8 +80,8 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 	if t := a.options.terms(); t.rootLife < 2*t.renewal() {
 		return nil, fmt.Errorf("a root that lasts %s is too short for certificates of %s and an overlap of %s", t.rootLife, t.leafLife, t.overlap)
 	}
-	if err := a.reload(ctx); err != nil {
-		return nil, fmt.Errorf("opening the certificate authority: %w", err)
+	if broken, err := a.reload(ctx); broken != nil || err != nil {
+		return nil, fmt.Errorf("opening the certificate authority: %w", errors.Join(broken, err))
 	}
 	return a, nil
 }
@@ -115,7 +118,15 @@ func (a *Authority) Changed() <-chan struct{} {
 func (a *Authority) Problem() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return errors.Join(a.problem, a.unkept)
+	return errors.Join(a.broken, a.problem, a.unkept)
+}
+
+// Problems are the parts of Problem: what is wrong with what is plugged in, and
+// with what is stored; nil for what is well.
+func (a *Authority) Problems() (pluggedIn, stored error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.broken, errors.Join(a.problem, a.unkept)
 }
 
 // Root describes a trusted root for people.
@@ -124,6 +135,9 @@ type Root struct {
 	Fingerprint string // SHA-256 of the certificate, hexadecimal
 	NotAfter    time.Time
 	Signing     bool // certificates issued now lead to it
+	// SignsFrom is when it takes over; zero unless it is to follow the one that
+	// signs now.
+	SignsFrom time.Time
 }
 
 // Roots describes what Bundle holds, in its order.
@@ -131,7 +145,11 @@ func (a *Authority) Roots() []Root {
 	t := a.trust.Load()
 	out := make([]Root, 0, len(t.roots))
 	for _, r := range t.roots {
-		out = append(out, Root{r.Subject.String(), fingerprint(r), r.NotAfter, contains(t.signer.anchors, r)})
+		root := Root{Subject: r.Subject.String(), Fingerprint: fingerprint(r), NotAfter: r.NotAfter, Signing: contains(t.signer.anchors, r)}
+		if t.next != nil && t.next.Equal(r) && !root.Signing {
+			root.SignsFrom = t.from
+		}
+		out = append(out, root)
 	}
 	return out
 }
@@ -182,5 +200,9 @@ func (a *Authority) choose(k *keyring, p *pluggedIn, now time.Time) (*trust, err
 		roots = append(roots, p.roots...)
 	}
 	roots = sortedSet(roots)
-	return &trust{s, roots, pool(roots), encodeCertificates(roots)}, nil
+	t := &trust{signer: s, roots: roots, pool: pool(roots), bundle: encodeCertificates(roots)}
+	if k.next != nil {
+		t.next, t.from = k.next.cert, k.from
+	}
+	return t, nil
 }

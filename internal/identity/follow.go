@@ -10,7 +10,11 @@ import (
 // Run follows Storage and PluggedIn until ctx ends, and returns nil then.
 // Trouble is logged once, kept in Problem, and changes nothing.
 func (a *Authority) Run(ctx context.Context) error {
-	return a.every(ctx, func() { a.note(ctx, &a.problem, a.reload(ctx)) })
+	return a.every(ctx, func() {
+		broken, err := a.reload(ctx)
+		a.note(ctx, &a.broken, broken)
+		a.note(ctx, &a.problem, err)
+	})
 }
 
 // Maintain writes: it makes new roots before old ones end, lets them sign when
@@ -29,13 +33,18 @@ func (a *Authority) Maintain(ctx context.Context) error {
 }
 
 // RotateRoot begins the succession of the self-signed root now: a new root is
-// trusted at once and signs after Options.Overlap, which Maintain sees to.
+// trusted at once and signs after Options.Overlap, which Maintain sees to; Roots
+// shows it as soon as Run has. While a succession is under way nothing is done.
 // Where an authority is plugged in, its owner rotates it.
 func (a *Authority) RotateRoot(ctx context.Context) error {
 	if a.lastPluggedIn() != nil {
 		return fmt.Errorf("rotating the root: %s signs: replace it there", a.options.PluggedInName)
 	}
-	if err := a.advance(ctx, true); err != nil {
+	err := a.advance(ctx, true)
+	if err == nil {
+		_, err = a.reload(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("rotating the root in %s: %w", a.options.Storage, err)
 	}
 	return nil
@@ -73,26 +82,26 @@ func (a *Authority) note(ctx context.Context, where *error, err error) {
 
 // reload reads both sources and takes over what may be used. The keyring counts
 // even when what is plugged in is broken.
-func (a *Authority) reload(ctx context.Context) error {
-	broken := a.readPluggedIn(ctx)
+func (a *Authority) reload(ctx context.Context) (broken, err error) {
+	broken = a.readPluggedIn(ctx)
 	k, _, err := a.readKeyring(ctx)
 	if err != nil {
-		return errors.Join(broken, err)
+		return broken, err
 	}
 	p := a.lastPluggedIn()
 	if broken != nil && p == nil && a.trust.Load() == nil {
-		return broken
+		return broken, nil
 	}
 	if k == nil {
 		if k, err = a.firstKeyring(ctx, p); err != nil {
-			return errors.Join(broken, err)
+			return broken, err
 		}
 	}
 	t, err := a.choose(k, p, time.Now())
 	if err == nil {
 		a.replace(t)
 	}
-	return errors.Join(broken, err)
+	return broken, err
 }
 
 // readPluggedIn keeps the last good authority when it is now broken, or cannot

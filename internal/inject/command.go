@@ -9,11 +9,17 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairway-mesh/fairway/internal/version"
 )
 
 // NewCommand is "fairway inject": manual injection, as istioctl kube-inject.
 func NewCommand() *cobra.Command {
 	p := DefaultParams()
+	p.Version = version.String()
+	if version.Released() {
+		p.InitImage = repository + ":" + p.Version
+	}
 	var files []string
 	var output, pullPolicy, params string
 	cmd := &cobra.Command{
@@ -60,7 +66,7 @@ added to every pod template. Everything else stays as it is; injecting twice cha
 	f.BoolVar(&p.Plaintext, "plaintext", false, "speak to the control plane without TLS and token")
 	f.StringVar(&p.ProxyImage, "image", p.ProxyImage, "image of the proxy, a stock Envoy")
 	f.StringVar(&p.InitImage, "init-image", p.InitImage, "image of fairway, for the init container")
-	f.StringVar(&pullPolicy, "image-pull-policy", "", "Always, IfNotPresent or Never, for both images")
+	f.StringVar(&pullPolicy, "image-pull-policy", string(corev1.PullIfNotPresent), "Always, IfNotPresent or Never, for both images; \"\" leaves it to Kubernetes")
 	f.BoolVar(&p.NativeSidecar, "native-sidecar", false, "run the proxy as a native sidecar (Kubernetes 1.29 and newer)")
 	f.BoolVar(&p.HoldApplication, "hold-application", false, "start the application when its proxy is ready (makes it a native sidecar)")
 	f.BoolVar(&p.DrainApplication, "drain-application", false, "have the application serve on for a moment when its pod ends (Kubernetes 1.30 and newer)")

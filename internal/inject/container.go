@@ -128,7 +128,8 @@ func bootstrapConfig(role bootstrap.Role, pod *corev1.Pod, owner Owner, p Params
 		workload = "$(POD_NAME)"
 	}
 	return bootstrap.Config{
-		Role: role, Pod: "$(POD_NAME)", Namespace: "$(POD_NAMESPACE)", IP: "$(INSTANCE_IP)", IPs: "$(INSTANCE_IPS)",
+		Version: bootstrap.Escape(p.Version),
+		Role:    role, Pod: "$(POD_NAME)", Namespace: "$(POD_NAMESPACE)", IP: "$(INSTANCE_IP)", IPs: "$(INSTANCE_IPS)",
 		ServiceAccount: "$(SERVICE_ACCOUNT)", Workload: workload, Labels: labels,
 		ClusterID: p.ClusterID, ClusterDomain: p.ClusterDomain,
 		XDSAddress: p.XDSAddress, Plaintext: p.Plaintext,

@@ -25,6 +25,9 @@ const (
 	TokenAudience = "fairway"
 )
 
+// repository is where the images of fairway are.
+const repository = "ghcr.io/fairway-mesh/fairway"
+
 // Params is what the mesh, not the pod, decides. DefaultParams is a start.
 type Params struct {
 	// XDSAddress is the control plane, host:port. Required.
@@ -72,6 +75,9 @@ type Params struct {
 	DrainWait time.Duration
 	// TokenLifetime is how long the kubelet has the proxy's token issued for.
 	TokenLifetime time.Duration
+	// Version is that of the Fairway that injects, for the control plane to tell
+	// which proxies are older than itself. Empty: nobody can tell.
+	Version string
 	// Owner is the object whose pods are made. Zero: found from the pod.
 	Owner Owner
 }
@@ -92,7 +98,7 @@ func DefaultParams() Params {
 	return Params{
 		XDSAddress:    "fairway.istio-system.svc:15012",
 		ProxyImage:    "docker.io/envoyproxy/envoy:distroless-v1.40.0",
-		InitImage:     "ghcr.io/fairway-mesh/fairway:latest",
+		InitImage:     repository + ":latest",
 		ClusterDomain: bootstrap.DefaultClusterDomain,
 		RootNamespace: "istio-system",
 		Namespace:     corev1.NamespaceDefault,

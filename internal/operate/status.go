@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-mesh/fairway/internal/debug"
+	"github.com/fairway-mesh/fairway/mesh"
 )
 
 func newStatusCommand() *cobra.Command {
@@ -21,7 +22,8 @@ func newStatusCommand() *cobra.Command {
 		Short: "Say how far every connected proxy is",
 		Long: `Lists the proxies that are connected to the control plane and, for each type of resources, whether the proxy
 has accepted the newest: SYNCED, STALE (something newer is on its way, or was refused) or NOT SENT (the proxy did not
-ask, or there was nothing to send). What a proxy refused is told in its own words.
+ask, or there was nothing to send). What a proxy refused is told in its own words. FAIRWAY is the version that
+injected the proxy; workloads that still have proxies of another version than the control plane's are listed below.
 
 Asks the control plane's debug port. In a cluster forward it first:
 
@@ -41,7 +43,15 @@ Asks the control plane's debug port. In a cluster forward it first:
 			if done, err := o.write(cmd.OutOrStdout(), list); done {
 				return err
 			}
-			return printStatus(cmd.OutOrStdout(), list, time.Now())
+			if err := printStatus(cmd.OutOrStdout(), list, time.Now()); err != nil {
+				return err
+			}
+			found, err := p.findings(cmd.Context())
+			if err != nil {
+				return err
+			}
+			printOutdated(cmd.OutOrStdout(), found)
+			return nil
 		},
 	}
 	p.flag(cmd)
@@ -57,9 +67,9 @@ func printStatus(w io.Writer, list []debug.Proxy, now time.Time) error {
 		fmt.Fprintln(w, "No proxy is connected.")
 		return nil
 	}
-	rows := [][]string{append([]string{"PROXY", "ROLE", "ENVOY"}, append(upper(statusTypes), "CONNECTED")...)}
+	rows := [][]string{append([]string{"PROXY", "ROLE", "ENVOY", "FAIRWAY"}, append(upper(statusTypes), "CONNECTED")...)}
 	for _, p := range list {
-		row := []string{p.ID, p.Role, cmp.Or(p.Version, "-")}
+		row := []string{p.ID, p.Role, cmp.Or(p.Version, "-"), cmp.Or(p.Fairway, "-")}
 		for _, t := range statusTypes {
 			row = append(row, cmp.Or(p.Types[t].State, "NOT SENT"))
 		}
@@ -83,6 +93,15 @@ func printStatus(w io.Writer, list []debug.Proxy, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// printOutdated says which workloads have proxies that another version made.
+func printOutdated(w io.Writer, found []debug.Finding) {
+	for _, f := range found {
+		if f.Code == string(mesh.CodeOutdated) {
+			fmt.Fprintf(w, "\n%s: %s\n", f.Object, f.Message)
+		}
+	}
 }
 
 func upper(list []string) []string {

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/internal/debug"
+	"github.com/fairway-mesh/fairway/mesh"
 )
 
 func TestStatusIsATable(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	var out strings.Builder
 	err := printStatus(&out, []debug.Proxy{
-		{ID: "client.default", Role: "sidecar", Version: "1.40.0", Connected: now.Add(-90 * time.Second), Types: map[string]debug.Type{
+		{ID: "client.default", Role: "sidecar", Version: "1.40.0", Fairway: "v0.1.0", Connected: now.Add(-90 * time.Second), Types: map[string]debug.Type{
 			"cds": {State: "SYNCED"},
 			"lds": {State: "STALE", Rejected: map[string]string{"0.0.0.0_80": "1"}, LastNack: "no such filter"},
 			"eds": {State: "SYNCED", LastNack: "was wrong"},
@@ -23,8 +24,8 @@ func TestStatusIsATable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"PROXY           ROLE     ENVOY   CDS       EDS       LDS       RDS       VHDS      SDS       ECDS      CONNECTED\n",
-		"client.default  sidecar  1.40.0  SYNCED    SYNCED    STALE     NOT SENT  NOT SENT  NOT SENT  NOT SENT  1m30s\n",
+		"PROXY           ROLE     ENVOY   FAIRWAY  CDS       EDS       LDS       RDS       VHDS      SDS       ECDS      CONNECTED\n",
+		"client.default  sidecar  1.40.0  v0.1.0   SYNCED    SYNCED    STALE     NOT SENT  NOT SENT  NOT SENT  NOT SENT  1m30s\n",
 		"client.default refused LDS (1 resources are still refused): no such filter\n",
 		"client.default refused EDS (it has accepted a newer state since): was wrong\n",
 		"old.default: Envoy 1.20.0 is too old",
@@ -39,5 +40,16 @@ func TestStatusOfNobody(t *testing.T) {
 	var out strings.Builder
 	if err := printStatus(&out, nil, time.Now()); err != nil || out.String() != "No proxy is connected.\n" {
 		t.Errorf("%q %v", out.String(), err)
+	}
+}
+
+func TestOutdatedWorkloadsAreListed(t *testing.T) {
+	var out strings.Builder
+	printOutdated(&out, []debug.Finding{
+		{Object: "VirtualService default/web", Code: string(mesh.CodeInvalid), Message: "is another matter"},
+		{Object: "Workload default/web", Code: string(mesh.CodeOutdated), Message: "2 of its proxies are old"},
+	})
+	if out.String() != "\nWorkload default/web: 2 of its proxies are old\n" {
+		t.Errorf("%q", out.String())
 	}
 }

@@ -48,6 +48,8 @@ type provider interface {
 	load(ctx context.Context, archive string) error
 	// address is where the node's ports are reached from this machine.
 	address(node int) string
+	// restartKubelet ends a node's kubelet and starts it again.
+	restartKubelet(ctx context.Context, node int) error
 	// remove ends all of it. It may be called again.
 	remove() error
 }
@@ -108,6 +110,24 @@ func (c *Cluster) Helm(ctx context.Context, arguments ...string) (string, error)
 		return "", err
 	}
 	return c.run(ctx, "", helm, arguments...)
+}
+
+// Environment is that of somebody who has kubectl and helm, and uses this
+// cluster.
+func (c *Cluster) Environment(ctx context.Context) ([]string, error) {
+	helm, err := chart.Helm(ctx, c.tools.progress)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Dir(c.tools.path("kubectl")) + ":" + filepath.Dir(helm) + ":" + os.Getenv("PATH")
+	return append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "PATH="+path), nil
+}
+
+// RestartKubelet ends the kubelet of a node (0 is the first) and starts it again.
+// Pods run on; what it remembered of tokens is gone, so that it asks for new
+// ones.
+func (c *Cluster) RestartKubelet(ctx context.Context, node int) error {
+	return c.up.restartKubelet(ctx, node)
 }
 
 func (c *Cluster) run(ctx context.Context, stdin, program string, arguments ...string) (string, error) {

@@ -19,15 +19,18 @@ import (
 // kind is nodes in containers, made by the program of that name.
 type kind struct {
 	tools     toolset
+	engine    string // docker or podman
 	name      string
 	dir       string
+	nodes     []string
 	addresses []string
 }
 
 const kindPrefix = "fairway-test-"
 
 func startKind(ctx context.Context, o Options) (*Cluster, error) {
-	if err := engineRuns(ctx); err != nil {
+	engine, err := runningEngine(ctx)
+	if err != nil {
 		return nil, err
 	}
 	tools, err := newToolset(ctx, o.Progress, "kind")
@@ -38,30 +41,45 @@ func startKind(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &kind{tools: tools, name: fmt.Sprintf("%s%d", kindPrefix, os.Getpid()), dir: dir}
+	k := &kind{tools: tools, engine: engine, name: fmt.Sprintf("%s%d", kindPrefix, os.Getpid()), dir: dir}
 	k.removeDead(ctx)
 	c := &Cluster{Kubeconfig: dir + "/kubeconfig", tools: tools, up: k}
-	if c.Nodes, err = k.start(ctx, o, c.Kubeconfig); err != nil {
+	if k.nodes, err = k.start(ctx, o, c.Kubeconfig); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting a cluster of kind: %w", err), k.remove())
 	}
+	c.Nodes = k.nodes
 	return c, nil
 }
 
-// engineRuns says whether a container engine answers: the client alone is no use.
-func engineRuns(ctx context.Context) error {
+// runningEngine is the container engine that answers: the client alone is no use.
+func runningEngine(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for _, engine := range []string{"docker", "podman"} {
 		if exec.CommandContext(ctx, engine, "info").Run() == nil {
-			return nil
+			return engine, nil
 		}
 	}
-	return fmt.Errorf("%w: kind needs a container engine, and neither docker nor podman answers", ErrImpossible)
+	return "", fmt.Errorf("%w: kind needs a container engine, and neither docker nor podman answers", ErrImpossible)
 }
+
+// kindConfig lets pods run on the first node too, and has kubelets tell them soon
+// of new roots, as the nodes in namespaces do.
+const kindConfig = `kind: Cluster
+apiVersion: kind.x-k8s.io/v1alpha4
+kubeadmConfigPatches:
+- |
+  kind: InitConfiguration
+  nodeRegistration: {taints: []}
+- |
+  kind: KubeletConfiguration
+  syncFrequency: 10s
+nodes:
+`
 
 func (k *kind) start(ctx context.Context, o Options, kubeconfig string) ([]string, error) {
 	var config strings.Builder
-	config.WriteString("kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n")
+	config.WriteString(kindConfig)
 	for node := range o.Nodes {
 		role := "worker"
 		if node == 0 {
@@ -120,6 +138,14 @@ func (k *kind) load(ctx context.Context, archive string) error {
 
 func (k *kind) address(node int) string { return k.addresses[node] }
 
+func (k *kind) restartKubelet(ctx context.Context, node int) error {
+	cmd := exec.CommandContext(ctx, k.engine, "exec", k.nodes[node], "systemctl", "restart", "kubelet")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("restarting the kubelet of %s: %w: %s", k.nodes[node], err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
 func (k *kind) remove() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -143,6 +169,7 @@ func (k *kind) removeDead(ctx context.Context) {
 
 func (k *kind) run(ctx context.Context, arguments ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, k.tools.path("kind"), arguments...)
+	cmd.Env = append(os.Environ(), "KIND_EXPERIMENTAL_PROVIDER="+k.engine)
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -34,6 +35,11 @@ metadata: {name: shop}
 spec: {minAvailable: 1, selector: {matchLabels: {app: shop}}}
 ---
 apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: shop}
+spec: {host: shop, trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 20}}}} # new connections, and handshakes, all the time
+---
+apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: shop}
 spec:
@@ -49,15 +55,17 @@ spec:
   http: [{route: [{destination: {host: shop, port: {number: 8080}}}]}]
 `
 
-// shop deploys the application in a namespace of its own, STRICT, and lets
-// traffic begin.
-func (s *suite) shop(t *testing.T, namespace string) *traffic {
+// shopping is the namespace of the application that is under load.
+const shopping = "shopping"
+
+// shop deploys the application, STRICT, and lets traffic begin.
+func (s *suite) shop(t *testing.T) *traffic {
 	t.Helper()
-	s.namespace(t, namespace, true)
-	s.apply(t, namespace, shopManifest)
-	s.apply(t, namespace, fmt.Sprintf(peerAuthentication, "STRICT"))
-	s.rolledOut(t, namespace)
-	l := s.begin(t, namespace, "http://shop:8080/", "shop.example")
+	s.namespace(t, shopping, true)
+	s.apply(t, shopping, shopManifest)
+	s.apply(t, shopping, fmt.Sprintf(peerAuthentication, "STRICT"))
+	s.rolledOut(t, shopping)
+	l := s.begin(t, shopping, "http://shop:8080/", "shop.example")
 	t.Cleanup(func() { l.end(t) })
 	return l
 }
@@ -69,26 +77,46 @@ func (s *suite) restart(t *testing.T, namespace, deployment string) {
 	s.kubectl(t, "rollout", "status", "-n", namespace, "deployment/"+deployment, "--timeout=180s")
 }
 
-// testReplicas ends control planes under load.
+// testReplicas ends control planes.
 func testReplicas(t *testing.T, s *suite) {
-	l := s.shop(t, "replicas")
-	l.during(t, "a control plane is killed", func() {
+	s.load.during(t, "a control plane is killed", func() {
 		s.kubectl(t, "delete", "pod", "-n", system, s.anyPod(t, system, "app=fairway").Name, "--grace-period=0", "--force")
 		s.rolledOut(t, system)
 	})
-	l.during(t, "the control plane is rolled", func() { s.restart(t, system, "fairway") })
-	l.during(t, "a rule is changed afterwards", func() {
-		s.apply(t, "replicas", `apiVersion: networking.istio.io/v1
+	s.load.during(t, "the control plane is rolled", func() { s.restart(t, system, "fairway") })
+	s.load.during(t, "a rule is changed afterwards", func() {
+		s.apply(t, shopping, `apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: shop}
-spec: {host: shop, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}}
+spec: {host: shop, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}, connectionPool: {http: {maxRequestsPerConnection: 20}}}}
 `)
 	})
-	l.during(t, "all control planes are away", func() {
+	eventually(t, 6*soon, "what other parts left behind is gone", func() (any, bool) { // else there are changes to be sent
+		out := s.kubectl(t, "get", "namespaces")
+		return out, !strings.Contains(out, "Terminating")
+	})
+	s.load.during(t, "all control planes are away", func() {
 		s.kubectl(t, "delete", "pod", "-n", system, "-l", "app=fairway", "--grace-period=0", "--force")
 		s.rolledOut(t, system)
 	})
 	s.nothingResent(t, 5) // two shops, the load and two gateways
+}
+
+// pages are what the control planes answer to a path of their debug port.
+func (s *suite) pages(ctx context.Context, path string) ([]string, error) {
+	names, err := s.Kubectl(ctx, "", "get", "pods", "-n", system, "-l", "app=fairway", "--field-selector=status.phase=Running", "-o", "jsonpath={.items[*].metadata.name}")
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, pod := range strings.Fields(names) {
+		text, err := s.Kubectl(ctx, "", "get", "--raw", "/api/v1/namespaces/"+system+"/pods/"+pod+":15014/proxy"+path)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, text)
+	}
+	return out, nil
 }
 
 // nothingResent looks at what the control planes, which are new, sent since they
@@ -98,18 +126,16 @@ func (s *suite) nothingResent(t *testing.T, proxies float64) {
 	sums := map[string]float64{}
 	eventually(t, 3*soon, "all proxies are back", func() (any, bool) {
 		clear(sums)
-		for _, pod := range strings.Fields(s.kubectl(t, "get", "pods", "-n", system, "-l", "app=fairway", "-o", "jsonpath={.items[*].metadata.name}")) {
-			text, err := s.Kubectl(t.Context(), "", "get", "--raw", "/api/v1/namespaces/"+system+"/pods/"+pod+":15014/proxy/metrics")
-			if err != nil {
-				return err, false
-			}
-			for line := range strings.Lines(text) {
-				var n float64
-				name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-				if name == "fairway_xds_proxies" || strings.HasPrefix(name, "fairway_xds_push_bytes_total") {
-					if _, err := fmt.Sscan(value, &n); err == nil {
-						sums[name] += n
-					}
+		pages, err := s.pages(t.Context(), "/metrics")
+		if err != nil {
+			return err, false
+		}
+		for line := range strings.Lines(strings.Join(pages, "\n")) {
+			var n float64
+			name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if name == "fairway_xds_proxies" || strings.HasPrefix(name, "fairway_xds_push_bytes_total") {
+				if _, err := fmt.Sscan(value, &n); err == nil {
+					sums[name] += n
 				}
 			}
 		}
@@ -124,26 +150,22 @@ func (s *suite) nothingResent(t *testing.T, proxies float64) {
 	}
 }
 
-// testLifeOfPods moves meshed applications and gateways under load.
+// testLifeOfPods moves meshed applications and gateways, with the chart's
+// defaults.
 func testLifeOfPods(t *testing.T, s *suite) {
-	l := s.shop(t, "life")
-	l.during(t, "an application is rolled", func() { s.restart(t, "life", "shop") })
-	l.during(t, "it is scaled up and down", func() {
-		for _, n := range []int{5, 2} {
-			s.kubectl(t, "scale", "-n", "life", "deployment/shop", fmt.Sprintf("--replicas=%d", n))
-			s.rolledOut(t, "life")
+	s.load.during(t, "an application is rolled", func() { s.restart(t, shopping, "shop") })
+	s.load.during(t, "it is scaled up and down", func() {
+		for _, n := range []int{4, 2} {
+			s.kubectl(t, "scale", "-n", shopping, "deployment/shop", fmt.Sprintf("--replicas=%d", n))
+			s.rolledOut(t, shopping)
 		}
-		s.gone(t, "life", "app=shop", 2)
 	})
-	l.during(t, "the gateway is rolled", func() {
-		s.restart(t, system, "istio-ingressgateway")
-		s.gone(t, system, "istio=ingressgateway", 2)
-	})
-	last := s.Nodes[len(s.Nodes)-1]
-	l.during(t, "a node is drained", func() {
+	s.load.during(t, "the gateway is rolled", func() { s.restart(t, system, "istio-ingressgateway") })
+	last := s.Nodes[len(s.Nodes)-1] // control planes, gateways and applications are on it
+	s.load.during(t, "a node is drained", func() {
 		defer s.kubectl(t, "uncordon", last)
 		s.kubectl(t, "drain", last, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=180s")
-		s.rolledOut(t, "life")
+		s.rolledOut(t, shopping)
 		s.rolledOut(t, system)
 	})
 }

@@ -77,7 +77,7 @@ func (l *traffic) during(t *testing.T, what string, do func()) {
 		in, out := l.inside(t), l.outside.Count()
 		began := time.Now()
 		do()
-		time.Sleep(2 * time.Second) // what happens just after belongs to it
+		time.Sleep(time.Second) // what happens just after belongs to it
 		inNow, outNow := l.inside(t), l.outside.Count()
 		t.Logf("%s: %.1fs, %d requests from a pod, %d through the gateway", what, time.Since(began).Seconds(), inNow.Requests-in.Requests, outNow.Requests-out.Requests)
 		if inNow.Requests <= in.Requests || outNow.Requests <= out.Requests {

@@ -32,6 +32,11 @@ spec:
         startupProbe: {tcpSocket: {port: 9000}, periodSeconds: 1}
         livenessProbe: {grpc: {port: 9001}}
         readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 2}
+      - name: beside
+        image: ghcr.io/fairway-mesh/fairway:latest
+        imagePullPolicy: IfNotPresent
+        args: [sample, sleep]
+        readinessProbe: {exec: {command: [/peer, grpc, "127.0.0.1:9001"]}, periodSeconds: 2}
 `
 
 // conversations are how a client in a namespace asks the peer, and what part of
@@ -58,7 +63,7 @@ func testMutualTLS(t *testing.T, s *suite) {
 	s.apply(t, "plain", sample(t, "flaskapp/sleep.yaml"))
 	s.rolledOut(t, "secure")
 	s.rolledOut(t, "plain")
-	s.both(t, "secure")
+	s.ready(t, "secure")
 
 	const meshed, unmeshed = "secure", "plain"
 	const id = "URI=spiffe://cluster.local/ns/secure/sa/default"
@@ -97,5 +102,14 @@ func testMutualTLS(t *testing.T, s *suite) {
 	// Under STRICT: the kubelet's probes are plaintext, and pods become ready.
 	s.kubectl(t, "rollout", "restart", "-n", "secure", "deployment/peer")
 	s.rolledOut(t, "secure")
-	s.both(t, "secure")
+	s.ready(t, "secure")
+}
+
+// ready says that every pod of a namespace has a proxy and is ready with it.
+func (s *suite) ready(t *testing.T, namespace string) {
+	t.Helper()
+	eventually(t, soon, "all pods are ready", func() (any, bool) {
+		out := s.kubectl(t, "get", "pods", "-n", namespace)
+		return out, allReady(out, 2)
+	})
 }

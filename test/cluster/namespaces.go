@@ -157,7 +157,7 @@ func (n *namespaces) linkPrograms() error {
 // asked for.
 func (n *namespaces) writeImages(ctx context.Context, images []Image) ([]string, error) {
 	pause := n.instance.file("pause")
-	if err := buildCommand(ctx, "test/cluster/pause", pause); err != nil {
+	if err := buildCommand(ctx, "test/cluster/pause", "", pause); err != nil {
 		return nil, err
 	}
 	all := append([]Image{

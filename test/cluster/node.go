@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"embed"
 	"fmt"
 	"os"
@@ -58,22 +59,38 @@ func (n *namespaces) startRuntime(node int) error {
 
 // startNode starts a node's kubelet and kube-proxy.
 func (n *namespaces) startNode(node int) error {
-	i, dir := n.instance, n.instance.nodeDir(node)
-	if err := makeGroups(i.name(node)); err != nil {
+	if err := makeGroups(n.instance.name(node)); err != nil {
 		return err
 	}
-	file, err := n.configure(node, "kubelet.yaml")
+	if _, err := n.configure(node, "kubelet.yaml"); err != nil {
+		return err
+	}
+	if err := n.startKubelet(node); err != nil {
+		return err
+	}
+	file, err := n.configure(node, "kube-proxy.yaml")
 	if err != nil {
 		return err
 	}
-	if err := n.run(node, fmt.Sprintf("kubelet%d", node+1), "kubelet", "--config", file, "--kubeconfig", i.kubeconfig(),
-		"--hostname-override", i.nodeName(node), "--node-ip", i.address(node), "--root-dir", dir+"/kubelet", "--cert-dir", dir+"/pki",
-		"--node-labels", fmt.Sprintf("topology.kubernetes.io/zone=z%d", node+1),
-	); err != nil {
-		return err
-	}
-	if file, err = n.configure(node, "kube-proxy.yaml"); err != nil {
-		return err
-	}
 	return n.run(node, fmt.Sprintf("kube-proxy%d", node+1), "kube-proxy", "--config", file)
+}
+
+func (n *namespaces) startKubelet(node int) error {
+	i, dir := n.instance, n.instance.nodeDir(node)
+	return n.run(node, kubeletName(node), "kubelet", "--config", dir+"/kubelet.yaml", "--kubeconfig", i.kubeconfig(),
+		"--hostname-override", i.nodeName(node), "--node-ip", i.address(node), "--root-dir", dir+"/kubelet", "--cert-dir", dir+"/pki",
+		"--node-labels", fmt.Sprintf("topology.kubernetes.io/zone=z%d", node+1))
+}
+
+func kubeletName(node int) string { return fmt.Sprintf("kubelet%d", node+1) }
+
+func (n *namespaces) restartKubelet(ctx context.Context, node int) error {
+	for _, p := range n.started() {
+		if p.name == kubeletName(node) && p.running() {
+			if err := p.end(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return n.startKubelet(node)
 }

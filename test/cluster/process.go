@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 // process is a program that runs in a node's network namespace.
 type process struct {
 	name, log string
+	pid       int
 	ended     chan struct{} // closed when it has
 }
 
@@ -57,6 +59,7 @@ func (i *instance) start(keep bool, node int, name, program string, arguments ..
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
+	p.pid = cmd.Process.Pid
 	return p, os.WriteFile(i.file(name+".pid"), []byte(strconv.Itoa(cmd.Process.Pid)), 0o644)
 }
 
@@ -66,6 +69,19 @@ func (p *process) running() bool {
 		return false
 	default:
 		return true
+	}
+}
+
+// end asks the program to end, and waits until it has.
+func (p *process) end(ctx context.Context) error {
+	if err := syscall.Kill(p.pid, syscall.SIGTERM); err != nil {
+		return fmt.Errorf("ending %s: %w", p.name, err)
+	}
+	select {
+	case <-p.ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("ending %s: %w", p.name, ctx.Err())
 	}
 }
 

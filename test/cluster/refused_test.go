@@ -84,7 +84,19 @@ func testRefused(t *testing.T, s *suite) {
 	}
 	gone := i.token(t, bob, "fairway")
 	ghost := node("sidecar", bob)
+	cut := i.stay(t, gone, ghost) // every control plane may remember the token
 	s.kubectl(t, "delete", "pod", "-n", "refused", "bob", "--wait")
+	for range cap(cut) {
+		select {
+		case err := <-cut:
+			t.Logf("the stream of a pod that is deleted: %v", err)
+			if status.Code(err) != codes.Unauthenticated {
+				t.Errorf("the stream of a deleted pod ended with %v", err)
+			}
+		case <-time.After(soon):
+			t.Error("the stream of a deleted pod goes on")
+		}
+	}
 
 	for _, a := range []struct {
 		what  string
@@ -202,6 +214,38 @@ func (i *intruder) noKeys(t *testing.T) {
 	}
 }
 
+// stay opens streams that go on, over connections of their own so that each
+// control plane gets some, and returns a channel with room for how each ends.
+func (i *intruder) stay(t *testing.T, token string, n *corev3.Node) chan error {
+	t.Helper()
+	const streams = 6
+	ended := make(chan error, streams)
+	for range streams {
+		conn, err := grpc.NewClient("passthrough:///"+i.address, grpc.WithTransportCredentials(i.creds))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: n, TypeUrl: clusterType, ResourceNamesSubscribe: []string{"*"}}) // Recv says why
+		if _, err := stream.Recv(); err != nil {
+			t.Fatalf("who may come in does not: %v", err)
+		}
+		go func() {
+			for {
+				if _, err := stream.Recv(); err != nil {
+					ended <- err
+					return
+				}
+			}
+		}()
+	}
+	return ended
+}
+
 // ask opens a stream, asks for things of one type and returns the first answer.
 func (i *intruder) ask(t *testing.T, token string, n *corev3.Node, kind string, names ...string) (*discoveryv3.DeltaDiscoveryResponse, error) {
 	t.Helper()
@@ -259,9 +303,13 @@ func (s *suite) pod(t *testing.T, namespace, name string) *corev1.Pod {
 
 func (s *suite) anyPod(t *testing.T, namespace, selector string) *corev1.Pod {
 	t.Helper()
-	list, err := s.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
+	list, err := s.client.CoreV1().Pods(namespace).List(t.Context(), listOptions(selector))
 	if err != nil || len(list.Items) == 0 {
 		t.Fatalf("no pod %s: %v", selector, err)
 	}
 	return &list.Items[0]
+}
+
+func listOptions(selector string) metav1.ListOptions {
+	return metav1.ListOptions{LabelSelector: selector}
 }

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,19 +13,41 @@ func (s *suite) version(t *testing.T) string {
 	return s.kubectl(t, "get", "deployment", "-n", system, "fairway", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
 }
 
-// testRelease upgrades the mesh and goes back, under load.
-func testRelease(t *testing.T, s *suite) {
-	l := s.shop(t, "release")
-	l.during(t, "helm upgrade", func() {
-		s.helm(t, "upgrade", "fairway", s.next, "-n", system, "--reuse-values", "--wait", "--timeout", "4m")
+// shortLived is the lifetime of certificates from the upgrade on: they are
+// replaced at half of it.
+const shortLived = 40 * time.Second
+
+// testUpgrade brings the next version. The pods of the version before go on, and
+// the control plane says which.
+func testUpgrade(t *testing.T, s *suite) {
+	s.load.during(t, "helm upgrade", func() {
+		s.helm(t, "upgrade", "fairway", s.next, "-n", system, "--reuse-values", "--wait", "--timeout", "4m",
+			"--set", "controlPlane.extraArgs={--certificate-lifetime="+shortLived.String()+"}")
 		s.rolledOut(t, system)
-		s.gone(t, system, "istio=ingressgateway", 2)
 	})
 	if got := s.version(t); !strings.HasSuffix(got, ":"+newRelease) {
 		t.Errorf("after the upgrade the control plane is %s", got)
 	}
-	l.during(t, "pods of the version before are rolled", func() { s.restart(t, "release", "shop") })
-	l.during(t, "helm rollback", func() {
+	const old = "Workload " + shopping + "/shop"
+	listed := func() (string, error) {
+		pages, err := s.pages(t.Context(), "/debug/findings")
+		return strings.Join(pages, "\n"), err
+	}
+	eventually(t, 3*soon, "the control plane says whose proxies are old", func() (any, bool) {
+		found, err := listed()
+		return fmt.Sprint(found, err), err == nil && strings.Contains(found, old) && strings.Contains(found, "injected by Fairway "+release+", and the control plane is "+newRelease)
+	})
+	s.load.during(t, "pods of the version before are rolled", func() { s.restart(t, shopping, "shop") })
+	eventually(t, 3*soon, "none of its proxies is old", func() (any, bool) {
+		found, err := listed()
+		return fmt.Sprint(found, err), err == nil && !strings.Contains(found, old)
+	})
+	s.follow(t, "Day two")
+}
+
+// testRollback goes back.
+func testRollback(t *testing.T, s *suite) {
+	s.load.during(t, "helm rollback", func() {
 		s.helm(t, "rollback", "fairway", "1", "-n", system, "--wait", "--timeout", "4m")
 		s.rolledOut(t, system)
 		s.gone(t, system, "istio=ingressgateway", 2)

@@ -26,53 +26,62 @@ const (
 	system     = "istio-system"
 	release    = "v0.1.0"
 	newRelease = "v0.2.0"
-	repository = "ghcr.io/fairway-mesh/fairway:"
 )
 
 // suite is a cluster with the mesh in it.
 type suite struct {
 	*cluster.Cluster
-	client  *kubernetes.Clientset
-	fairway string // the program
-	chart   string // packages of the releases
-	next    string
+	client      *kubernetes.Clientset
+	environment []string // of people at a terminal
+	fairway     string   // the program
+	next        string   // the chart of the new release
+	load        *traffic // goes on during the parts that are under load
 }
 
-// TestCluster does on a real cluster what people do with helm and kubectl. Its
-// parts are run in order: the mesh is installed by the first and removed by the
-// last.
+// part is a test of the suite.
+type part struct {
+	name string
+	run  func(*testing.T, *suite)
+}
+
+// TestCluster does on a real cluster what people do with helm and kubectl. The
+// mesh is installed by the first part and removed by the last. What does not
+// touch the mesh itself goes on at the same time; the rest is under load.
 func TestCluster(t *testing.T) {
 	s := start(t)
-	parts := []struct {
-		name string
-		run  func(*testing.T, *suite)
-	}{
-		{"Install", testInstall},
-		{"TutorialA", testTutorialA},
-		{"TutorialB", testTutorialB},
-		{"TutorialD", testTutorialD},
-		{"MutualTLS", testMutualTLS},
-		{"Refused", testRefused},
-		{"ControlPlaneReplicas", testReplicas},
-		{"LifeOfPods", testLifeOfPods},
-		{"Release", testRelease},
-		{"Uninstall", testUninstall},
+	if !s.part(t, part{"Install", testInstall}) {
+		t.Fatal("nothing else can be tested")
 	}
-	for i, p := range parts {
-		began := time.Now()
-		ok := t.Run(p.name, func(t *testing.T) {
-			defer func() {
-				if t.Failed() {
-					s.explain(t)
-				}
-			}()
-			p.run(t, s)
-		})
-		t.Logf("%s took %.1fs", p.name, time.Since(began).Seconds())
-		if i == 0 && !ok {
-			t.Fatal("nothing else can be tested")
+	t.Run("Together", func(t *testing.T) {
+		for _, p := range []part{{"TutorialA", testTutorialA}, {"Tutorials", testTutorialsBAndD}, {"MutualTLS", testMutualTLS}, {"Refused", testRefused}, {"Jobs", testJobs}} {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				s.timed(t, p)
+			})
 		}
-	}
+	})
+	t.Run("UnderLoad", func(t *testing.T) {
+		s.load = s.shop(t)
+		for _, p := range []part{{"Replicas", testReplicas}, {"LifeOfPods", testLifeOfPods}, {"Upgrade", testUpgrade}, {"Rotation", testRotation}, {"Rollback", testRollback}} {
+			s.part(t, p)
+		}
+	})
+	s.part(t, part{"Uninstall", testUninstall})
+}
+
+func (s *suite) part(t *testing.T, p part) bool {
+	return t.Run(p.name, func(t *testing.T) { s.timed(t, p) })
+}
+
+func (s *suite) timed(t *testing.T, p part) {
+	began := time.Now()
+	defer func() {
+		t.Logf("%s took %.1fs", p.name, time.Since(began).Seconds())
+		if t.Failed() {
+			s.explain(t)
+		}
+	}()
+	p.run(t, s)
 }
 
 // start makes the cluster; the test is skipped where none can run.
@@ -81,14 +90,17 @@ func start(t *testing.T) *suite {
 		t.Skip("a cluster takes minutes")
 	}
 	ctx := t.Context()
-	images, err := cluster.Images(ctx, os.Stderr)
+	images, err := cluster.Images(ctx, release, os.Stderr)
 	if err != nil {
 		t.Skip("no images for a cluster: ", err)
 	}
-	images[0].Aliases = []string{repository + release, repository + newRelease}
+	next, err := cluster.Release(ctx, newRelease)
+	if err != nil {
+		t.Fatal(err)
+	}
 	began := time.Now()
-	c, err := cluster.Start(ctx, cluster.Options{Nodes: 2, Images: images, Kind: *onKind, Progress: os.Stderr})
-	if errors.Is(err, cluster.ErrImpossible) {
+	c, err := cluster.Start(ctx, cluster.Options{Nodes: 2, Images: append(images, next), Kind: *onKind, Progress: os.Stderr})
+	if errors.Is(err, cluster.ErrImpossible) && !*onKind {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -101,15 +113,16 @@ func start(t *testing.T) *suite {
 	})
 	t.Logf("the cluster was ready after %.1fs", time.Since(began).Seconds())
 	s := &suite{Cluster: c, fairway: images[0].Files["/fairway"]}
+	if s.environment, err = c.Environment(ctx); err != nil {
+		t.Fatal(err)
+	}
 	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.client = kubernetes.NewForConfigOrDie(config)
-	for version, file := range map[string]*string{release: &s.chart, newRelease: &s.next} {
-		if *file, err = chart.Package(ctx, t.TempDir(), version); err != nil {
-			t.Fatal(err)
-		}
+	if s.next, err = chart.Package(ctx, t.TempDir(), newRelease); err != nil {
+		t.Fatal(err)
 	}
 	return s
 }
@@ -182,29 +195,6 @@ func (s *suite) rolledOut(t *testing.T, namespace string) {
 	for _, n := range names {
 		s.kubectl(t, "rollout", "status", "-n", namespace, n, "--timeout=180s")
 	}
-}
-
-// ask asks from inside the pod of the Deployment sleep and counts the answers.
-func (s *suite) ask(ctx context.Context, namespace string, times int, arguments ...string) (map[string]int, error) {
-	command := append([]string{"exec", "-n", namespace, "deploy/sleep", "-c", "app", "--", "fairway", "sample", "get", "-n", fmt.Sprint(times)}, arguments...)
-	out, err := s.Kubectl(ctx, "", command...)
-	if err != nil {
-		return nil, err
-	}
-	answers := map[string]int{}
-	for line := range strings.Lines(out) {
-		line = strings.TrimSpace(line)
-		if times == 1 {
-			answers[line]++
-			continue
-		}
-		var n int
-		if _, err := fmt.Sscan(line, &n); err == nil {
-			_, text, _ := strings.Cut(line, "  ")
-			answers[strings.TrimSpace(text)] += n
-		}
-	}
-	return answers, nil
 }
 
 // only says whether there is no answer but one.

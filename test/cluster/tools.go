@@ -156,9 +156,11 @@ func sourceTree(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// buildCommand makes a static program of this project's main module.
-func buildCommand(ctx context.Context, pkg, at string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-ldflags", "-s -w", "-o", at, "github.com/fairway-mesh/fairway/"+pkg)
+// buildCommand makes a static program of this project's main module, which says
+// that it is the version.
+func buildCommand(ctx context.Context, pkg, version, at string) error {
+	const project = "github.com/fairway-mesh/fairway/"
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-ldflags", "-s -w -X "+project+"internal/version.version="+version, "-o", at, project+pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w:\n%s", pkg, err, out)

@@ -30,7 +30,7 @@ func run(ctx context.Context, down bool, nodes int) error {
 		fmt.Printf("%d removed\n", count)
 		return err
 	}
-	images, err := cluster.Images(ctx, os.Stderr)
+	images, err := cluster.Images(ctx, "devel", os.Stderr)
 	if err != nil {
 		return err
 	}

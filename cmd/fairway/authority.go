@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/fairway-mesh/fairway/internal/identity"
+)
+
+// newAuthorityCommand is "fairway ca": what people do with the mesh's roots.
+func newAuthorityCommand() *cobra.Command {
+	var kubeconfig, namespace string
+	cmd := &cobra.Command{
+		Use:   "ca",
+		Short: "Show the root certificates of the mesh",
+		Long: `Shows the root certificates that proxies trust now, and which of them signs. They are kept in the Secret
+fairway-ca-secret of the control plane's namespace, or plugged in by the Secret cacerts.`,
+		Example: `  fairway ca
+  fairway ca rotate
+  kubectl exec -n istio-system deploy/fairway -- /fairway ca rotate`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := openAuthority(cmd.Context(), kubeconfig, namespace, 0)
+			if err != nil {
+				return err
+			}
+			return printRoots(cmd.OutOrStdout(), a.Roots())
+		},
+	}
+	f := cmd.PersistentFlags()
+	f.StringVar(&kubeconfig, "kubeconfig", "", "reach the Kubernetes API by this file; default: as kubectl does, or as a Pod of the cluster")
+	f.StringVarP(&namespace, "namespace", "n", "istio-system", "namespace of the control plane")
+	cmd.AddCommand(newRotateCommand(&kubeconfig, &namespace))
+	return cmd
+}
+
+func newRotateCommand(kubeconfig, namespace *string) *cobra.Command {
+	var overlap time.Duration
+	cmd := &cobra.Command{
+		Use:   "rotate",
+		Short: "Begin to replace the self-signed root certificate",
+		Long: `Makes a new root certificate. Every proxy trusts it from now on, beside the old one; it signs when the overlap is
+over, and the old one stays trusted until the last certificate that it signed has expired. No connection is cut.
+Control planes do this by themselves before a root expires. While a rotation is under way, nothing more is begun.
+An authority that is plugged in by the Secret cacerts is rotated by replacing what that Secret holds.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := openAuthority(cmd.Context(), *kubeconfig, *namespace, overlap)
+			if err != nil {
+				return err
+			}
+			if err := a.RotateRoot(cmd.Context()); err != nil {
+				return err
+			}
+			return printRoots(cmd.OutOrStdout(), a.Roots())
+		},
+	}
+	cmd.Flags().DurationVar(&overlap, "overlap", time.Hour, "how long the new root is trusted before it signs; the kubelet takes up to two minutes to tell every pod")
+	return cmd
+}
+
+// openAuthority opens the authority of a cluster, which must be there already.
+// An overlap of 0 is the authority's default.
+func openAuthority(ctx context.Context, kubeconfig, namespace string, overlap time.Duration) (*identity.Authority, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w", err)
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
+	}
+	o := identity.Options{Overlap: overlap, Log: slog.New(slog.DiscardHandler)}
+	keepIn(&o, client, namespace)
+	entries, _, err := o.Storage.Load(ctx)
+	if err == nil && entries == nil {
+		entries, err = o.PluggedIn(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if entries == nil {
+		return nil, fmt.Errorf("there is neither %s nor %s: does a control plane run in this namespace (--namespace)?", o.Storage, o.PluggedInName)
+	}
+	return identity.Open(ctx, o)
+}
+
+func printRoots(out io.Writer, roots []identity.Root) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "FINGERPRINT\tEXPIRES\tSIGNS")
+	for _, r := range roots {
+		signs := "no more"
+		switch {
+		case r.Signing:
+			signs = "now"
+		case !r.SignsFrom.IsZero():
+			signs = "from " + r.SignsFrom.Local().Format(time.DateTime)
+		}
+		fmt.Fprintf(w, "%.16s\t%s\t%s\n", r.Fingerprint, r.NotAfter.Format(time.DateOnly), signs)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,91 @@
+package snapshot_test
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// TestDeletedPodLosesItsStream says that a credential lasts as long as its pod,
+// and that a pod which the world does not know yet is not a deleted one.
+func TestDeletedPodLosesItsStream(t *testing.T) {
+	p := newPlane(t)
+	p.store.Synced()
+	p.settle(t, 0)
+	id := func(uid string) snapshot.Identity {
+		return snapshot.Identity{Namespace: "a", ServiceAccount: "default", Pod: "web-0", PodUID: uid}
+	}
+	attach := func(i snapshot.Identity) *snapshot.View {
+		t.Helper()
+		v, err := p.engine.Attach(t.Context(), snapshot.Client{NodeID: i.PodUID, Role: snapshot.RoleSidecar, Namespace: "a", Pod: "web-0", IP: "10.0.0.1", Identity: i})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(v.Close)
+		return v
+	}
+	step := 0
+	pod := func(uid types.UID, ready corev1.ConditionStatus) {
+		t.Helper()
+		change := mesh.Change{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: "a", Name: "web-0"}}
+		if uid != "" {
+			change.Object = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web-0", UID: uid},
+				Status: corev1.PodStatus{PodIP: "10.0.0.1", Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}}}
+		}
+		p.store.Submit([]mesh.Change{change})
+		step++
+		p.settle(t, step)
+	}
+
+	first, unproven := attach(id("one")), attach(snapshot.Identity{}) // before anything is known of the pod
+	pod("one", corev1.ConditionFalse)
+	pod("one", corev1.ConditionTrue)
+	if err := first.Why(); err != nil {
+		t.Fatalf("the stream of a pod that is there was ended: %v", err)
+	}
+	second := attach(id("two")) // its successor is faster than the news of it
+	pod("two", corev1.ConditionFalse)
+	if err := first.Why(); status.Code(err) != codes.Unauthenticated || !strings.Contains(err.Error(), "pod a/web-0") {
+		t.Errorf("after another pod took its name: %v", err)
+	}
+	if err := second.Why(); err != nil {
+		t.Errorf("the successor's stream was ended: %v", err)
+	}
+	pod("", "")
+	if second.Why() == nil {
+		t.Error("the stream of a deleted pod goes on")
+	}
+	if err := unproven.Why(); err != nil {
+		t.Errorf("a stream that proves no pod was ended: %v", err)
+	}
+}
+
+func TestProofAndClaim(t *testing.T) {
+	p := newPlane(t)
+	p.store.Synced()
+	p.settle(t, 0)
+	proven := snapshot.Identity{Namespace: "a", ServiceAccount: "anna", Pod: "web-0", PodUID: "one"}
+	for _, c := range []struct{ namespace, pod, account, says string }{
+		{"a", "web-0", "anna", ""},
+		{"a", "web-0", "", ""},
+		{"b", "web-0", "anna", `its namespace is "b", and its credential is that of pod a/web-0 of service account anna`},
+		{"a", "web-1", "anna", `its pod is "web-1", and its credential is that of pod a/web-0`},
+		{"a", "web-0", "bob", `its service account is "bob"`},
+	} {
+		v, err := p.engine.Attach(t.Context(), snapshot.Client{Role: snapshot.RoleSidecar, Namespace: c.namespace, Pod: c.pod, ServiceAccount: c.account, IP: "10.0.0.1", Identity: proven})
+		if err == nil {
+			v.Close()
+		}
+		if c.says == "" && err != nil || c.says != "" && (status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

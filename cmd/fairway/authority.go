@@ -60,6 +60,9 @@ An authority that is plugged in by the Secret cacerts is rotated by replacing wh
 			if err := a.RotateRoot(cmd.Context()); err != nil {
 				return err
 			}
+			if a, err = openAuthority(cmd.Context(), *kubeconfig, *namespace, 0); err != nil { // as it is now
+				return err
+			}
 			return printRoots(cmd.OutOrStdout(), a.Roots())
 		},
 	}

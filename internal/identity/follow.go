@@ -33,18 +33,14 @@ func (a *Authority) Maintain(ctx context.Context) error {
 }
 
 // RotateRoot begins the succession of the self-signed root now: a new root is
-// trusted at once and signs after Options.Overlap, which Maintain sees to; Roots
-// shows it as soon as Run has. While a succession is under way nothing is done.
+// trusted as soon as Run has seen it and signs after Options.Overlap, which
+// Maintain sees to. While a succession is under way nothing is done.
 // Where an authority is plugged in, its owner rotates it.
 func (a *Authority) RotateRoot(ctx context.Context) error {
 	if a.lastPluggedIn() != nil {
 		return fmt.Errorf("rotating the root: %s signs: replace it there", a.options.PluggedInName)
 	}
-	err := a.advance(ctx, true)
-	if err == nil {
-		_, err = a.reload(ctx)
-	}
-	if err != nil {
+	if err := a.advance(ctx, true); err != nil {
 		return fmt.Errorf("rotating the root in %s: %w", a.options.Storage, err)
 	}
 	return nil

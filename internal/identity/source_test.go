@@ -107,6 +107,7 @@ func TestSourceFollowsRoots(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		synctest.Wait() // until all of them run
 		old := a.Bundle()
 		if err := a.RotateRoot(ctx); err != nil {
 			t.Fatal(err)

@@ -56,8 +56,8 @@ type attached struct {
 }
 
 // NewEngine makes an engine. certificates may be nil: then no proxy gets one.
-// want is told, whenever that may have changed, which Secrets the listeners of
-// connected gateways name; it must not call back. It may be nil.
+// want is told, whenever that may have changed, which Secrets the listeners and
+// clusters of connected proxies name; it must not call back. It may be nil.
 func NewEngine(log *slog.Logger, certificates *Certificates, want func([]mesh.Ref)) *Engine {
 	memo := NewMemo(memoSize)
 	if want == nil {
@@ -83,7 +83,7 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 	}
 	e.locate(dirty)
 	e.accept(dirty)
-	if len(e.routers) > 0 || dirty.Gateways || dirty.All {
+	if len(e.routers) > 0 || dirty.Gateways || dirty.All || e.holdSecrets() {
 		e.want(e.wantedSecrets())
 	}
 	e.publish()
@@ -96,7 +96,7 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 func (e *Engine) rebuild() {
 	e.base = e.newBase()
 	for scope, l := range e.scopes {
-		e.scopes[scope] = &scopeLayer{e.newScope(scope), l.users}
+		e.scopes[scope] = &scopeLayer{e.newScope(scope, l.secrets), l.users}
 	}
 	for _, r := range e.routers {
 		r.update(e.world, nil)
@@ -113,8 +113,8 @@ func (e *Engine) advance(dirty *mesh.Dirty) {
 		view := e.world.View(scope)
 		switch {
 		case all || (l.base == nil) != e.standsAlone(view):
-			e.scopes[scope] = &scopeLayer{e.newScope(scope), l.users}
-		case len(dirty.Hosts) > 0:
+			e.scopes[scope] = &scopeLayer{e.newScope(scope, l.secrets), l.users}
+		case len(dirty.Hosts) > 0 || l.secrets.concerns(dirty.Secrets):
 			l.update(view, dirty.Hosts)
 		}
 	}
@@ -131,8 +131,8 @@ func (e *Engine) newBase() *hostLayer {
 }
 
 // newScope computes the layer of a scope: over the base, unless most of the
-// mesh looks different from it.
-func (e *Engine) newScope(scope mesh.Scope) *hostLayer {
+// mesh looks different from it. The secrets, if any, are those that it had.
+func (e *Engine) newScope(scope mesh.Scope, secrets *namedSecrets) *hostLayer {
 	view := e.world.View(scope)
 	base := e.base
 	if e.standsAlone(view) {
@@ -140,6 +140,9 @@ func (e *Engine) newScope(scope mesh.Scope) *hostLayer {
 	}
 	l := newHostLayer(e.memo, base, view)
 	l.ipv6 = scope.IPv6
+	if secrets != nil {
+		l.secrets = secrets
+	}
 	l.reporting = translate.ReportingOf(view)
 	l.fill(e.world)
 	return l
@@ -226,8 +229,11 @@ func (e *Engine) enter(a *attached) {
 	} else {
 		l := e.scopes[a.scope]
 		if l == nil {
-			l = &scopeLayer{hostLayer: e.newScope(a.scope)}
+			l = &scopeLayer{hostLayer: e.newScope(a.scope, nil)}
 			e.scopes[a.scope] = l
+			if len(l.secrets.refs) > 0 {
+				e.want(e.wantedSecrets())
+			}
 		}
 		l.users++
 		e.enterInbound(a)

@@ -26,6 +26,7 @@ func (e *Engine) Findings() []mesh.Finding {
 		seen[f] = struct{}{}
 	}
 	for _, l := range e.hostLayers() {
+		add(l.secrets.findings)
 		for _, s := range l.hosts {
 			add(s.findings)
 		}
@@ -57,17 +58,33 @@ func (e *Engine) hostLayers() []*hostLayer {
 	return out
 }
 
-// wantedSecrets are the Secrets that the routers' listeners name, each once,
-// and those of Gateways of the Gateway API, whose status tells of them even
+// wantedSecrets are the Secrets that proxies' listeners and clusters name, each
+// once, and those of Gateways of the Gateway API, whose status tells of them even
 // where no router is connected.
 func (e *Engine) wantedSecrets() []mesh.Ref {
 	out := e.world.ListenerSecrets()
-	for _, r := range e.routers {
-		for _, s := range r.secrets {
-			if !slices.Contains(out, s) {
-				out = append(out, s)
+	add := func(s *namedSecrets) {
+		for _, r := range s.refs {
+			if !slices.Contains(out, r) {
+				out = append(out, r)
 			}
 		}
 	}
+	for _, r := range e.routers {
+		add(r.secrets)
+	}
+	for _, l := range e.scopes {
+		add(l.secrets)
+	}
 	return out
+}
+
+// holdSecrets tells whether some sidecars are given Secrets.
+func (e *Engine) holdSecrets() bool {
+	for _, l := range e.scopes {
+		if len(l.secrets.refs) > 0 || len(l.secrets.findings) > 0 {
+			return true
+		}
+	}
+	return false
 }

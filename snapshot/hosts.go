@@ -21,6 +21,7 @@ type hostLayer struct {
 	claims   map[translate.ListenerKey]*claimSet
 	ports    map[translate.ListenerKey]*portState // what was built of the claims
 	fixed    []*Resource
+	secrets  *namedSecrets // by rules that select the workloads of the scope
 	revision *Revision
 }
 
@@ -31,6 +32,7 @@ type hostState struct {
 	// override tells, with a base, that the claims stand in place of those
 	// that the base has for the host.
 	override bool
+	secrets  []string // names of SDS secrets that the clusters ask for
 	findings []mesh.Finding
 }
 
@@ -47,7 +49,7 @@ type portState struct {
 }
 
 func newHostLayer(memo *Memo, base *hostLayer, view *mesh.View) *hostLayer {
-	return &hostLayer{memo: memo, base: base, view: view, hosts: map[string]*hostState{}, claims: map[translate.ListenerKey]*claimSet{}, ports: map[translate.ListenerKey]*portState{}}
+	return &hostLayer{memo: memo, base: base, view: view, secrets: newNamedSecrets(view.Scope.Namespace), hosts: map[string]*hostState{}, claims: map[translate.ListenerKey]*claimSet{}, ports: map[translate.ListenerKey]*portState{}}
 }
 
 // units are the names of all hosts that the world could have translated: those
@@ -125,7 +127,27 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 			put = append(put, next.resources...)
 		}
 	}
+	more, less := l.credentials()
+	put, gone = append(put, more...), append(gone, less...)
 	l.revision = l.revision.With(put, without(gone, put)...)
+}
+
+// credentials are the secrets that the clusters of the layer ask for, and
+// those that they asked for before.
+func (l *hostLayer) credentials() (put []*Resource, gone []Key) {
+	var names []string
+	for _, s := range l.hosts {
+		names = append(names, s.secrets...)
+	}
+	if len(names) == 0 && len(l.secrets.refs) == 0 {
+		return nil, nil
+	}
+	for name := range l.secrets.good {
+		gone = append(gone, Key{Secret, name})
+	}
+	slices.Sort(names)
+	l.secrets.findings = nil
+	return l.secrets.resources(l.view.World, slices.Compact(names)), gone
 }
 
 // without are the keys that none of the resources has.
@@ -152,6 +174,9 @@ func (l *hostLayer) host(host string) *hostState {
 		resources, findings := l.memo.cluster(in, endpoints, l.view)
 		s.resources = append(s.resources, resources...)
 		s.findings = append(s.findings, findings...)
+		if in.Rule != nil && len(in.Rule.Selector) > 0 { // a rule for everybody hands out no key
+			s.secrets = append(s.secrets, translate.RuleSecrets(in.Rule)...)
+		}
 	}
 	for _, in := range plan.VirtualHosts {
 		b := l.memo.virtualHost(in)
@@ -187,7 +212,7 @@ func (s *hostState) over(base *hostState) *hostState {
 	if base == nil {
 		base = &hostState{}
 	}
-	out := &hostState{findings: s.findings}
+	out := &hostState{findings: s.findings, secrets: s.secrets}
 	under := make(map[Key]*Resource, len(base.resources))
 	for _, r := range base.resources {
 		under[Key{r.Type, r.Name}] = r
@@ -207,7 +232,7 @@ func (s *hostState) over(base *hostState) *hostState {
 	if !slices.EqualFunc(s.claims, base.claims, translate.Claim.Equal) {
 		out.claims, out.override = s.claims, true
 	}
-	if len(out.resources) == 0 && !out.override {
+	if len(out.resources) == 0 && !out.override && len(out.secrets) == 0 {
 		return nil
 	}
 	return out

@@ -17,15 +17,14 @@ type routerLayer struct {
 
 	hosts    map[string][]*Resource // clusters and endpoints by destination
 	rest     []*Resource
-	secrets  []mesh.Ref           // Secrets that its listeners and clusters need
-	good     map[string]*Resource // the last good secret of each name
+	secrets  *namedSecrets
 	findings []mesh.Finding
 	revision *Revision
 	users    int
 }
 
 func newRouterLayer(memo *Memo, scope mesh.Scope, w *mesh.Workload) *routerLayer {
-	return &routerLayer{memo: memo, scope: scope, workload: w, hosts: map[string][]*Resource{}, good: map[string]*Resource{}}
+	return &routerLayer{memo: memo, scope: scope, workload: w, hosts: map[string][]*Resource{}, secrets: newNamedSecrets(scope.Namespace)}
 }
 
 // update brings the layer to the world. dirty nil means from nothing.
@@ -56,7 +55,7 @@ func (r *routerLayer) concerned(dirty *mesh.Dirty) bool {
 		}
 	}
 	_, moved := dirty.Workloads[r.workload.Ref]
-	return moved || slices.ContainsFunc(r.secrets, func(s mesh.Ref) bool { _, ok := dirty.Secrets[s]; return ok })
+	return moved || r.secrets.concerns(dirty.Secrets)
 }
 
 // build computes the layer from nothing.
@@ -65,8 +64,8 @@ func (r *routerLayer) build(w *mesh.World) {
 	if x := w.Workload(r.workload.Namespace, r.workload.Name); x != nil {
 		r.workload = x
 	}
-	r.findings = nil
-	in := translate.GatewayInput{View: view, Workload: r.workload, Has: func(name string) bool { return r.secret(w, name) != nil }}
+	r.findings, r.secrets.findings = nil, nil
+	in := translate.GatewayInput{View: view, Workload: r.workload, Has: func(name string) bool { return r.secrets.resource(w, name) != nil }}
 	extra := translate.ResolvePolicies(&in)
 	plan := translate.Gateway(in)
 	plan.Destinations = append(plan.Destinations, extra.Destinations...)
@@ -103,7 +102,8 @@ func (r *routerLayer) build(w *mesh.World) {
 		}
 	}
 	slices.Sort(secrets)
-	r.addSecrets(w, slices.Compact(secrets))
+	r.rest = append(r.rest, r.secrets.resources(w, slices.Compact(secrets))...)
+	r.findings = append(r.findings, r.secrets.findings...)
 	r.replace()
 }
 
@@ -133,36 +133,4 @@ func (r *routerLayer) destination(v *mesh.View, host string) (out []*Resource, f
 		findings = append(findings, more...)
 	}
 	return out, findings
-}
-
-// secret is the SDS secret of a name, made of the Secrets of the router's own
-// namespace: the last good one when there is none now that serves; nil when
-// there never was.
-func (r *routerLayer) secret(w *mesh.World, name string) *Resource {
-	secret, findings := translate.NamedSecret(w, name, r.scope.Namespace)
-	r.findings = append(r.findings, findings...)
-	if secret == nil {
-		return r.good[name]
-	}
-	if res, _ := encode(Secret, name, secret, translate.SecretRefs(name, r.scope.Namespace)...); res != nil && !res.Same(r.good[name]) {
-		r.good[name] = res
-	}
-	return r.good[name]
-}
-
-// addSecrets adds the secrets that listeners and clusters name, and forgets
-// others.
-func (r *routerLayer) addSecrets(w *mesh.World, names []string) {
-	r.secrets = nil
-	for _, name := range names {
-		r.secrets = append(r.secrets, translate.SecretRefs(name, r.scope.Namespace)...)
-		if res := r.secret(w, name); res != nil {
-			r.rest = append(r.rest, res)
-		}
-	}
-	for name := range r.good {
-		if !slices.Contains(names, name) {
-			delete(r.good, name)
-		}
-	}
 }

@@ -71,7 +71,7 @@ func NamedSecret(w *mesh.World, name, namespace string) (*tlsv3.Secret, []mesh.F
 	}
 	if findings == nil {
 		findings = []mesh.Finding{{Object: SecretRefs(name, namespace)[0], Code: mesh.CodeSecret,
-			Message: "a Gateway names the Secret and it does not exist in the namespace of the gateway's Pod; connections to the server fail until it does: create it there"}}
+			Message: "a Gateway or a DestinationRule names the Secret and it does not exist in the namespace of the proxy's Pod; connections that need it fail until it does: create it there"}}
 	}
 	return nil, findings
 }

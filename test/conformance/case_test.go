@@ -94,6 +94,8 @@ type want struct {
 	Host     string `yaml:"host"`
 	Method   string `yaml:"method"`
 	Protocol string `yaml:"protocol"`
+	// Client is the name in the certificate by which the server knows its client.
+	Client string `yaml:"client"`
 	// Seen are headers as the server saw them, Answer those of the response; a null
 	// value means absent, "*" any value.
 	Seen   map[string]*string `yaml:"seen"`

@@ -3,6 +3,7 @@ package conformance
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -37,6 +38,7 @@ type answer struct {
 	Host     string            `json:"host"`
 	Protocol string            `json:"protocol"`
 	Peer     string            `json:"peer"`
+	Client   string            `json:"client"` // of the client's certificate
 	Headers  map[string]string `json:"headers"`
 }
 
@@ -123,7 +125,7 @@ func (e *echo) serve(l net.Listener, greet bool) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: e, Protocols: protocols, ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: e, Protocols: protocols, ReadHeaderTimeout: time.Minute, ConnContext: withClient}
 	go server.Serve(web)
 	defer server.Close()
 	for {
@@ -147,7 +149,7 @@ func (e *echo) connection(c net.Conn, web *connections, greet bool) {
 	}
 	c = peeked{c, r}
 	if first[0] == 22 { // a TLS handshake
-		secure := tls.Server(c, &tls.Config{NextProtos: []string{"http/1.1"}, GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		secure := tls.Server(c, &tls.Config{NextProtos: []string{"http/1.1"}, ClientAuth: tls.RequestClientCert, GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			cert, err := tls.X509KeyPair(issuer().certificate(h.ServerName))
 			return &cert, err
 		}})
@@ -201,13 +203,25 @@ func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.upgrade(w)
 		return
 	}
-	a := answer{e.workload, e.pod, r.Method, r.RequestURI, r.Host, r.Proto, r.RemoteAddr, map[string]string{}}
+	client, _ := r.Context().Value(clientKey{}).(string)
+	a := answer{e.workload, e.pod, r.Method, r.RequestURI, r.Host, r.Proto, r.RemoteAddr, client, map[string]string{}}
 	for name, values := range r.Header {
 		a.Headers[strings.ToLower(name)] = strings.Join(values, ",")
 	}
 	w.Header().Set("content-type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(a)
+}
+
+type clientKey struct{}
+
+// withClient remembers whose certificate came with a connection.
+func withClient(ctx context.Context, c net.Conn) context.Context {
+	outer, _ := c.(peeked)
+	if secure, ok := outer.Conn.(*tls.Conn); ok && len(secure.ConnectionState().PeerCertificates) > 0 {
+		return context.WithValue(ctx, clientKey{}, strings.Join(secure.ConnectionState().PeerCertificates[0].DNSNames, ","))
+	}
+	return ctx
 }
 
 // told is what a request says that this workload is to do.

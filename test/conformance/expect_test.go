@@ -178,7 +178,7 @@ func (w want) one(r result) string {
 		return fmt.Sprintf("want %q in the body", w.Body)
 	}
 	for _, f := range []struct{ name, want, got string }{
-		{"path", w.Path, r.seen.Path}, {"host", w.Host, r.seen.Host}, {"method", w.Method, r.seen.Method}, {"protocol", w.Protocol, r.seen.Protocol},
+		{"path", w.Path, r.seen.Path}, {"host", w.Host, r.seen.Host}, {"method", w.Method, r.seen.Method}, {"protocol", w.Protocol, r.seen.Protocol}, {"client", w.Client, r.seen.Client},
 	} {
 		if f.want != "" && f.want != f.got {
 			return fmt.Sprintf("the server saw the %s %q, want %q", f.name, f.got, f.want)

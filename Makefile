@@ -27,7 +27,7 @@ test: ## Run everything that CI runs
 
 .PHONY: test-cluster
 test-cluster: ## Of that, only the tests on a real Kubernetes cluster made here (root)
-	@$(GO) test -count=1 -timeout 40m -v ./test/cluster
+	@$(GO) test -count=1 -timeout 40m -parallel 5 -v ./test/cluster
 
 .PHONY: lint
 lint: ## Check format, imports and lint rules
@@ -69,4 +69,4 @@ cluster-down: ## Remove what make cluster started
 
 .PHONY: test-kind
 test-kind: ## Run the cluster's tests on kind (needs docker or podman)
-	@$(GO) test -count=1 -timeout 40m -v ./test/cluster -run TestCluster -kind
+	@$(GO) test -count=1 -timeout 40m -parallel 5 -v ./test/cluster -run TestCluster -kind

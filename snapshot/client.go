@@ -6,8 +6,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // Role is what a proxy is for.
@@ -83,9 +81,6 @@ type Identity struct {
 	// Expires is when the proof ends, and with it the stream. Zero: never.
 	Expires time.Time
 }
-
-// of says whether the proof is that of this very Pod.
-func (i Identity) of(w *mesh.Workload) bool { return w != nil && w.UID == i.PodUID }
 
 // String is "major.minor.patch".
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }

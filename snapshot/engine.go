@@ -7,9 +7,6 @@ import (
 	"net/netip"
 	"sync"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/translate"
 )
@@ -35,6 +32,7 @@ type Engine struct {
 	inbounds map[mesh.Inbound]*inboundLayer
 	secrets  *secretLayers
 	proxies  map[*attached]struct{}
+	departed departed
 	ready    chan struct{} // closed when there is a world
 }
 
@@ -65,7 +63,7 @@ func NewEngine(log *slog.Logger, certificates *Certificates, want func([]mesh.Re
 	}
 	return &Engine{
 		log: log, memo: memo, want: want, scopes: map[mesh.Scope]*scopeLayer{}, routers: map[mesh.Scope]*routerLayer{}, inbounds: map[mesh.Inbound]*inboundLayer{},
-		secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, ready: make(chan struct{}),
+		secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, departed: newDeparted(), ready: make(chan struct{}),
 	}
 }
 
@@ -75,6 +73,7 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	first := e.world == nil
+	e.departed.note(e.world, w, dirty)
 	e.world = w
 	if dirty.All || first {
 		e.rebuild()
@@ -167,6 +166,9 @@ func (e *Engine) Attach(ctx context.Context, c Client) (*View, error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if id := c.Identity; e.departed.has(id.PodUID) && !id.of(e.world.Workload(c.Namespace, c.Pod)) {
+		return nil, id.revoked()
+	}
 	a := &attached{client: c, proxy: e.proxyOf(c)}
 	e.proxies[a] = struct{}{}
 	a.view = NewView(Stack{}, func() { e.detach(a) })
@@ -268,7 +270,7 @@ func (e *Engine) locate(dirty *mesh.Dirty) {
 		if changed || dirty.All || dirty.Scopes {
 			pod := e.world.Workload(a.client.Namespace, a.client.Pod)
 			if a.lost(pod) {
-				a.view.End(status.Errorf(codes.Unauthenticated, "%s was deleted, and its credential is worth nothing any more", a.client.Identity))
+				a.view.End(a.client.Identity.revoked())
 			}
 			if pod != nil { // a deleted Pod drains as it was
 				proxy = e.proxyOf(a.client)
@@ -282,14 +284,6 @@ func (e *Engine) locate(dirty *mesh.Dirty) {
 		e.enter(a)
 		e.leave(&old)
 	}
-}
-
-// lost says whether the Pod that the proxy has proven to be in was known and is
-// no longer there, now being what has its name. A Pod that was never known may
-// only be newer than the world.
-func (a *attached) lost(now *mesh.Workload) bool {
-	id := a.client.Identity
-	return id.PodUID != "" && id.of(a.proxy.Workload) && !id.of(now)
 }
 
 // publish shows every proxy what its layers are now.

@@ -73,7 +73,6 @@ func testMutualTLS(t *testing.T, s *suite) {
 		refused bool   // whether plaintext is
 	}{
 		{"", id, false}, // nobody asked for anything: PERMISSIVE
-		{"STRICT", id, true},
 		{"DISABLE", "nobody", false},
 		{"PERMISSIVE", id, false},
 		{"STRICT", id, true},

@@ -23,9 +23,12 @@ func TestDeletedPodLosesItsStream(t *testing.T) {
 	id := func(uid string) snapshot.Identity {
 		return snapshot.Identity{Namespace: "a", ServiceAccount: "default", Pod: "web-0", PodUID: uid}
 	}
+	try := func(i snapshot.Identity) (*snapshot.View, error) {
+		return p.engine.Attach(t.Context(), snapshot.Client{NodeID: i.PodUID, Role: snapshot.RoleSidecar, Namespace: "a", Pod: "web-0", IP: "10.0.0.1", Identity: i})
+	}
 	attach := func(i snapshot.Identity) *snapshot.View {
 		t.Helper()
-		v, err := p.engine.Attach(t.Context(), snapshot.Client{NodeID: i.PodUID, Role: snapshot.RoleSidecar, Namespace: "a", Pod: "web-0", IP: "10.0.0.1", Identity: i})
+		v, err := try(i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,6 +66,13 @@ func TestDeletedPodLosesItsStream(t *testing.T) {
 	if second.Why() == nil {
 		t.Error("the stream of a deleted pod goes on")
 	}
+	for _, uid := range []string{"one", "two"} { // the API server may say yes for some seconds more
+		if _, err := try(id(uid)); status.Code(err) != codes.Unauthenticated {
+			t.Errorf("the credential of a deleted pod: %v", err)
+		}
+	}
+	pod("two", corev1.ConditionTrue) // it was only away from the world
+	attach(id("two"))
 	if err := unproven.Why(); err != nil {
 		t.Errorf("a stream that proves no pod was ended: %v", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -124,7 +125,7 @@ func testRefused(t *testing.T, s *suite) {
 	}
 	i.expired(t, anna)
 	i.foreignSecrets(t, token, anna)
-	i.noKeys(t)
+	s.noKeys(t, s.anyPod(t, system, "istio=ingressgateway"))
 }
 
 // expired signs a token that ended, with the key of the cluster, where it can be
@@ -202,15 +203,34 @@ func (i *intruder) foreignSecrets(t *testing.T, token string, pod *corev1.Pod) {
 	}
 }
 
-// noKeys looks for private keys where people look.
-func (i *intruder) noKeys(t *testing.T) {
-	logs := i.suite.kubectl(t, "logs", "-n", system, "-l", "app=fairway", "--tail=-1")
-	if strings.Contains(logs, "PRIVATE KEY") {
-		t.Error("a private key is in the log")
+// noKeys looks for private keys and tokens where people look, at what the control
+// planes say of a connected proxy too.
+func (s *suite) noKeys(t *testing.T, proxy *corev1.Pod) {
+	t.Helper()
+	texts := map[string]string{"the log": s.kubectl(t, "logs", "-n", system, "-l", "app=fairway", "--tail=-1")}
+	for _, path := range []string{"/debug/findings", "/debug/syncz", "/debug/registryz", "/metrics"} {
+		pages, err := s.pages(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[path] = strings.Join(pages, "\n")
 	}
-	dump := i.suite.kubectl(t, "get", "--raw", "/api/v1/namespaces/"+system+"/services/fairway:15014/proxy/debug/findings")
-	if strings.Contains(dump, "PRIVATE KEY") {
-		t.Error("a private key is served for debugging")
+	dumped := "/debug/config_dump?proxyID=" + proxy.Name + "." + proxy.Namespace
+	for _, pod := range strings.Fields(s.kubectl(t, "get", "pods", "-n", system, "-l", "app=fairway", "-o", "jsonpath={.items[*].metadata.name}")) {
+		page, err := s.Kubectl(t.Context(), "", "get", "--raw", "/api/v1/namespaces/"+system+"/pods/"+pod+":15014/proxy"+dumped)
+		if err == nil { // it is connected to this one
+			texts[dumped] += page
+		}
+	}
+	if texts[dumped] == "" {
+		t.Errorf("no control plane shows what %s was given", proxy.Name)
+	}
+	jwt := regexp.MustCompile(`eyJ[A-Za-z0-9_-]{20,}\.eyJ`)
+	for where, text := range texts {
+		// Bytes are base64 in JSON; the others are "PRIVATE KEY" there.
+		if strings.Contains(text, "PRIVATE KEY") || strings.Contains(text, "UFJJVkFURSBLRV") || strings.Contains(text, "BSSVZBVEUgS0VZ") || strings.Contains(text, "QUklWQVRFIEtFW") || jwt.MatchString(text) {
+			t.Errorf("a private key or a token is in %s", where)
+		}
 	}
 }
 

@@ -58,6 +58,7 @@ func testRotation(t *testing.T, s *suite) {
 		}
 	}
 	s.newTokens(t)
+	s.noKeys(t, s.anyPod(t, shopping, "app=shop"))
 }
 
 // newTokens restarts the kubelets, which then ask for other tokens, and then the

@@ -58,6 +58,16 @@ type provider interface {
 // wraps it says why.
 var ErrImpossible = errors.New("a cluster cannot run here")
 
+// Possible says why this machine cannot run a cluster, of kind or of namespaces;
+// nil when it can. The error is ErrImpossible.
+func Possible(ctx context.Context, onKind bool) error {
+	if onKind {
+		_, err := runningEngine(ctx)
+		return err
+	}
+	return possible()
+}
+
 // Start builds what is needed, once, starts a cluster and returns when its nodes
 // are ready. What earlier runs left behind that were killed is removed first.
 func Start(ctx context.Context, o Options) (*Cluster, error) {

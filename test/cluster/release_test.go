@@ -15,7 +15,7 @@ func (s *suite) version(t *testing.T) string {
 
 // shortLived is the lifetime of certificates from the upgrade on: they are
 // replaced at half of it.
-const shortLived = 40 * time.Second
+const shortLived = 30 * time.Second
 
 // testUpgrade brings the next version. The pods of the version before go on, and
 // the control plane says which.

@@ -3,7 +3,6 @@ package cluster_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -90,6 +89,12 @@ func start(t *testing.T) *suite {
 		t.Skip("a cluster takes minutes")
 	}
 	ctx := t.Context()
+	if err := cluster.Possible(ctx, *onKind); err != nil {
+		if *onKind {
+			t.Fatal(err) // it was asked for
+		}
+		t.Skip(err)
+	}
 	images, err := cluster.Images(ctx, release, os.Stderr)
 	if err != nil {
 		t.Skip("no images for a cluster: ", err)
@@ -100,9 +105,6 @@ func start(t *testing.T) *suite {
 	}
 	began := time.Now()
 	c, err := cluster.Start(ctx, cluster.Options{Nodes: 2, Images: append(images, next), Kind: *onKind, Progress: os.Stderr})
-	if errors.Is(err, cluster.ErrImpossible) && !*onKind {
-		t.Skip(err)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,10 +111,15 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 		default:
 			port.Target = uint32(p.Port)
 		}
-		if port.Number == 0 || port.Number > maxPort || s.Port(port.Number) != nil && port.Protocol == ProtocolUDP {
+		if port.Number == 0 || port.Number > maxPort {
 			continue
 		}
-		s.Ports = append(s.Ports, port)
+		switch same := s.Port(port.Number); {
+		case same == nil:
+			s.Ports = append(s.Ports, port)
+		case same.Protocol == ProtocolUDP: // proxies have to do with the TCP port of the number only
+			*same = port
+		}
 	}
 	if o.Spec.Type == corev1.ServiceTypeExternalName {
 		s.Resolution, s.Alias = ResolutionAlias, strings.ToLower(strings.TrimSuffix(o.Spec.ExternalName, "."))

@@ -11,9 +11,9 @@ import (
 	"github.com/fairway-mesh/fairway/internal/local/localtest"
 )
 
-// TestMain has more cases at a time than there are processors: most of a case is waiting.
+// TestMain has three cases at a time for each processor: most of a case is waiting.
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.NumCPU()))
+	_ = flag.Set("test.parallel", strconv.Itoa(3*runtime.NumCPU()))
 	os.Exit(localtest.Main(m))
 }
 

@@ -15,6 +15,7 @@ type Endpoint struct {
 	Address  string   // IP, DNS name or unix path
 	Ports    []uint32 // by index of Service.Ports; 0: the workload does not have the port
 	Healthy  bool     // false: known and not ready
+	Draining bool     // it ends: for sessions that began there, and nobody else
 	Weight   uint32   // 0: not given
 	Locality Locality
 }
@@ -60,7 +61,7 @@ func newEndpointSet(list []Endpoint) *EndpointSet {
 // equal tells whether two sets lead to the same configuration.
 func (s *EndpointSet) equal(o *EndpointSet) bool {
 	return s == o || s != nil && o != nil && slices.EqualFunc(s.Endpoints, o.Endpoints, func(a, b Endpoint) bool {
-		return a.Workload == b.Workload && a.Address == b.Address && a.Healthy == b.Healthy && a.Weight == b.Weight && a.Locality == b.Locality && slices.Equal(a.Ports, b.Ports)
+		return a.Workload == b.Workload && a.Address == b.Address && a.Healthy == b.Healthy && a.Draining == b.Draining && a.Weight == b.Weight && a.Locality == b.Locality && slices.Equal(a.Ports, b.Ports)
 	})
 }
 
@@ -72,7 +73,10 @@ func podEndpoint(s *Service, w *Workload) (Endpoint, bool) {
 	}
 	e := Endpoint{Workload: w, Address: serviceAddress(s, w), Healthy: w.Ready || s.PublishNotReady, Locality: w.Locality}
 	if w.Terminating && !s.PublishNotReady {
-		return e, false
+		if !s.keeps() || !w.Ready {
+			return e, false
+		}
+		e.Draining = true
 	}
 	any := len(s.Ports) == 0
 	e.Ports = make([]uint32, len(s.Ports))

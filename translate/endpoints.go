@@ -130,7 +130,10 @@ func (b *endpointsBuilder) endpoint(e *mesh.Endpoint, weight uint32) *endpointv3
 		}},
 		Metadata: b.endpointMetadata(e.Workload, port),
 	}
-	if !e.Healthy {
+	switch {
+	case e.Draining:
+		out.HealthStatus = corev3.HealthStatus_DRAINING
+	case !e.Healthy:
 		out.HealthStatus = corev3.HealthStatus_UNHEALTHY
 	}
 	if e.Weight > 0 {

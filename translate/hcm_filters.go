@@ -8,6 +8,7 @@ import (
 	grpcwebv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	setfilterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
+	sessionv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/stateful_session/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 )
@@ -32,7 +33,7 @@ func httpFilters(in HCMInput) []*hcmv3.HttpFilter {
 		chain = append(chain, httpFilter("envoy.filters.http.set_filter_state", offerHTTP()))
 	}
 	if in.Direction != DirectionInbound {
-		chain = append(chain, httpFilter(FaultFilter, &faultv3.HTTPFault{}))
+		chain = append(chain, httpFilter(FaultFilter, &faultv3.HTTPFault{}), httpFilter(SessionFilter, &sessionv3.StatefulSession{}))
 	}
 	return append(chain, httpFilter("envoy.filters.http.router", router(in)))
 }

@@ -8,6 +8,8 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // The bounds of consistent hashing: what is used where the rule does not say,
@@ -30,6 +32,9 @@ func (b *clusterBuilder) setBalancing() {
 	c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{}}
 	if c.LbPolicy == clusterv3.Cluster_CLUSTER_PROVIDED {
 		return
+	}
+	if kind, _ := b.Service.Session(); kind != mesh.SessionNone {
+		c.CommonLbConfig.OverrideHostStatus = overridable()
 	}
 	if hash := b.consistentHash(); hash != nil {
 		setHash(c, hash)

@@ -63,6 +63,7 @@ func DefaultRoute(service *mesh.Service, port uint32, d Destination, cfg *mesh.C
 		Action: &routev3.Route_Route{Route: action},
 	}
 	r.Decorator = decorator(t.address(), r.Match)
+	perFilter(r, SessionFilter, session(service))
 	return r
 }
 
@@ -129,6 +130,14 @@ func (b *routeBuilder) route(rule *networking.HTTPRoute, m *networking.HTTPMatch
 	headers.applyToRoute(r)
 	perFilter(r, FaultFilter, fault(rule.Fault))
 	perFilter(r, CORSFilter, cors(rule.CorsPolicy))
+	if c := r.GetRoute().GetCluster(); c != "" {
+		for _, t := range to.route {
+			if t.cluster == c {
+				perFilter(r, SessionFilter, t.session)
+				break
+			}
+		}
+	}
 	return r
 }
 

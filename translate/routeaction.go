@@ -70,6 +70,7 @@ func (b *routeBuilder) setDestinations(a *routev3.RouteAction, route []*networki
 			own.authority = ""
 		}
 		own.applyToCluster(c)
+		withSession(c, to[i].session)
 		w.Clusters = append(w.Clusters, c)
 	}
 	a.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: w}

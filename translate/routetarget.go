@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -19,6 +20,7 @@ type target struct {
 	// sourceHash: connections without requests are balanced by the hash of the
 	// client's address.
 	sourceHash bool
+	session    proto.Message // nil: requests go to any endpoint
 }
 
 func (t target) address() string { return t.host + ":" + strconv.FormatUint(uint64(t.port), 10) }
@@ -82,6 +84,7 @@ func (b *routeBuilder) target(d *networking.Destination, o mesh.Origin, field st
 		cluster: OutboundCluster(host, port, d.GetSubset()), host: host, port: port,
 		hash:       hashPolicies(to.Rule, d.GetSubset(), port),
 		sourceHash: hashesSourceIP(to.Rule, d.GetSubset(), port),
+		session:    session(to.Service),
 	}
 }
 

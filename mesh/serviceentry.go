@@ -22,19 +22,17 @@ type serviceEntry struct {
 	findings []Finding
 }
 
+// parseServiceEntry reads a ServiceEntry: one service for each of its hosts.
 func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntry {
 	ref := Ref{KindServiceEntry, o.Namespace, o.Name}
 	se := &serviceEntry{ref: ref, inline: o.Spec.Endpoints, created: o.CreationTimestamp.Time}
-	bad := func(field, format string, args ...any) {
-		se.findings = append(se.findings, Finding{Object: ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
-	}
 	if o.Spec.WorkloadSelector != nil {
 		se.selector = o.Spec.WorkloadSelector.Labels
 		if se.selector == nil {
 			se.selector = map[string]string{}
 		}
 		if len(se.inline) > 0 {
-			bad("spec.endpoints", "endpoints and workloadSelector exclude each other; the endpoints are ignored: remove one of the two")
+			se.bad("spec.endpoints", "endpoints and workloadSelector exclude each other; the endpoints are ignored: remove one of the two")
 			se.inline = nil
 		}
 	}
@@ -44,33 +42,51 @@ func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntr
 		Resolution: entryResolution(o.Spec.Resolution),
 	}
 	base.Distribution = distributionAnnotation(o.Annotations)
+	se.setPorts(&base, o)
+	se.setAddresses(&base, o)
+	se.keepAddressed(&base)
+	se.setServices(&base, o)
+	return se
+}
+
+// bad reports a field that cannot be used.
+func (se *serviceEntry) bad(field, format string, args ...any) {
+	se.findings = append(se.findings, Finding{Object: se.ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+}
+
+// setPorts gives the services their ports, each number once.
+func (se *serviceEntry) setPorts(base *Service, o *networkingv1.ServiceEntry) {
 	for i, p := range o.Spec.Ports {
 		proto, ok := ParseProtocol(p.Protocol)
 		if !ok && p.Protocol != "" {
-			bad(fmt.Sprintf("spec.ports[%d].protocol", i), "unknown protocol %q; the port is treated as undeclared: use HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS", p.Protocol)
+			se.bad(fmt.Sprintf("spec.ports[%d].protocol", i), "unknown protocol %q; the port is treated as undeclared: use HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS", p.Protocol)
 		}
 		if p.Protocol == "" {
 			proto = kubernetesProtocol("TCP", nil, p.Name, p.Number)
 		}
 		if p.Number == 0 || p.Number > maxPort {
-			bad(fmt.Sprintf("spec.ports[%d].number", i), "%d is no port number; the port is left out: use 1 to 65535", p.Number)
+			se.bad(fmt.Sprintf("spec.ports[%d].number", i), "%d is no port number; the port is left out: use 1 to 65535", p.Number)
 			continue
 		}
 		if base.Port(p.Number) != nil {
-			bad(fmt.Sprintf("spec.ports[%d].number", i), "port %d is listed twice; the first one counts", p.Number)
+			se.bad(fmt.Sprintf("spec.ports[%d].number", i), "port %d is listed twice; the first one counts", p.Number)
 			continue
 		}
 		target := p.TargetPort
 		if target > maxPort {
-			bad(fmt.Sprintf("spec.ports[%d].targetPort", i), "%d is no port number; the port's own number is used: use 1 to 65535", target)
+			se.bad(fmt.Sprintf("spec.ports[%d].targetPort", i), "%d is no port number; the port's own number is used: use 1 to 65535", target)
 			target = 0
 		}
 		base.Ports = append(base.Ports, Port{Name: p.Name, Number: p.Number, Target: target, Protocol: proto})
 	}
+}
+
+// setAddresses gives the services the addresses that clients connect to.
+func (se *serviceEntry) setAddresses(base *Service, o *networkingv1.ServiceEntry) {
 	for i, a := range o.Spec.Addresses {
 		p, ok := parsePrefix(a)
 		if !ok {
-			bad(fmt.Sprintf("spec.addresses[%d]", i), "%q is neither an address nor a CIDR; it is ignored", a)
+			se.bad(fmt.Sprintf("spec.addresses[%d]", i), "%q is neither an address nor a CIDR; it is ignored", a)
 			continue
 		}
 		if p.Bits() == 0 {
@@ -85,32 +101,39 @@ func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntr
 			base.Addresses = append(base.Addresses, p)
 		}
 	}
+}
+
+// keepAddressed leaves out endpoints without an address where nothing resolves names.
+func (se *serviceEntry) keepAddressed(base *Service) {
 	if base.Resolution == ResolutionStatic && se.selector == nil {
 		se.inline = slices.DeleteFunc(slices.Clone(se.inline), func(e *networking.WorkloadEntry) bool {
 			if _, err := netip.ParseAddr(e.Address); err == nil || strings.HasPrefix(e.Address, "unix://") || e.Address == "" && e.Network != "" {
 				return false
 			}
-			bad("spec.endpoints", "%q is no IP address, which resolution STATIC needs; the endpoint is left out: use resolution DNS or an address", e.Address)
+			se.bad("spec.endpoints", "%q is no IP address, which resolution STATIC needs; the endpoint is left out: use resolution DNS or an address", e.Address)
 			return true
 		})
 	}
+}
+
+// setServices makes a service of each host.
+func (se *serviceEntry) setServices(base *Service, o *networkingv1.ServiceEntry) {
 	for i, h := range o.Spec.Hosts {
 		host := strings.ToLower(strings.TrimSuffix(h, "."))
 		if host == "*" || !validHost(host) {
-			bad(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host; it is left out: use a DNS name, or a wildcard such as *.example.com", h)
+			se.bad(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host; it is left out: use a DNS name, or a wildcard such as *.example.com", h)
 			continue
 		}
 		if slices.ContainsFunc(se.services, func(s *Service) bool { return s.Host == host }) {
 			continue
 		}
-		s := base
+		s := *base
 		s.Host, s.Name = host, host
 		if IsWildcard(host) && s.Resolution != ResolutionNone && s.Resolution != ResolutionDynamicDNS && len(se.inline) == 0 && se.selector == nil {
-			bad(fmt.Sprintf("spec.hosts[%d]", i), "a wildcard host cannot be resolved; requests to it are not served: list endpoints, or use resolution NONE")
+			se.bad(fmt.Sprintf("spec.hosts[%d]", i), "a wildcard host cannot be resolved; requests to it are not served: list endpoints, or use resolution NONE")
 		}
 		se.services = append(se.services, &s)
 	}
-	return se
 }
 
 func entryResolution(r networking.ServiceEntry_Resolution) Resolution {

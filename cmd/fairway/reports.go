@@ -102,7 +102,11 @@ func (r *reports) run(ctx context.Context) error {
 		for _, f := range r.all() {
 			now[f] = struct{}{}
 			if _, known := r.reported[f]; !known && f.Code != mesh.CodeRejected { // the server of xDS tells more of those
-				r.log.Warn(f.Message, "object", f.Object, "field", f.Field, "code", f.Code, "winner", f.Winner)
+				about := []any{"object", f.Object, "field", f.Field, "code", f.Code}
+				if f.Winner != (mesh.Ref{}) {
+					about = append(about, "winner", f.Winner)
+				}
+				r.log.Warn(f.Message, about...)
 			}
 		}
 		r.reported = now

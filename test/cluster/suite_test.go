@@ -180,16 +180,6 @@ func sample(t *testing.T, name string) string {
 	return string(b)
 }
 
-// remove deletes what a manifest names, in the background.
-func (s *suite) remove(t *testing.T, namespace string, manifests ...string) {
-	t.Helper()
-	for _, m := range manifests {
-		if _, err := s.Kubectl(t.Context(), m, "delete", "-n", namespace, "--ignore-not-found", "--wait=false", "-f", "-"); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 // rolledOut waits until the Deployments of a namespace are complete.
 func (s *suite) rolledOut(t *testing.T, namespace string) {
 	t.Helper()

@@ -17,6 +17,7 @@ type response struct {
 	put  []*snapshot.Resource
 	bare bool // as a DiscoveryResponse lists them
 	tail []byte
+	size int // bytes; known once it is encoded
 }
 
 // entry is what one resource adds to the response.
@@ -27,21 +28,15 @@ func (r *response) entry(res *snapshot.Resource) []byte {
 	return res.Entry()
 }
 
-func (r *response) size() int {
-	n := len(r.tail)
-	for _, res := range r.put {
-		n += len(r.entry(res))
-	}
-	return n
-}
-
 // buffers are the parts of the response in their order.
 func (r *response) buffers() mem.BufferSlice {
 	parts := make([]mem.SliceBuffer, len(r.put)+1) // one allocation for all of them
 	slice := make(mem.BufferSlice, len(parts))
+	r.size = len(r.tail)
 	for i, res := range r.put {
 		parts[i] = r.entry(res)
 		slice[i] = &parts[i]
+		r.size += len(parts[i])
 	}
 	parts[len(r.put)] = r.tail
 	slice[len(r.put)] = &parts[len(r.put)]

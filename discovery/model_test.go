@@ -440,7 +440,7 @@ func (m *model) settled(stack snapshot.Stack) {
 			continue
 		}
 		for res := range stack.All(typ) {
-			if m.held[typ][res.Name] != string(res.Body) {
+			if m.held[typ][res.Name] != string(res.Body()) {
 				m.t.Errorf("%s %s is not what was published", typ, res.Name)
 			}
 		}
@@ -451,7 +451,7 @@ func (m *model) settled(stack snapshot.Stack) {
 	want := map[string]string{}
 	for res := range stack.All(snapshot.VirtualHost) {
 		var host routev3.VirtualHost
-		if err := proto.Unmarshal(res.Body, &host); err != nil {
+		if err := proto.Unmarshal(res.Body(), &host); err != nil {
 			m.t.Fatal(err)
 		}
 		want[res.Name] = host.GetRoutes()[0].GetRoute().GetCluster()

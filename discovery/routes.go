@@ -33,7 +33,7 @@ var vhds = func() []byte {
 // framed is the frame of a route configuration for a proxy that takes virtual
 // hosts one by one. Its version is that of the frame.
 func framed(frame *snapshot.Resource) *snapshot.Resource {
-	return frame.With(frame.Version, frame.Body, vhds)
+	return frame.With(frame.Version, frame.Body(), vhds)
 }
 
 const fieldVirtualHosts = 2 // RouteConfiguration.virtual_hosts
@@ -46,13 +46,13 @@ func inlined(stack snapshot.Stack, name string, pick func(*snapshot.Resource) *s
 	if frame == nil {
 		return nil
 	}
-	parts := [][]byte{frame.Body}
+	parts := [][]byte{frame.Body()}
 	for host := range stack.Prefix(snapshot.VirtualHost, name+"/") {
 		if host = pick(host); host == nil {
 			continue
 		}
 		head := protowire.AppendTag(nil, fieldVirtualHosts, protowire.BytesType)
-		parts = append(parts, protowire.AppendVarint(head, uint64(len(host.Body))), host.Body)
+		parts = append(parts, protowire.AppendVarint(head, uint64(len(host.Body()))), host.Body())
 	}
 	return frame.With("", parts...)
 }

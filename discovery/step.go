@@ -133,7 +133,11 @@ func (s *steps) build(key stepKey, st *step) {
 	if key.typ == snapshot.RouteConfig && key.form.inline {
 		s.buildInlined(key, st)
 	} else {
-		for _, d := range key.from.Diff(key.to, key.typ) {
+		differences := key.from.Diff(key.to, key.typ)
+		if len(differences) > 64 { // a first answer: no room to spare
+			st.put, st.held = make([]*snapshot.Resource, 0, len(differences)), make([]bool, 0, len(differences))
+		}
+		for _, d := range differences {
 			if key.wants(d.Name) {
 				s.take(key, st, d)
 			}

@@ -284,7 +284,7 @@ func (st *stream) advance() error {
 		if err != nil {
 			return err
 		}
-		st.server.metrics.pushed(m.typ, m.size())
+		st.server.metrics.pushed(m.typ, m.size)
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func (r *Resource) JSON() ([]byte, error) {
 		return nil, fmt.Errorf("showing %s %s: %w", r.Type, r.Name, err)
 	}
 	message := m.New().Interface()
-	if err := proto.Unmarshal(r.Body, message); err != nil {
+	if err := proto.Unmarshal(r.Body(), message); err != nil {
 		return nil, fmt.Errorf("showing %s %s: %w", r.Type, r.Name, err)
 	}
 	return protojson.Marshal(message)

@@ -26,17 +26,22 @@ const versionLen = 16
 // and version. Encoded messages may be joined, so a response is the entries of
 // its resources one after the other: they are made once, with the resource, and
 // every response that has them points to the same bytes.
-func (r *Resource) Entry() []byte { return r.entry }
+func (r *Resource) Entry() []byte { return r.whole().entry }
 
 // Bare is the resource as a field of a DiscoveryResponse, which has neither
 // name nor version: a part of Entry.
 func (r *Resource) Bare() []byte {
-	end := len(r.entry) - sizeField(len(r.Name))
-	return r.entry[end-sizeField(r.sizeAny()) : end]
+	w := r.whole()
+	end := len(w.entry) - sizeField(len(w.Name))
+	return w.entry[end-sizeField(w.sizeAny()):end]
 }
 
+// Body is the encoded message, the value of a google.protobuf.Any: a part of
+// Entry.
+func (r *Resource) Body() []byte { return r.whole().body }
+
 func (r *Resource) sizeAny() int {
-	return sizeField(len(r.Type.TypeURL())) + sizeField(len(r.Body))
+	return sizeField(len(r.Type.TypeURL())) + sizeField(len(r.body))
 }
 
 // sizeField is how much a field of n bytes takes whose number is below 16.
@@ -69,9 +74,9 @@ func (r *Resource) seal(size int, fill func([]byte) ([]byte, error)) error {
 	if len(b)-start != size {
 		return fmt.Errorf("it takes %d bytes and not %d", len(b)-start, size)
 	}
-	r.Body = b[start:len(b):len(b)]
+	r.body = b[start:len(b):len(b)]
 	if r.Version == "" {
-		r.Version = versionOf(r.Body)
+		r.Version = versionOf(r.body)
 	}
 	copy(b[version:version+versionLen], r.Version)
 	r.entry = append(appendHead(b, fieldResourceName, len(r.Name)), r.Name...)

@@ -23,7 +23,7 @@ func TestEntries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, r, r.With("", r.Body, r.Body), r.With("0123456789abcdef", r.Body))
+		want = append(want, r, r.With("", r.Body(), r.Body()), r.With("0123456789abcdef", r.Body()))
 	}
 	for _, r := range want {
 		entries, bare = append(entries, r.Entry()...), append(bare, r.Bare()...)
@@ -41,7 +41,7 @@ func TestEntries(t *testing.T) {
 	}
 	for i, r := range want {
 		got := delta.GetResources()[i]
-		if got.GetName() != r.Name || got.GetVersion() != r.Version || got.GetResource().GetTypeUrl() != r.Type.TypeURL() || string(got.GetResource().GetValue()) != string(r.Body) {
+		if got.GetName() != r.Name || got.GetVersion() != r.Version || got.GetResource().GetTypeUrl() != r.Type.TypeURL() || string(got.GetResource().GetValue()) != string(r.Body()) {
 			t.Errorf("%s: %s %s %s", r.Name, got.GetName(), got.GetVersion(), got.GetResource().GetTypeUrl())
 		}
 		if !proto.Equal(state.GetResources()[i], got.GetResource()) {

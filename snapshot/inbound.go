@@ -19,21 +19,35 @@ func (e *Engine) enterInbound(a *attached) {
 	in, findings := e.world.InboundOf(a.proxy.Workload)
 	l := e.inbounds[in]
 	if l == nil {
-		l = e.newInbound(in, findings)
+		l = newInbound(in, findings)
 		e.inbounds[in] = l
 	}
 	l.users++
 	a.inbound, a.accepts = l, in
 }
 
-func (e *Engine) newInbound(in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
+func newInbound(in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
 	out := translate.Inbound(in)
 	l := &inboundLayer{findings: append(findings, out.Findings...)}
-	var resources []*Resource
+	resources, more := inboundResources(in, out)
+	l.findings = append(l.findings, more...)
+	for i, r := range resources {
+		// Only the proxies of one workload get these, and hardly ever again.
+		resources[i] = r.leaned(func() *Resource {
+			again, _ := inboundResources(in, translate.Inbound(in))
+			return again[i]
+		})
+	}
+	l.revision = NewRevision(resources...)
+	return l
+}
+
+// inboundResources are what was translated, encoded, in a fixed order.
+func inboundResources(in mesh.Inbound, out translate.InboundOutput) (resources []*Resource, findings []mesh.Finding) {
 	add := func(r *Resource, more []mesh.Finding) {
-		l.findings = append(l.findings, more...)
+		findings = append(findings, more...)
 		if r != nil {
-			resources = append(resources, e.memo.intern.Intern(r))
+			resources = append(resources, r)
 		}
 	}
 	var refs []mesh.Ref
@@ -49,8 +63,7 @@ func (e *Engine) newInbound(in mesh.Inbound, findings []mesh.Finding) *inboundLa
 	for _, c := range out.Clusters {
 		add(encode(Cluster, c.Name, c))
 	}
-	l.revision = NewRevision(resources...)
-	return l
+	return resources, findings
 }
 
 func (e *Engine) leaveInbound(l *inboundLayer, in mesh.Inbound) {

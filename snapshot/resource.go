@@ -74,18 +74,18 @@ type Resource struct {
 	Type Type
 	// Name is the resource's name on the wire.
 	Name string
-	// Version is a hash of Body in hexadecimal: equal bytes have equal versions on all replicas.
+	// Version is a hash of the body in hexadecimal: equal bytes have equal versions on all replicas.
 	Version string
-	// Body is the encoded message, the value of a google.protobuf.Any. It is a
-	// part of what Entry gives.
-	Body  []byte
-	entry []byte
 	// Needs are the resources of other types that a proxy asks for once it
 	// holds this one: endpoints and secrets of a cluster, route
 	// configurations, extensions and secrets of a listener.
 	Needs []Key
 	// Owners are the objects that the resource was made of.
 	Owners []mesh.Ref
+
+	body  []byte // a part of entry
+	entry []byte
+	lean  *lean // not nil: body and entry are not kept
 }
 
 // NewResource encodes message deterministically. It fails when the message
@@ -150,7 +150,7 @@ func NewInterner(size int) *Interner {
 // first, which may be r.
 func (i *Interner) Intern(r *Resource) *Resource {
 	key := internKey{Key{r.Type, r.Name}, r.Version}
-	if known, ok := i.known.Get(key); ok && string(known.Body) == string(r.Body) && sameOwners(known.Owners, r.Owners) {
+	if known, ok := i.known.Get(key); ok && string(known.body) == string(r.body) && sameOwners(known.Owners, r.Owners) {
 		return known
 	}
 	i.known.Add(key, r)

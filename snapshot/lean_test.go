@@ -1,0 +1,46 @@
+package snapshot
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+)
+
+// TestLean: a lean resource gives the bytes that the whole one has, makes them
+// again only when nobody holds them any more, and a small one stays as it is.
+func TestLean(t *testing.T) {
+	made := 0
+	build := func() *Resource {
+		made++
+		r, err := NewResource(Cluster, "c", &clusterv3.Cluster{Name: "c", AltStatName: strings.Repeat("x", leanFrom)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	whole := build()
+	r := whole.leaned(build)
+	if r == whole || r.entry != nil || !r.Same(whole) {
+		t.Fatalf("%d bytes are kept", len(r.entry))
+	}
+	if &r.Entry()[0] != &whole.entry[0] || made != 1 {
+		t.Errorf("made %d times although someone has it", made)
+	}
+	entry, bare, body := string(whole.Entry()), string(whole.Bare()), string(whole.Body())
+	whole = nil
+	for range 3 {
+		runtime.GC()
+	}
+	if string(r.Entry()) != entry || string(r.Bare()) != bare || string(r.Body()) != body || made < 2 {
+		t.Errorf("made %d times, and not the same", made)
+	}
+	small, err := NewResource(Cluster, "c", &clusterv3.Cluster{Name: "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if small.leaned(build) != small {
+		t.Error("a small resource is made again")
+	}
+}

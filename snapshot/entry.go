@@ -33,7 +33,7 @@ func (r *Resource) Entry() []byte { return r.whole().entry }
 func (r *Resource) Bare() []byte {
 	w := r.whole()
 	end := len(w.entry) - sizeField(len(w.Name))
-	return w.entry[end-sizeField(w.sizeAny()):end]
+	return w.entry[end-sizeField(w.sizeAny()) : end]
 }
 
 // Body is the encoded message, the value of a google.protobuf.Any: a part of

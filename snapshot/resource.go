@@ -83,6 +83,7 @@ type Resource struct {
 	// Owners are the objects that the resource was made of.
 	Owners []mesh.Ref
 
+	sum   uint64 // hash of name and version
 	body  []byte // a part of entry
 	entry []byte
 	lean  *lean // not nil: body and entry are not kept
@@ -109,7 +110,11 @@ func NewResource(t Type, name string, message proto.Message, owners ...mesh.Ref)
 }
 
 // hide makes a resource that hides the one of its name in the layer below.
-func hide(t Type, name string) *Resource { return &Resource{Type: t, Name: name} }
+func hide(t Type, name string) *Resource {
+	r := &Resource{Type: t, Name: name}
+	r.sum = hashOf(r)
+	return r
+}
 
 // Hidden tells whether there is nothing to see: the resource only hides the
 // one of its name in the layer below.

@@ -40,14 +40,14 @@ func NewRevision(resources ...*Resource) *Revision {
 			}
 		})
 		for _, r := range set {
-			rev.sums[t] += sumOf(r)
+			rev.sums[t] += r.sum
 		}
 	}
 	return rev
 }
 
-// sumOf is what one resource adds to the sum of its type.
-func sumOf(r *Resource) uint64 {
+// hashOf is a hash of the name and the version of a resource.
+func hashOf(r *Resource) uint64 {
 	var d xxhash.Digest
 	d.Reset()
 	_, _ = d.WriteString(r.Name)
@@ -68,7 +68,7 @@ func (rev *Revision) With(put []*Resource, gone ...Key) *Revision {
 	for _, k := range gone {
 		if old, ok := next.sets[k.Type].Get(k.Name); ok {
 			next.sets[k.Type] = next.sets[k.Type].Delete(k.Name)
-			next.sums[k.Type] -= sumOf(old)
+			next.sums[k.Type] -= old.sum
 			changed = true
 		}
 	}
@@ -78,10 +78,10 @@ func (rev *Revision) With(put []*Resource, gone ...Key) *Revision {
 			continue
 		}
 		if ok {
-			next.sums[r.Type] -= sumOf(old)
+			next.sums[r.Type] -= old.sum
 		}
 		next.sets[r.Type] = next.sets[r.Type].Set(r.Name, r)
-		next.sums[r.Type] += sumOf(r)
+		next.sums[r.Type] += r.sum
 		changed = true
 	}
 	if !changed {

@@ -103,10 +103,10 @@ func (s Stack) Version(t Type) string {
 	if s[LayerBase].Len(t) > 0 {
 		for r := range s[LayerOutbound].All(t) {
 			if r.Hidden() {
-				sum -= sumOf(r)
+				sum -= r.sum
 			}
 			if under := s[LayerBase].Get(t, r.Name); under != nil {
-				sum -= sumOf(under)
+				sum -= under.sum
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"path/filepath"
 	"time"
 
@@ -94,8 +95,10 @@ func serve(ctx context.Context, f serveFlags) error {
 	engine := snapshot.NewEngine(log, ids.certificates(), source.want)
 	ids.renewed = engine.Renew
 	reports.engine = engine
+	var started sync.Once
 	store := mesh.NewStore(log, func(w *mesh.World, d *mesh.Dirty) {
 		engine.Update(w, d)
+		started.Do(func() { log.Info("ready", "hosts", w.HostCount()) })
 		reports.signal()
 	})
 	ids.world = store.World
@@ -109,7 +112,9 @@ func serve(ctx context.Context, f serveFlags) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return store.Run(ctx) })
-	g.Go(func() error { return source.run(ctx, store.Submit, store.Synced) })
+	g.Go(func() error {
+		return source.run(ctx, store.Submit, func() { log.Info("the first lists are in"); store.Synced() })
+	})
 	g.Go(func() error { return ids.run(ctx) })
 	g.Go(func() error { return reports.run(ctx) })
 	g.Go(func() error { return write(ctx, f, source.client, ids, conditions, log) })

@@ -11,16 +11,19 @@ import (
 // connects measures how proxies get and keep their connection, and what each
 // costs in memory.
 func (b *bench) connects(ctx context.Context) {
-	empty, err := b.plane.heap()
+	empty, err := b.plane.settledHeap()
 	if err != nil {
 		b.failed = err
 		return
 	}
 	f := b.fleet
 	b.join(ctx, "cold connect", false, func(r *result) {
-		r.Heap, err = b.plane.heap()
+		r.Heap, err = b.plane.settledHeap()
 		r.HeapPerProxy = (r.Heap - empty) / int64(len(f.proxies))
 	})
+	if f.light {
+		return
+	}
 	b.join(ctx, "reconnect unchanged", true, nil)
 	b.join(ctx, "reconnect storm, forgetful", false, nil)
 	b.marginal(ctx)
@@ -68,7 +71,7 @@ func (b *bench) marginal(ctx context.Context) {
 	}
 	b.fleet.disconnect(rest)
 	time.Sleep(500 * time.Millisecond)
-	few, err := b.plane.heap()
+	few, err := b.plane.settledHeap()
 	if err != nil {
 		b.failed = err
 		return
@@ -78,7 +81,7 @@ func (b *bench) marginal(ctx context.Context) {
 		return
 	}
 	b.fleet.arrive(ctx, false)
-	all, err := b.plane.heap()
+	all, err := b.plane.settledHeap()
 	if err != nil {
 		b.failed = err
 		return

@@ -18,6 +18,8 @@ type fleet struct {
 	proxies []*proxy
 	address string
 	delta   bool
+	light   bool // too many to remember what each holds
+	options func(*proxy, *wire.Options)
 
 	mu      sync.Mutex
 	sought  *sought
@@ -61,7 +63,7 @@ type proxy struct {
 }
 
 func newFleet(w *world, delta bool) *fleet {
-	f := &fleet{delta: delta}
+	f := &fleet{delta: delta, light: w.Sidecars > 1000, options: func(*proxy, *wire.Options) {}}
 	for n := range w.Sidecars {
 		// A prime step spreads the sidecars over services and namespaces.
 		service, pod := (n*7)%w.Services, n%w.Pods
@@ -83,7 +85,8 @@ func (f *fleet) connect(proxies []*proxy, resume bool) error {
 		if err != nil {
 			return err
 		}
-		options := wire.Options{NodeID: p.id, Delta: f.delta, Metadata: meta}
+		options := wire.Options{NodeID: p.id, Delta: f.delta, Light: f.light, Metadata: meta}
+		f.options(p, &options)
 		if resume && p.held != nil {
 			options.Held = p.held
 		}

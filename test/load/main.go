@@ -10,31 +10,39 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
 type options struct {
-	size, source, mode, out, program, profiles, draw string
-	seed                                             uint64
-	rounds, floor                                    int
+	size, source, mode, out, program, profiles, draw, only, cache string
+
+	seed          uint64
+	rounds, floor int
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.size, "size", "S", "S, M or L")
+	flag.StringVar(&o.size, "size", "S", "S, M, L, H (10,000 hosts) or F (5,000 streams, fan-out only)")
 	flag.StringVar(&o.source, "source", "kube", "kube: a real API server; dir: a directory")
 	flag.StringVar(&o.mode, "mode", "delta", "delta or sotw")
 	flag.StringVar(&o.out, "json", "", "write the results to this file")
 	flag.StringVar(&o.program, "fairway", "", "the binary to measure; default: one built of this tree")
 	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of the flips and a heap profile into this directory")
 	flag.StringVar(&o.draw, "draw", "", "measure nothing: draw the curves of the named JSON files into this directory")
+	flag.StringVar(&o.only, "only", "", "the steps to take, separated by commas: "+strings.Join(stepNames(), ", ")+"; default: all that the size allows")
+	flag.StringVar(&o.cache, "cache", "", "")
 	flag.Uint64Var(&o.seed, "seed", 1, "of the generator")
 	flag.IntVar(&o.rounds, "rounds", 20, "how often each change is made")
 	flag.IntVar(&o.floor, "floor", 0, "")
 	flag.Parse()
-	if o.floor > 0 {
-		if err := floorMain(o.floor); err != nil {
+	if o.floor > 0 || o.cache != "" { // a process that this one started
+		helper := func() error { return floorMain(o.floor) }
+		if o.cache != "" {
+			helper = func() error { return cacheMain(o.cache) }
+		}
+		if err := helper(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -84,16 +92,20 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer src.close()
-	first, rest := w.objects()
-	start := time.Now()
-	for _, objects := range [][]object{first, rest} {
-		if err := src.create(ctx, objects); err != nil {
-			return err
-		}
-	}
-	fmt.Printf("wrote %d objects in %.1f s\n", len(first)+len(rest), time.Since(start).Seconds())
 	b := &bench{world: w, source: src, fleet: newFleet(w, o.mode == "delta"), program: o.program, dir: dir, rounds: o.rounds,
 		report: &report{Size: s, Source: o.source, Mode: o.mode, Seed: o.seed, Load: loadAverage()}}
+	first, rest := w.objects()
+	if err := src.create(ctx, first); err != nil {
+		return err
+	}
+	if err := b.nothing(ctx); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := src.create(ctx, rest); err != nil {
+		return err
+	}
+	fmt.Printf("wrote %d objects in %.1f s\n", len(first)+len(rest), time.Since(start).Seconds())
 	if err := b.all(ctx, o); err != nil {
 		return err
 	}
@@ -108,7 +120,55 @@ func run(ctx context.Context, o options) error {
 	return os.WriteFile(o.out, append(text, '\n'), 0o644)
 }
 
-// all runs the scenarios in an order in which none disturbs the next.
+// step is a group of scenarios.
+type step struct {
+	name string
+	take func(*bench, context.Context, options)
+}
+
+// steps are in an order in which none disturbs the next.
+func steps() []step {
+	plain := func(f func(*bench, context.Context)) func(*bench, context.Context, options) {
+		return func(b *bench, ctx context.Context, _ options) { f(b, ctx) }
+	}
+	return []step{
+		{"connect", plain((*bench).connects)},
+		{"flip", func(b *bench, ctx context.Context, o options) {
+			b.profiled(ctx, o.profiles, "flip", func(ctx context.Context) { b.flips(ctx, "VirtualService flip", pause) })
+			b.flips(ctx, "VirtualService flip, 10/s", 100*time.Millisecond)
+		}},
+		{"rule", plain((*bench).rules)},
+		{"service", plain((*bench).services)},
+		{"endpoint", plain((*bench).endpoints)},
+		{"idle", plain((*bench).idle)},
+		{"meshconfig", func(b *bench, ctx context.Context, o options) {
+			b.profiled(ctx, o.profiles, "meshconfig", b.meshConfig)
+		}},
+		{"envoy", plain((*bench).envoys)},
+		{"tls", plain((*bench).secured)},
+		{"outage", plain((*bench).outage)},
+		{"restart", plain((*bench).restart)},
+		{"namespace", plain((*bench).empty)},
+	}
+}
+
+func stepNames() (names []string) {
+	for _, s := range steps() {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// takes tells whether a step is to be taken. Clients of very large fleets know
+// too little to reconnect.
+func (b *bench) takes(name, only string) bool {
+	if only != "" {
+		return slices.Contains(strings.Split(only, ","), name)
+	}
+	return !b.fleet.light || slices.Contains([]string{"connect", "flip", "endpoint", "idle"}, name)
+}
+
+// all runs the scenarios.
 func (b *bench) all(ctx context.Context, o options) error {
 	plane, ready, err := startPlane(ctx, o.program, b.dir, b.source.arguments()...)
 	if err != nil {
@@ -118,22 +178,25 @@ func (b *bench) all(ctx context.Context, o options) error {
 	defer func() { b.plane.stop() }()
 	c := plane.cost()
 	cold := result{Scenario: "cold start to ready", Changes: 1, CPU: ms(c.CPU), RSS: c.RSS, lasts: []time.Duration{ready}}
-	if cold.Heap, err = plane.heap(); err != nil {
+	if cold.Heap, err = plane.settledHeap(); err != nil {
 		return err
 	}
 	b.add(cold)
-	steps := []func(context.Context){
-		b.connects,
-		func(ctx context.Context) {
-			b.profiled(ctx, o.profiles, "flip", func(ctx context.Context) { b.flips(ctx, "VirtualService flip", pause) })
-		},
-		func(ctx context.Context) { b.flips(ctx, "VirtualService flip, 10/s", 100*time.Millisecond) },
-		b.rules, b.services, b.endpoints, b.idle,
-		func(ctx context.Context) { b.profiled(ctx, o.profiles, "meshconfig", b.meshConfig) },
-		b.outage, b.restart, b.empty,
+	b.afterLists()
+	if err := b.cached(ctx, cold.Heap); err != nil {
+		return err
 	}
-	for _, step := range steps {
-		if step(ctx); b.failed != nil {
+	if !b.takes("connect", o.only) {
+		if err := b.fleet.connect(b.fleet.proxies, false); err != nil {
+			return err
+		}
+		b.fleet.arrive(ctx, false)
+	}
+	for _, s := range steps() {
+		if !b.takes(s.name, o.only) {
+			continue
+		}
+		if s.take(b, ctx, o); b.failed != nil {
 			return b.failed
 		}
 		if ctx.Err() != nil {

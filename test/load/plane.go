@@ -20,14 +20,14 @@ import (
 type plane struct {
 	cmd        *exec.Cmd
 	xds, debug string
+	secure     string // xDS over TLS
 	log        *os.File
 }
 
 // cost is what a process has used so far, or between two moments.
 type cost struct {
-	CPU     time.Duration // on all threads
-	RSS     int64         // bytes, now
-	Mallocs int64         // objects allocated
+	CPU time.Duration // on all threads
+	RSS int64         // bytes, now
 }
 
 func freeAddress() (string, error) {
@@ -43,7 +43,7 @@ func freeAddress() (string, error) {
 func startPlane(ctx context.Context, program, dir string, arguments ...string) (*plane, time.Duration, error) {
 	p := &plane{}
 	var err error
-	for _, a := range []*string{&p.xds, &p.debug} {
+	for _, a := range []*string{&p.xds, &p.debug, &p.secure} {
 		if *a, err = freeAddress(); err != nil {
 			return nil, 0, err
 		}
@@ -51,7 +51,7 @@ func startPlane(ctx context.Context, program, dir string, arguments ...string) (
 	if p.log, err = os.Create(filepath.Join(dir, "fairway.log")); err != nil {
 		return nil, 0, err
 	}
-	arguments = append([]string{"serve", "--xds-address", p.xds, "--debug-address", p.debug, "--secure-xds-address", ""}, arguments...)
+	arguments = append([]string{"serve", "--xds-address", p.xds, "--debug-address", p.debug, "--secure-xds-address", p.secure}, arguments...)
 	p.cmd = exec.Command(program, arguments...)
 	p.cmd.Stderr, p.cmd.Stdout = p.log, p.log
 	p.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir)
@@ -121,6 +121,46 @@ func (p *plane) heap() (int64, error) {
 	}
 	live, err := p.metric("go_memstats_heap_alloc_bytes")
 	return int64(live), err
+}
+
+// settledHeap is the live heap when nothing falls out of caches any more.
+func (p *plane) settledHeap() (int64, error) {
+	last, err := p.heap()
+	for range 12 {
+		if err != nil {
+			return 0, err
+		}
+		time.Sleep(5 * time.Second)
+		var now int64
+		if now, err = p.heap(); now > last-last/200 {
+			return now, err
+		}
+		last = now
+	}
+	return last, err
+}
+
+// mallocs is how many objects the process has allocated so far, and how many
+// of them it takes to say so.
+func (p *plane) mallocs() (count, overhead float64) {
+	first, _ := p.metric("go_memstats_mallocs_total")
+	count, _ = p.metric("go_memstats_mallocs_total")
+	return count, count - first
+}
+
+// logged is when the process first logged a message.
+func (p *plane) logged(message string) (time.Time, error) {
+	b, err := os.ReadFile(p.log.Name())
+	if err != nil {
+		return time.Time{}, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if at, ok := strings.CutPrefix(line, "time="); ok && strings.Contains(line, "msg="+message) {
+			at, _, _ = strings.Cut(at, " ")
+			return time.Parse(time.RFC3339Nano, at)
+		}
+	}
+	return time.Time{}, fmt.Errorf("the control plane did not log %s", message)
 }
 
 // metric is one value of the process's metrics.

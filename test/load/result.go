@@ -29,6 +29,7 @@ type result struct {
 	RSS          int64   `json:"rss"`
 	Heap         int64   `json:"heap,omitempty"`
 	HeapPerProxy int64   `json:"heapPerProxy,omitempty"`
+	Allocs       float64 `json:"allocs,omitempty"`     // objects that the control plane allocated for one change
 	FloorRatio   float64 `json:"floorRatio,omitempty"` // Last by that of the floor
 
 	all, lasts []time.Duration
@@ -96,10 +97,10 @@ func (r *report) table(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %d services × %d pods, %d sidecars, %d gateways; %s, %s; load average %s\n",
 		r.Size.Name, r.Size.Services, r.Size.Pods, r.Size.Sidecars, r.Size.Gateways, r.Source, r.Mode, r.Load)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "scenario\tn\tp50 ms\tp99 ms\tlast ms\tworst\tmissed\tmsgs\tkB\tuseless\tB/proxy\tCPU ms\tRSS MB\theap MB\tkB/proxy\t×floor\t")
+	fmt.Fprintln(t, "scenario\tn\tp50 ms\tp99 ms\tlast ms\tworst\tmissed\tmsgs\tkB\tuseless\tB/proxy\tCPU ms\tallocs\tRSS MB\theap MB\tkB/proxy\t×floor\t")
 	for _, x := range r.Results {
-		fmt.Fprintf(t, "%s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%d\t%d\t%d\t%.0f\t%.1f\t%d\t%.1f\t%.1f\t%.1f\t\n", x.Scenario, x.Changes, x.P50, x.P99, x.Last, x.Worst,
-			x.Missed, x.Messages, x.Bytes/1000, x.Useless, x.PerProxy, x.CPU, x.RSS>>20, float64(x.Heap)/1e6, float64(x.HeapPerProxy)/1e3, x.FloorRatio)
+		fmt.Fprintf(t, "%s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%d\t%d\t%d\t%.0f\t%.1f\t%.0f\t%d\t%.1f\t%.1f\t%.1f\t\n", x.Scenario, x.Changes, x.P50, x.P99, x.Last, x.Worst,
+			x.Missed, x.Messages, x.Bytes/1000, x.Useless, x.PerProxy, x.CPU, x.Allocs, x.RSS>>20, float64(x.Heap)/1e6, float64(x.HeapPerProxy)/1e3, x.FloorRatio)
 	}
 	return t.Flush()
 }

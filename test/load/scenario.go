@@ -20,7 +20,8 @@ type bench struct {
 	program string
 	dir     string
 	rounds  int
-	serial  int // of addresses and generations that are used once
+	serial  int   // of addresses and generations that are used once
+	blank   int64 // live heap of the control plane of an empty mesh
 	failed  error
 }
 
@@ -39,6 +40,7 @@ func (b *bench) changes(ctx context.Context, name string, n int, turn time.Durat
 	b.fleet.settle(ctx, quiet)
 	r := result{Scenario: name, Changes: n}
 	b.fleet.begin()
+	allocated, _ := b.plane.mallocs()
 	before := b.plane.cost()
 	for i := range n {
 		next := time.Now().Add(turn)
@@ -53,6 +55,8 @@ func (b *bench) changes(ctx context.Context, name string, n int, turn time.Durat
 	}
 	b.fleet.settle(ctx, quiet)
 	r.count(b.fleet, before, b.plane.cost())
+	now, asking := b.plane.mallocs()
+	r.Allocs = max((now-allocated-2*asking)/float64(n), 0)
 	b.add(r)
 }
 

@@ -21,6 +21,8 @@ var sizes = map[string]size{
 	"S": {"S", 50, 4, 20, 1, 1},
 	"M": {"M", 500, 5, 100, 2, 10},
 	"L": {"L", 2000, 5, 500, 2, 40},
+	"H": {"H", 10000, 1, 20, 1, 50},
+	"F": {"F", 200, 2, 5000, 0, 10},
 }
 
 // object is one object of the API as it is written.
@@ -40,6 +42,7 @@ type kind struct {
 var (
 	kindNamespace       = kind{"v1", "Namespace", "/api/v1", "namespaces"}
 	kindConfigMap       = kind{"v1", "ConfigMap", "/api/v1", "configmaps"}
+	kindServiceAccount  = kind{"v1", "ServiceAccount", "/api/v1", "serviceaccounts"}
 	kindService         = kind{"v1", "Service", "/api/v1", "services"}
 	kindPod             = kind{"v1", "Pod", "/api/v1", "pods"}
 	kindSlice           = kind{"discovery.k8s.io/v1", "EndpointSlice", "/apis/discovery.k8s.io/v1", "endpointslices"}
@@ -150,7 +153,7 @@ func pod(namespace, name, address string, labels map[string]string) object {
 	return object{
 		kind: kindPod, namespace: namespace, name: name,
 		body: map[string]any{"labels": labels, "spec": map[string]any{
-			"containers": []any{map[string]any{"name": "app", "image": "app", "ports": []any{map[string]any{"containerPort": 8080}}}}, "nodeName": "node-1"}},
+			"containers": []any{map[string]any{"name": "app", "image": "app", "ports": []any{map[string]any{"containerPort": 8080}}}}, "nodeName": "node-1", "serviceAccountName": "default"}},
 		status: map[string]any{"phase": "Running", "podIP": address, "podIPs": []any{map[string]any{"ip": address}},
 			"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}},
 	}

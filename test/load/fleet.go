@@ -60,6 +60,7 @@ type proxy struct {
 	messages  int
 	warming   map[string]bool // clusters that came since their endpoints did
 	held      map[snapshot.Type]map[string]string
+	wants     map[snapshot.Type]map[string]string
 }
 
 func newFleet(w *world, delta bool) *fleet {
@@ -88,7 +89,7 @@ func (f *fleet) connect(proxies []*proxy, resume bool) error {
 		options := wire.Options{NodeID: p.id, Delta: f.delta, Light: f.light, Metadata: meta}
 		f.options(p, &options)
 		if resume && p.held != nil {
-			options.Held = p.held
+			options.Held, options.Wants = p.held, p.wants
 		}
 		p.ended, p.warming = make(chan struct{}), map[string]bool{}
 		options.OnResponse = func(r wire.Response) error { f.receive(p, r); return nil }
@@ -110,7 +111,7 @@ func (f *fleet) disconnect(proxies []*proxy) {
 	}
 	for _, p := range proxies {
 		<-p.ended
-		p.held = p.client.Held()
+		p.held, p.wants = p.client.Held(), p.client.Wants()
 	}
 }
 

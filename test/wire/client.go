@@ -37,8 +37,9 @@ type Options struct {
 	// versions, so that thousands of clients of a large mesh fit into one
 	// process. For the incremental variant; such a client cannot reconnect.
 	Light bool
-	// Held is what the client has from an earlier stream (see Client.Held).
-	Held map[snapshot.Type]map[string]string
+	// Held is what the client has from an earlier stream (see Client.Held), and
+	// Wants is what that needs (see Client.Wants).
+	Held, Wants map[snapshot.Type]map[string]string
 }
 
 // Client is one proxy. It lives as long as Run.
@@ -82,6 +83,7 @@ func New(options Options) *Client {
 		if held := options.Held[t]; held != nil {
 			maps.Copy(c.types[t].held, held)
 		}
+		maps.Copy(c.types[t].wanted, options.Wants[t])
 	}
 	return c
 }

@@ -152,6 +152,20 @@ func (c *Client) Held() map[snapshot.Type]map[string]string {
 	return held
 }
 
+// Wants is what the client asks for by name since it holds something: for each
+// type, the name of what is held to the name that it needs. It may be handed to
+// the next client as Options.Wants; a client that does not know it takes leave
+// of all that nothing new needs.
+func (c *Client) Wants() map[snapshot.Type]map[string]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wants := map[snapshot.Type]map[string]string{}
+	for t, st := range c.types {
+		wants[t] = maps.Clone(st.wanted)
+	}
+	return wants
+}
+
 // Version is the version of one resource that the client holds, and whether it
 // holds it.
 func (c *Client) Version(t snapshot.Type, name string) (string, bool) {

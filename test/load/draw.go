@@ -21,12 +21,23 @@ var curves = []curve{
 	{"latency.svg", "From the API server's answer to the last proxy", "ms", changing, func(r result) float64 { return r.Last }},
 	{"cpu.svg", "CPU of the control plane for one change", "ms", changing, func(r result) float64 { return r.CPU }},
 	{"bytes.svg", "Bytes that one proxy gets for one change", "B", changing, func(r result) float64 { return r.PerProxy }},
-	{"connect.svg", "All proxies connect at once: CPU of the control plane", "ms", []string{"cold connect", "reconnect unchanged", "control plane restarted", "cold start to ready"}, func(r result) float64 { return r.CPU }},
+	{"connect.svg", "All proxies connect at once: CPU of the control plane", "ms", connecting, func(r result) float64 { return r.CPU }},
+	{"arrive.svg", "All proxies connect at once: until the last has all", "ms", connecting, func(r result) float64 { return r.Last }},
+	{"storm.svg", "Large changes: CPU of the control plane, for one", "ms", large, func(r result) float64 { return r.CPU }},
+	{"storm-latency.svg", "Large changes: until the last proxy has all", "ms", large, func(r result) float64 { return r.Last }},
+	{"heap.svg", "Live heap of the control plane for one proxy, what all share included", "kB", []string{"cold connect", "cold connect, TLS"},
+		func(r result) float64 { return float64(r.HeapPerProxy) / 1e3 }},
+	{"world.svg", "Live heap of the world", "MB", []string{"world in the control plane", "world in an untrimmed cache"}, func(r result) float64 { return float64(r.Heap) / 1e6 }},
 }
 
-var changing = []string{"VirtualService flip", "DestinationRule change", "Service added", "Service removed", "endpoint added, 10/s", "floor"}
+var (
+	changing   = []string{"VirtualService flip", "VirtualService flip, 10/s", "DestinationRule change", "Service added", "Service removed", "endpoint added, 10/s", "endpoint added, full rate", "floor"}
+	connecting = []string{"cold connect", "cold connect, TLS", "reconnect unchanged", "reconnect storm, forgetful", "control plane restarted", "cold start to ready", "cold start, after the lists"}
+	large      = []string{"mesh config change", "rolling restart, 100 pods", "namespace deleted", "idle, 5 s"}
+)
 
-// draw makes the curves of earlier runs.
+// draw makes the curves of earlier runs, and writes their tables. What is about
+// fan-out only is on no curve.
 func draw(dir string, files []string) error {
 	var reports []report
 	for _, name := range files {
@@ -38,7 +49,10 @@ func draw(dir string, files []string) error {
 		if err := json.Unmarshal(b, &r); err != nil {
 			return fmt.Errorf("reading results of %s: %w", name, err)
 		}
-		reports = append(reports, r)
+		r.markdown(os.Stdout)
+		if r.Size.Name != "F" {
+			reports = append(reports, r)
+		}
 	}
 	slices.SortFunc(reports, func(a, b report) int { return a.Size.Services - b.Size.Services })
 	for _, c := range curves {
@@ -55,7 +69,7 @@ const (
 	top, bottom   = 50, 50
 )
 
-var colors = []string{"#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#7f7f7f"}
+var colors = []string{"#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#7f7f7f", "#8c564b", "#17becf"}
 
 // svg draws the curve with logarithmic axes.
 func (c curve) svg(reports []report) string {

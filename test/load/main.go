@@ -30,7 +30,7 @@ func main() {
 	flag.StringVar(&o.out, "json", "", "write the results to this file")
 	flag.StringVar(&o.program, "fairway", "", "the binary to measure; default: one built of this tree")
 	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of the flips and a heap profile into this directory")
-	flag.StringVar(&o.draw, "draw", "", "measure nothing: draw the curves of the named JSON files into this directory")
+	flag.StringVar(&o.draw, "draw", "", "measure nothing: draw the curves of the named JSON files into this directory, and write their tables")
 	flag.StringVar(&o.only, "only", "", "the steps to take, separated by commas: "+strings.Join(stepNames(), ", ")+"; default: all that the size allows")
 	flag.StringVar(&o.cache, "cache", "", "")
 	flag.Uint64Var(&o.seed, "seed", 1, "of the generator")

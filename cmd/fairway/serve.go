@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"sync"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"

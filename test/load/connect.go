@@ -11,7 +11,7 @@ import (
 // connects measures how proxies get and keep their connection, and what each
 // costs in memory.
 func (b *bench) connects(ctx context.Context) {
-	empty, err := b.plane.settledHeap()
+	empty, err := b.plane.heap()
 	if err != nil {
 		b.failed = err
 		return
@@ -71,7 +71,7 @@ func (b *bench) marginal(ctx context.Context) {
 	}
 	b.fleet.disconnect(rest)
 	time.Sleep(500 * time.Millisecond)
-	few, err := b.plane.settledHeap()
+	few, err := b.plane.heap()
 	if err != nil {
 		b.failed = err
 		return
@@ -81,7 +81,7 @@ func (b *bench) marginal(ctx context.Context) {
 		return
 	}
 	b.fleet.arrive(ctx, false)
-	all, err := b.plane.settledHeap()
+	all, err := b.plane.heap()
 	if err != nil {
 		b.failed = err
 		return

@@ -178,7 +178,7 @@ func (b *bench) all(ctx context.Context, o options) error {
 	defer func() { b.plane.stop() }()
 	c := plane.cost()
 	cold := result{Scenario: "cold start to ready", Changes: 1, CPU: ms(c.CPU), RSS: c.RSS, lasts: []time.Duration{ready}}
-	if cold.Heap, err = plane.settledHeap(); err != nil {
+	if cold.Heap, err = plane.heap(); err != nil {
 		return err
 	}
 	b.add(cold)

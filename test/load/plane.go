@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -111,7 +112,7 @@ func costOf(pid int) (c cost) {
 
 // heap is the live heap in bytes: what is reachable after a collection.
 func (p *plane) heap() (int64, error) {
-	for range 2 { // the second sweeps what the first found, finalizers included
+	for range 2 { // the next sweeps what this finds, finalizers included
 		r, err := http.Get("http://" + p.debug + "/debug/pprof/heap?gc=1")
 		if err != nil {
 			return 0, fmt.Errorf("asking for a collection: %w", err)
@@ -119,25 +120,27 @@ func (p *plane) heap() (int64, error) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_ = r.Body.Close()
 	}
-	live, err := p.metric("go_memstats_heap_alloc_bytes")
-	return int64(live), err
+	// The text form says what there is right after its own collection.
+	r, err := http.Get("http://" + p.debug + "/debug/pprof/heap?gc=1&debug=1")
+	if err != nil {
+		return 0, fmt.Errorf("asking for the live heap: %w", err)
+	}
+	defer r.Body.Close()
+	lines := bufio.NewScanner(r.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if v, ok := strings.CutPrefix(lines.Text(), "# HeapAlloc = "); ok {
+			return strconv.ParseInt(v, 10, 64)
+		}
+	}
+	return 0, errors.New("the profile does not tell the live heap")
 }
 
-// settledHeap is the live heap when nothing falls out of caches any more.
+// settledHeap is the live heap when what only history needs has been dropped
+// (discovery does so within 40 s).
 func (p *plane) settledHeap() (int64, error) {
-	last, err := p.heap()
-	for range 12 {
-		if err != nil {
-			return 0, err
-		}
-		time.Sleep(5 * time.Second)
-		var now int64
-		if now, err = p.heap(); now > last-last/200 {
-			return now, err
-		}
-		last = now
-	}
-	return last, err
+	time.Sleep(45 * time.Second)
+	return p.heap()
 }
 
 // mallocs is how many objects the process has allocated so far, and how many

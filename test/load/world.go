@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 )
 
 // size is how large a world is.
@@ -148,14 +149,40 @@ func (w *world) service(i int) object {
 	return object{kind: kindService, namespace: w.namespace(i), name: serviceName(i), body: map[string]any{"spec": spec}}
 }
 
+// pod is a Pod with what Deployments, the scheduler, the injector and kubelets
+// write into one.
 func pod(namespace, name, address string, labels map[string]string) object {
 	labels["security.istio.io/tlsMode"] = "istio"
+	container := func(name string, port int) map[string]any {
+		probe := map[string]any{"httpGet": map[string]any{"path": "/ready", "port": port}, "periodSeconds": 5}
+		return map[string]any{
+			"name": name, "image": "registry.example.com/team/" + name + ":1.2.3", "ports": []any{map[string]any{"containerPort": port}},
+			"env": []any{map[string]any{"name": "LEVEL", "value": "info"}, map[string]any{"name": "POD_NAME", "valueFrom": map[string]any{"fieldRef": map[string]any{"fieldPath": "metadata.name"}}},
+				map[string]any{"name": "POD_NAMESPACE", "valueFrom": map[string]any{"fieldRef": map[string]any{"fieldPath": "metadata.namespace"}}}},
+			"resources":    map[string]any{"requests": map[string]any{"cpu": "100m", "memory": "64Mi"}, "limits": map[string]any{"memory": "256Mi"}},
+			"volumeMounts": []any{map[string]any{"name": "token", "mountPath": "/var/run/secrets/tokens", "readOnly": true}}, "readinessProbe": probe, "livenessProbe": probe,
+		}
+	}
+	var conditions, statuses []any
+	for _, c := range []string{"PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"} {
+		conditions = append(conditions, map[string]any{"type": c, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"})
+	}
+	for _, c := range []string{"app", "proxy"} {
+		digest := strings.Repeat("0123456789abcdef", 4)
+		statuses = append(statuses, map[string]any{"name": c, "image": "registry.example.com/team/" + c + ":1.2.3", "imageID": "registry.example.com/team/" + c + "@sha256:" + digest,
+			"containerID": "containerd://" + digest, "ready": true, "started": true, "restartCount": 0, "state": map[string]any{"running": map[string]any{"startedAt": "2026-01-01T00:00:00Z"}}})
+	}
 	return object{
 		kind: kindPod, namespace: namespace, name: name,
-		body: map[string]any{"labels": labels, "spec": map[string]any{
-			"containers": []any{map[string]any{"name": "app", "image": "app", "ports": []any{map[string]any{"containerPort": 8080}}}}, "nodeName": "node-1", "serviceAccountName": "default"}},
-		status: map[string]any{"phase": "Running", "podIP": address, "podIPs": []any{map[string]any{"ip": address}},
-			"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}},
+		body: map[string]any{"labels": labels,
+			"annotations": map[string]string{"sidecar.istio.io/status": `{"containers":["proxy"],"volumes":["token"]}`, "kubectl.kubernetes.io/default-container": "app", "prometheus.io/scrape": "true"},
+			"spec": map[string]any{
+				"containers": []any{container("app", 8080), container("proxy", 15090)}, "nodeName": "node-1", "serviceAccountName": "default",
+				"volumes": []any{map[string]any{"name": "token", "projected": map[string]any{"sources": []any{map[string]any{"serviceAccountToken": map[string]any{"audience": "fairway", "path": "token"}}}}}},
+				"tolerations": []any{map[string]any{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
+					map[string]any{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}}}},
+		status: map[string]any{"phase": "Running", "podIP": address, "podIPs": []any{map[string]any{"ip": address}}, "hostIP": "10.30.0.1", "startTime": "2026-01-01T00:00:00Z", "qosClass": "Burstable",
+			"conditions": conditions, "containerStatuses": statuses},
 	}
 }
 

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -60,6 +61,8 @@ type Service struct {
 	Selector        map[string]string // of workloads; empty selects all of the namespace, nil none
 	PublishNotReady bool
 	LocalOnly       bool     // internalTrafficPolicy: Local
+	Published       []string // addresses and names that load balancers gave it, and externalIPs
+	LoadBalanced    bool     // it asks for a load balancer
 	Distribution    string   // trafficDistribution: PreferClose, PreferSameZone, PreferSameNode
 	SubjectAltNames []string // ServiceEntry subjectAltNames
 }
@@ -96,6 +99,13 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 		s.Selector = nil // Kubernetes takes none and an empty one alike
 	}
 	s.Distribution = distribution(o)
+	s.LoadBalanced = o.Spec.Type == corev1.ServiceTypeLoadBalancer
+	for _, in := range o.Status.LoadBalancer.Ingress {
+		if a := cmp.Or(in.IP, in.Hostname); a != "" {
+			s.Published = append(s.Published, a)
+		}
+	}
+	s.Published = append(s.Published, o.Spec.ExternalIPs...)
 	if v := o.Annotations["networking.istio.io/exportTo"]; v != "" {
 		for e := range strings.SplitSeq(v, ",") {
 			s.ExportTo = append(s.ExportTo, strings.TrimSpace(e))

@@ -26,7 +26,7 @@ func newConditions(s *source, reports *reports, server *discovery.Server, world 
 	if err != nil {
 		return nil, err
 	}
-	w := &status.Writer{Client: client, Discovery: s.client.Discovery(), Log: log, Replica: name,
+	w := &status.Writer{Client: client, Discovery: s.client.Discovery(), Log: log, Replica: name, World: world,
 		Deliveries: func() map[mesh.Ref]discovery.Delivery { return server.Deliveries(time.Now()) },
 		Findings: func() ([]mesh.Finding, bool) {
 			if world() == nil {

@@ -39,7 +39,11 @@ func served(client discovery.DiscoveryInterface) map[schema.GroupVersionResource
 			continue
 		}
 		for _, r := range l.APIResources {
-			if kind, ok := kinds[schema.GroupResource{Group: version.Group, Resource: r.Name}]; ok {
+			name := schema.GroupResource{Group: version.Group, Resource: r.Name}
+			if kind, ok := kinds[name]; ok {
+				out[version.WithResource(r.Name)] = kind
+			}
+			if kind, ok := apiKinds[name]; ok {
 				out[version.WithResource(r.Name)] = kind
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/flowcontrol"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	xds "github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
@@ -48,6 +50,8 @@ type Writer struct {
 	// Findings are those in force; false while the first complete state of the
 	// mesh is not in: nothing is written then. Safe for concurrent use.
 	Findings func() ([]mesh.Finding, bool)
+	// World is the newest; nil before the first. Safe for concurrent use.
+	World func() *mesh.World
 	// Deliveries are how far the proxies of this replica are with every object.
 	// Safe for concurrent use.
 	Deliveries func() map[mesh.Ref]xds.Delivery
@@ -163,7 +167,8 @@ func trim(o any) (any, error) {
 // all objects of the mesh.
 func (r *run) pass(ctx context.Context, recount bool) {
 	findings, ready := r.Findings()
-	if !ready {
+	world := r.World()
+	if !ready || world == nil {
 		return
 	}
 	of := map[mesh.Ref][]mesh.Finding{}
@@ -188,7 +193,7 @@ func (r *run) pass(ctx context.Context, recount bool) {
 				r.later()
 				continue
 			}
-			patch, urgent := change(u, of[ref], p, time.Now())
+			patch, urgent := r.patch(u, ref, world, of[ref], p)
 			if patch == nil || !urgent && !recount {
 				continue
 			}
@@ -210,6 +215,19 @@ func (r *run) later() {
 	if r.waiting.CompareAndSwap(false, true) {
 		time.AfterFunc(pause, func() { r.waiting.Store(false); r.Signal() })
 	}
+}
+
+// patch is what to write of an object's status; nil for nothing. It is not
+// urgent when it tells nothing but another number of proxies.
+func (r *run) patch(u *unstructured.Unstructured, ref mesh.Ref, world *mesh.World, findings []mesh.Finding, p progress) (patch map[string]any, urgent bool) {
+	if !strings.HasPrefix(string(ref.Kind), gatewayv1.GroupName+"/") {
+		return change(u, findings, p, time.Now())
+	}
+	patch, err := apiChange(u, ref, world, findings, time.Now())
+	if err != nil {
+		r.Log.Error("the status of an object cannot be made", "object", ref, "err", err)
+	}
+	return patch, true
 }
 
 // change is the status to write; nil when it stands there already. It is not

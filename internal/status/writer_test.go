@@ -79,7 +79,10 @@ func TestWriterOnAnAPIServer(t *testing.T) {
 	objects := client.Resource(virtualServices).Namespace("default")
 	create(t, objects)
 	k := &known{}
-	w := &Writer{Client: client, Discovery: asks, Findings: k.all, Deliveries: k.deliveries, Replica: "fairway-0", Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	w := &Writer{
+		Client: client, Discovery: asks, Findings: k.all, Deliveries: k.deliveries, Replica: "fairway-0",
+		World: func() *mesh.World { return mesh.Build(nil) }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()

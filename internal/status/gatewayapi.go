@@ -1,0 +1,194 @@
+package status
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// apiKinds are those of the Gateway API, whose status is not an IstioStatus.
+var apiKinds = map[schema.GroupResource]mesh.Kind{
+	{Group: gatewayv1.GroupName, Resource: "gatewayclasses"}: mesh.KindGatewayClass,
+	{Group: gatewayv1.GroupName, Resource: "gateways"}:       mesh.KindKubeGateway,
+	{Group: gatewayv1.GroupName, Resource: "httproutes"}:     mesh.KindHTTPRoute,
+	{Group: gatewayv1.GroupName, Resource: "grpcroutes"}:     mesh.KindGRPCRoute,
+	{Group: gatewayv1.GroupName, Resource: "tlsroutes"}:      mesh.KindTLSRoute,
+	{Group: gatewayv1.GroupName, Resource: "tcproutes"}:      mesh.KindTCPRoute,
+}
+
+// ownControllers are the names under which parents of routes are ours to write.
+var ownControllers = []string{mesh.IstioController, mesh.FairwayController, mesh.MeshController}
+
+// apiChange is the status of an object of the Gateway API to write; nil when it
+// stands there already, when the object is not ours, and when the world does
+// not hold it as it is now.
+func apiChange(u *unstructured.Unstructured, ref mesh.Ref, w *mesh.World, findings []mesh.Finding, now time.Time) (map[string]any, error) {
+	standing, _, _ := unstructured.NestedMap(u.Object, "status")
+	var wanted map[string]any
+	var generation int64
+	var err error
+	switch ref.Kind {
+	case mesh.KindGatewayClass:
+		status, n := w.GatewayClassStatus(ref.Name)
+		if status == nil {
+			return nil, nil
+		}
+		generation = n
+		wanted, err = asFields(status)
+	case mesh.KindKubeGateway:
+		status, n := w.GatewayStatus(ref)
+		if status == nil {
+			return nil, nil
+		}
+		refusedByProxies(status, findings)
+		generation = n
+		wanted, err = asFields(status)
+	default:
+		parents, n, ok := w.RouteStatus(ref)
+		if !ok {
+			return nil, nil
+		}
+		generation = n
+		wanted, err = routeFields(standing, parents)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("writing the status of %s: %w", ref, err)
+	}
+	if generation != u.GetGeneration() {
+		return nil, nil // what the world holds is older; the next signal comes with the newer
+	}
+	keep(wanted, standing, now)
+	patch := map[string]any{}
+	for field, value := range wanted {
+		if !reflect.DeepEqual(standing[field], value) {
+			patch[field] = value
+		}
+	}
+	if _, had := standing["addresses"]; had && ref.Kind == mesh.KindKubeGateway && wanted["addresses"] == nil {
+		patch["addresses"] = nil
+	}
+	if len(patch) == 0 {
+		return nil, nil
+	}
+	return patch, nil
+}
+
+// asFields is the status as the API server would give it back.
+func asFields(status any) (map[string]any, error) {
+	return runtime.DefaultUnstructuredConverter.ToUnstructured(status)
+}
+
+// refusedByProxies takes back that the Gateway is programmed while proxies
+// refuse what is made of it.
+func refusedByProxies(status *gatewayv1.GatewayStatus, findings []mesh.Finding) {
+	refused := slices.DeleteFunc(slices.Clone(findings), func(f mesh.Finding) bool { return f.Code != mesh.CodeRejected })
+	if len(refused) == 0 {
+		return
+	}
+	for i := range status.Conditions {
+		if c := &status.Conditions[i]; c.Type == string(gatewayv1.GatewayConditionProgrammed) {
+			c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(gatewayv1.GatewayReasonInvalid), text(refused)
+		}
+	}
+}
+
+// routeFields are the parents to stand in a route's status: those of other
+// controllers as they are, and ours.
+func routeFields(standing map[string]any, parents []gatewayv1.RouteParentStatus) (map[string]any, error) {
+	all := []any{}
+	before, _ := standing["parents"].([]any)
+	for _, p := range before {
+		fields, _ := p.(map[string]any)
+		if name, _ := fields["controllerName"].(string); !slices.Contains(ownControllers, name) {
+			all = append(all, p)
+		}
+	}
+	for i := range parents {
+		fields, err := asFields(&parents[i])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, fields)
+	}
+	if len(all) == 0 && len(before) == 0 {
+		return map[string]any{}, nil
+	}
+	return map[string]any{"parents": all}, nil
+}
+
+// keep gives the conditions of a wanted status the times at which they came to
+// be as they are, out of the standing one, and keeps conditions of others.
+func keep(wanted, standing map[string]any, now time.Time) {
+	if list, ok := wanted["conditions"].([]any); ok {
+		before, _ := standing["conditions"].([]any)
+		wanted["conditions"] = since(list, before, now)
+	}
+	for _, l := range []struct{ field, name string }{{"listeners", "name"}, {"parents", "parentRef"}} {
+		list, _ := wanted[l.field].([]any)
+		before, _ := standing[l.field].([]any)
+		for _, e := range list {
+			fields, _ := e.(map[string]any)
+			conditions, ok := fields["conditions"].([]any)
+			if !ok {
+				continue
+			}
+			fields["conditions"] = since(conditions, conditionsAt(before, fields, l.name), now)
+		}
+	}
+}
+
+// conditionsAt are those of the element that names the same, written by the
+// same controller.
+func conditionsAt(list []any, like map[string]any, name string) []any {
+	for _, e := range list {
+		fields, _ := e.(map[string]any)
+		if reflect.DeepEqual(fields[name], like[name]) && fields["controllerName"] == like["controllerName"] {
+			conditions, _ := fields["conditions"].([]any)
+			return conditions
+		}
+	}
+	return nil
+}
+
+// since sets lastTransitionTime, and adds the conditions that stand there and
+// are not among the wanted.
+func since(conditions, standing []any, now time.Time) []any {
+	before := map[any]map[string]any{}
+	for _, s := range standing {
+		if c, ok := s.(map[string]any); ok {
+			before[c["type"]] = c
+		}
+	}
+	for _, w := range conditions {
+		c, _ := w.(map[string]any)
+		old := before[c["type"]]
+		delete(before, c["type"])
+		if old["status"] == c["status"] && old["lastTransitionTime"] != nil {
+			c["lastTransitionTime"] = old["lastTransitionTime"]
+		} else {
+			c["lastTransitionTime"] = now.UTC().Format(time.RFC3339)
+		}
+	}
+	for _, s := range standing {
+		c, _ := s.(map[string]any)
+		if _, foreign := before[c["type"]]; foreign && !slices.Contains(apiConditions, fmt.Sprint(c["type"])) {
+			conditions = append(conditions, c)
+		}
+	}
+	return conditions
+}
+
+// apiConditions are the types that this package writes and removes.
+var apiConditions = []string{
+	string(gatewayv1.GatewayConditionAccepted), string(gatewayv1.GatewayConditionProgrammed), string(gatewayv1.ListenerConditionConflicted),
+	string(gatewayv1.RouteConditionResolvedRefs), string(gatewayv1.RouteConditionPartiallyInvalid),
+}

@@ -1,0 +1,186 @@
+package mesh
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// apiWorld makes a World of YAML of the Gateway API, with a Service web in
+// namespaces a and b, and a Namespace b labelled team=b.
+func apiWorld(t *testing.T, text string) *World {
+	t.Helper()
+	var changes []Change
+	for _, ns := range []string{"a", "b"} {
+		changes = append(changes,
+			Change{Ref{KindService, ns, "web"}, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "web"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}},
+			Change{Ref{KindNamespace, "", ns}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns, Labels: map[string]string{"team": ns}}}})
+	}
+	makers := map[string]func() any{
+		"GatewayClass": func() any { return &gatewayv1.GatewayClass{} }, "Gateway": func() any { return &gatewayv1.Gateway{} }, "HTTPRoute": func() any { return &gatewayv1.HTTPRoute{} },
+		"GRPCRoute": func() any { return &gatewayv1.GRPCRoute{} }, "TLSRoute": func() any { return &gatewayv1.TLSRoute{} }, "TCPRoute": func() any { return &gatewayv1.TCPRoute{} },
+		"ReferenceGrant": func() any { return &gatewayv1.ReferenceGrant{} },
+	}
+	for i, doc := range strings.Split(text, "\n---\n") {
+		var head struct{ Kind string }
+		if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
+			t.Fatal(err)
+		}
+		o := makers[head.Kind]()
+		if err := yaml.UnmarshalStrict([]byte(doc), o); err != nil {
+			t.Fatalf("%v in %s", err, doc)
+		}
+		m := o.(metav1.Object)
+		m.SetGeneration(3)
+		m.SetCreationTimestamp(metav1.NewTime(time.Unix(int64(1000+i), 0)))
+		changes = append(changes, Change{Ref{Kind(groupGatewayAPI + "/" + head.Kind), m.GetNamespace(), m.GetName()}, o})
+	}
+	return Build(changes)
+}
+
+// conditions writes conditions as "Type=Status/Reason ...".
+func conditions(list []metav1.Condition) string {
+	var out []string
+	for _, c := range list {
+		out = append(out, fmt.Sprintf("%s=%s/%s", c.Type, c.Status, c.Reason))
+		if c.ObservedGeneration != 3 {
+			out = append(out, "(of another generation)")
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+const apiFront = `kind: Gateway
+metadata: {name: front, namespace: a}
+spec:
+  gatewayClassName: istio
+  addresses: [{type: Hostname, value: web}]
+  listeners:
+  - {name: all, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}
+  - {name: same, port: 81, protocol: HTTP, hostname: "*.example"}
+  - {name: team, port: 82, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: b}}}}}
+  - {name: again, port: 80, protocol: HTTP}
+  - {name: other, port: 80, protocol: HTTPS, tls: {certificateRefs: [{name: x}]}}
+  - {name: udp, port: 83, protocol: UDP}
+  - {name: secret, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: x, namespace: b}]}}
+`
+
+func TestGatewayStatus(t *testing.T) {
+	w := apiWorld(t, apiFront)
+	s, generation := w.GatewayStatus(Ref{KindKubeGateway, "a", "front"})
+	if s == nil || generation != 3 {
+		t.Fatalf("status %v of generation %d", s, generation)
+	}
+	if got, want := conditions(s.Conditions), "Accepted=True/ListenersNotValid Programmed=True/Programmed"; got != want {
+		t.Errorf("the Gateway is %s, want %s", got, want)
+	}
+	const fine = "Accepted=True/Accepted Conflicted=False/NoConflicts ResolvedRefs=True/ResolvedRefs Programmed=True/Programmed"
+	for i, want := range []string{
+		fine, fine, fine,
+		"Accepted=False/HostnameConflict Conflicted=True/HostnameConflict ResolvedRefs=True/ResolvedRefs Programmed=False/Invalid",
+		"Accepted=False/ProtocolConflict Conflicted=True/ProtocolConflict ResolvedRefs=False/InvalidCertificateRef Programmed=False/Invalid",
+		"Accepted=False/UnsupportedProtocol Conflicted=False/NoConflicts ResolvedRefs=True/ResolvedRefs Programmed=False/Invalid",
+		"Accepted=True/Accepted Conflicted=False/NoConflicts ResolvedRefs=False/RefNotPermitted Programmed=False/Invalid",
+	} {
+		if got := conditions(s.Listeners[i].Conditions); got != want {
+			t.Errorf("listener %s is %s, want %s", s.Listeners[i].Name, got, want)
+		}
+	}
+	if a := s.Addresses; len(a) != 2 || a[0].Value != "10.0.0.1" || a[1].Value != "web.a.svc.cluster.local" {
+		t.Errorf("addresses are %v", a)
+	}
+	if len(w.ListenerSecrets()) != 1 {
+		t.Errorf("secrets are %v, want a/x alone, since no grant allows b/x", w.ListenerSecrets())
+	}
+}
+
+func TestRouteStatus(t *testing.T) {
+	const ok = "ResolvedRefs=True/ResolvedRefs"
+	for _, c := range []struct{ name, namespace, parent, spec, want string }{
+		{"attached", "a", "{name: front, sectionName: all}", "rules: [{backendRefs: [{name: web, port: 80}]}]", "Accepted=True/Accepted " + ok},
+		{"no such listener", "a", "{name: front, sectionName: nowhere}", "rules: [{backendRefs: [{name: web, port: 80}]}]", "Accepted=False/NoMatchingParent " + ok},
+		{"no such port", "a", "{name: front, port: 90}", "rules: [{backendRefs: [{name: web, port: 80}]}]", "Accepted=False/NoMatchingParent " + ok},
+		{"another namespace", "b", "{name: front, namespace: a, sectionName: same}", "rules: [{backendRefs: [{name: web, port: 80}]}]", "Accepted=False/NotAllowedByListeners " + ok},
+		{"all namespaces", "b", "{name: front, namespace: a, sectionName: all}", "rules: [{backendRefs: [{name: web, port: 80}]}]", "Accepted=True/Accepted " + ok},
+		{"selected namespace", "b", "{name: front, namespace: a, sectionName: team}", "rules: [{backendRefs: [{name: web, port: 80}]}]", "Accepted=True/Accepted " + ok},
+		{"namespace not selected", "a", "{name: front, sectionName: team}", "rules: [{backendRefs: [{name: web, port: 80}]}]", "Accepted=False/NotAllowedByListeners " + ok},
+		{"hostname", "a", "{name: front, sectionName: same}", "hostnames: [elsewhere]\n  rules: [{backendRefs: [{name: web, port: 80}]}]", "Accepted=False/NoMatchingListenerHostname " + ok},
+		{"backend missing", "a", "{name: front, sectionName: all}", "rules: [{backendRefs: [{name: nothing, port: 80}]}]", "Accepted=True/Accepted ResolvedRefs=False/BackendNotFound"},
+		{"backend without the port", "a", "{name: front, sectionName: all}", "rules: [{backendRefs: [{name: web, port: 81}]}]", "Accepted=True/Accepted ResolvedRefs=False/BackendNotFound"},
+		{"backend of another kind", "a", "{name: front, sectionName: all}", "rules: [{backendRefs: [{name: web, kind: Bucket, port: 80}]}]", "Accepted=True/Accepted ResolvedRefs=False/InvalidKind"},
+		{"backend not granted", "a", "{name: front, sectionName: all}", "rules: [{backendRefs: [{name: web, namespace: b, port: 80}]}]", "Accepted=True/Accepted ResolvedRefs=False/RefNotPermitted"},
+		{"filter", "a", "{name: front, sectionName: all}", "rules: [{filters: [{type: ExtensionRef, extensionRef: {group: x, kind: y, name: z}}], backendRefs: [{name: web, port: 80}]}]", "Accepted=False/UnsupportedValue " + ok},
+		{"service", "a", `{group: "", kind: Service, name: web}`, "rules: [{backendRefs: [{name: web, port: 80}]}]", "Accepted=True/Accepted " + ok},
+		{"no such service", "a", `{group: "", kind: Service, name: nothing}`, "rules: [{backendRefs: [{name: web, port: 80}]}]", "Accepted=False/NoMatchingParent " + ok},
+		{"not ours", "a", "{name: unknown}", "rules: [{backendRefs: [{name: web, port: 80}]}]", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := apiWorld(t, apiFront+"---\nkind: HTTPRoute\nmetadata: {name: r, namespace: "+c.namespace+"}\nspec:\n  parentRefs: ["+c.parent+"]\n  "+c.spec)
+			parents, generation, ok := w.RouteStatus(Ref{KindHTTPRoute, c.namespace, "r"})
+			if !ok || generation != 3 {
+				t.Fatalf("there is no status: %v %d", ok, generation)
+			}
+			got := ""
+			for _, p := range parents {
+				got += conditions(p.Conditions)
+			}
+			if got != c.want {
+				t.Errorf("the route is %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestMergedRules holds the order in which rules of several routes are tried.
+func TestMergedRules(t *testing.T) {
+	w := apiWorld(t, apiFront+`---
+kind: HTTPRoute
+metadata: {name: first, namespace: a}
+spec:
+  parentRefs: [{name: front, sectionName: all}]
+  hostnames: [x.example]
+  rules:
+  - {name: any, backendRefs: [{name: web, port: 80}]}
+  - {name: prefix, matches: [{path: {value: /a/}}], backendRefs: [{name: web, port: 80, weight: 0}]}
+  - {name: regex, matches: [{path: {type: RegularExpression, value: "/a.*"}}], backendRefs: [{name: web, port: 80}, {name: web, namespace: b, port: 80}]}
+---
+kind: HTTPRoute
+metadata: {name: second, namespace: a}
+spec:
+  parentRefs: [{name: front, sectionName: all}]
+  hostnames: [x.example]
+  rules:
+  - {name: younger, matches: [{path: {value: /a}}]}
+  - {name: method, matches: [{path: {value: /a}, method: GET}], backendRefs: [{name: web, port: 80}]}
+  - {name: headers, matches: [{path: {value: /a}, headers: [{name: x, value: y}]}], backendRefs: [{name: web, port: 80}]}
+  - {name: exact, matches: [{path: {type: Exact, value: /}}], backendRefs: [{name: web, port: 80}]}
+  - {name: longer, matches: [{path: {value: /a/b}}], backendRefs: [{name: web, port: 80}]}
+`)
+	g := w.Gateway(apiGatewayName(Ref{KindKubeGateway, "a", "front"}))
+	if g == nil || len(g.Servers) != 3 || len(g.Servers[0].Bound) != 1 {
+		t.Fatalf("the Gateway is %+v", g)
+	}
+	b := g.Servers[0].Bound[0]
+	var names []string
+	for _, r := range b.VirtualService.Spec.Http {
+		names = append(names, r.Name)
+	}
+	if got, want := strings.Join(names, " "), "exact longer method headers prefix younger regex any"; got != want {
+		t.Errorf("the order is %s, want %s", got, want)
+	}
+	if r := b.VirtualService.Spec.Http[4]; r.Match[0].Uri.GetPrefix() != "/a" || r.DirectResponse.GetStatus() != 500 {
+		t.Errorf("a rule without a weight is %v, want prefix /a and 500", r)
+	}
+	if r := b.VirtualService.Spec.Http[6]; len(r.Route) != 2 || r.Route[1].Destination.Host != NoBackend {
+		t.Errorf("a backend that is not granted is %v, want %s with its share", r.Route, NoBackend)
+	}
+	if o := b.VirtualService.HTTPOrigin(0); o.Ref.Name != "second" || o.Field != "spec.rules[3]" {
+		t.Errorf("the first rule was written at %v", o)
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
@@ -17,11 +18,13 @@ const GatewayNameLabel = "gateway.networking.k8s.io/gateway-name"
 
 // apiGateway is a Gateway of the Gateway API, read once. It never changes.
 type apiGateway struct {
-	ref        Ref
-	generation int64
-	created    time.Time
-	spec       *gatewayv1.GatewaySpec
-	listeners  []*apiListener
+	ref         Ref
+	uid         types.UID
+	generation  int64
+	created     time.Time
+	serviceType string // of the Service that the control plane makes for it
+	spec        *gatewayv1.GatewaySpec
+	listeners   []*apiListener
 	// services are the hosts that spec.addresses names: their Pods serve it.
 	services []string
 	// unusable are the other addresses that it asks for.
@@ -60,7 +63,12 @@ func (l *apiListener) serves() bool {
 func (g *apiGateway) managed() bool { return len(g.services) == 0 }
 
 func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
-	g := &apiGateway{ref: Ref{KindKubeGateway, o.Namespace, o.Name}, generation: o.Generation, created: o.CreationTimestamp.Time, spec: &o.Spec}
+	g := &apiGateway{ref: Ref{KindKubeGateway, o.Namespace, o.Name}, uid: o.UID, generation: o.Generation, created: o.CreationTimestamp.Time, spec: &o.Spec}
+	switch g.serviceType = o.Annotations[serviceTypeAnnotation]; g.serviceType {
+	case "LoadBalancer", "ClusterIP", "NodePort":
+	default:
+		g.serviceType = "LoadBalancer"
+	}
 	for i := range o.Spec.Listeners {
 		g.listeners = append(g.listeners, g.listener(i, &o.Spec.Listeners[i]))
 	}

@@ -8,13 +8,20 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/fairway-mesh/fairway/discovery"
+	"github.com/fairway-mesh/fairway/internal/gateways"
 	"github.com/fairway-mesh/fairway/internal/status"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
-// newConditions makes what writes findings on the objects that they are about;
-// nil without Kubernetes, where objects have no status.
-func newConditions(s *source, reports *reports, server *discovery.Server, world func() *mesh.World, log *slog.Logger) (*status.Writer, error) {
+// leading is what only the leader does with objects of Kubernetes.
+type leading struct {
+	conditions *status.Writer     // tells people what became of their objects
+	gateways   *gateways.Deployer // runs the Pods of Gateways; nil: it is not asked for
+}
+
+// newLeading makes what the leader does; nil without Kubernetes, where objects
+// have no status and Gateways no Pods.
+func newLeading(f serveFlags, s *source, reports *reports, server *discovery.Server, world func() *mesh.World, log *slog.Logger) (*leading, error) {
 	if s.client == nil {
 		return nil, nil
 	}
@@ -34,6 +41,15 @@ func newConditions(s *source, reports *reports, server *discovery.Server, world 
 			}
 			return reports.all(), true
 		}}
-	reports.tell = w.Signal
-	return w, nil
+	l := &leading{conditions: w}
+	if f.gatewayDeployments {
+		l.gateways = &gateways.Deployer{Client: client, World: world, Log: log}
+	}
+	reports.tell = func() {
+		w.Signal()
+		if l.gateways != nil {
+			l.gateways.Signal()
+		}
+	}
+	return l, nil
 }

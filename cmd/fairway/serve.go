@@ -33,6 +33,7 @@ type serveFlags struct {
 	injection                      string
 	webhookConfiguration           string
 	certificateLifetime            time.Duration
+	gatewayDeployments             bool
 	verbose                        bool
 }
 
@@ -59,6 +60,7 @@ directory of YAML (--config), and serve Envoys by xDS until ended by SIGTERM.`,
 	p.StringVar(&f.caDirectory, "ca-directory", "", "with --config: keep the mesh's root certificate here; default: the user's data directory")
 	p.DurationVar(&f.certificateLifetime, "certificate-lifetime", 24*time.Hour, "how long the certificates of workloads last; they are replaced at half of it")
 	p.StringVar(&f.namespace, "namespace", first(os.Getenv("POD_NAMESPACE"), "istio-system"), "namespace that the control plane runs in")
+	p.BoolVar(&f.gatewayDeployments, "gateway-deployments", true, "run the Pods of Gateways of the Gateway API that name no Service; only with Kubernetes")
 	p.BoolVarP(&f.verbose, "verbose", "v", false, "log what is done, not only what is wrong")
 	cmd.MarkFlagsMutuallyExclusive("config", "kubeconfig")
 	return cmd
@@ -105,7 +107,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	server := discovery.New(discovery.Config{Attach: engine.Attach, OnProgress: reports.signal, Log: log, Registerer: registry})
 	reports.refusals = server.Refusals
 	reports.more = []func() []mesh.Finding{ids.findings, func() []mesh.Finding { return outdated.Findings(version.String(), server.Proxies()) }}
-	conditions, err := newConditions(source, reports, server, store.World, log)
+	leading, err := newLeading(f, source, reports, server, store.World, log)
 	if err != nil {
 		return err
 	}
@@ -117,7 +119,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	})
 	g.Go(func() error { return ids.run(ctx) })
 	g.Go(func() error { return reports.run(ctx) })
-	g.Go(func() error { return write(ctx, f, source.client, ids, conditions, log) })
+	g.Go(func() error { return write(ctx, f, source.client, ids, leading, log) })
 	if err := listenXDS(ctx, g, f, server, ids, log); err != nil {
 		return err
 	}

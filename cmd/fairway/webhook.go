@@ -16,7 +16,6 @@ import (
 	"github.com/fairway-mesh/fairway/internal/identity/kube"
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/internal/lease"
-	"github.com/fairway-mesh/fairway/internal/status"
 	"github.com/fairway-mesh/fairway/internal/version"
 	"github.com/fairway-mesh/fairway/internal/webhook"
 	"github.com/fairway-mesh/fairway/mesh"
@@ -117,8 +116,9 @@ func replica() (string, error) {
 }
 
 // write runs what only one replica may: the care of the roots, telling them
-// to every namespace, and telling people on their objects what became of them. A control plane without Kubernetes is the only one.
-func write(ctx context.Context, f serveFlags, client kubernetes.Interface, ids *identities, conditions *status.Writer, log *slog.Logger) error {
+// to every namespace, telling people on their objects what became of them, and
+// running the Pods of their Gateways. A control plane without Kubernetes is the only one.
+func write(ctx context.Context, f serveFlags, client kubernetes.Interface, ids *identities, leading *leading, log *slog.Logger) error {
 	if client == nil {
 		return ids.authority.Maintain(ctx)
 	}
@@ -132,7 +132,10 @@ func write(ctx context.Context, f serveFlags, client kubernetes.Interface, ids *
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return ids.authority.Maintain(ctx) })
 		g.Go(func() error { return bundle.Run(ctx) })
-		g.Go(func() error { return conditions.Run(ctx) })
+		g.Go(func() error { return leading.conditions.Run(ctx) })
+		if leading.gateways != nil {
+			g.Go(func() error { return leading.gateways.Run(ctx) })
+		}
 		return g.Wait()
 	})
 }

@@ -79,9 +79,11 @@ type apiObject struct {
 func apply(t *testing.T, client dynamic.Interface, text string) (out []*apiObject) {
 	t.Helper()
 	makers := map[string]func() (mesh.Kind, string, any){
-		"GatewayClass": func() (mesh.Kind, string, any) { return mesh.KindGatewayClass, "gatewayclasses", &gatewayv1.GatewayClass{} },
-		"Gateway":      func() (mesh.Kind, string, any) { return mesh.KindKubeGateway, "gateways", &gatewayv1.Gateway{} },
-		"HTTPRoute":    func() (mesh.Kind, string, any) { return mesh.KindHTTPRoute, "httproutes", &gatewayv1.HTTPRoute{} },
+		"GatewayClass": func() (mesh.Kind, string, any) {
+			return mesh.KindGatewayClass, "gatewayclasses", &gatewayv1.GatewayClass{}
+		},
+		"Gateway":   func() (mesh.Kind, string, any) { return mesh.KindKubeGateway, "gateways", &gatewayv1.Gateway{} },
+		"HTTPRoute": func() (mesh.Kind, string, any) { return mesh.KindHTTPRoute, "httproutes", &gatewayv1.HTTPRoute{} },
 	}
 	for doc := range strings.SplitSeq(text, "---") {
 		u := &unstructured.Unstructured{}

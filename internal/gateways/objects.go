@@ -1,0 +1,94 @@
+package gateways
+
+import (
+	"maps"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/fairway-mesh/fairway/internal/inject"
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+var (
+	serviceAccounts = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
+	services        = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	deployments     = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	classes         = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gatewayclasses"}
+)
+
+// object is one that a Gateway needs, and where it is served.
+type object struct {
+	at schema.GroupVersionResource
+	*unstructured.Unstructured
+}
+
+// statusPort is where proxies tell whether they are ready.
+const statusPort = 15021
+
+// objectsOf are what a Gateway needs, in the order in which to make them.
+func objectsOf(g mesh.ManagedGateway) []object {
+	labels := map[string]any{mesh.GatewayNameLabel: g.Ref.Name, "gateway.networking.k8s.io/gateway-class-name": g.Class}
+	annotations := map[string]any{}
+	for k, v := range g.Labels {
+		labels[k] = v
+	}
+	for k, v := range g.Annotations {
+		annotations[k] = v
+	}
+	owner := map[string]any{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": g.Ref.Name, "uid": string(g.UID), "controller": true}
+	of := func(at schema.GroupVersionResource, kind string, fields map[string]any) object {
+		u := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": at.GroupVersion().String(), "kind": kind,
+			"metadata": map[string]any{"name": g.Name, "namespace": g.Ref.Namespace, "labels": labels, "annotations": annotations, "ownerReferences": []any{owner}},
+		}}
+		maps.Copy(u.Object, fields)
+		return object{at, u}
+	}
+	return []object{
+		of(serviceAccounts, "ServiceAccount", nil),
+		of(services, "Service", map[string]any{"spec": map[string]any{
+			"type": g.ServiceType, "selector": map[string]any{mesh.GatewayNameLabel: g.Ref.Name}, "ports": servicePorts(g),
+		}}),
+		of(deployments, "Deployment", map[string]any{"spec": map[string]any{
+			"selector": map[string]any{"matchLabels": map[string]any{mesh.GatewayNameLabel: g.Ref.Name}},
+			"template": podTemplate(g, labels, annotations),
+		}}),
+	}
+}
+
+// servicePorts lead each port of a listener to the same one of the Pods.
+func servicePorts(g mesh.ManagedGateway) []any {
+	port := func(name string, number int64) any {
+		return map[string]any{"name": name, "port": number, "targetPort": number, "protocol": "TCP"}
+	}
+	out := []any{port("status-port", statusPort)}
+	for _, p := range g.Ports {
+		out = append(out, port(p.Name, int64(p.Number)))
+	}
+	return out
+}
+
+// podTemplate is a Pod whose proxy injection fills in.
+func podTemplate(g mesh.ManagedGateway, labels, annotations map[string]any) map[string]any {
+	labels, annotations = maps.Clone(labels), maps.Clone(annotations)
+	labels[inject.InjectName] = "true"
+	labels["service.istio.io/canonical-name"] = g.Name
+	labels["service.istio.io/canonical-revision"] = "latest"
+	annotations[inject.TemplatesName] = "gateway"
+	return map[string]any{
+		"metadata": map[string]any{"labels": labels, "annotations": annotations},
+		"spec": map[string]any{
+			"serviceAccountName": g.Name,
+			"containers":         []any{map[string]any{"name": inject.ProxyContainer, "image": "auto"}},
+		},
+	}
+}
+
+// class is a GatewayClass that needs no object in people's YAML.
+func class(name, controller string) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": map[string]any{"name": name},
+		"spec": map[string]any{"controllerName": controller, "description": "Gateways that Fairway serves"},
+	}}
+}

@@ -1,0 +1,93 @@
+package status
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+var (
+	frontRef = mesh.Ref{Kind: mesh.KindKubeGateway, Namespace: "default", Name: "front"}
+	routeRef = mesh.Ref{Kind: mesh.KindHTTPRoute, Namespace: "default", Name: "route"}
+)
+
+// smallWorld holds a Gateway and a route on it, both of generation 2.
+func smallWorld(listener gatewayv1.SectionName) *mesh.World {
+	m := func(name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: "default", Name: name, Generation: 2}
+	}
+	gateway := &gatewayv1.Gateway{ObjectMeta: m("front"), Spec: gatewayv1.GatewaySpec{GatewayClassName: "istio", Listeners: []gatewayv1.Listener{{Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType}}}}
+	route := &gatewayv1.HTTPRoute{ObjectMeta: m("route"), Spec: gatewayv1.HTTPRouteSpec{CommonRouteSpec: gatewayv1.CommonRouteSpec{ParentRefs: []gatewayv1.ParentReference{{Name: "front", SectionName: &listener}}}}}
+	service := &corev1.Service{ObjectMeta: m("front-istio"), Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.9"}}
+	return mesh.Build([]mesh.Change{{Ref: frontRef, Object: gateway}, {Ref: routeRef, Object: route}, {Ref: mesh.Ref{Kind: mesh.KindService, Namespace: "default", Name: "front-istio"}, Object: service}})
+}
+
+func seen(generation int64, status map[string]any) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{}, "status": status}}
+	u.SetGeneration(generation)
+	return u
+}
+
+// TestAPIChangeSettles holds that what was written is not written again, that
+// the time of a condition is that of its last change, and that what others
+// wrote stays.
+func TestAPIChangeSettles(t *testing.T) {
+	first, later := time.Unix(1000, 0), time.Unix(2000, 0)
+	for _, ref := range []mesh.Ref{frontRef, routeRef} {
+		status := map[string]any{}
+		if ref == routeRef {
+			status["parents"] = []any{map[string]any{"controllerName": "example.com/other", "parentRef": map[string]any{"name": "x"}, "conditions": []any{}}}
+		} else {
+			status["conditions"] = []any{map[string]any{"type": "Foreign", "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z"}}
+		}
+		patch, err := apiChange(seen(2, status), ref, smallWorld("http"), nil, first)
+		if err != nil || patch == nil {
+			t.Fatalf("%s: nothing is written: %v", ref, err)
+		}
+		maps.Copy(status, patch)
+		if ref == routeRef && len(status["parents"].([]any)) != 2 {
+			t.Errorf("parents are %v, want the other controller's beside ours", status["parents"])
+		}
+		if ref == frontRef && len(status["conditions"].([]any)) != 3 {
+			t.Errorf("conditions are %v, want the foreign one beside two of ours", status["conditions"])
+		}
+		if patch, err = apiChange(seen(2, status), ref, smallWorld("http"), nil, later); err != nil || patch != nil {
+			t.Errorf("%s: %v is written though it stands there: %v", ref, patch, err)
+		}
+		if patch, err = apiChange(seen(3, status), ref, smallWorld("http"), nil, later); err != nil || patch != nil {
+			t.Errorf("%s: %v is written of a generation that the world does not hold: %v", ref, patch, err)
+		}
+		if ref != routeRef {
+			continue
+		}
+		patch, err = apiChange(seen(2, status), ref, smallWorld("nowhere"), nil, later)
+		if err != nil || patch == nil {
+			t.Fatalf("%s: a listener that is gone changes nothing: %v", ref, err)
+		}
+		ours := patch["parents"].([]any)[1].(map[string]any)["conditions"].([]any)
+		if c := ours[0].(map[string]any); c["status"] != "False" || c["lastTransitionTime"] != later.UTC().Format(time.RFC3339) {
+			t.Errorf("the condition is %v, want it False since the later moment", c)
+		}
+	}
+}
+
+// TestRefusedGateway holds that a Gateway which proxies refuse is not told that
+// they have it.
+func TestRefusedGateway(t *testing.T) {
+	patch, err := apiChange(seen(2, map[string]any{}), frontRef, smallWorld("http"), []mesh.Finding{{Object: frontRef, Code: mesh.CodeRejected, Message: "no"}}, time.Unix(1000, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range patch["conditions"].([]any) {
+		if c := c.(map[string]any); c["type"] == "Programmed" && (c["status"] != "False" || c["message"] != "no") {
+			t.Errorf("the condition is %v, want it False", c)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package mesh
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// ManagedGateway is a Gateway of the Gateway API whose Pods the control plane
+// is to run.
+type ManagedGateway struct {
+	Ref         Ref
+	UID         types.UID
+	Class       string
+	Name        string // of its Deployment, Service and ServiceAccount
+	ServiceType string // LoadBalancer, unless the Gateway says otherwise
+	Labels      map[string]string
+	Annotations map[string]string
+	Ports       []ManagedPort
+}
+
+// ManagedPort is a port that listeners of a ManagedGateway open.
+type ManagedPort struct {
+	Name   string
+	Number int32
+}
+
+// serviceTypeAnnotation is how a Gateway chooses the type of its Service.
+const serviceTypeAnnotation = "networking.istio.io/service-type"
+
+// ManagedGateways are the Gateways of the Gateway API that name no Service of
+// their own, in the order of their names.
+func (w *World) ManagedGateways() (out []ManagedGateway) {
+	for _, x := range w.apiGateways.All() {
+		g := w.apiGateway(x.ref)
+		if g == nil || !g.managed() || g.unusable != "" || g.spec.Infrastructure != nil && g.spec.Infrastructure.ParametersRef != nil {
+			continue
+		}
+		m := ManagedGateway{Ref: g.ref, UID: g.uid, Class: string(g.spec.GatewayClassName), Name: g.deploymentName(), ServiceType: g.serviceType, Labels: map[string]string{}, Annotations: map[string]string{}}
+		if in := g.spec.Infrastructure; in != nil {
+			for k, v := range in.Labels {
+				m.Labels[string(k)] = string(v)
+			}
+			for k, v := range in.Annotations {
+				m.Annotations[string(k)] = string(v)
+			}
+		}
+		for _, l := range g.listeners {
+			if l.serves() && !slices.ContainsFunc(m.Ports, func(p ManagedPort) bool { return p.Number == l.spec.Port }) {
+				m.Ports = append(m.Ports, ManagedPort{fmt.Sprintf("%s-%d", strings.ToLower(string(l.spec.Protocol)), l.spec.Port), l.spec.Port})
+			}
+		}
+		out = append(out, m)
+	}
+	return out
+}

@@ -20,6 +20,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
+	xds "github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/test/kube"
 )
@@ -180,7 +181,10 @@ func TestGatewayAPIStatuses(t *testing.T) {
 		world.Store(mesh.Build(changes))
 	}
 	build()
-	w := &Writer{Client: client, Discovery: asks, Findings: func() ([]mesh.Finding, bool) { return nil, true }, World: world.Load, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	w := &Writer{
+		Client: client, Discovery: asks, Findings: func() ([]mesh.Finding, bool) { return nil, true }, World: world.Load, Replica: "fairway-0",
+		Deliveries: func() map[mesh.Ref]xds.Delivery { return nil }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()

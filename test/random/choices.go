@@ -29,12 +29,3 @@ func (c *Choices) One(n int) bool { return c.N(n) == n-1 }
 
 // pick is one element of a list, which must not be empty.
 func pick[T any](c *Choices, of ...T) T { return of[c.N(len(of))] }
-
-// shuffled puts a list into another order, in place.
-func shuffled[T any](c *Choices, l []T) []T {
-	for i := len(l) - 1; i > 0; i-- {
-		j := c.N(i + 1)
-		l[i], l[j] = l[j], l[i]
-	}
-	return l
-}

@@ -19,14 +19,13 @@ import (
 // that the code under test knows: generous where a name could mean more than
 // one thing, so that what lies outside must be untouched.
 type concern struct {
-	all        bool   // anything
-	namespace  string // all that the proxies of this namespace see; empty: none
-	sidecars   bool   // false: nothing of any sidecar
-	routers    bool   // anything of routers
-	untouched  map[string]bool
-	known      map[string]bool
-	addresses  map[string][]string // hosts by the addresses that they declare
-	namespaces map[string]bool
+	all       bool   // anything
+	namespace string // all that the proxies of this namespace see; empty: none
+	sidecars  bool   // false: nothing of any sidecar
+	routers   bool   // anything of routers
+	untouched map[string]bool
+	known     map[string]bool
+	addresses map[string][]string // hosts by the addresses that they declare
 }
 
 // declared is what one host is called and where it stands.

@@ -98,7 +98,7 @@ func (s *Source) set(m protoreflect.Message, f protoreflect.FieldDescriptor, dep
 func (s *Source) entry(m protoreflect.Message, f protoreflect.FieldDescriptor, depth int) {
 	name := string(m.Descriptor().Name())
 	to := m.Mutable(f).Map()
-	k := protoreflect.MapKey(protoreflect.ValueOfString(s.text(name, string(f.Name()), true)).MapKey())
+	k := protoreflect.ValueOfString(s.text(name, string(f.Name()), true)).MapKey()
 	if f.MapKey().Kind() != protoreflect.StringKind {
 		k = s.scalar(name, f.MapKey(), true).MapKey()
 	}

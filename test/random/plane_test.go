@@ -184,7 +184,7 @@ func text(r *snapshot.Resource) string {
 		return err.Error()
 	}
 	m := of.New().Interface()
-	if err := proto.Unmarshal(r.Body, m); err != nil {
+	if err := proto.Unmarshal(r.Body(), m); err != nil {
 		return err.Error()
 	}
 	return protojson.Format(m)

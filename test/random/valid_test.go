@@ -66,7 +66,7 @@ func inspect(r *snapshot.Resource) (i inspected) {
 		return inspected{err: err}
 	}
 	m := of.New().Interface()
-	if err := proto.Unmarshal(r.Body, m); err != nil {
+	if err := proto.Unmarshal(r.Body(), m); err != nil {
 		return inspected{err: err}
 	}
 	switch m := m.(type) {

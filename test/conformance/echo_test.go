@@ -170,7 +170,7 @@ func (e *echo) connection(c net.Conn, web *connections, greet bool) {
 // ServeHTTP implements http.Handler.
 func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := e.ledger.add(r.Header.Get(idHeader), e.workload)
-	body := io.Reader(io.LimitReader(r.Body, 1<<20))
+	body := io.LimitReader(r.Body, 1<<20)
 	if slices.Contains(collects, r.URL.Path) {
 		body = io.TeeReader(body, e.ledger.newReport())
 	}

@@ -127,7 +127,7 @@ func serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 	handler := debug.Handler(debug.Config{
-		Metrics: registry, World: store.World, Findings: reports.all, Proxies: server.Proxies, Dump: engine.Dump,
+		Metrics: registry, World: store.World, Findings: reports.all, Proxies: server.Proxies, Dump: engine.Dump, Authorize: authorize(source.client),
 		Ready: func() error {
 			if store.World() == nil {
 				return errors.New("the first complete state of the mesh is not in yet")

@@ -10,6 +10,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/fairway-mesh/fairway/informers"
+	"github.com/fairway-mesh/fairway/internal/debug"
+	"github.com/fairway-mesh/fairway/internal/identity/kube"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -44,6 +46,27 @@ func newSource(f serveFlags, report informers.Report, log *slog.Logger) (*source
 		return nil, err
 	}
 	return &source{place: config.Host, run: k.Run, want: k.Want, client: client, rest: config}, nil
+}
+
+// authorize asks the API server who may read the pages for debugging; nil
+// without one.
+func authorize(client kubernetes.Interface) debug.Authorize {
+	if client == nil {
+		return nil
+	}
+	access := kube.NewAccess(client)
+	return func(ctx context.Context, token, path string) error {
+		known, allowed, err := access.Allowed(ctx, token, path)
+		switch {
+		case err != nil:
+			return err
+		case !known:
+			return debug.ErrUnknown
+		case !allowed:
+			return debug.ErrForbidden
+		}
+		return nil
+	}
 }
 
 // kubeConfig reads how to reach the API server: from the file, or as a Pod.

@@ -17,8 +17,8 @@ import (
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
-// Config is what the port shows. All functions are required and safe for
-// concurrent use.
+// Config is what the port shows. All functions but Authorize are required, and
+// all are safe for concurrent use.
 type Config struct {
 	Metrics  *prometheus.Registry
 	Ready    func() error // why the control plane cannot serve proxies; nil when it can
@@ -26,9 +26,13 @@ type Config struct {
 	Proxies  func() []discovery.ProxyState
 	World    func() *mesh.World             // nil before the first one
 	Dump     func(node string) (any, error) // the resources of one connected proxy
+	// Authorize is asked about readers of /debug/ from elsewhere than this
+	// machine; nil: there are none.
+	Authorize Authorize
 }
 
-// Handler serves /healthz, /readyz, /metrics and /debug/.
+// Handler serves /healthz, /readyz and /metrics to everybody, and /debug/ to
+// who may read it.
 func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -40,9 +44,19 @@ func Handler(c Config) http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /{$}", index)
+	pages := http.NewServeMux()
+	mux.Handle("GET /debug/", guard(pages, c.Authorize))
+	c.pages(pages)
+	return mux
+}
+
+// pages are those under /debug/.
+func (c Config) pages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /debug/findings", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, Findings(c.Findings())) })
 	mux.HandleFunc("GET /debug/syncz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, proxies(c.Proxies())) })
 	mux.HandleFunc("GET /debug/registryz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, registry(c.World())) })
+	mux.HandleFunc("GET /debug/endpointz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, endpoints(c.World())) })
 	mux.HandleFunc("GET /debug/config_dump", func(w http.ResponseWriter, r *http.Request) {
 		dump, err := c.Dump(r.URL.Query().Get("proxyID"))
 		if err != nil {
@@ -54,9 +68,7 @@ func Handler(c Config) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("GET /{$}", index)
 	mux.HandleFunc("GET /debug/{$}", index)
-	return mux
 }
 
 func index(w http.ResponseWriter, _ *http.Request) {
@@ -65,6 +77,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 <li><a href="/debug/syncz">syncz</a>: connected proxies, and how far each is
 <li><a href="/debug/findings">findings</a>: rules that are not in force, and why
 <li><a href="/debug/registryz">registryz</a>: hosts of the mesh
+<li><a href="/debug/endpointz">endpointz</a>: their endpoints
 <li>/debug/config_dump?proxyID=POD.NAMESPACE: what one proxy was given
 <li><a href="/metrics">metrics</a>, <a href="/readyz">readyz</a>, <a href="/debug/pprof/">pprof</a>
 </ul>

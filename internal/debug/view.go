@@ -1,6 +1,7 @@
 package debug
 
 import (
+	"strings"
 	"time"
 
 	"github.com/fairway-mesh/fairway/discovery"
@@ -107,4 +108,55 @@ func registry(w *mesh.World) []Host {
 		}
 	}
 	return out
+}
+
+// Endpoints are those of one host as JSON shows them.
+type Endpoints struct {
+	Host      string     `json:"host"`
+	Object    string     `json:"object"`
+	Endpoints []Endpoint `json:"endpoints"`
+}
+
+// Endpoint is a workload behind a host.
+type Endpoint struct {
+	Address  string `json:"address"`
+	Workload string `json:"workload,omitempty"`
+	// Ports are those of the workload, by the number of the host's port.
+	Ports    map[uint32]uint32 `json:"ports,omitempty"`
+	Healthy  bool              `json:"healthy"`
+	Weight   uint32            `json:"weight,omitempty"`
+	Locality string            `json:"locality,omitempty"`
+}
+
+func endpoints(w *mesh.World) []Endpoints {
+	out := []Endpoints{}
+	if w == nil {
+		return out
+	}
+	for name, h := range w.Hosts() {
+		for i, s := range h.Services {
+			j := Endpoints{Host: name, Object: s.Ref.String(), Endpoints: []Endpoint{}}
+			for _, e := range h.Endpoints[i].Endpoints {
+				j.Endpoints = append(j.Endpoints, endpoint(s, e))
+			}
+			out = append(out, j)
+		}
+	}
+	return out
+}
+
+func endpoint(s *mesh.Service, e mesh.Endpoint) Endpoint {
+	j := Endpoint{Address: e.Address, Healthy: e.Healthy, Weight: e.Weight, Ports: map[uint32]uint32{}}
+	if e.Workload != nil {
+		j.Workload = e.Workload.Ref.String()
+	}
+	if l := e.Locality; l != (mesh.Locality{}) {
+		j.Locality = strings.TrimRight(l.Region+"/"+l.Zone+"/"+l.SubZone, "/")
+	}
+	for i, p := range s.Ports {
+		if i < len(e.Ports) && e.Ports[i] != 0 {
+			j.Ports[p.Number] = e.Ports[i]
+		}
+	}
+	return j
 }

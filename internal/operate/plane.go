@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -21,17 +22,29 @@ import (
 const maxAnswer = 1 << 30
 
 // plane is the debug port of a control plane.
-type plane struct{ address string }
+type plane struct {
+	address   string
+	tokenFile string
+}
 
 // flag adds --debug-address to a command.
 func (p *plane) flag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.address, "debug-address", "http://127.0.0.1:15014",
 		"debug port of the control plane; in a cluster first: kubectl -n istio-system port-forward deploy/fairway 15014")
+	cmd.Flags().StringVar(&p.tokenFile, "token-file", "", "file with the Kubernetes token to show there; not needed through a port-forward")
 }
 
 // get reads a page and decodes its JSON.
 func (p *plane) get(ctx context.Context, path string, into any) error {
-	err := getJSON(ctx, base(p.address)+path, into)
+	token := ""
+	if p.tokenFile != "" {
+		text, err := os.ReadFile(p.tokenFile)
+		if err != nil {
+			return fmt.Errorf("reading --token-file: %w", err)
+		}
+		token = strings.TrimSpace(string(text))
+	}
+	err := getJSON(ctx, base(p.address)+path, token, into)
 	if err != nil {
 		return fmt.Errorf("asking the control plane: %w: is --debug-address right, and in a cluster the port forwarded?", err)
 	}
@@ -58,13 +71,16 @@ func base(address string) string {
 	return strings.TrimSuffix(address, "/")
 }
 
-// getJSON reads a page and decodes it.
-func getJSON(ctx context.Context, address string, into any) error {
+// getJSON reads a page, with the token if there is one, and decodes it.
+func getJSON(ctx context.Context, address, token string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
 		return err
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -20,7 +20,11 @@ type metrics struct {
 	pilotProxies  prometheus.Gauge
 	pilotPushes   [snapshot.NumTypes]prometheus.Counter
 	pilotConverge prometheus.Histogram
-	pilotRejects  prometheus.Counter
+	pilotRejects  [snapshot.NumTypes]prometheus.Counter
+	pilotErrors   prometheus.Counter
+	pilotQueue    prometheus.Histogram
+	pilotPushTime [snapshot.NumTypes]prometheus.Observer
+	pilotSize     [snapshot.NumTypes]prometheus.Observer
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -32,6 +36,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	pushBytes := vec("fairway_xds_push_bytes_total", "Bytes of responses sent to proxies.", "type")
 	nacks := vec("fairway_xds_nacks_total", "Responses that proxies refused.", "type")
 	pilotPushes := vec("pilot_xds_pushes", "Responses sent to proxies, by the name that Istio's dashboards read.", "type")
+	pilotRejects := vec("pilot_total_xds_rejects", "Responses that proxies refused, by the name that Istio's dashboards read.", "type")
+	pushTime := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "pilot_xds_push_time", Help: "Seconds that the sending of a response took.", Buckets: buckets,
+	}, []string{"type"})
+	size := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "pilot_xds_config_size_bytes", Help: "Bytes of a response.", Buckets: []float64{1, 10_000, 1_000_000, 4_000_000, 10_000_000, 40_000_000},
+	}, []string{"type"})
 	m := &metrics{
 		proxies: prometheus.NewGauge(prometheus.GaugeOpts{Name: "fairway_xds_proxies", Help: "Proxies connected."}),
 		overdue: vec("fairway_xds_overdue_total", "Steps of a change that went on because a proxy did not answer in time.", "step"),
@@ -42,7 +53,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		pilotConverge: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "pilot_proxy_convergence_time", Help: "As fairway_xds_convergence_seconds, by the name that Istio's dashboards read.", Buckets: buckets,
 		}),
-		pilotRejects: prometheus.NewCounter(prometheus.CounterOpts{Name: "pilot_total_xds_rejects", Help: "Responses that proxies refused, by the name that Istio's dashboards read."}),
+		pilotErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "pilot_total_xds_internal_errors", Help: "Streams that ended by a fault of the control plane or its network."}),
+		pilotQueue: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "pilot_proxy_queue_time", Help: "Seconds from the publication of a change until a proxy's stream takes it up.", Buckets: buckets,
+		}),
 	}
 	for t := range snapshot.NumTypes {
 		m.pushes[t] = pushes.WithLabelValues(t.String())
@@ -53,15 +67,20 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			name = "rds"
 		}
 		m.pilotPushes[t] = pilotPushes.WithLabelValues(name)
+		m.pilotRejects[t] = pilotRejects.WithLabelValues(name)
+		m.pilotPushTime[t] = pushTime.WithLabelValues(name)
+		m.pilotSize[t] = size.WithLabelValues(name)
 	}
 	if reg != nil {
 		reg.MustRegister(m.proxies, pushes, pushBytes, nacks, m.overdue, m.convergence,
-			m.pilotProxies, pilotPushes, m.pilotConverge, m.pilotRejects)
+			m.pilotProxies, pilotPushes, m.pilotConverge, pilotRejects, m.pilotErrors, m.pilotQueue, pushTime, size)
 	}
 	return m
 }
 
-func (m *metrics) pushed(t snapshot.Type, bytes int) {
+func (m *metrics) pushed(t snapshot.Type, bytes int, took time.Duration) {
+	m.pilotPushTime[t].Observe(took.Seconds())
+	m.pilotSize[t].Observe(float64(bytes))
 	m.pushes[t].Inc()
 	m.pushBytes[t].Add(float64(bytes))
 	m.pilotPushes[t].Inc()
@@ -69,7 +88,7 @@ func (m *metrics) pushed(t snapshot.Type, bytes int) {
 
 func (m *metrics) refused(t snapshot.Type) {
 	m.nacks[t].Inc()
-	m.pilotRejects.Inc()
+	m.pilotRejects[t].Inc()
 }
 
 func (m *metrics) converged(d time.Duration) {

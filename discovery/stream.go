@@ -156,6 +156,9 @@ func (st *stream) open(ctx context.Context, requests <-chan request) (*snapshot.
 	st.remarkVersion(client)
 	view, err := st.server.config.Attach(ctx, client)
 	if err != nil {
+		if status.Code(err) != codes.PermissionDenied {
+			st.server.metrics.pilotErrors.Inc()
+		}
 		return nil, asStatus(err, codes.Unavailable)
 	}
 	stack, at := view.Published()
@@ -198,6 +201,7 @@ func (st *stream) loop(ctx context.Context, view *snapshot.View, draining <-chan
 		case <-view.Changed():
 			err := st.act(func() error {
 				stack, at := view.Published()
+				st.server.metrics.pilotQueue.Observe(time.Since(at).Seconds())
 				st.mu.Lock()
 				st.session.publish(stack, at)
 				st.mu.Unlock()
@@ -279,12 +283,13 @@ func (st *stream) advance() error {
 	for i := range messages {
 		m := &messages[i]
 		st.watchdog.Reset(st.server.config.SendTimeout)
+		began := time.Now()
 		err := st.grpc.SendMsg(&m.response)
 		st.watchdog.Stop()
 		if err != nil {
 			return err
 		}
-		st.server.metrics.pushed(m.typ, m.size)
+		st.server.metrics.pushed(m.typ, m.size, time.Since(began))
 	}
 	return nil
 }

@@ -85,6 +85,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
+	metrics := newPlaneMetrics(registry)
 	reports := newReports(log)
 	source, err := newSource(f, reports.input, log)
 	if err != nil {
@@ -99,6 +100,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	reports.engine = engine
 	var started sync.Once
 	store := mesh.NewStore(log, func(w *mesh.World, d *mesh.Dirty) {
+		metrics.changed(d)
 		engine.Update(w, d)
 		started.Do(func() { log.Info("ready", "hosts", w.HostCount()) })
 		reports.signal()
@@ -107,6 +109,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	server := discovery.New(discovery.Config{Attach: engine.Attach, OnProgress: reports.signal, Log: log, Registerer: registry})
 	reports.refusals = server.Refusals
 	reports.more = []func() []mesh.Finding{ids.findings, func() []mesh.Finding { return outdated.Findings(version.String(), server.Proxies()) }}
+	registry.MustRegister(stateMetrics{store.World, reports.all})
 	leading, err := newLeading(f, source, reports, server, store.World, log)
 	if err != nil {
 		return err
@@ -115,7 +118,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return store.Run(ctx) })
 	g.Go(func() error {
-		return source.run(ctx, store.Submit, func() { log.Info("the first lists are in"); store.Synced() })
+		return source.run(ctx, metrics.counting(store.Submit), func() { log.Info("the first lists are in"); store.Synced() })
 	})
 	g.Go(func() error { return ids.run(ctx) })
 	g.Go(func() error { return reports.run(ctx) })
@@ -123,7 +126,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	if err := listenXDS(ctx, g, f, server, ids, log); err != nil {
 		return err
 	}
-	if err := listenWebhook(ctx, g, f, source.client, ids, log); err != nil {
+	if err := listenWebhook(ctx, g, f, source.client, ids, metrics.answered, log); err != nil {
 		return err
 	}
 	handler := debug.Handler(debug.Config{

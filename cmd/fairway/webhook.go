@@ -23,7 +23,7 @@ import (
 
 // listenWebhook opens the port for the API server, and keeps the API server
 // trusting it. Without Kubernetes there is nobody who would ask.
-func listenWebhook(ctx context.Context, g *errgroup.Group, f serveFlags, client kubernetes.Interface, ids *identities, log *slog.Logger) error {
+func listenWebhook(ctx context.Context, g *errgroup.Group, f serveFlags, client kubernetes.Interface, ids *identities, answered func(string, bool), log *slog.Logger) error {
 	if client == nil || f.webhook == "" {
 		return nil
 	}
@@ -39,7 +39,7 @@ func listenWebhook(ctx context.Context, g *errgroup.Group, f serveFlags, client 
 	if err != nil {
 		return fmt.Errorf("opening the port of the webhooks (--webhook-address): %w", err)
 	}
-	config := webhook.Config{Certificate: server.GetCertificate, World: ids.world, Log: log, Params: func() inject.Params { return configured(params, ids.world()) }}
+	config := webhook.Config{Certificate: server.GetCertificate, World: ids.world, Log: log, Answered: answered, Params: func() inject.Params { return configured(params, ids.world()) }}
 	trust := &webhook.Trust{Client: client, Authority: ids.authority, Name: first(f.webhookConfiguration, "fairway-"+f.namespace), Log: log}
 	g.Go(func() error { return webhook.Serve(ctx, l, config) })
 	g.Go(func() error { return trust.Run(ctx) })

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"time"
 
+	admissionv1 "k8s.io/api/admission/v1"
+
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/mesh"
 )
@@ -18,8 +20,8 @@ import (
 // object at most, twice, with room for the rest of the review.
 const MaxRequest = 3 << 20
 
-// Config is what the webhooks stand on. All functions are required and safe for
-// concurrent use.
+// Config is what the webhooks stand on. All functions but Answered are required,
+// and all are safe for concurrent use.
 type Config struct {
 	// Certificate is that of the port, for crypto/tls.Config.GetCertificate.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
@@ -28,15 +30,29 @@ type Config struct {
 	// World is the newest one; nil before the first.
 	World func() *mesh.World
 	Log   *slog.Logger
+	// Answered hears of every answer of "inject" and "validate"; may be nil.
+	Answered func(webhook string, allowed bool)
 }
 
 // Handler serves /inject and /validate: POST of an AdmissionReview
 // (admission.k8s.io/v1).
 func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST /inject", review(c.Log, c.inject))
-	mux.Handle("POST /validate", review(c.Log, c.validate))
+	mux.Handle("POST /inject", review(c.Log, c.counted("inject", c.inject)))
+	mux.Handle("POST /validate", review(c.Log, c.counted("validate", c.validate)))
 	return mux
+}
+
+// counted tells of the answers.
+func (c Config) counted(webhook string, answer func(*admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse) func(*admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	if c.Answered == nil {
+		return answer
+	}
+	return func(r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+		response := answer(r)
+		c.Answered(webhook, response.Allowed)
+		return response
+	}
 }
 
 // Serve answers on l by HTTPS until ctx ends, and returns nil then, after the

@@ -110,7 +110,7 @@ func (s *suite) pages(ctx context.Context, path string) ([]string, error) {
 	}
 	var out []string
 	for _, pod := range strings.Fields(names) {
-		text, err := s.Kubectl(ctx, "", "get", "--raw", "/api/v1/namespaces/"+system+"/pods/"+pod+":15014/proxy"+path)
+		text, err := s.page(ctx, pod, path)
 		if err != nil {
 			return nil, err
 		}

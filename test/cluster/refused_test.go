@@ -217,7 +217,7 @@ func (s *suite) noKeys(t *testing.T, proxy *corev1.Pod) {
 	}
 	dumped := "/debug/config_dump?proxyID=" + proxy.Name + "." + proxy.Namespace
 	for _, pod := range strings.Fields(s.kubectl(t, "get", "pods", "-n", system, "-l", "app=fairway", "-o", "jsonpath={.items[*].metadata.name}")) {
-		page, err := s.Kubectl(t.Context(), "", "get", "--raw", "/api/v1/namespaces/"+system+"/pods/"+pod+":15014/proxy"+dumped)
+		page, err := s.page(t.Context(), pod, dumped)
 		if err == nil { // it is connected to this one
 			texts[dumped] += page
 		}

@@ -43,6 +43,10 @@ func (w *walk) request(h *hcmv3.HttpConnectionManager, terminated bool) {
 		why = fmt.Sprintf("No virtual host knows %q; this one takes the rest.", w.Host)
 	}
 	w.say("virtual host", host.Name, "%s", why)
+	if host.RequireTls == routev3.VirtualHost_ALL && w.Scheme != "https" {
+		w.end(301, "", "The virtual host answers plain requests by sending the client to https (httpsRedirect of the Gateway's server).")
+		return
+	}
 	var passed []string
 	for i, r := range host.Routes {
 		met, reason := w.matches(r.Match)

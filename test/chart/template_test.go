@@ -321,7 +321,9 @@ func TestRights(t *testing.T) {
 			t.Errorf("Secrets of all namespaces can be read: %v", rule)
 		}
 		writes := slices.ContainsFunc(rule.Verbs, func(v string) bool { return v == "patch" || v == "update" || v == "create" })
-		status := slices.ContainsFunc(rule.Resources, func(s string) bool { return strings.HasSuffix(s, "/status") || s == "tokenreviews" || s == "subjectaccessreviews" })
+		status := slices.ContainsFunc(rule.Resources, func(s string) bool {
+			return strings.HasSuffix(s, "/status") || s == "tokenreviews" || s == "subjectaccessreviews"
+		})
 		if writes && !status && len(rule.ResourceNames) == 0 {
 			t.Errorf("any name can be written: %v", rule)
 		}

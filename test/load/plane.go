@@ -151,17 +151,20 @@ func (p *plane) mallocs() (count, overhead float64) {
 	return count, count - first
 }
 
-// logged is when the process first logged a message.
+// logged is when the process first logged a message; it is waited for.
 func (p *plane) logged(message string) (time.Time, error) {
-	b, err := os.ReadFile(p.log.Name())
-	if err != nil {
-		return time.Time{}, err
-	}
-	for line := range strings.Lines(string(b)) {
-		if at, ok := strings.CutPrefix(line, "time="); ok && strings.Contains(line, "msg="+message) {
-			at, _, _ = strings.Cut(at, " ")
-			return time.Parse(time.RFC3339Nano, at)
+	for range 100 {
+		b, err := os.ReadFile(p.log.Name())
+		if err != nil {
+			return time.Time{}, fmt.Errorf("reading the log of the control plane: %w", err)
 		}
+		for line := range strings.Lines(string(b)) {
+			if at, ok := strings.CutPrefix(line, "time="); ok && strings.Contains(line, "msg="+message) {
+				at, _, _ = strings.Cut(at, " ")
+				return time.Parse(time.RFC3339Nano, at)
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 	return time.Time{}, fmt.Errorf("the control plane did not log %s", message)
 }

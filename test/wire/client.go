@@ -63,6 +63,7 @@ type typeState struct {
 	version    string            // state of the world
 	nonce      string            // of the last response, which later requests repeat
 	wanted     map[string]string // cluster or listener to the name that it asks for
+	needed     map[string]int    // names, by how many clusters or listeners ask for them
 	count      int               // how many it holds, when it is light
 	asked      int               // how many it asked for by name, when it is light
 }
@@ -79,11 +80,16 @@ type ask struct {
 func New(options Options) *Client {
 	c := &Client{options: options, types: map[snapshot.Type]*typeState{}, received: map[snapshot.Type]Count{}, first: true}
 	for t := range snapshot.NumTypes {
-		c.types[t] = &typeState{names: map[string]bool{}, held: map[string]string{}, wanted: map[string]string{}}
+		c.types[t] = &typeState{names: map[string]bool{}, held: map[string]string{}, wanted: map[string]string{}, needed: map[string]int{}}
 		if held := options.Held[t]; held != nil {
 			maps.Copy(c.types[t].held, held)
 		}
 		maps.Copy(c.types[t].wanted, options.Wants[t])
+	}
+	for t, needs := range map[snapshot.Type]snapshot.Type{snapshot.Cluster: snapshot.Endpoint, snapshot.Listener: snapshot.RouteConfig} {
+		for _, name := range options.Wants[t] {
+			c.types[needs].needed[name]++
+		}
 	}
 	return c
 }

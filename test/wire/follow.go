@@ -41,30 +41,50 @@ func (c *Client) want(r Response, t snapshot.Type, needs func([]byte) (string, e
 		return c.wantLight(r, t, needs)
 	}
 	from, to := c.types[r.Type], c.types[t]
+	changed := map[string]bool{} // names that more or fewer resources need than before
+	need := func(by, name string) {
+		old := from.wanted[by]
+		if old == name {
+			return
+		}
+		if delete(from.wanted, by); old != "" {
+			to.needed[old]--
+			changed[old] = true
+		}
+		if name != "" {
+			to.needed[name]++
+			changed[name] = true
+			from.wanted[by] = name
+		}
+	}
 	for _, p := range r.Put {
 		name, err := needs(p.Body)
 		if err != nil {
 			return err
 		}
-		if name == "" {
-			delete(from.wanted, p.Name)
-		} else {
-			from.wanted[p.Name] = name
+		need(p.Name, name)
+	}
+	for _, name := range r.Removed {
+		need(name, "")
+	}
+	if !c.options.Delta { // what is not listed any more is gone
+		for name := range from.wanted {
+			if _, held := from.held[name]; !held {
+				need(name, "")
+			}
 		}
 	}
-	maps.DeleteFunc(from.wanted, func(name, _ string) bool { _, held := from.held[name]; return !held })
 	var a ask
-	wanted := map[string]bool{}
-	for _, name := range from.wanted {
-		if !wanted[name] && !to.names[name] {
+	for name := range changed {
+		switch wanted := to.needed[name] > 0; {
+		case wanted && !to.names[name]:
 			a.subscribe = append(a.subscribe, name)
-		}
-		wanted[name] = true
-	}
-	for name := range to.names {
-		if !wanted[name] {
+		case !wanted && to.names[name]:
 			a.unsubscribe = append(a.unsubscribe, name)
 			delete(to.held, name)
+		}
+		if to.needed[name] <= 0 {
+			delete(to.needed, name)
 		}
 	}
 	if len(a.subscribe)+len(a.unsubscribe) == 0 {

@@ -61,7 +61,7 @@ func running(t *testing.T, directory string) (xds, debug string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- serve(ctx, serveFlags{config: directory, caDirectory: t.TempDir(), xds: xds, debug: debug, namespace: "istio-system"})
+		done <- serve(ctx, serveFlags{config: directory, caDirectory: t.TempDir(), xds: xds, debug: debug, namespace: "istio-system", certificateLifetime: time.Hour})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -164,7 +164,7 @@ func TestControlPlaneMetrics(t *testing.T) {
 				return
 			}
 		}
-		t.Errorf("%s{%s} is %v after a minute", name, label, v)
+		t.Fatalf("%s{%s} is %v after a minute", name, label, v)
 	}
 	is := func(want float64) func(float64) bool { return func(v float64) bool { return v == want } }
 	some := func(v float64) bool { return v > 0 }

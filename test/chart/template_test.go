@@ -309,31 +309,40 @@ func TestWebhooksNeverBlockTheirOwnStart(t *testing.T) {
 	}
 }
 
-// TestRights looks that nothing more than it has to be is allowed.
+// TestRights looks that nothing more than it has to be is allowed: objects of
+// any name are made only where Gateways of the Gateway API are deployed.
 func TestRights(t *testing.T) {
-	r := render(t, "istio-system")
-	role := get[*rbacv1.ClusterRole](t, r, "ClusterRole /fairway-istio-system")
-	for _, rule := range role.Rules {
-		if slices.Contains(rule.Resources, "*") || slices.Contains(rule.Verbs, "*") || slices.Contains(rule.APIGroups, "*") || slices.Contains(rule.Verbs, "delete") {
-			t.Errorf("too much is allowed: %v", rule)
-		}
-		if slices.Contains(rule.Resources, "secrets") {
-			t.Errorf("Secrets of all namespaces can be read: %v", rule)
-		}
-		writes := slices.ContainsFunc(rule.Verbs, func(v string) bool { return v == "patch" || v == "update" || v == "create" })
-		status := slices.ContainsFunc(rule.Resources, func(s string) bool {
-			return strings.HasSuffix(s, "/status") || s == "tokenreviews" || s == "subjectaccessreviews"
-		})
-		if writes && !status && len(rule.ResourceNames) == 0 {
-			t.Errorf("any name can be written: %v", rule)
+	for _, c := range []struct {
+		deployments string
+		made        []string
+	}{
+		{"false", nil},
+		{"true", []string{"gatewayclasses", "deployments", "services", "serviceaccounts"}},
+	} {
+		r := render(t, "istio-system", "--set", "gatewayAPI.deployments="+c.deployments)
+		role := get[*rbacv1.ClusterRole](t, r, "ClusterRole /fairway-istio-system")
+		for _, rule := range role.Rules {
+			if slices.Contains(rule.Resources, "*") || slices.Contains(rule.Verbs, "*") || slices.Contains(rule.APIGroups, "*") || slices.Contains(rule.Verbs, "delete") {
+				t.Errorf("too much is allowed: %v", rule)
+			}
+			if slices.Contains(rule.Resources, "secrets") {
+				t.Errorf("Secrets of all namespaces can be read: %v", rule)
+			}
+			writes := slices.ContainsFunc(rule.Verbs, func(v string) bool { return v == "patch" || v == "update" || v == "create" })
+			beyond := slices.ContainsFunc(rule.Resources, func(s string) bool {
+				return !strings.HasSuffix(s, "/status") && s != "tokenreviews" && s != "subjectaccessreviews" && !slices.Contains(c.made, s)
+			})
+			if writes && beyond && len(rule.ResourceNames) == 0 {
+				t.Errorf("gatewayAPI.deployments=%s: any name can be written: %v", c.deployments, rule)
+			}
 		}
 	}
-	r = render(t, "istio-system", "--set", "rbac.secretNamespaces={shop,istio-system}")
+	r := render(t, "istio-system", "--set", "rbac.secretNamespaces={shop,istio-system}")
 	for _, namespace := range []string{"shop", "istio-system"} {
 		get[*rbacv1.Role](t, r, "Role "+namespace+"/fairway-gateway-secrets")
 	}
 	r = render(t, "istio-system", "--set", "rbac.secretNamespaces={*}")
-	role = get[*rbacv1.ClusterRole](t, r, "ClusterRole /fairway-istio-system")
+	role := get[*rbacv1.ClusterRole](t, r, "ClusterRole /fairway-istio-system")
 	if !slices.ContainsFunc(role.Rules, func(rule rbacv1.PolicyRule) bool { return slices.Contains(rule.Resources, "secrets") }) {
 		t.Error(`"*" does not allow to read the Secrets of all namespaces`)
 	}

@@ -40,10 +40,24 @@ func (i *instance) sweep() error {
 	}
 	removeLink(i.bridge())
 	i.removeResults()
-	if err := os.RemoveAll(i.dir); err != nil {
-		return fmt.Errorf("removing the files of a cluster: %w", err)
+	return i.removeFiles()
+}
+
+// removeFiles removes the directory. A mount program of a kubelet may outlive
+// it and mount once more after all has been unmounted.
+func (i *instance) removeFiles() error {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if err := unmountBelow(i.dir); err != nil {
+			return err
+		}
+		err := os.RemoveAll(i.dir)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) || time.Now().After(deadline) {
+			return fmt.Errorf("removing the files of a cluster: %w", err)
+		}
 	}
-	return nil
 }
 
 func removeLink(name string) {

@@ -207,24 +207,12 @@ func (i *intruder) foreignSecrets(t *testing.T, token string, pod *corev1.Pod) {
 // planes say of a connected proxy too.
 func (s *suite) noKeys(t *testing.T, proxy *corev1.Pod) {
 	t.Helper()
-	texts := map[string]string{"the log": s.kubectl(t, "logs", "-n", system, "-l", "app=fairway", "--tail=-1")}
-	for _, path := range []string{"/debug/findings", "/debug/syncz", "/debug/registryz", "/metrics"} {
-		pages, err := s.pages(t.Context(), path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts[path] = strings.Join(pages, "\n")
-	}
-	dumped := "/debug/config_dump?proxyID=" + proxy.Name + "." + proxy.Namespace
-	for _, pod := range strings.Fields(s.kubectl(t, "get", "pods", "-n", system, "-l", "app=fairway", "-o", "jsonpath={.items[*].metadata.name}")) {
-		page, err := s.page(t.Context(), pod, dumped)
-		if err == nil { // it is connected to this one
-			texts[dumped] += page
-		}
-	}
-	if texts[dumped] == "" {
-		t.Errorf("no control plane shows what %s was given", proxy.Name)
-	}
+	var texts map[string]string
+	eventually(t, 3*soon, "the logs and debug pages of all control planes", func() (any, bool) {
+		var err error
+		texts, err = s.said(t.Context(), proxy)
+		return err, err == nil
+	})
 	jwt := regexp.MustCompile(`eyJ[A-Za-z0-9_-]{20,}\.eyJ`)
 	for where, text := range texts {
 		// Bytes are base64 in JSON; the others are "PRIVATE KEY" there.
@@ -232,6 +220,37 @@ func (s *suite) noKeys(t *testing.T, proxy *corev1.Pod) {
 			t.Errorf("a private key or a token is in %s", where)
 		}
 	}
+}
+
+// said is what the control planes say in logs and debug pages, and of a proxy.
+// It fails while one comes or goes.
+func (s *suite) said(ctx context.Context, proxy *corev1.Pod) (map[string]string, error) {
+	log, err := s.Kubectl(ctx, "", "logs", "-n", system, "-l", "app=fairway", "--tail=-1")
+	if err != nil {
+		return nil, fmt.Errorf("reading the logs: %w: %s", err, log)
+	}
+	texts := map[string]string{"the log": log}
+	for _, path := range []string{"/debug/findings", "/debug/syncz", "/debug/registryz", "/metrics"} {
+		pages, err := s.pages(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		texts[path] = strings.Join(pages, "\n")
+	}
+	names, err := s.Kubectl(ctx, "", "get", "pods", "-n", system, "-l", "app=fairway", "-o", "jsonpath={.items[*].metadata.name}")
+	if err != nil {
+		return nil, fmt.Errorf("listing control planes: %w: %s", err, names)
+	}
+	dumped := "/debug/config_dump?proxyID=" + proxy.Name + "." + proxy.Namespace
+	for _, pod := range strings.Fields(names) {
+		if page, err := s.page(ctx, pod, dumped); err == nil { // it is connected to this one
+			texts[dumped] += page
+		}
+	}
+	if texts[dumped] == "" {
+		return nil, fmt.Errorf("no control plane shows what %s was given", proxy.Name)
+	}
+	return texts, nil
 }
 
 // stay opens streams that go on, over connections of their own so that each

@@ -394,10 +394,11 @@ func same(t *testing.T, what string, got, want float64) {
 	}
 }
 
-// between compares a quantile of durations.
+// between compares a quantile of durations. Proxies do not see all the time that
+// the client does, so theirs may lie in the bucket below.
 func (p *panels) between(t *testing.T, what string, got, quantile float64) {
 	t.Helper()
-	if low, high := p.around(quantile); !(got >= low && got <= high) {
+	if low, high := p.around(quantile); !(got >= low/2 && got <= high) {
 		t.Errorf("%s: the panel shows %.1f ms, the client measured %.1f to %.1f ms", what, got, low, high)
 	}
 }

@@ -17,8 +17,8 @@ const switchLimit = time.Second
 
 // answer is one answer of the load.
 type answer struct {
-	begun   time.Time
-	version string // what was answered, or what went wrong
+	begun, ended time.Time
+	version      string // what was answered, or what went wrong
 }
 
 // phase is a time between two switches.
@@ -113,6 +113,7 @@ func (r *run) loop(ctx context.Context, client *http.Client, phases []phase) ([]
 				if a.version, err = get(ctx, client, loadURL); err != nil {
 					a.version = err.Error()
 				}
+				a.ended = time.Now()
 				results[i] = append(results[i], a)
 				done.Add(1)
 			}
@@ -170,13 +171,14 @@ func (p *phase) must() string {
 	return fmt.Sprintf("%s: within a second both versions answer, about half each", p.title)
 }
 
-// seen judges the answers to requests that began between the switch and the end.
+// seen judges the answers to requests that began and ended between the switch and
+// the end: one under way when the next switch is made may be answered by that.
 func (p *phase) seen(answers []answer, end time.Time) (string, bool, error) {
 	settled := p.switched // when the last unexpected answer was asked for, or both had answered
 	after := counts{}
 	first := map[string]bool{}
 	for _, a := range answers {
-		if a.begun.Before(p.switched) || !a.begun.Before(end) {
+		if a.begun.Before(p.switched) || a.ended.After(end) {
 			continue
 		}
 		switch {

@@ -27,6 +27,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/test/kube"
+	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
 
 // shared is the API server of all tests that do no harm to it.
@@ -301,12 +302,7 @@ func TestKubernetesWantedSecrets(t *testing.T) {
 // TestKubernetesLosesNothing cuts the connection and restarts the API server
 // while objects change, so that watches cannot go on where they were.
 func TestKubernetesLosesNothing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs a kube-apiserver; not with -short")
-	}
-	s, err := kube.Start(t.Context(), kube.Options{})
-	must(t, err)
-	defer s.Close()
+	s := kubetest.Start(t, kube.Options{})
 	a := newAPI(t, s.REST)
 	a.namespace("storm")
 	wire := newWire(t, strings.TrimPrefix(s.REST.Host, "https://"))
@@ -367,12 +363,7 @@ func TestKubernetesLosesNothing(t *testing.T) {
 // TestKubernetesDefinitionsComeAndGo starts without any custom resource, and
 // without the right to read some kinds.
 func TestKubernetesDefinitionsComeAndGo(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs a kube-apiserver; not with -short")
-	}
-	s, err := kube.Start(t.Context(), kube.Options{NoCRDs: true, RBAC: true})
-	must(t, err)
-	defer s.Close()
+	s := kubetest.Start(t, kube.Options{NoCRDs: true, RBAC: true})
 	a := newAPI(t, s.REST)
 	grant(t, s, "")
 	limited := rest.CopyConfig(s.REST)
@@ -403,7 +394,7 @@ func TestKubernetesDefinitionsComeAndGo(t *testing.T) {
 	patch := `[{"op":"replace","path":"/spec/versions/0/schema/openAPIV3Schema","value":{"type":"object","x-kubernetes-preserve-unknown-fields":true}},
 		{"op":"replace","path":"/spec/versions/1/schema/openAPIV3Schema","value":{"type":"object","x-kubernetes-preserve-unknown-fields":true}},
 		{"op":"replace","path":"/spec/versions/2/schema/openAPIV3Schema","value":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}]`
-	_, err = definition.Patch(t.Context(), "virtualservices.networking.istio.io", "application/json-patch+json", []byte(patch), metav1.PatchOptions{})
+	_, err := definition.Patch(t.Context(), "virtualservices.networking.istio.io", "application/json-patch+json", []byte(patch), metav1.PatchOptions{})
 	must(t, err)
 	bad := mesh.Ref{Kind: vs.Kind, Namespace: "default", Name: "bad"}
 	eventually(t, "the lax definition in force", func() bool {

@@ -14,12 +14,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/test/kube"
+	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
 
 // create makes a Gateway of class istio with an HTTP listener, as the API
@@ -59,29 +59,17 @@ func eventually(t *testing.T, try func() error) {
 }
 
 func TestDeployer(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs a kube-apiserver; not with -short")
-	}
-	server, err := kube.Start(t.Context(), kube.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	client, err := dynamic.NewForConfig(server.REST)
-	if err != nil {
-		t.Fatal(err)
-	}
-	typed, err := kubernetes.NewForConfig(server.REST)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := kubetest.Start(t, kube.Options{})
+	client := kubetest.Dynamic(t, server)
+	typed := kubetest.Client(t, server)
 	// Somebody runs a Deployment that has the name of the second Gateway's.
 	labels := map[string]string{"app": "theirs"}
 	theirs := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "taken-istio"}, Spec: appsv1.DeploymentSpec{
 		Selector: &metav1.LabelSelector{MatchLabels: labels},
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}},
 	}}
-	if theirs, err = typed.AppsV1().Deployments("default").Create(t.Context(), theirs, metav1.CreateOptions{}); err != nil {
+	theirs, err := typed.AppsV1().Deployments("default").Create(t.Context(), theirs, metav1.CreateOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	world := mesh.Build([]mesh.Change{create(t, client, "front"), create(t, client, "taken")})

@@ -23,6 +23,7 @@ import (
 	xds "github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/test/kube"
+	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
 
 // front is a Gateway with three listeners, of which one is served, and routes.
@@ -153,18 +154,8 @@ func within(list, field, value string) func(map[string]any) []any {
 }
 
 func TestGatewayAPIStatuses(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs a kube-apiserver; not with -short")
-	}
-	server, err := kube.Start(t.Context(), kube.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	client, err := dynamic.NewForConfig(server.REST)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := kubetest.Start(t, kube.Options{})
+	client := kubetest.Dynamic(t, server)
 	asks, err := discovery.NewDiscoveryClientForConfig(server.REST)
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	xds "github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/test/kube"
+	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
 
 var (
@@ -60,18 +61,8 @@ func (k *known) set(w *Writer, list ...mesh.Finding) {
 }
 
 func TestWriterOnAnAPIServer(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs a kube-apiserver; not with -short")
-	}
-	server, err := kube.Start(t.Context(), kube.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	client, err := dynamic.NewForConfig(server.REST)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := kubetest.Start(t, kube.Options{})
+	client := kubetest.Dynamic(t, server)
 	asks, err := discovery.NewDiscoveryClientForConfig(server.REST)
 	if err != nil {
 		t.Fatal(err)

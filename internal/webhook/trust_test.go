@@ -19,19 +19,13 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/identity"
 	"github.com/fairway-mesh/fairway/test/kube"
+	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
 
 // TestTrust has a real API server call the webhook while the root is rotated
 // and the configuration is overwritten.
 func TestTrust(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs a real API server")
-	}
-	server, err := kube.Start(t.Context(), kube.Options{NoCRDs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	server := kubetest.Start(t, kube.Options{NoCRDs: true})
 	client := kubernetes.NewForConfigOrDie(server.REST)
 	authority, err := identity.Open(t.Context(), identity.Options{
 		Storage: &identity.Memory{}, RootLifetime: time.Hour, LeafLifetime: time.Minute, Overlap: 2 * time.Second, Poll: 50 * time.Millisecond, Log: quiet(),

@@ -26,6 +26,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/fairway-mesh/fairway/test/kube"
+	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
 
 // TestInstall installs the chart on a real API server with RBAC, and runs the
@@ -36,11 +37,7 @@ func TestInstall(t *testing.T) {
 		t.Skip("needs a real API server")
 	}
 	host := address(t)
-	server, err := kube.Start(t.Context(), kube.Options{RBAC: true, NoCRDs: true, Arguments: []string{"--enable-aggregator-routing=true"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	server := kubetest.Start(t, kube.Options{RBAC: true, NoCRDs: true, Arguments: []string{"--enable-aggregator-routing=true"}})
 	client := kubernetes.NewForConfigOrDie(server.REST)
 	dir := prepared(t)
 	helm(t, "install", "fairway", dir, "--kubeconfig", server.Kubeconfig, "-n", "istio-system", "--create-namespace", "--wait=false")

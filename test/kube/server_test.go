@@ -11,14 +11,11 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/fairway-mesh/fairway/test/kube"
+	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
 
 func TestServer(t *testing.T) {
-	s, err := kube.Start(t.Context(), kube.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := kubetest.Start(t, kube.Options{})
 	config, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)

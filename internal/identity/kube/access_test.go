@@ -8,27 +8,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/fairway-mesh/fairway/test/kube"
+	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
 
 // TestAccess asks an API server with RBAC about two accounts, of which one is
 // bound to a role as the chart's.
 func TestAccess(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs a kube-apiserver; not with -short")
-	}
-	s, err := kube.Start(t.Context(), kube.Options{NoCRDs: true, RBAC: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	client, err := kubernetes.NewForConfig(s.REST)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = client.RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "fairway-debug"},
+	s := kubetest.Start(t, kube.Options{NoCRDs: true, RBAC: true})
+	client := kubetest.Client(t, s)
+	_, err := client.RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "fairway-debug"},
 		Rules: []rbacv1.PolicyRule{{NonResourceURLs: []string{"/debug/*"}, Verbs: []string{"get"}}}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)

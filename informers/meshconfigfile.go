@@ -28,7 +28,7 @@ func newMeshConfigFile(path string, report Report) (*meshConfigFile, error) {
 		return m, nil
 	}
 	if _, _, err := readFile(path, false); err != nil {
-		return nil, fmt.Errorf("reading the file of --mesh-config: %w", err)
+		return nil, fmt.Errorf("reading the file of --mesh-config: %w: name a file that exists and can be read", err)
 	}
 	return m, nil
 }

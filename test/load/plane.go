@@ -23,6 +23,7 @@ type plane struct {
 	xds, debug string
 	secure     string // xDS over TLS
 	log        *os.File
+	ended      chan struct{} // closed when the process has ended
 }
 
 // cost is what a process has used so far, or between two moments.
@@ -42,7 +43,7 @@ func freeAddress() (string, error) {
 
 // startPlane runs the program and waits until it is ready.
 func startPlane(ctx context.Context, program, dir string, arguments ...string) (*plane, time.Duration, error) {
-	p := &plane{}
+	p := &plane{ended: make(chan struct{})}
 	var err error
 	for _, a := range []*string{&p.xds, &p.debug, &p.secure} {
 		if *a, err = freeAddress(); err != nil {
@@ -55,12 +56,13 @@ func startPlane(ctx context.Context, program, dir string, arguments ...string) (
 	arguments = append([]string{"serve", "--xds-address", p.xds, "--debug-address", p.debug, "--secure-xds-address", p.secure}, arguments...)
 	p.cmd = exec.Command(program, arguments...)
 	p.cmd.Stderr, p.cmd.Stdout = p.log, p.log
-	p.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir)
+	p.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+filepath.Join(dir, "data"))
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	start := time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, 0, fmt.Errorf("starting %s: %w", program, err)
 	}
+	go func() { defer close(p.ended); _ = p.cmd.Wait() }()
 	for {
 		if r, err := http.Get("http://" + p.debug + "/readyz"); err == nil {
 			_ = r.Body.Close()
@@ -70,18 +72,28 @@ func startPlane(ctx context.Context, program, dir string, arguments ...string) (
 		}
 		if ctx.Err() != nil || time.Since(start) > 2*time.Minute {
 			p.stop()
-			return nil, 0, fmt.Errorf("the control plane did not become ready; see %s", p.log.Name())
+			return nil, 0, fmt.Errorf("the control plane did not become ready: %s", p.said())
 		}
-		time.Sleep(5 * time.Millisecond)
+		select {
+		case <-p.ended:
+			return nil, 0, fmt.Errorf("the control plane ended: %s", p.said())
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }
 
 func (p *plane) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	done := time.AfterFunc(5*time.Second, func() { _ = p.cmd.Process.Kill() })
-	_ = p.cmd.Wait()
+	<-p.ended
 	done.Stop()
 	_ = p.log.Close()
+}
+
+// said is the end of what the process has written.
+func (p *plane) said() string {
+	text, _ := os.ReadFile(p.log.Name())
+	return string(text[max(0, len(text)-1000):])
 }
 
 // cost reads what the process has used, to the nanosecond as the scheduler

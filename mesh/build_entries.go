@@ -136,9 +136,8 @@ func (b *builder) entryEndpoints(se *serviceEntry, s *Service) []Endpoint {
 				add(w)
 			}
 		}
-		for _, p := range b.pods[s.Namespace] {
-			w, _ := b.world.workloads.Get(p.Namespace + "/" + p.Name)
-			if w != nil && !w.Terminating && selects(se.selector, w.Labels) {
+		for _, w := range b.pods[s.Namespace] {
+			if !w.Terminating && selects(se.selector, w.Labels) {
 				add(w)
 			}
 		}

@@ -69,12 +69,8 @@ func (b *builder) serviceEndpoints(s *Service) []Endpoint {
 		list := slices.SortedFunc(maps.Values(b.slices[s.Namespace+"/"+s.Name]), func(x, y *discoveryv1.EndpointSlice) int { return cmp.Compare(x.Name, y.Name) })
 		return sliceEndpoints(s, list, b.podAt)
 	}
-	for _, p := range b.pods[s.Namespace] {
-		if !selects(s.Selector, p.Labels) {
-			continue
-		}
-		w, _ := b.world.workloads.Get(p.Namespace + "/" + p.Name)
-		if w == nil {
+	for _, w := range b.pods[s.Namespace] {
+		if !selects(s.Selector, w.Labels) {
 			continue
 		}
 		if e, ok := podEndpoint(s, w); ok {

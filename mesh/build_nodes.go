@@ -25,22 +25,24 @@ func (b *builder) node(ref Ref, o *corev1.Node) {
 // relocate makes the Pods of a node again.
 func (b *builder) relocate(node string) {
 	for _, pods := range b.pods {
-		for _, p := range pods {
-			if p.Spec.NodeName == node {
-				b.pod(Ref{KindPod, p.Namespace, p.Name}, p)
+		for _, w := range pods {
+			if w.Node == node {
+				moved := *w
+				moved.Locality = podLocality(w.Labels, b.nodeOf(node))
+				b.podWorkload(w.Ref, &moved)
 				b.dirty.Scopes = true
 			}
 		}
 	}
 }
 
-// nodeOf is the Node of a Pod. Where nobody delivers Nodes, as from a directory
+// nodeOf is the Node of a name. Where nobody delivers Nodes, as from a directory
 // without them, EndpointSlices say at least in which zone it is.
-func (b *builder) nodeOf(p *corev1.Pod) *corev1.Node {
-	if n := b.nodes[p.Spec.NodeName]; n != nil {
+func (b *builder) nodeOf(name string) *corev1.Node {
+	if n := b.nodes[name]; n != nil {
 		return n
 	}
-	said := slices.Sorted(maps.Values(b.zones[p.Spec.NodeName]))
+	said := slices.Sorted(maps.Values(b.zones[name]))
 	if len(said) == 0 {
 		return nil
 	}

@@ -85,7 +85,7 @@ func (b *builder) select_(old, next *Service) {
 		}
 		for _, p := range b.pods[s.Namespace] {
 			if selects(s.Selector, p.Labels) {
-				b.dirty.Workloads[Ref{KindPod, p.Namespace, p.Name}] = struct{}{}
+				b.dirty.Workloads[p.Ref] = struct{}{}
 			}
 		}
 		for _, x := range b.entries[s.Namespace] {

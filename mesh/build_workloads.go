@@ -10,14 +10,23 @@ import (
 )
 
 func (b *builder) pod(ref Ref, o *corev1.Pod) {
-	key := ref.Namespace + "/" + ref.Name
-	old, _ := b.world.workloads.Get(key)
 	var next *Workload
 	if o != nil {
-		next = podWorkload(o, b.nodeOf(o))
-		put(b.pods, ref.Namespace, ref.Name, o)
-	} else {
+		next = podWorkload(o, b.nodeOf(o.Spec.NodeName))
+	}
+	b.podWorkload(ref, next)
+}
+
+// podWorkload replaces what a Pod serves with; nil when it does not, or is gone.
+// The Pod itself is not kept: with it a large world would need half as much
+// memory again.
+func (b *builder) podWorkload(ref Ref, next *Workload) {
+	key := ref.Namespace + "/" + ref.Name
+	old, _ := b.world.workloads.Get(key)
+	if next == nil {
 		remove(b.pods, ref.Namespace, ref.Name)
+	} else if old == nil || !old.sameAs(next) {
+		put(b.pods, ref.Namespace, ref.Name, next)
 	}
 	b.workload(key, old, next)
 }

@@ -142,14 +142,14 @@ func podWorkload(p *corev1.Pod, node *corev1.Node) *Workload {
 			}
 		}
 	}
-	w.Locality = podLocality(p, node)
+	w.Locality = podLocality(p.Labels, node)
 	return w
 }
 
 // podLocality prefers the Pod's own label to the labels of its Node.
-func podLocality(p *corev1.Pod, node *corev1.Node) Locality {
+func podLocality(labels map[string]string, node *corev1.Node) Locality {
 	for _, l := range []string{"topology.istio.io/locality", "istio-locality"} {
-		if v := p.Labels[l]; v != "" {
+		if v := labels[l]; v != "" {
 			return parseLocality(v)
 		}
 	}

@@ -60,9 +60,7 @@ func (c *destinationCheck) policy(at string, p *networking.TrafficPolicy) {
 	c.outlierDetection(at+".outlierDetection", p.OutlierDetection)
 	c.tls(at+".tls", p.Tls)
 	c.retryBudget(at+".retryBudget", p.RetryBudget)
-	if p.Tunnel != nil {
-		c.unsupported(at+".tunnel", "connections are not tunnelled; they go to the service's endpoints")
-	}
+	p.Tunnel = c.tunnel(at+".tunnel", p.Tunnel)
 	seen := map[uint32]bool{}
 	p.PortLevelSettings = slices.DeleteFunc(p.PortLevelSettings, func(l *networking.TrafficPolicy_PortTrafficPolicy) bool {
 		n := l.GetPort().GetNumber()

@@ -59,7 +59,9 @@ func TestCheckDestinationRule(t *testing.T) {
 		{"62 SIMPLE sends none", `{tls: {mode: SIMPLE, clientCertificate: /a, privateKey: /b}}`, "", CodeUnsupported, "tls"},
 		{"63 its own", `{tls: {mode: ISTIO_MUTUAL, credentialName: a}}`, "", CodeUnsupported, "tls"},
 		{"64 both", `{tls: {mode: SIMPLE, credentialName: a, caCertificates: /a}}`, "", CodeUnsupported, "tls.credentialName"},
-		{"66 tunnel", `{tunnel: {targetHost: a, targetPort: 1}}`, "", CodeUnsupported, "tunnel"},
+		{"66 protocol", `{tunnel: {protocol: GET, targetHost: a, targetPort: 1}}`, "{}", CodeInvalid, "tunnel.protocol"},
+		{"66 host", `{tunnel: {targetHost: "*.a", targetPort: 1}}`, "{}", CodeInvalid, "tunnel.targetHost"},
+		{"66 port", `{tunnel: {targetHost: a}}`, "{}", CodeInvalid, "tunnel.targetPort"},
 	} {
 		t.Run(c.row, func(t *testing.T) {
 			spec := destinationSpec(t, `{host: a, trafficPolicy: `+c.policy+`, subsets: [{name: v1, trafficPolicy: `+c.policy+`}]}`)

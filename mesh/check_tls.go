@@ -1,6 +1,9 @@
 package mesh
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,8 +43,11 @@ func checkNames(ref Ref, field, what string, names, known []string) (kept []stri
 }
 
 // checkServerTLS leaves out of a server what proxies do not take. Nothing left is
-// the default.
+// the default. A server is nil that would let in whom it must not.
 func checkServerTLS(ref Ref, at string, s *networking.Server) (*networking.Server, []Finding) {
+	if bad := checkDigests(ref, at+".tls", s.GetTls()); len(bad) > 0 {
+		return nil, bad
+	}
 	kept, findings := checkNames(ref, at+".tls.cipherSuites", "cipher suite", s.GetTls().GetCipherSuites(), ciphers)
 	if len(kept) == len(s.GetTls().GetCipherSuites()) {
 		return s, findings
@@ -64,6 +70,26 @@ func (c *Config) checkTLS() (findings []Finding) {
 		findings = append(findings, more...)
 		t.EcdhCurves, more = checkNames(c.Ref, field+".ecdhCurves", "key exchange", t.EcdhCurves, curves)
 		findings = append(findings, more...)
+	}
+	return findings
+}
+
+// checkDigests finds hashes of clients' certificates that are none. Leaving one
+// out could let every client in.
+func checkDigests(ref Ref, at string, t *networking.ServerTLSSettings) (findings []Finding) {
+	bad := func(field string, i int, format string) {
+		findings = append(findings, Finding{Object: ref, Field: fmt.Sprintf("%s.%s[%d]", at, field, i), Code: CodeInvalid,
+			Message: "the entry is no SHA-256 " + format + "; the server is left out, since clients could not be told apart: mend the entry"})
+	}
+	for i, h := range t.GetVerifyCertificateHash() {
+		if b, err := hex.DecodeString(strings.ReplaceAll(h, ":", "")); err != nil || len(b) != sha256.Size || len(h) != 2*sha256.Size && len(h) != 3*sha256.Size-1 {
+			bad("verifyCertificateHash", i, "in hexadecimal digits")
+		}
+	}
+	for i, h := range t.GetVerifyCertificateSpki() {
+		if b, err := base64.StdEncoding.DecodeString(h); err != nil || len(b) != sha256.Size {
+			bad("verifyCertificateSpki", i, "in base64")
+		}
 	}
 	return findings
 }

@@ -93,6 +93,9 @@ func parseGateway(o *networkingv1.Gateway) (*Gateway, []Finding) {
 		}
 		s, left := checkServerTLS(ref, at, s)
 		findings = append(findings, left...)
+		if s == nil {
+			continue
+		}
 		if _, err := netip.ParseAddr(s.Bind); s.Bind != "" && err != nil {
 			bad(at+".bind", "%q is no IP address; the server is left out: write an address of the gateway's pods, or remove the field", s.Bind)
 			continue

@@ -64,6 +64,8 @@ type Chain struct {
 	Clusters []WeightedCluster
 	// HashSourceIP: the destinations' rule balances by the client's address.
 	HashSourceIP bool
+	// Tunnel: the clusters are HTTP proxies.
+	Tunnel Tunnel
 	// IdleTimeout ends connections without traffic, as TCPProxyInput has it.
 	IdleTimeout time.Duration
 }
@@ -72,7 +74,7 @@ type Chain struct {
 func (c Claim) Equal(o Claim) bool {
 	return c.Key == o.Key && c.Kind == o.Kind && c.Host == o.Host && c.RouteConfig == o.RouteConfig && c.Service == o.Service && c.Rule == o.Rule &&
 		slices.EqualFunc(c.Chains, o.Chains, func(a, b Chain) bool {
-			return slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.SNI, b.SNI) && slices.Equal(a.Clusters, b.Clusters) && a.HashSourceIP == b.HashSourceIP && a.IdleTimeout == b.IdleTimeout
+			return slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.SNI, b.SNI) && slices.Equal(a.Clusters, b.Clusters) && a.HashSourceIP == b.HashSourceIP && a.Tunnel == b.Tunnel && a.IdleTimeout == b.IdleTimeout
 		})
 }
 
@@ -148,5 +150,5 @@ func (r *resolver) chains(port *mesh.Port, prefixes []netip.Prefix, sni []string
 		}
 	}
 	return append(out, Chain{Prefixes: prefixes, SNI: sni, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}, HashSourceIP: hashesSourceIP(r.rule, "", port.Number),
-		IdleTimeout: effectivePolicy(r.Config, r.rule, nil, port.Number).tcpIdleTimeout()})
+		Tunnel: tunnelOf(r.rule, ""), IdleTimeout: effectivePolicy(r.Config, r.rule, nil, port.Number).tcpIdleTimeout()})
 }

@@ -7,8 +7,10 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -53,14 +55,16 @@ type GatewayVirtualHost struct {
 // gatewayBuilder gathers a GatewayPlan.
 type gatewayBuilder struct {
 	GatewayInput
-	plan GatewayPlan
+	topology *meshconfig.Topology
+	plan     GatewayPlan
 }
 
 // Gateway makes the listeners and routes of a router.
 func Gateway(in GatewayInput) *GatewayPlan {
 	b := &gatewayBuilder{GatewayInput: in}
 	ports, findings := in.View.Ports(in.Workload)
-	b.plan.Findings = findings
+	topology, found := in.View.Config.TopologyOf(in.Workload)
+	b.topology, b.plan.Findings = topology, append(findings, found...)
 	for _, p := range ports {
 		b.port(p)
 	}
@@ -106,6 +110,9 @@ func (b *gatewayBuilder) port(p mesh.RouterPort) {
 	default:
 		l.FilterChains = distinctChains(b.tcp(head))
 	}
+	if b.topology.GetProxyProtocol() != nil { // first: what follows in the connection is looked at by the others
+		l.ListenerFilters = slices.Insert(l.ListenerFilters, 0, listenerFilter("envoy.filters.listener.proxy_protocol", &proxyprotocolv3.ProxyProtocol{}))
+	}
 	if len(l.FilterChains) > 0 {
 		var owners []mesh.Ref
 		for _, s := range p.Servers {
@@ -130,7 +137,7 @@ func (b *gatewayBuilder) plain(p mesh.RouterPort) *listenerv3.FilterChain {
 func (b *gatewayBuilder) httpChain(p mesh.RouterPort, routes string) *listenerv3.FilterChain {
 	return &listenerv3.FilterChain{Filters: HTTPFilters(HCMInput{
 		Direction: DirectionGateway, StatPrefix: fmt.Sprintf("outbound_%s_%d", AnyAddress, p.Port), RouteName: routes, Filters: b.Filters, GRPCWeb: true,
-		Reporting: b.Reporting, Config: b.View.Config,
+		Reporting: b.Reporting, Topology: b.topology, Config: b.View.Config,
 	})}
 }
 
@@ -268,7 +275,7 @@ func (b *gatewayBuilder) tcp(s *mesh.Server) []*listenerv3.FilterChain {
 
 func (b *gatewayBuilder) tcpChain(s *mesh.Server, c Chain) *listenerv3.FilterChain {
 	fc := &listenerv3.FilterChain{
-		Filters: append(slices.Clone(b.TCP), TCPProxy(TCPProxyInput{Direction: DirectionGateway, Clusters: c.Clusters, HashSourceIP: c.HashSourceIP, Reporting: b.Reporting, Config: b.View.Config})),
+		Filters: append(slices.Clone(b.TCP), TCPProxy(TCPProxyInput{Direction: DirectionGateway, Clusters: c.Clusters, HashSourceIP: c.HashSourceIP, Tunnel: c.Tunnel, Reporting: b.Reporting, Config: b.View.Config})),
 	}
 	if len(c.Prefixes) == 0 && len(c.SNI) == 0 {
 		return fc

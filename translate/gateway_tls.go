@@ -3,7 +3,6 @@ package translate
 import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -25,51 +24,10 @@ func serverSocket(cfg *mesh.Config, s *mesh.Server) (socket *corev3.TransportSoc
 	if s.Protocol == mesh.ProtocolHTTPS {
 		common.AlpnProtocols = []string{"h2", "http/1.1"}
 	}
-	verifies := t.GetMode() == networking.ServerTLSSettings_MUTUAL || t.GetMode() == networking.ServerTLSSettings_OPTIONAL_MUTUAL
-	names := t.GetCredentialNames()
-	if t.GetCredentialName() != "" {
-		names = []string{t.GetCredentialName()}
-	}
-	var sans []*tlsv3.SubjectAltNameMatcher
-	for _, san := range t.GetSubjectAltNames() {
-		for _, kind := range []tlsv3.SubjectAltNameMatcher_SanType{tlsv3.SubjectAltNameMatcher_DNS, tlsv3.SubjectAltNameMatcher_URI} {
-			sans = append(sans, &tlsv3.SubjectAltNameMatcher{SanType: kind, Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: san}}})
-		}
-	}
-	switch {
-	case len(names) > 0:
-		for _, n := range names {
-			if !s.Gateway.OfAPI() {
-				n = secretScheme + n
-			}
-			common.TlsCertificateSdsSecretConfigs = append(common.TlsCertificateSdsSecretConfigs, secretByADS(n))
-			secrets = append(secrets, n)
-		}
-		if verifies {
-			ca := secretScheme + names[0] + CASecretSuffix
-			if c := t.GetCaCertCredentialName(); c != "" {
-				ca = secretScheme + c + CASecretSuffix
-			}
-			secrets = append(secrets, ca)
-			common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-				DefaultValidationContext: &tlsv3.CertificateValidationContext{
-					MatchTypedSubjectAltNames: sans, VerifyCertificateHash: t.GetVerifyCertificateHash(), VerifyCertificateSpki: t.GetVerifyCertificateSpki(),
-				},
-				ValidationContextSdsSecretConfig: secretByADS(ca),
-			}}
-		}
-	case t.GetServerCertificate() != "" && t.GetPrivateKey() != "":
-		common.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: fileSource(t.ServerCertificate), PrivateKey: fileSource(t.PrivateKey)}}
-		if verifies {
-			if t.GetCaCertificates() == "" {
-				return nil, nil, "mode MUTUAL needs caCertificates; the server is left out"
-			}
-			common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
-				TrustedCa: fileSource(t.CaCertificates), MatchTypedSubjectAltNames: sans,
-			}}
-		}
-	default:
-		return nil, nil, "the server has neither credentialName nor serverCertificate with privateKey; it is left out: name the Secret with the certificate"
+	if len(credentialNames(t)) > 0 {
+		secrets = serverCredentials(common, s)
+	} else if problem = serverFiles(common, t); problem != "" {
+		return nil, nil, problem
 	}
 	return downstreamSocket(&tlsv3.DownstreamTlsContext{
 		CommonTlsContext:         common,

@@ -47,7 +47,9 @@ type HCMInput struct {
 	GRPCWeb bool
 	// Reporting is what is logged and counted of the requests.
 	Reporting Reporting
-	Config    *mesh.Config // not nil
+	// Topology is what stands before a gateway; nil otherwise.
+	Topology *meshconfig.Topology
+	Config   *mesh.Config // not nil
 }
 
 // HTTPFilters are the network filters of a chain for requests: the connection
@@ -116,9 +118,8 @@ func clientFacts(m *hcmv3.HttpConnectionManager, in HCMInput) {
 		m.ForwardClientCertDetails = forwardClientCert(in.Config.GetDefaultConfig().GetProxyHeaders().GetForwardedClientCert(), hcmv3.HttpConnectionManager_APPEND_FORWARD)
 	case DirectionGateway:
 		m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
-		topology := in.Config.GetDefaultConfig().GetGatewayTopology()
-		m.XffNumTrustedHops = topology.GetNumTrustedProxies()
-		m.ForwardClientCertDetails = forwardClientCert(topology.GetForwardClientCertDetails(), hcmv3.HttpConnectionManager_SANITIZE_SET)
+		m.XffNumTrustedHops = in.Topology.GetNumTrustedProxies()
+		m.ForwardClientCertDetails = forwardClientCert(in.Topology.GetForwardClientCertDetails(), hcmv3.HttpConnectionManager_SANITIZE_SET)
 	}
 	if f := m.ForwardClientCertDetails; f == hcmv3.HttpConnectionManager_SANITIZE_SET || f == hcmv3.HttpConnectionManager_APPEND_FORWARD {
 		m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Subject: wrapperspb.Bool(true), Uri: true, Dns: true}

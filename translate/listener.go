@@ -114,7 +114,7 @@ func (l *listenerBuilder) chain(c Claim, chain Chain) {
 	}
 	key := matchKey(chain)
 	fc := &listenerv3.FilterChain{
-		Filters: []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: chain.Clusters, HashSourceIP: chain.HashSourceIP, IdleTimeout: chain.IdleTimeout, Reporting: l.in.Reporting, Config: l.in.Config})},
+		Filters: []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: chain.Clusters, HashSourceIP: chain.HashSourceIP, Tunnel: chain.Tunnel, IdleTimeout: chain.IdleTimeout, Reporting: l.in.Reporting, Config: l.in.Config})},
 		Name:    c.Host,
 	}
 	if len(chain.Prefixes) == 0 && len(chain.SNI) == 0 {

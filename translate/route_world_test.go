@@ -118,7 +118,11 @@ func ruledHosts(t testing.TB, v *mesh.View) (hosts []*routev3.VirtualHost, chain
 		}
 		for _, c := range plan.Claims {
 			for _, chain := range c.Chains {
-				chains = append(chains, fmt.Sprintf("%s sni=%v prefixes=%v -> %v", c.Key.Name(), chain.SNI, chain.Prefixes, chain.Clusters))
+				line := fmt.Sprintf("%s sni=%v prefixes=%v -> %v", c.Key.Name(), chain.SNI, chain.Prefixes, chain.Clusters)
+				if chain.Tunnel != (Tunnel{}) {
+					line += fmt.Sprintf(" tunnel %+v", chain.Tunnel)
+				}
+				chains = append(chains, line)
 			}
 		}
 	}

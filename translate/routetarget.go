@@ -20,7 +20,10 @@ type target struct {
 	// sourceHash: connections without requests are balanced by the hash of the
 	// client's address.
 	sourceHash bool
-	session    proto.Message // nil: requests go to any endpoint
+	// tunnel is what connections to the destination take, tunnelOfAll without
+	// regard to its subset.
+	tunnel, tunnelOfAll Tunnel
+	session             proto.Message // nil: requests go to any endpoint
 }
 
 func (t target) address() string { return t.host + ":" + strconv.FormatUint(uint64(t.port), 10) }
@@ -84,7 +87,8 @@ func (b *routeBuilder) target(d *networking.Destination, o mesh.Origin, field st
 		cluster: OutboundCluster(host, port, d.GetSubset()), host: host, port: port,
 		hash:       hashPolicies(to.Rule, d.GetSubset(), port),
 		sourceHash: hashesSourceIP(to.Rule, d.GetSubset(), port),
-		session:    session(to.Service),
+		tunnel:     tunnelOf(to.Rule, d.GetSubset()), tunnelOfAll: tunnelOf(to.Rule, ""),
+		session: session(to.Service),
 	}
 }
 

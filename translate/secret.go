@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -57,9 +58,11 @@ func GatewaySecret(name string, s *mesh.Secret) (certificate, roots *tlsv3.Secre
 		found("data", "a key without certificate; it is not used: add %s", map[string]string{"tls.key": "tls.crt", "key": "cert"}[keyField])
 	}
 	if ca, field := either(s, "cacert", "ca.crt"); len(ca) > 0 {
-		crl, _ := either(s, "crl", "ca.crl")
+		crl, crlField := either(s, "crl", "ca.crl")
 		if err := certificates(ca); err != nil {
 			found("data["+field+"]", "%v; no client can be verified with it: put root certificates in PEM there", err)
+		} else if err := revocations(crl); err != nil { // without the list, revoked certificates would be good
+			found("data["+crlField+"]", "%v; no client can be verified with it: put a list of revoked certificates in PEM there", err)
 		} else {
 			roots = rootsSecret(name+CASecretSuffix, ca, crl)
 		}
@@ -106,6 +109,21 @@ func certificates(bundle []byte) error {
 	}
 	if n == 0 {
 		return fmt.Errorf("holds no certificate in PEM")
+	}
+	return nil
+}
+
+// revocations says what is wrong with lists of revoked certificates; none are
+// good.
+func revocations(lists []byte) error {
+	for rest, n := lists, 0; len(bytes.TrimSpace(rest)) > 0; n++ {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return fmt.Errorf("holds something that is no PEM")
+		}
+		if _, err := x509.ParseRevocationList(block.Bytes); err != nil {
+			return fmt.Errorf("list %d: %w", n, err)
+		}
 	}
 	return nil
 }

@@ -37,6 +37,21 @@ func pair(t testing.TB) (cert, key []byte) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
 }
 
+// revoked is an empty list of revoked certificates, in PEM.
+func revoked(t testing.TB) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer := &x509.Certificate{KeyUsage: x509.KeyUsageCRLSign, SubjectKeyId: []byte{1}}
+	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), NextUpdate: time.Unix(1<<33, 0)}, issuer, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
+}
+
 func TestGatewaySecret(t *testing.T) {
 	cert, key := pair(t)
 	_, otherKey := pair(t)
@@ -51,7 +66,9 @@ func TestGatewaySecret(t *testing.T) {
 		{"tls with roots", map[string][]byte{"tls.crt": cert, "tls.key": key, "ca.crt": cert}, true, true, ""},
 		{"generic", map[string][]byte{"cert": cert, "key": key, "cacert": cert}, true, true, ""},
 		{"roots only", map[string][]byte{"cacert": cert}, false, true, ""},
-		{"roots with a list of revoked ones", map[string][]byte{"ca.crt": cert, "ca.crl": []byte("crl")}, false, true, ""},
+		{"roots with lists of revoked ones", map[string][]byte{"ca.crt": cert, "ca.crl": append(revoked(t), revoked(t)...)}, false, true, ""},
+		{"roots with something else", map[string][]byte{"ca.crt": cert, "crl": []byte("crl")}, false, false, "no PEM"},
+		{"roots with a certificate for a list", map[string][]byte{"ca.crt": cert, "ca.crl": cert}, false, false, "list 0"},
 		{"empty", nil, false, false, "nothing to serve"},
 		{"no key", map[string][]byte{"tls.crt": cert}, false, false, "add tls.key"},
 		{"no certificate", map[string][]byte{"key": key}, false, false, "add cert"},

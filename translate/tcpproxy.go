@@ -33,6 +33,8 @@ type TCPProxyInput struct {
 	IdleTimeout time.Duration
 	// HashSourceIP hashes the client's address for clusters that balance by hash.
 	HashSourceIP bool
+	// Tunnel: the clusters are HTTP proxies.
+	Tunnel Tunnel
 	// AwaitTLS connects upstream only when the client has proved who it is.
 	AwaitTLS  bool
 	Reporting Reporting
@@ -41,7 +43,7 @@ type TCPProxyInput struct {
 
 // TCPProxy is the network filter that passes bytes on to clusters.
 func TCPProxy(in TCPProxyInput) *listenerv3.Filter {
-	p := &tcpv3.TcpProxy{StatPrefix: in.StatPrefix, AccessLog: accessLogs(report{in.Reporting, in.Direction, in.Config, false})}
+	p := &tcpv3.TcpProxy{StatPrefix: in.StatPrefix, TunnelingConfig: in.Tunnel.config(), AccessLog: accessLogs(report{in.Reporting, in.Direction, in.Config, false})}
 	setClusters(p, in)
 	switch {
 	case in.IdleTimeout > 0:

@@ -18,7 +18,9 @@ type L4Route struct {
 	Clusters []WeightedCluster
 	// HashSourceIP: the destinations' rule balances by the client's address.
 	HashSourceIP bool
-	Field        string // the rule, "spec.tcp[0]"
+	// Tunnel is that of the first destination.
+	Tunnel Tunnel
+	Field  string // the rule, "spec.tcp[0]"
 }
 
 // TCPRoutes makes the routes of a VirtualService's tcp rules for one listener
@@ -87,6 +89,12 @@ func (b *routeBuilder) l4Route(route []*networking.RouteDestination, o mesh.Orig
 	r := L4Route{Field: o.Field}
 	for i, d := range route {
 		t := b.target(d.Destination, o, ".route["+strconv.Itoa(i)+"].destination")
+		if i == 0 {
+			r.Tunnel = t.tunnel
+			if len(route) > 1 {
+				r.Tunnel = t.tunnelOfAll
+			}
+		}
 		switch {
 		case len(route) == 1:
 			r.Clusters = []WeightedCluster{{Cluster: t.cluster, Weight: 1}}
@@ -164,7 +172,7 @@ func tcpChains(in RouteInput, prefixes []netip.Prefix, sni []string) []Chain {
 	routes, _ := TCPRoutes(in)
 	var chains []Chain
 	for _, r := range routes {
-		c := Chain{Prefixes: r.Prefixes, SNI: sni, Clusters: r.Clusters, HashSourceIP: r.HashSourceIP}
+		c := Chain{Prefixes: r.Prefixes, SNI: sni, Clusters: r.Clusters, HashSourceIP: r.HashSourceIP, Tunnel: r.Tunnel}
 		if len(c.Prefixes) == 0 {
 			c.Prefixes = prefixes
 		}
@@ -179,7 +187,7 @@ func tlsChains(in RouteInput, prefixes []netip.Prefix) []Chain {
 	routes, _ := TLSRoutes(in)
 	var out []Chain
 	for _, r := range routes {
-		c := Chain{Prefixes: r.Prefixes, Clusters: r.Clusters, HashSourceIP: r.HashSourceIP}
+		c := Chain{Prefixes: r.Prefixes, Clusters: r.Clusters, HashSourceIP: r.HashSourceIP, Tunnel: r.Tunnel}
 		if len(c.Prefixes) == 0 {
 			c.Prefixes = prefixes
 		}

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"os"
@@ -54,6 +55,8 @@ type request struct {
 	TCP string `yaml:"tcp"`
 	// Via connects to this host in place of the URL's, on the same port.
 	Via string `yaml:"via"`
+	// Proxied begins connections with the PROXY protocol, in the name of this address.
+	Proxied string `yaml:"proxied"`
 	// Method is GET if empty. Body is sent as it is.
 	Method string `yaml:"method"`
 	Body   string `yaml:"body"`
@@ -158,8 +161,10 @@ func readCase(folder string) (*testCase, error) {
 
 // placeholder stands for what exists only while the tests run: ${JWKS} (the keys
 // that sign tokens), ${CERT name} and ${KEY name} (a certificate of that name,
-// base64), ${ROOT} (who signed it, base64).
-var placeholder = regexp.MustCompile(`\$\{(JWKS|ROOT|(?:CERT|KEY) [^}]+)\}`)
+// base64), ${ROOT} (who signed it, base64), ${CRL name} (a list that revokes the
+// certificate of that name, base64), ${HASH name} and ${SPKI name} (SHA-256 of the
+// certificate and of its public key).
+var placeholder = regexp.MustCompile(`\$\{(JWKS|ROOT|(?:CERT|KEY|CRL|HASH|SPKI) [^}]+)\}`)
 
 func expand(text string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
@@ -169,6 +174,13 @@ func expand(text string) string {
 			return issuer().keys
 		case "ROOT":
 			return base64.StdEncoding.EncodeToString(issuer().root)
+		case "CRL":
+			return base64.StdEncoding.EncodeToString(issuer().revoked(name))
+		case "HASH":
+			return fmt.Sprintf("%x", sha256.Sum256(issuer().parsed(name).Raw))
+		case "SPKI":
+			digest := sha256.Sum256(issuer().parsed(name).RawSubjectPublicKeyInfo)
+			return base64.StdEncoding.EncodeToString(digest[:])
 		}
 		cert, key := issuer().certificate(name)
 		if kind == "KEY" {

@@ -169,6 +169,10 @@ func (e *echo) connection(c net.Conn, web *connections, greet bool) {
 
 // ServeHTTP implements http.Handler.
 func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodConnect || r.Method == http.MethodPost && strings.HasPrefix(r.Host, "tunnel.") {
+		e.tunnel(w, r)
+		return
+	}
 	n := e.ledger.add(r.Header.Get(idHeader), e.workload)
 	body := io.LimitReader(r.Body, 1<<20)
 	if slices.Contains(collects, r.URL.Path) {
@@ -263,6 +267,33 @@ func (e *echo) upgrade(w http.ResponseWriter) {
 	rw.Flush()
 	for lines := bufio.NewScanner(rw); lines.Scan(); {
 		fmt.Fprintf(c, "%s %s %s\n", e.workload, e.pod, lines.Text())
+	}
+}
+
+// tunnel says yes to a proxy's client and then speaks lines, as what it was asked
+// to connect to would. Hosts that begin with "tunnel." are asked for by POST.
+func (e *echo) tunnel(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	if r.ProtoMajor == 1 && control.EnableFullDuplex() != nil {
+		return
+	}
+	in, out := io.Reader(r.Body), io.Writer(w)
+	if r.ProtoMajor == 1 && r.Method == http.MethodConnect {
+		c, rw, err := control.Hijack()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		fmt.Fprint(c, "HTTP/1.1 200 OK\r\n\r\n")
+		in, out = rw, c
+	} else if control.Flush() != nil {
+		return
+	}
+	for lines := bufio.NewScanner(in); lines.Scan(); {
+		fmt.Fprintf(out, "%s %s %s %s %s\n", e.workload, e.pod, r.Method, r.Host, lines.Text())
+		if out == io.Writer(w) && control.Flush() != nil {
+			return
+		}
 	}
 }
 

@@ -1,9 +1,11 @@
 package conformance
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -12,6 +14,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"strings"
 	"sync"
 	"time"
 )
@@ -32,7 +35,7 @@ var issuer = sync.OnceValue(func() *authority {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "conformance"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	der := must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
 	point := must(key.PublicKey.Bytes()) // 4, x, y
@@ -66,8 +69,13 @@ func (a *authority) certificate(name string) (cert, key []byte) {
 	return a.pairs[name][0], a.pairs[name][1]
 }
 
+// issue makes a pair with an RSA key for names that begin with "rsa.", otherwise
+// with an ECDSA key.
 func (a *authority) issue(name string) (cert, key []byte) {
-	k := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	var k crypto.Signer = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	if strings.HasPrefix(name, "rsa.") {
+		k = must(rsa.GenerateKey(rand.Reader, 2048))
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
@@ -75,6 +83,22 @@ func (a *authority) issue(name string) (cert, key []byte) {
 	}
 	der := must(x509.CreateCertificate(rand.Reader, template, a.cert, k.Public(), a.key))
 	return encode("CERTIFICATE", der), encode("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(k)))
+}
+
+// parsed is the certificate of a name.
+func (a *authority) parsed(name string) *x509.Certificate {
+	cert, _ := a.certificate(name)
+	block, _ := pem.Decode(cert)
+	return must(x509.ParseCertificate(block.Bytes))
+}
+
+// revoked is a list that revokes the certificate of a name.
+func (a *authority) revoked(name string) []byte {
+	list := &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(24 * time.Hour),
+		RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: a.parsed(name).SerialNumber, RevocationTime: time.Now().Add(-time.Minute)}},
+	}
+	return encode("X509 CRL", must(x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)))
 }
 
 // token is a JWT with the claims, for an hour if they do not say how long.

@@ -89,7 +89,7 @@ func (l *load) requests(c client, transport *http.Transport, url string) {
 func (l *load) lines(c client, address string) {
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
-	conn, err := c.dial(ctx, "tcp", address, "")
+	conn, err := c.dial(ctx, "tcp", address, request{})
 	if err != nil {
 		l.note(address + ": " + err.Error())
 		return

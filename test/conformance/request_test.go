@@ -134,23 +134,27 @@ func (c client) transport(r request) (*http.Transport, error) {
 		}
 		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
 	}
-	t.DialContext = func(ctx context.Context, n, address string) (net.Conn, error) { return c.dial(ctx, n, address, r.Via) }
+	t.DialContext = func(ctx context.Context, n, address string) (net.Conn, error) { return c.dial(ctx, n, address, r) }
 	return t, nil
 }
 
-func (c client) dial(ctx context.Context, n, address, via string) (net.Conn, error) {
+func (c client) dial(ctx context.Context, n, address string, r request) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	if via != "" {
-		host = via
+	if r.Via != "" {
+		host = r.Via
 	}
 	ip, err := c.resolve(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	return c.network.Dial(ctx, n, net.JoinHostPort(ip, port))
+	conn, err := c.network.Dial(ctx, n, net.JoinHostPort(ip, port))
+	if err == nil && r.Proxied != "" {
+		_, err = fmt.Fprintf(conn, "PROXY TCP4 %s %s 50000 %s\r\n", r.Proxied, ip, port)
+	}
+	return conn, err
 }
 
 // longest is how long a request may take.
@@ -245,7 +249,7 @@ func speak(c io.ReadWriter, text string) (string, error) {
 func (c client) tcp(transport *http.Transport, r request) (out result) {
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
-	conn, err := c.dial(ctx, "tcp", r.TCP, r.Via)
+	conn, err := c.dial(ctx, "tcp", r.TCP, r)
 	if err != nil {
 		return result{err: err}
 	}

@@ -1,0 +1,41 @@
+package mesh
+
+import (
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	meshconfig "istio.io/api/mesh/v1alpha1"
+)
+
+func TestTopologyOf(t *testing.T) {
+	base := &meshconfig.Topology{NumTrustedProxies: 2, ForwardClientCertDetails: meshconfig.ForwardClientCertDetails_SANITIZE}
+	for _, c := range []struct {
+		name, annotation string
+		want             *meshconfig.Topology
+		finding          bool
+	}{
+		{"none", "", base, false},
+		{"about something else", "concurrency: 2", base, false},
+		{"one field more", "gatewayTopology: {proxyProtocol: {}}", &meshconfig.Topology{
+			NumTrustedProxies: 2, ForwardClientCertDetails: meshconfig.ForwardClientCertDetails_SANITIZE, ProxyProtocol: &meshconfig.Topology_ProxyProtocolConfiguration{},
+		}, false},
+		{"one field in place", "concurrency: 2\ngatewayTopology:\n  numTrustedProxies: 1\n  later: true\n", &meshconfig.Topology{
+			NumTrustedProxies: 1, ForwardClientCertDetails: meshconfig.ForwardClientCertDetails_SANITIZE,
+		}, false},
+		{"no YAML", "{", base, true},
+		{"no topology", "gatewayTopology: [1]", base, true},
+		{"no number", "gatewayTopology: {numTrustedProxies: many}", base, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := DefaultConfig()
+			config.DefaultConfig = &meshconfig.ProxyConfig{GatewayTopology: proto.CloneOf(base)}
+			got, findings := config.TopologyOf(&Workload{Annotations: map[string]string{ProxyConfigAnnotation: c.annotation}})
+			if !proto.Equal(got, c.want) || (len(findings) > 0) != c.finding {
+				t.Errorf("got %v and %v, want %v", got, findings, c.want)
+			}
+			if !proto.Equal(base, config.DefaultConfig.GatewayTopology) {
+				t.Error("the mesh's own was changed")
+			}
+		})
+	}
+}

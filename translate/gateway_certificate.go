@@ -1,0 +1,95 @@
+package translate
+
+import (
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// credentialNames are the Secrets with a server's certificates: several for
+// clients that know different kinds of keys.
+func credentialNames(t *networking.ServerTLSSettings) []string {
+	if t.GetCredentialName() != "" {
+		return []string{t.CredentialName}
+	}
+	return t.GetCredentialNames()
+}
+
+// verifiesClients tells whether the server asks for certificates of clients.
+func verifiesClients(t *networking.ServerTLSSettings) bool {
+	return t.GetMode() == networking.ServerTLSSettings_MUTUAL || t.GetMode() == networking.ServerTLSSettings_OPTIONAL_MUTUAL
+}
+
+// serverCredentials takes a server's certificates, and the roots of its
+// clients, from Secrets, whose SDS names it returns.
+func serverCredentials(common *tlsv3.CommonTlsContext, s *mesh.Server) (secrets []string) {
+	t := s.Spec.Tls
+	names := credentialNames(t)
+	for _, n := range names {
+		if !s.Gateway.OfAPI() {
+			n = secretScheme + n
+		}
+		common.TlsCertificateSdsSecretConfigs = append(common.TlsCertificateSdsSecretConfigs, secretByADS(n))
+		secrets = append(secrets, n)
+	}
+	if !verifiesClients(t) {
+		return secrets
+	}
+	ca := secretScheme + names[0] + CASecretSuffix
+	if c := t.GetCaCertCredentialName(); c != "" {
+		ca = secretScheme + c + CASecretSuffix
+	}
+	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+		DefaultValidationContext: clientVerification(t), ValidationContextSdsSecretConfig: secretByADS(ca),
+	}}
+	return append(secrets, ca)
+}
+
+// serverFiles takes them from files of the proxy; problem says why it cannot.
+func serverFiles(common *tlsv3.CommonTlsContext, t *networking.ServerTLSSettings) (problem string) {
+	pairs, roots := t.GetTlsCertificates(), t.GetCaCertificates()
+	if t.GetServerCertificate() != "" && t.GetPrivateKey() != "" {
+		pairs = []*networking.ServerTLSSettings_TLSCertificate{{ServerCertificate: t.ServerCertificate, PrivateKey: t.PrivateKey}}
+	}
+	for _, p := range pairs {
+		if p.GetServerCertificate() == "" || p.GetPrivateKey() == "" {
+			return "an entry of tlsCertificates lacks serverCertificate or privateKey; the server is left out"
+		}
+		common.TlsCertificates = append(common.TlsCertificates, &tlsv3.TlsCertificate{CertificateChain: fileSource(p.ServerCertificate), PrivateKey: fileSource(p.PrivateKey)})
+		if roots == "" {
+			roots = p.CaCertificates
+		}
+	}
+	switch {
+	case len(pairs) == 0:
+		return "the server has neither credentialName nor serverCertificate with privateKey; it is left out: name the Secret with the certificate"
+	case !verifiesClients(t):
+		return ""
+	case roots == "":
+		return "mode MUTUAL needs caCertificates; the server is left out"
+	}
+	v := clientVerification(t)
+	v.TrustedCa = fileSource(roots)
+	if t.CaCrl != "" {
+		v.Crl = fileSource(t.CaCrl)
+	}
+	common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: v}
+	return ""
+}
+
+// clientVerification is how certificates of clients are checked beside their
+// issuer.
+func clientVerification(t *networking.ServerTLSSettings) *tlsv3.CertificateValidationContext {
+	v := &tlsv3.CertificateValidationContext{VerifyCertificateHash: t.GetVerifyCertificateHash(), VerifyCertificateSpki: t.GetVerifyCertificateSpki()}
+	if t.GetInsecureSkipVerify().GetValue() {
+		v.TrustChainVerification = tlsv3.CertificateValidationContext_ACCEPT_UNTRUSTED
+	}
+	for _, san := range t.GetSubjectAltNames() {
+		for _, kind := range []tlsv3.SubjectAltNameMatcher_SanType{tlsv3.SubjectAltNameMatcher_DNS, tlsv3.SubjectAltNameMatcher_URI} {
+			v.MatchTypedSubjectAltNames = append(v.MatchTypedSubjectAltNames, &tlsv3.SubjectAltNameMatcher{SanType: kind, Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: san}}})
+		}
+	}
+	return v
+}

@@ -49,8 +49,7 @@ func (b *outbox) take() []mesh.Change {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out := b.order
-	b.order = nil
-	clear(b.pending)
+	b.pending, b.order = map[mesh.Ref]int{}, nil // after the first lists they are large
 	return out
 }
 

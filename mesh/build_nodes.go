@@ -27,9 +27,7 @@ func (b *builder) relocate(node string) {
 	for _, pods := range b.pods {
 		for _, w := range pods {
 			if w.Node == node {
-				moved := *w
-				moved.Locality = podLocality(w.Labels, b.nodeOf(node))
-				b.podWorkload(w.Ref, &moved)
+				b.podWorkload(w.Ref, b.placed(w))
 				b.dirty.Scopes = true
 			}
 		}

@@ -9,26 +9,44 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-func (b *builder) pod(ref Ref, o *corev1.Pod) {
-	var next *Workload
-	if o != nil {
-		next = podWorkload(o, b.nodeOf(o.Spec.NodeName))
+// pod is what a Pod serves with; nil, of no type, when it does not, or is gone.
+// It stands for the Pod from here on: with the Pods themselves a large world
+// would need a third of its memory more.
+func (b *builder) pod(o *corev1.Pod) any {
+	if w := podWorkload(o, b.nodeOf(o.Spec.NodeName)); w != nil {
+		return w
 	}
-	b.podWorkload(ref, next)
+	return nil
 }
 
-// podWorkload replaces what a Pod serves with; nil when it does not, or is gone.
-// The Pod itself is not kept: with it a large world would need half as much
-// memory again.
+// podWorkload replaces what a Pod serves with.
 func (b *builder) podWorkload(ref Ref, next *Workload) {
 	key := ref.Namespace + "/" + ref.Name
 	old, _ := b.world.workloads.Get(key)
-	if next == nil {
+	switch {
+	case next == nil:
 		remove(b.pods, ref.Namespace, ref.Name)
-	} else if old == nil || !old.sameAs(next) {
+	case old != nil && old.sameAs(next):
+		b.discovery.keep(ref, old)
+	default:
 		put(b.pods, ref.Namespace, ref.Name, next)
+		b.discovery.keep(ref, next)
 	}
 	b.workload(key, old, next)
+}
+
+// placed is w where its Node is now.
+func (b *builder) placed(w *Workload) *Workload {
+	if w == nil {
+		return nil
+	}
+	l := podLocality(w.Labels, b.nodeOf(w.Node))
+	if l == w.Locality {
+		return w
+	}
+	moved := *w
+	moved.Locality = l
+	return &moved
 }
 
 // workload replaces a Pod or WorkloadEntry and marks the hosts that it serves

@@ -66,6 +66,9 @@ func (b *builder) apply(changes []Change) {
 
 // change takes in one change of what the mesh discovers.
 func (b *builder) change(c Change) {
+	if o, ok := c.Object.(*corev1.Pod); ok {
+		c.Object = b.pod(o)
+	}
 	if b.discovered(c) {
 		b.admit(c)
 	}
@@ -78,8 +81,8 @@ func (b *builder) admit(c Change) {
 		o, _ := c.Object.(*corev1.Service)
 		b.service(c.Ref, o)
 	case KindPod:
-		o, _ := c.Object.(*corev1.Pod)
-		b.pod(c.Ref, o)
+		w, _ := c.Object.(*Workload)
+		b.podWorkload(c.Ref, b.placed(w))
 	case KindNode:
 		o, _ := c.Object.(*corev1.Node)
 		b.node(c.Ref, o)

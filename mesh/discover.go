@@ -11,9 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// discovery keeps the objects of each namespace as they were delivered, so
-// that those of a namespace can leave the mesh and come back when its labels
-// or MeshConfig.discoverySelectors change.
+// discovery keeps the objects of each namespace as they were delivered (of Pods
+// what they serve with), so that those of a namespace can leave the mesh and
+// come back when its labels or MeshConfig.discoverySelectors change.
 type discovery struct {
 	selectors []labels.Selector      // empty: every namespace is in the mesh
 	objects   map[string]map[Ref]any // by namespace
@@ -24,6 +24,18 @@ func newDiscovery() discovery {
 	return discovery{objects: map[string]map[Ref]any{}, in: map[string]bool{}}
 }
 
+// keep replaces an object; nil when it is gone.
+func (d *discovery) keep(ref Ref, o any) {
+	if o == nil {
+		delete(d.objects[ref.Namespace], ref)
+		return
+	}
+	if d.objects[ref.Namespace] == nil {
+		d.objects[ref.Namespace] = map[Ref]any{}
+	}
+	d.objects[ref.Namespace][ref] = o
+}
+
 // discovered takes note of an object and tells whether it is part of the mesh.
 // Objects without a namespace are, and those that are followed one by one:
 // the mesh's own configuration and the Secrets that Gateways name.
@@ -32,14 +44,7 @@ func (b *builder) discovered(c Change) bool {
 	if ns == "" || c.Ref.Kind == KindSecret || c.Ref.Kind == KindConfigMap || c.Ref.Kind == KindMeshConfigFile {
 		return true
 	}
-	if c.Object == nil {
-		delete(b.discovery.objects[ns], c.Ref)
-	} else {
-		if b.discovery.objects[ns] == nil {
-			b.discovery.objects[ns] = map[Ref]any{}
-		}
-		b.discovery.objects[ns][c.Ref] = c.Object
-	}
+	b.discovery.keep(c.Ref, c.Object)
 	in, known := b.discovery.in[ns]
 	if !known {
 		in = b.selected(ns)

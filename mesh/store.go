@@ -103,7 +103,6 @@ func (s *Store) take() ([]Change, bool) {
 	for _, r := range s.order {
 		changes = append(changes, s.pending[r])
 	}
-	clear(s.pending)
-	s.order = s.order[:0]
+	s.pending, s.order = map[Ref]Change{}, nil // after the first lists they are large
 	return changes, s.synced
 }

@@ -71,6 +71,10 @@ func checkSidecar(o *networkingv1.Sidecar) (findings []Finding) {
 func checkEgress(o *networkingv1.Sidecar) (findings []Finding) {
 	ref := Ref{KindSidecar, o.Namespace, o.Name}
 	bad := invalid(ref, &findings)
+	if o.Spec.OutboundTrafficPolicy.GetEgressProxy() != nil {
+		findings = append(findings, Finding{Object: ref, Field: "spec.outboundTrafficPolicy.egressProxy", Code: CodeUnsupported,
+			Message: "connections that nothing in the mesh claims are not led through a proxy; they go as the mode says: use ServiceEntries and a VirtualService"})
+	}
 	for i, l := range o.Spec.Egress {
 		at := fmt.Sprintf("spec.egress[%d]", i)
 		if len(l.GetHosts()) == 0 {
@@ -79,9 +83,13 @@ func checkEgress(o *networkingv1.Sidecar) (findings []Finding) {
 		if n := l.GetPort().GetNumber(); n > maxPort {
 			bad(at+".port.number", "%d is no port number; the listener shows nothing: use 1 to 65535", n)
 		}
-		if ownAddress(l) {
+		if unboundSocket(l) {
 			findings = append(findings, Finding{Object: ref, Field: at + ".bind", Code: CodeUnsupported,
-				Message: "listeners at an address of their own (bind, captureMode NONE) are not supported; the hosts are served at their own addresses and ports: remove both fields"})
+				Message: fmt.Sprintf("%q is no IP address, and no others are supported; the hosts are served at their own addresses and ports: use an IP address", l.Bind)})
+		}
+		if l.GetPort() != nil && l.Port.Protocol == "HTTP_PROXY" {
+			findings = append(findings, Finding{Object: ref, Field: at + ".port.protocol", Code: CodeUnsupported,
+				Message: "the listener is no HTTP proxy; it serves the hosts that have its port, by their own protocols: connect to the services"})
 		}
 		for j, h := range l.GetHosts() {
 			namespace, host, ok := strings.Cut(h, "/")

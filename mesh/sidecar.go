@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ func parseSidecar(o *networkingv1.Sidecar) *Sidecar {
 	}
 	for _, e := range o.Spec.Egress {
 		l := EgressListener{Spec: e, Port: e.GetPort().GetNumber()}
-		if ownAddress(e) {
+		if unboundSocket(e) {
 			l.Port = 0
 		}
 		for _, h := range e.GetHosts() {
@@ -53,10 +54,47 @@ func parseSidecar(o *networkingv1.Sidecar) *Sidecar {
 	return s
 }
 
-// ownAddress tells whether the listener asks to be bound to an address, which it
-// is not: its hosts are served at theirs.
-func ownAddress(e *networking.IstioEgressListener) bool {
-	return e.GetBind() != "" || e.GetCaptureMode() == networking.CaptureMode_NONE
+// unboundSocket tells whether the listener asks for an address that is none of IP,
+// such as a Unix domain socket, which it does not get: its hosts are served at theirs.
+func unboundSocket(e *networking.IstioEgressListener) bool {
+	_, err := netip.ParseAddr(e.GetBind())
+	return e.GetBind() != "" && err != nil
+}
+
+// Bind is where clients find services in place of the services' own addresses
+// (Sidecar.egress[].bind and captureMode). The zero value is none.
+type Bind struct {
+	Address string // an IP address; empty: those of the services
+	// Socket says that the proxy opens a socket there; otherwise it only takes
+	// captured connections to the address.
+	Socket bool
+}
+
+// BindOf is where the clients of the Sidecar, which may be nil, find the services
+// of a port: as the first egress listener for the port says, or else the first
+// without a port.
+func (s *Sidecar) BindOf(port uint32) Bind {
+	if s == nil {
+		return Bind{}
+	}
+	i := slices.IndexFunc(s.Egress, func(l EgressListener) bool { return l.Port == port })
+	if i < 0 {
+		i = slices.IndexFunc(s.Egress, func(l EgressListener) bool { return l.Port == 0 })
+	}
+	if i < 0 {
+		return Bind{}
+	}
+	e := s.Egress[i].Spec
+	b := Bind{Socket: e.GetCaptureMode() == networking.CaptureMode_NONE}
+	switch a, err := netip.ParseAddr(e.GetBind()); {
+	case err == nil:
+		b.Address = a.String()
+	case b.Socket && e.GetBind() == "":
+		b.Address = "127.0.0.1"
+	default:
+		return Bind{}
+	}
+	return b
 }
 
 // addHost adds an entry of hosts; what is none, checkEgress tells.

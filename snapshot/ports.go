@@ -118,8 +118,9 @@ func (l *hostLayer) port(key translate.ListenerKey) *portState {
 	http, other := l.claimsTo(key)
 	s := &portState{}
 	if http || len(other) > 0 {
+		bind := l.view.Sidecar.BindOf(key.Port)
 		listener, findings := translate.OutboundListener(translate.ListenerInput{
-			Key: key, HTTP: http, Claims: other, RegistryOnly: l.view.RegistryOnly(), IPv6: l.ipv6, Reporting: l.reporting, Config: l.view.Config,
+			Key: key, Socket: bind.Socket && bind.Address == key.Address, HTTP: http, Claims: other, RegistryOnly: l.view.RegistryOnly(), IPv6: l.ipv6, Reporting: l.reporting, Config: l.view.Config,
 		})
 		s.findings = findings
 		if listener != nil {
@@ -136,8 +137,8 @@ func (l *hostLayer) port(key translate.ListenerKey) *portState {
 				s.resources = append(s.resources, l.memo.intern.Intern(r))
 			}
 		}
-		if http && key.Address == translate.AnyAddress {
-			s.resources = append(s.resources, l.routes(key.Port)...)
+		if http {
+			s.resources = append(s.resources, l.routes(key)...)
 		}
 	}
 	if l.base == nil {
@@ -174,10 +175,10 @@ type fallbackKey struct {
 
 // routes are the frame of the route configuration that the HTTP services of a
 // port share, and its answer for hosts that nothing knows.
-func (l *hostLayer) routes(port uint32) []*Resource {
-	name := translate.PortConfig(port)
+func (l *hostLayer) routes(at translate.ListenerKey) []*Resource {
+	name := at.RouteConfig()
 	out := []*Resource{l.frame(name)}
-	if port == translate.RouteOnlyPort && l.view.RouteOnly("*") {
+	if at.Port == translate.RouteOnlyPort && l.view.RouteOnly("*") {
 		return out // the host "*" has a virtual host of its own
 	}
 	key := fallbackKey{name, l.view.RegistryOnly()}

@@ -23,6 +23,23 @@ type ListenerKey struct {
 
 func anyAddress(port uint32) ListenerKey { return ListenerKey{AnyAddress, port} }
 
+// servedAt is where the HTTP services of a port are served that share a listener.
+func servedAt(v *mesh.View, port uint32) ListenerKey {
+	if b := v.Sidecar.BindOf(port); b.Address != "" {
+		return ListenerKey{b.Address, port}
+	}
+	return anyAddress(port)
+}
+
+// RouteConfig is the name of the route configuration that all HTTP services share
+// that are served at the key.
+func (k ListenerKey) RouteConfig() string {
+	if k.Address == AnyAddress {
+		return PortConfig(k.Port)
+	}
+	return k.Name()
+}
+
 // Name is the listener's name, "10.0.0.1_80".
 func (k ListenerKey) Name() string { return k.Address + "_" + strconv.FormatUint(uint64(k.Port), 10) }
 
@@ -30,9 +47,10 @@ func (k ListenerKey) Name() string { return k.Address + "_" + strconv.FormatUint
 // statistics. Envoy takes no second listener of the same address.
 var bootstrapPorts = []uint32{15020, 15021, 15090}
 
-// reserved tells whether the key is one of the proxy's own.
-func (k ListenerKey) reserved() bool {
-	return k.Address == AnyAddress && (k.Port == OutboundPort || k.Port == InboundPort || slices.Contains(bootstrapPorts, k.Port))
+// reserved tells whether the key is one of the proxy's own; a socket must not have
+// their port at any address.
+func (k ListenerKey) reserved(socket bool) bool {
+	return socket && k.Port == adminPort || (k.Address == AnyAddress || socket) && (k.Port == OutboundPort || k.Port == InboundPort || slices.Contains(bootstrapPorts, k.Port))
 }
 
 // ClaimKind says what a host wants of the listener that it claims.
@@ -105,6 +123,13 @@ func (r *resolver) tcpClaims(port *mesh.Port) []Claim {
 		return Claim{Key: key, Kind: ClaimTCP, Host: r.service.Host, Service: r.service, Rule: rule, Chains: r.chains(port, prefixes, sni, cluster)}
 	}
 	cluster := OutboundCluster(r.service.Host, port.Number, "")
+	if b := r.Sidecar.BindOf(port.Number); b.Address != "" {
+		var names []string
+		if port.Protocol.IsTLS() { // others may be served there as well
+			names = []string{r.service.Host}
+		}
+		return []Claim{claim(ListenerKey{b.Address, port.Number}, nil, names, cluster)}
+	}
 	var out []Claim
 	var ranges []netip.Prefix
 	for _, p := range r.service.Addresses {

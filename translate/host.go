@@ -46,11 +46,12 @@ func (p *Plan) routeOnly(v *mesh.View, host string, route *mesh.VirtualService) 
 	if route == nil || len(route.Spec.Http) == 0 || !slices.Contains(route.Hosts, host) || !v.RouteOnly(host) || !v.Sidecar.Listens(v.Scope.Namespace, route.Namespace, host, RouteOnlyPort) {
 		return
 	}
+	key := servedAt(v, RouteOnlyPort)
 	p.VirtualHosts = append(p.VirtualHosts, VirtualHostInput{
-		Config: PortConfig(RouteOnlyPort), Name: host, Domains: domainsOf(v, host, nil, RouteOnlyPort), Port: RouteOnlyPort,
+		Config: key.RouteConfig(), Name: host, Domains: domainsOf(v, host, nil, RouteOnlyPort), Port: RouteOnlyPort,
 		Route: routeInput(v, route, RouteOnlyPort),
 	})
-	p.Claims = append(p.Claims, Claim{Key: anyAddress(RouteOnlyPort), Kind: ClaimHTTP, Host: host})
+	p.Claims = append(p.Claims, Claim{Key: key, Kind: ClaimHTTP, Host: host})
 }
 
 // routeInput is what the routes of a VirtualService are made of in the view.
@@ -163,7 +164,8 @@ func clientOf(v *mesh.View, s *mesh.Service, rule *mesh.DestinationRule) Client 
 // http serves a port that is HTTP by declaration through the route
 // configuration that all such services of the port number share.
 func (r *resolver) http(p *Plan, port *mesh.Port) {
-	config := PortConfig(port.Number)
+	key := servedAt(r.View, port.Number)
+	config := key.RouteConfig()
 	domains := domainsOf(r.View, r.service.Host, r.service, port.Number)
 	for _, alias := range r.AliasesOf(r.service.Host) {
 		a, _ := r.Service(alias)
@@ -178,14 +180,20 @@ func (r *resolver) http(p *Plan, port *mesh.Port) {
 		domains = append(domains, names...)
 	}
 	vh := VirtualHostInput{Config: config, Name: r.service.Host, Domains: domains, Service: r.service, Port: port.Number, Route: r.input(r.route, port.Number)}
-	if r.service.Headless {
+	if r.choosesPods(port) {
 		pods := vh
 		pods.Name, pods.Domains, pods.OriginalDst, pods.Route.VirtualService = "*."+vh.Name, podDomainsOf(r.View, r.service.Host), true, nil
 		p.VirtualHosts = append(p.VirtualHosts, pods)
 		vh.OriginalDst = !r.asksForBalancing() && !routesHTTP(r.route)
 	}
 	p.VirtualHosts = append(p.VirtualHosts, vh)
-	p.Claims = append(p.Claims, Claim{Key: anyAddress(port.Number), Kind: ClaimHTTP, Host: r.service.Host})
+	p.Claims = append(p.Claims, Claim{Key: key, Kind: ClaimHTTP, Host: r.service.Host})
+}
+
+// choosesPods tells whether clients choose a pod by its address: those of a headless
+// service do, unless they find it at an address of the proxy.
+func (r *resolver) choosesPods(port *mesh.Port) bool {
+	return r.service.Headless && r.Sidecar.BindOf(port.Number) == mesh.Bind{}
 }
 
 func routesHTTP(vs *mesh.VirtualService) bool { return vs != nil && len(vs.Spec.Http) > 0 }
@@ -218,7 +226,7 @@ func (r *resolver) sniffed(p *Plan, port *mesh.Port) {
 	}
 	p.Claims = append(p.Claims, claims...)
 	vh := VirtualHostInput{Config: hostConfig(r.service.Host, port.Number), Name: r.service.Host, Domains: []string{"*"}, Service: r.service, Port: port.Number, Route: r.input(r.route, port.Number)}
-	vh.OriginalDst = r.service.Headless && !r.asksForBalancing() && !routesHTTP(r.route)
+	vh.OriginalDst = r.choosesPods(port) && !r.asksForBalancing() && !routesHTTP(r.route)
 	p.VirtualHosts = append(p.VirtualHosts, vh)
 }
 

@@ -22,6 +22,7 @@ type ListenerInput struct {
 	Key          ListenerKey
 	HTTP         bool    // some host claims the port for HTTP
 	Claims       []Claim // the others, in any order
+	Socket       bool    // the proxy opens a socket there, beside the connections that it captures
 	RegistryOnly bool    // connections that match nothing are closed
 	IPv6         bool    // the proxy has an IPv6 address
 	Reporting    Reporting
@@ -32,14 +33,14 @@ type ListenerInput struct {
 // OutboundPort hands connections by the address that they were meant for. Nil
 // when nothing is left of its claims.
 func OutboundListener(in ListenerInput) (*listenerv3.Listener, []mesh.Finding) {
-	if in.Key.reserved() {
+	if in.Key.reserved(in.Socket) {
 		return nil, reservedFindings(in)
 	}
 	l := &listenerBuilder{in: in, taken: map[string]Claim{}}
 	claims := slices.Clone(in.Claims)
 	slices.SortStableFunc(claims, precedence)
 	if in.HTTP {
-		l.http(PortConfig(in.Key.Port))
+		l.http(in.Key.RouteConfig())
 	}
 	for _, c := range claims {
 		if c.Kind == ClaimSniffed && !l.inspectHTTP {
@@ -87,7 +88,7 @@ func (l *listenerBuilder) http(routes string) {
 			ApplicationProtocols: []string{"http/1.0", "http/1.1", "h2c"},
 		},
 		Filters: HTTPFilters(HCMInput{
-			Direction: DirectionOutbound, StatPrefix: "outbound_" + l.in.Key.Name(), RouteName: routes, Sniffed: routes != PortConfig(l.in.Key.Port), GRPCWeb: true, Reporting: l.in.Reporting, Config: l.in.Config,
+			Direction: DirectionOutbound, StatPrefix: "outbound_" + l.in.Key.Name(), RouteName: routes, Sniffed: routes != l.in.Key.RouteConfig(), GRPCWeb: true, Reporting: l.in.Reporting, Config: l.in.Config,
 		}),
 	})
 }
@@ -168,7 +169,7 @@ func (l *listenerBuilder) listener() *listenerv3.Listener {
 	out := &listenerv3.Listener{
 		Name:             l.in.Key.Name(),
 		Address:          socketAddress(l.in.Key.Address, l.in.Key.Port),
-		BindToPort:       wrapperspb.Bool(false),
+		BindToPort:       wrapperspb.Bool(l.in.Socket),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		FilterChains:     l.chains,
 	}

@@ -11,7 +11,7 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X github.com/fairway-mesh/fairway/in
 
 .PHONY: help
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/fairway
@@ -28,6 +28,10 @@ test: ## Run everything that CI runs
 .PHONY: test-cluster
 test-cluster: ## Of that, only the tests on a real Kubernetes cluster made here (root)
 	@$(GO) test -count=1 -timeout 40m -parallel 5 -v ./test/cluster
+
+.PHONY: test-gateway-api
+test-gateway-api: ## Run the Gateway API's conformance suite on a real cluster made here (root, ten minutes), and write its report
+	@$(GO) test -count=1 -timeout 2h -v ./test/gatewayapi -conformance -version $(VERSION) -report $(CURDIR)/docs/gateway-api-conformance.yaml $(if $(ONLY),-only $(ONLY) -report "")
 
 .PHONY: lint
 lint: ## Check format, imports and lint rules

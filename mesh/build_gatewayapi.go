@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -136,31 +135,9 @@ func (b *builder) settleGatewayAPI() {
 		}
 		routes, _ := b.world.apiRoutesOf.Get(ref.String())
 		for _, r := range routes {
-			b.found(r.ref, b.routeFindings(r))
+			b.found(r.ref, b.world.routeFindings(r))
 		}
 	}
-}
-
-// routeFindings are what is wrong with a route, but for that which comes and
-// goes with its backends; none of routes that are for other controllers.
-func (b *builder) routeFindings(r *apiRoute) (out []Finding) {
-	ours := false
-	for i, p := range r.parents {
-		problem, ok := b.world.attachProblem(r, p)
-		ours = ours || ok
-		if problem != (attachProblem{}) {
-			out = append(out, Finding{Object: r.ref, Field: fmt.Sprintf("spec.parentRefs[%d]", i), Code: CodeUnreferenced, Message: problem.Message})
-		}
-	}
-	if !ours {
-		return nil
-	}
-	for _, backend := range r.backends() {
-		if _, problem := b.world.destination(r.ref, backend); problem != (backendProblem{}) {
-			out = append(out, Finding{Object: r.ref, Field: backend.field, Code: CodeInvalid, Message: problem.Message + "; its share of requests gets 500"})
-		}
-	}
-	return append(out, r.findings...)
 }
 
 func (b *builder) deriveGateway(ref Ref) {

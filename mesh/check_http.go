@@ -130,7 +130,7 @@ func (c *ruleCheck) redirect(r *networking.HTTPRedirect) {
 	if explicit && (port.Port == 0 || port.Port > 65535) {
 		c.reject(".redirect.port", "%d is no port: write one from 1 to 65535", port.Port)
 	}
-	if r.Uri == "" && r.PrefixRewrite == "" && r.Authority == "" && r.Scheme == "" && !explicit {
+	if !c.api && r.Uri == "" && r.PrefixRewrite == "" && r.Authority == "" && r.Scheme == "" && !explicit {
 		c.reject(".redirect", "the redirect leads to where the request came from: set uri, prefixRewrite, authority, scheme or port")
 	}
 	c.printable(".redirect.uri", r.Uri)

@@ -39,6 +39,8 @@ func (w *World) CheckReferences(object any) []Finding {
 		r.policy(KindAuthorizationPolicy, o, o.Spec.GetSelector().GetMatchLabels())
 	case *telemetryv1.Telemetry:
 		r.policy(KindTelemetry, o, o.Spec.GetSelector().GetMatchLabels())
+	default:
+		return w.checkGatewayAPI(object)
 	}
 	return r.findings
 }

@@ -55,6 +55,7 @@ func checkRules[T comparable](c *ruleCheck, list string, rules []T, check func(*
 type ruleCheck struct {
 	ref      Ref
 	field    string // of the rule at hand
+	api      bool   // the rules are of the Gateway API, where a redirect may say nothing but its code
 	unusable bool   // the rule at hand cannot be served
 	changed  bool   // something is left out
 	findings []Finding

@@ -42,8 +42,9 @@ type backendProblem struct {
 
 // destination is where the backend of a route leads: NoBackend with the
 // problem when the route may not lead there. Whether there is such a service
-// is not asked.
-func (w *World) destination(route Ref, b apiBackend) (*networking.Destination, backendProblem) {
+// is not asked. With mesh the route is for the clients of a Service, who reach
+// every other without it too, so that no ReferenceGrant is asked for.
+func (w *World) destination(route Ref, b apiBackend, mesh bool) (*networking.Destination, backendProblem) {
 	group, kind := deref(b.ref.Group, ""), deref(b.ref.Kind, "Service")
 	refuse := func(reason gatewayv1.RouteConditionReason, format string, args ...any) (*networking.Destination, backendProblem) {
 		return &networking.Destination{Host: NoBackend, Port: &networking.PortSelector{Number: 1}}, backendProblem{reason, fmt.Sprintf(format, args...)}
@@ -63,15 +64,15 @@ func (w *World) destination(route Ref, b apiBackend) (*networking.Destination, b
 	if b.ref.Port == nil || *b.ref.Port < 1 || *b.ref.Port > maxPort {
 		return refuse(gatewayv1.RouteReasonUnsupportedValue, "the backend has no port from 1 to 65535: give one")
 	}
-	if ns := b.namespace(route); ns != route.Namespace && !w.granted(route, group, kind, ns, string(b.ref.Name)) {
+	if ns := b.namespace(route); !mesh && ns != route.Namespace && !w.granted(route, group, kind, ns, string(b.ref.Name)) {
 		return refuse(gatewayv1.RouteReasonRefNotPermitted, "no ReferenceGrant in namespace %s allows it: add one there", ns)
 	}
 	return &networking.Destination{Host: host, Port: &networking.PortSelector{Number: uint32(*b.ref.Port)}}, backendProblem{}
 }
 
 // backendProblem is why requests to the backend of a route get 500 now.
-func (w *World) backendProblem(route Ref, b apiBackend) backendProblem {
-	d, problem := w.destination(route, b)
+func (w *World) backendProblem(route Ref, b apiBackend, mesh bool) backendProblem {
+	d, problem := w.destination(route, b, mesh)
 	if problem != (backendProblem{}) {
 		return problem
 	}

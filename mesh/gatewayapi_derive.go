@@ -132,7 +132,7 @@ func (w *World) addRules(v *VirtualService, routes []*apiRoute, how merging) {
 	for _, r := range routes {
 		for _, rule := range r.http {
 			for _, m := range rule.matches {
-				http = append(http, mergedRule{w.httpRule(r.ref, rule, onPort(m, how.port)), rule.origin})
+				http = append(http, mergedRule{w.httpRule(r.ref, rule, onPort(m, how.port), how.mesh), rule.origin})
 			}
 		}
 		for _, rule := range r.l4 {
@@ -150,7 +150,7 @@ func (w *World) addL4Rule(v *VirtualService, r *apiRoute, rule apiL4Rule, how me
 	var to []*networking.RouteDestination
 	for _, b := range rule.backends {
 		if b.weight > 0 {
-			d, _ := w.destination(r.ref, b)
+			d, _ := w.destination(r.ref, b, how.mesh)
 			to = append(to, &networking.RouteDestination{Destination: d, Weight: b.weight})
 		}
 	}
@@ -186,7 +186,7 @@ func onPort(m *networking.HTTPMatchRequest, port uint32) *networking.HTTPMatchRe
 
 // httpRule is a rule as VirtualServices have them, with one of its matches. A
 // backend that may not be used keeps its share, and NoBackend gets it.
-func (w *World) httpRule(route Ref, rule apiRule, m *networking.HTTPMatchRequest) *networking.HTTPRoute {
+func (w *World) httpRule(route Ref, rule apiRule, m *networking.HTTPMatchRequest, mesh bool) *networking.HTTPRoute {
 	out := &networking.HTTPRoute{
 		Name: rule.served.Name, Match: []*networking.HTTPMatchRequest{m}, Redirect: rule.served.Redirect, Rewrite: rule.served.Rewrite, Timeout: rule.served.Timeout,
 		Retries: rule.served.Retries, Headers: rule.served.Headers, CorsPolicy: rule.served.CorsPolicy,
@@ -196,7 +196,7 @@ func (w *World) httpRule(route Ref, rule apiRule, m *networking.HTTPMatchRequest
 	}
 	for _, b := range rule.backends {
 		if b.weight > 0 && !rule.refused {
-			d, _ := w.destination(route, b)
+			d, _ := w.destination(route, b, mesh)
 			out.Route = append(out.Route, &networking.HTTPRouteDestination{Destination: d, Weight: b.weight, Headers: b.headers})
 		}
 	}
@@ -205,7 +205,7 @@ func (w *World) httpRule(route Ref, rule apiRule, m *networking.HTTPMatchRequest
 		return out
 	}
 	for _, b := range rule.mirrors {
-		if d, problem := w.destination(route, b); problem == (backendProblem{}) && b.percent > 0 {
+		if d, problem := w.destination(route, b, mesh); problem == (backendProblem{}) && b.percent > 0 {
 			out.Mirrors = append(out.Mirrors, &networking.HTTPMirrorPolicy{Destination: d, Percentage: &networking.Percent{Value: b.percent}})
 		}
 	}

@@ -162,7 +162,7 @@ func (r *apiRoute) httpTimes(rule *apiRule, in *gatewayv1.HTTPRouteRule) {
 	if retry.Attempts != nil {
 		out.Attempts = int32(min(max(*retry.Attempts, 0), maxAttempts))
 	}
-	on := []string{"connect-failure", "refused-stream", "reset-before-request", "unavailable", "cancelled"}
+	on := []string{"connect-failure", "refused-stream", "reset", "unavailable", "cancelled"} // reset: also what took longer than backendRequest
 	for _, code := range retry.Codes {
 		on = append(on, fmt.Sprint(int(code)))
 	}
@@ -192,7 +192,7 @@ func (r *apiRoute) addRule(rule apiRule) {
 	if len(probe.Route) == 0 && probe.Redirect == nil {
 		probe.DirectResponse = &networking.HTTPDirectResponse{Status: 500}
 	}
-	c := &ruleCheck{ref: r.ref, field: rule.origin.Field}
+	c := &ruleCheck{ref: r.ref, field: rule.origin.Field, api: true}
 	checked := checkHTTPRule(c, probe)
 	for _, f := range c.findings {
 		f.Field = apiField(rule.origin.Field, f.Field)

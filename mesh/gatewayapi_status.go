@@ -188,12 +188,12 @@ func (w *World) RouteStatus(ref Ref) (parents []gatewayv1.RouteParentStatus, gen
 		if parent, _ := r.parentOf(p); parent.Kind == KindKubeGateway {
 			controller = gatewayv1.GatewayController(w.controllerOf(string(w.apiGateway(parent).spec.GatewayClassName)))
 		}
-		parents = append(parents, gatewayv1.RouteParentStatus{ParentRef: p, ControllerName: controller, Conditions: w.routeConditions(r, problem)})
+		parents = append(parents, gatewayv1.RouteParentStatus{ParentRef: p, ControllerName: controller, Conditions: w.routeConditions(r, problem, controller == MeshController)})
 	}
 	return parents, r.generation, true
 }
 
-func (w *World) routeConditions(r *apiRoute, problem attachProblem) []metav1.Condition {
+func (w *World) routeConditions(r *apiRoute, problem attachProblem, mesh bool) []metav1.Condition {
 	n := r.generation
 	accepted := apiCondition(gatewayv1.RouteConditionAccepted, true, gatewayv1.RouteReasonAccepted, "the route is in force", n)
 	var partially []metav1.Condition
@@ -207,7 +207,7 @@ func (w *World) routeConditions(r *apiRoute, problem attachProblem) []metav1.Con
 	}
 	resolved := apiCondition(gatewayv1.RouteConditionResolvedRefs, true, gatewayv1.RouteReasonResolvedRefs, "all backends are there", n)
 	for _, b := range r.backends() {
-		if p := w.backendProblem(r.ref, b); p != (backendProblem{}) {
+		if p := w.backendProblem(r.ref, b, mesh); p != (backendProblem{}) {
 			resolved = apiCondition(gatewayv1.RouteConditionResolvedRefs, false, p.Reason, b.field+": "+p.Message, n)
 			break
 		}

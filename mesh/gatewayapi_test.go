@@ -117,6 +117,7 @@ func TestRouteStatus(t *testing.T) {
 		{"backend not granted", "a", "{name: front, sectionName: all}", "rules: [{backendRefs: [{name: web, namespace: b, port: 80}]}]", "Accepted=True/Accepted ResolvedRefs=False/RefNotPermitted"},
 		{"filter", "a", "{name: front, sectionName: all}", "rules: [{filters: [{type: ExtensionRef, extensionRef: {group: x, kind: y, name: z}}], backendRefs: [{name: web, port: 80}]}]", "Accepted=False/UnsupportedValue " + ok},
 		{"service", "a", `{group: "", kind: Service, name: web}`, "rules: [{backendRefs: [{name: web, port: 80}]}]", "Accepted=True/Accepted " + ok},
+		{"backend of a service's clients not granted", "a", `{group: "", kind: Service, name: web}`, "rules: [{backendRefs: [{name: web, namespace: b, port: 80}]}]", "Accepted=True/Accepted " + ok},
 		{"no such service", "a", `{group: "", kind: Service, name: nothing}`, "rules: [{backendRefs: [{name: web, port: 80}]}]", "Accepted=False/NoMatchingParent " + ok},
 		{"not ours", "a", "{name: unknown}", "rules: [{backendRefs: [{name: web, port: 80}]}]", ""},
 	} {
@@ -134,6 +135,23 @@ func TestRouteStatus(t *testing.T) {
 				t.Errorf("the route is %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestRedirectByCodeAlone: a redirect of the Gateway API may lead to where the
+// request came from.
+func TestRedirectByCodeAlone(t *testing.T) {
+	w := apiWorld(t, apiFront+`---
+kind: HTTPRoute
+metadata: {name: r, namespace: a}
+spec:
+  parentRefs: [{name: front, sectionName: all}]
+  hostnames: [x.example]
+  rules: [{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 303}}]}]
+`)
+	r := w.Gateway(apiGatewayName(Ref{KindKubeGateway, "a", "front"})).Servers[0].Bound[0].VirtualService.Spec.Http[0]
+	if r.Redirect.GetRedirectCode() != 303 || r.DirectResponse != nil {
+		t.Errorf("the rule is %v, want a redirect with 303", r)
 	}
 }
 

@@ -71,6 +71,11 @@ func translated(alone *mesh.World, namespace string, config *mesh.Config) (out [
 	return out
 }
 
+// gatewayAPI begins the kinds of the Gateway API. What is wrong with their objects
+// stands in their status, as the API wants it, and other controllers may read them
+// too: none is refused.
+const gatewayAPI = "gateway.networking.k8s.io/"
+
 // Admission checks one object as it was written.
 func Admission(o informers.Object, w *mesh.World) Result {
 	var r Result
@@ -81,5 +86,8 @@ func Admission(o informers.Object, w *mesh.World) Result {
 	of := Object(o.Change, w)
 	r.add(of.Invalid...)
 	r.add(of.Warnings...)
+	if strings.HasPrefix(string(o.Ref.Kind), gatewayAPI) {
+		r.Warnings, r.Invalid = append(r.Invalid, r.Warnings...), nil
+	}
 	return r
 }

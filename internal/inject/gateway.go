@@ -60,10 +60,12 @@ func injectGateway(pod *corev1.Pod, owner Owner, s settings, p Params) error {
 // overlay gives said, the user's container, what base has and it does not.
 func overlay(base, said corev1.Container) corev1.Container {
 	out := said
-	if said.Image == autoImage || said.Image == "" {
+	replaced := said.Image == autoImage || said.Image == ""
+	if replaced {
 		out.Image = base.Image
 	}
-	if said.ImagePullPolicy == "" {
+	// The API server says Always to an image without a tag, as autoImage is.
+	if said.ImagePullPolicy == "" || replaced && said.ImagePullPolicy == corev1.PullAlways {
 		out.ImagePullPolicy = base.ImagePullPolicy
 	}
 	out.Args = append(slices.Clone(base.Args), said.Args...)

@@ -1,0 +1,100 @@
+package mesh
+
+import (
+	"fmt"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// checkGatewayAPI is CheckReferences for Gateways and routes of the Gateway API:
+// nothing about those that are for other controllers.
+func (w *World) checkGatewayAPI(object any) (out []Finding) {
+	if o, ok := object.(*gatewayv1.Gateway); ok {
+		if w.controllerOf(string(o.Spec.GatewayClassName)) == "" {
+			return nil
+		}
+		g := parseAPIGateway(o)
+		out = append(out, g.findings...)
+		for _, l := range g.listeners {
+			if _, problem := w.certificates(g, l); problem != (listenerProblem{}) {
+				out = append(out, Finding{Object: g.ref, Field: l.field, Code: CodeUnreferenced, Message: problem.Message + "; until then the listener is not served"})
+			}
+		}
+		return out
+	}
+	r := parseAPIRoute(object)
+	if r == nil {
+		return nil
+	}
+	out = w.routeFindings(r)
+	if out == nil && len(r.parents) > 0 && !w.serves(r) {
+		return w.missingGateways(r)
+	}
+	for _, b := range r.backends() {
+		if problem := w.backendProblem(r.ref, b, w.onlyMesh(r)); problem.Reason == gatewayv1.RouteReasonBackendNotFound {
+			out = append(out, Finding{Object: r.ref, Field: b.field, Code: CodeHostNotFound, Message: problem.Message + "; its share of requests gets 500"})
+		}
+	}
+	return out
+}
+
+// missingGateways says which Gateways of a route's parents do not exist, for any
+// controller.
+func (w *World) missingGateways(r *apiRoute) (out []Finding) {
+	for i, p := range r.parents {
+		ref, ok := r.parentOf(p)
+		if !ok || ref.Kind != KindKubeGateway {
+			continue
+		}
+		if g, _ := w.apiGateways.Get(ref.Namespace + "/" + ref.Name); g == nil {
+			out = append(out, Finding{Object: r.ref, Field: fmt.Sprintf("spec.parentRefs[%d]", i), Code: CodeUnreferenced,
+				Message: fmt.Sprintf("there is no Gateway %s/%s; until there is, nothing is routed by it", ref.Namespace, ref.Name)})
+		}
+	}
+	return out
+}
+
+// serves tells whether a parent of the route is this control plane's.
+func (w *World) serves(r *apiRoute) bool {
+	for _, p := range r.parents {
+		if _, ours := w.attachProblem(r, p); ours {
+			return true
+		}
+	}
+	return false
+}
+
+// onlyMesh tells whether the route is for the clients of Services alone.
+func (w *World) onlyMesh(r *apiRoute) bool {
+	for _, p := range r.parents {
+		if ref, _ := r.parentOf(p); ref.Kind == KindKubeGateway && w.apiGateway(ref) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// routeFindings are what is wrong with a route, but for that which comes and
+// goes with its backends; none of routes that are for other controllers.
+func (w *World) routeFindings(r *apiRoute) (out []Finding) {
+	if !w.serves(r) {
+		return nil
+	}
+	for i, p := range r.parents {
+		if problem, _ := w.attachProblem(r, p); problem != (attachProblem{}) {
+			out = append(out, Finding{Object: r.ref, Field: fmt.Sprintf("spec.parentRefs[%d]", i), Code: CodeUnreferenced, Message: problem.Message})
+		}
+	}
+	for _, backend := range r.backends() {
+		_, problem := w.destination(r.ref, backend, w.onlyMesh(r))
+		if problem == (backendProblem{}) {
+			continue
+		}
+		code := CodeInvalid
+		if problem.Reason == gatewayv1.RouteReasonRefNotPermitted {
+			code = CodeUnreferenced // for an object of the other namespace to mend
+		}
+		out = append(out, Finding{Object: r.ref, Field: backend.field, Code: code, Message: problem.Message + "; its share of requests gets 500"})
+	}
+	return append(out, r.findings...)
+}

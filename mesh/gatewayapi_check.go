@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
@@ -17,7 +18,8 @@ func (w *World) checkGatewayAPI(object any) (out []Finding) {
 		out = append(out, g.findings...)
 		for _, l := range g.listeners {
 			if _, problem := w.certificates(g, l); problem != (listenerProblem{}) {
-				out = append(out, Finding{Object: g.ref, Field: l.field, Code: CodeUnreferenced, Message: problem.Message + "; until then the listener is not served"})
+				message := strings.TrimPrefix(problem.Message, l.field+".tls.")
+				out = append(out, Finding{Object: g.ref, Field: l.field + ".tls", Code: CodeUnreferenced, Message: message + "; until then the listener is not served"})
 			}
 		}
 		return out

@@ -171,6 +171,25 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// TestGatewayAPIIsNotRefused: what its status will say is a warning, and none to
+// who uses another controller.
+func TestGatewayAPIIsNotRefused(t *testing.T) {
+	c := config()
+	w := mesh.Build(nil)
+	c.World = func() *mesh.World { return w }
+	for class, says := range map[string]string{"istio": "Gateway shop/a spec.listeners[0]: protocol UDP is not supported", "theirs": ""} {
+		object := `{"apiVersion":"gateway.networking.k8s.io/v1","kind":"Gateway","metadata":{"name":"a"},"spec":{"gatewayClassName":"` + class + `","listeners":[{"name":"x","port":53,"protocol":"UDP"}]}}`
+		var review admissionv1.AdmissionReview
+		if err := json.Unmarshal(reviewOf("gateway.networking.k8s.io/gateways", "shop", "CREATE", object), &review); err != nil {
+			t.Fatal(err)
+		}
+		answer := c.validate(review.Request)
+		if said := strings.Join(answer.Warnings, "\n"); !answer.Allowed || !strings.Contains(said, says) || says == "" && said != "" {
+			t.Errorf("class %s: allowed %v with %q, want %q", class, answer.Allowed, said, says)
+		}
+	}
+}
+
 func FuzzReview(f *testing.F) {
 	f.Add(reviewOf("pods", "shop", "CREATE", `{"spec":{"containers":[{"name":"app"}]}}`), true)
 	f.Add(reviewOf("networking.istio.io/virtualservices", "shop", "CREATE", `{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"name":"a"},"spec":{"hosts":["a"],"tls":[null],"http":[{"route":[{}]},null]}}`), false)

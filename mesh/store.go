@@ -13,6 +13,10 @@ import (
 // the next pass, so that a single change on an idle mesh goes out at once and
 // a storm makes larger passes, not more of them.
 type Store struct {
+	// Patience is how long a change that leads routes nowhere is held back while
+	// no other comes; zero is not at all. Set it before Run.
+	Patience time.Duration
+
 	log     *slog.Logger
 	publish func(*World, *Dirty)
 
@@ -83,6 +87,9 @@ func (s *Store) Run(ctx context.Context) error {
 		start := time.Now()
 		b.apply(changes)
 		w, dirty := b.finish()
+		if published && s.Patience > 0 {
+			w, dirty = s.whole(ctx, b, w, dirty)
+		}
 		if !published {
 			dirty.All = true
 		}

@@ -105,6 +105,7 @@ func serve(ctx context.Context, f serveFlags) error {
 		started.Do(func() { log.Info("ready", "hosts", w.HostCount()) })
 		reports.signal()
 	})
+	store.Patience = mesh.DefaultPatience
 	ids.world = store.World
 	server := discovery.New(discovery.Config{Attach: engine.Attach, OnProgress: reports.signal, Log: log, Registerer: registry})
 	reports.refusals = server.Refusals

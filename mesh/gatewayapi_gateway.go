@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,8 @@ type apiGateway struct {
 	listeners   []*apiListener
 	// services are the hosts that spec.addresses names: their Pods serve it.
 	services []string
+	// addresses are those that the load balancer of its own Service is to give it.
+	addresses []string
 	// unusable are the other addresses that it asks for.
 	unusable string
 	findings []Finding
@@ -89,8 +92,16 @@ func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
 			g.services = append(g.services, ResolveHost(a.Value, o.Namespace, Domain))
 			continue
 		}
+		if ip, err := netip.ParseAddr(a.Value); err == nil && gatewayv1.AddressType(kind) == gatewayv1.IPAddressType {
+			g.addresses = append(g.addresses, ip.String())
+			continue
+		}
 		g.unusable = fmt.Sprintf("addresses of type %s cannot be chosen", kind)
-		g.find(CodeUnsupported, fmt.Sprintf("spec.addresses[%d]", i), "%s; it is ignored: name a Service with type Hostname", g.unusable)
+		g.find(CodeUnsupported, fmt.Sprintf("spec.addresses[%d]", i), "%s; it is ignored: name a Service with type Hostname, or an address with type IPAddress", g.unusable)
+	}
+	if len(g.services) > 0 && len(g.addresses) > 0 {
+		g.unusable = "addresses of type IPAddress cannot be chosen for a Service that exists"
+		g.find(CodeUnsupported, "spec.addresses", "%s; they are ignored: choose them in the Service", g.unusable)
 	}
 	if o.Spec.TLS != nil {
 		g.find(CodeUnsupported, "spec.tls", "certificates of clients and of the Gateway towards its backends are not supported here; the field is ignored: use Gateway and DestinationRule of networking.istio.io")

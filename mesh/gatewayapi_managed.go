@@ -16,6 +16,7 @@ type ManagedGateway struct {
 	Class       string
 	Name        string // of its Deployment, Service and ServiceAccount
 	ServiceType string // LoadBalancer, unless the Gateway says otherwise
+	Address     string // that the load balancer is asked for; "": any
 	Labels      map[string]string
 	Annotations map[string]string
 	Ports       []ManagedPort
@@ -39,6 +40,9 @@ func (w *World) ManagedGateways() (out []ManagedGateway) {
 			continue
 		}
 		m := ManagedGateway{Ref: g.ref, UID: g.uid, Class: string(g.spec.GatewayClassName), Name: g.deploymentName(), ServiceType: g.serviceType, Labels: map[string]string{}, Annotations: map[string]string{}}
+		if len(g.addresses) > 0 { // a Service can ask for one
+			m.Address = g.addresses[0]
+		}
 		if in := g.spec.Infrastructure; in != nil {
 			for k, v := range in.Labels {
 				m.Labels[string(k)] = string(v)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -69,6 +70,8 @@ func (w *World) GatewayStatus(ref Ref) (status *gatewayv1.GatewayStatus, generat
 	switch {
 	case accepted.Status == metav1.ConditionFalse:
 		programmed = apiCondition(gatewayv1.GatewayConditionProgrammed, false, gatewayv1.GatewayReasonInvalid, accepted.Message, g.generation)
+	case missingAddress(g, addresses) != "":
+		programmed = apiCondition(gatewayv1.GatewayConditionProgrammed, false, gatewayv1.GatewayReasonAddressNotUsable, "the load balancer has not given the Gateway the address "+missingAddress(g, addresses)+": ask for another one", g.generation)
 	case len(addresses) == 0:
 		programmed = apiCondition(gatewayv1.GatewayConditionProgrammed, false, gatewayv1.GatewayReasonAddressNotAssigned, pending, g.generation)
 	}
@@ -160,6 +163,16 @@ func (w *World) apiAddresses(g *apiGateway) (out []gatewayv1.GatewayStatusAddres
 		}
 	}
 	return out[:min(len(out), maxAddresses)], pending
+}
+
+// missingAddress is one that the Gateway asks for and does not have.
+func missingAddress(g *apiGateway, has []gatewayv1.GatewayStatusAddress) string {
+	for _, a := range g.addresses {
+		if !slices.ContainsFunc(has, func(h gatewayv1.GatewayStatusAddress) bool { return h.Value == a }) {
+			return a
+		}
+	}
+	return ""
 }
 
 // maxAddresses is how many the API lets a status hold.

@@ -13,10 +13,9 @@ import (
 )
 
 // apiWorld makes a World of YAML of the Gateway API, with a Service web in
-// namespaces a and b, and a Namespace b labelled team=b.
-func apiWorld(t *testing.T, text string) *World {
+// namespaces a and b, and a Namespace b labelled team=b, beside other changes.
+func apiWorld(t *testing.T, text string, changes ...Change) *World {
 	t.Helper()
-	var changes []Change
 	for _, ns := range []string{"a", "b"} {
 		changes = append(changes,
 			Change{Ref{KindService, ns, "web"}, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "web"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}},
@@ -97,6 +96,40 @@ func TestGatewayStatus(t *testing.T) {
 	}
 	if len(w.ListenerSecrets()) != 1 {
 		t.Errorf("secrets are %v, want a/x alone, since no grant allows b/x", w.ListenerSecrets())
+	}
+}
+
+// TestStaticAddresses: a Gateway with an address of its own is programmed when its
+// Service has it.
+func TestStaticAddresses(t *testing.T) {
+	const gateway = "kind: Gateway\nmetadata: {name: front, namespace: a}\nspec:\n  gatewayClassName: istio\n  listeners: [{name: http, port: 80, protocol: HTTP}]\n  addresses: "
+	const refused = "Accepted=False/UnsupportedAddress Programmed=False/Invalid"
+	const unusable = "Accepted=True/Accepted Programmed=False/AddressNotUsable"
+	for _, c := range []struct{ addresses, given, want, asks string }{
+		{"[{value: 192.0.2.7}]", "", unusable, "192.0.2.7"},
+		{"[{type: IPAddress, value: 192.0.2.7}]", "192.0.2.8", unusable, "192.0.2.7"},
+		{"[{value: 192.0.2.7}]", "192.0.2.7", "Accepted=True/Accepted Programmed=True/Programmed", "192.0.2.7"},
+		{"[{value: 192.0.2.7}, {value: 192.0.2.8}]", "192.0.2.7", unusable, "192.0.2.7"},
+		{"[{value: 192.0.2.7}, {type: example.com/other, value: x}]", "192.0.2.7", refused, ""},
+		{"[{value: not-an-address}]", "", refused, ""},
+		{"[{value: 192.0.2.7}, {type: Hostname, value: web}]", "", refused, ""},
+	} {
+		service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "front-istio"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, ClusterIP: "10.0.0.9", Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}
+		if c.given != "" {
+			service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: c.given}}
+		}
+		w := apiWorld(t, gateway+c.addresses, Change{Ref{KindService, "a", "front-istio"}, service})
+		s, _ := w.GatewayStatus(Ref{KindKubeGateway, "a", "front"})
+		if got := conditions(s.Conditions); got != c.want {
+			t.Errorf("with %s, and %q given, the Gateway is %s, want %s", c.addresses, c.given, got, c.want)
+		}
+		asks := ""
+		for _, m := range w.ManagedGateways() {
+			asks = m.Address
+		}
+		if asks != c.asks {
+			t.Errorf("with %s the Service asks for %q, want %q", c.addresses, asks, c.asks)
+		}
 	}
 }
 

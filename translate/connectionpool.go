@@ -115,8 +115,10 @@ const (
 )
 
 // speaks is the version of HTTP that the endpoints are spoken to in. A port of
-// unknown protocol gets what the client speaks; h2UpgradePolicy of the mesh is
-// for ports that are HTTP by declaration, that of a rule for any.
+// unknown protocol gets what the client speaks, from gateways HTTP/1.1: whoever
+// speaks TLS to them chooses HTTP/2, which the endpoints need not know.
+// h2UpgradePolicy of the mesh is for ports that are HTTP by declaration, that of a
+// rule for any.
 func (b *clusterBuilder) speaks() httpVersion {
 	http := b.pool.GetHttp()
 	upgrade := http.GetH2UpgradePolicy()
@@ -127,7 +129,7 @@ func (b *clusterBuilder) speaks() httpVersion {
 		return clientsHTTP
 	case b.port.Protocol.IsHTTP2(), upgrade == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE, meshUpgrades:
 		return http2
-	case b.port.Protocol == mesh.ProtocolAuto:
+	case b.port.Protocol == mesh.ProtocolAuto && !b.Router:
 		return clientsHTTP
 	}
 	return http1

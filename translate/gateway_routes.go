@@ -17,6 +17,7 @@ type hostRoutes struct {
 	owners    []mesh.Ref
 	needsTLS  bool
 	keep      bool // also when it has nothing to serve: its requests are nobody else's
+	elsewhere bool // its requests belong to another server: they came on a connection for this one
 	processed map[*mesh.VirtualService]bool
 }
 
@@ -36,6 +37,9 @@ func (b *gatewayBuilder) routes(name string, port uint32, servers []*mesh.Server
 		if s.Gateway.OfAPI() {
 			for _, gh := range s.Hosts {
 				host(gh.Host).keep = true
+			}
+			for _, h := range misdirected(s) {
+				host(h).elsewhere = true
 			}
 		}
 		for _, bound := range b.View.BoundTo(s) {
@@ -67,6 +71,34 @@ func (b *gatewayBuilder) routes(name string, port uint32, servers []*mesh.Server
 			Name: fmt.Sprintf("%s/blackhole:%d", name, port), Domains: []string{"*"},
 		}})
 	}
+}
+
+// misdirected are the hosts that a server of a Gateway of the Gateway API that ends
+// TLS does not answer for: those of the others on its port and, unless it serves
+// all, what none of its hosts matches. A client may reuse the connection whose
+// certificate is good for both, and asks again on another when it gets 421 (RFC
+// 9110, section 15.5.20).
+func misdirected(s *mesh.Server) (out []string) {
+	if s.Protocol != mesh.ProtocolHTTPS {
+		return nil
+	}
+	own := func(host string) bool {
+		return slices.ContainsFunc(s.Hosts, func(h mesh.GatewayHost) bool { return h.Host == host })
+	}
+	for _, o := range s.Gateway.Servers {
+		if o.Number != s.Number || o.Protocol != s.Protocol {
+			continue
+		}
+		for _, h := range o.Hosts {
+			if !own(h.Host) && !slices.Contains(out, h.Host) {
+				out = append(out, h.Host)
+			}
+		}
+	}
+	if !own("*") && !slices.Contains(out, "*") {
+		out = append(out, "*")
+	}
+	return out
 }
 
 // add joins the routes of a VirtualService to a host. One that is bound to
@@ -111,10 +143,16 @@ func (b *gatewayBuilder) virtualHost(config string, h *hostRoutes) bool {
 	if len(h.catchAll) > 0 {
 		routes = append(routes, h.catchAll[0])
 	}
-	if len(routes) == 0 && !h.needsTLS && !h.keep {
+	if len(routes) == 0 && !h.needsTLS && !h.keep && !h.elsewhere {
 		return false
 	}
 	vh := &routev3.VirtualHost{Name: config + "/" + h.host, Domains: []string{h.host}, Routes: routes}
+	if h.elsewhere {
+		vh.Routes = []*routev3.Route{{
+			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 421}},
+		}}
+	}
 	if h.needsTLS {
 		vh.RequireTls = routev3.VirtualHost_ALL
 		if len(routes) == 0 { // the redirect happens before routes are looked at, but Envoy wants one to match

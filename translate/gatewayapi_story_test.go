@@ -20,6 +20,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -39,7 +40,8 @@ func TestGatewayAPIStories(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := &txtar.Archive{Comment: archive.Comment, Files: gatewayAPIStory(t, archive.Files[0])}
+			files, hosts := gatewayAPIStory(t, archive.Files[0])
+			got := &txtar.Archive{Comment: archive.Comment, Files: files}
 			if *updateGateways {
 				if err := os.WriteFile(file, txtar.Format(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -49,11 +51,14 @@ func TestGatewayAPIStories(t *testing.T) {
 			if diff := cmp.Diff(string(txtar.Format(archive)), string(txtar.Format(got))); diff != "" {
 				t.Errorf("go test ./translate -run TestGatewayAPIStories -update-gateways writes it anew\n%s", diff)
 			}
+			if out, err := validateRoutes(t, envoytest.Path(t), hosts); err != nil {
+				t.Errorf("Envoy does not take them: %v\n%s", err, out)
+			}
 		})
 	}
 }
 
-func gatewayAPIStory(t *testing.T, in txtar.File) []txtar.File {
+func gatewayAPIStory(t *testing.T, in txtar.File) ([]txtar.File, []*routev3.VirtualHost) {
 	t.Helper()
 	var changes []mesh.Change
 	for doc := range strings.SplitSeq(string(in.Data), "\n---\n") {
@@ -90,7 +95,7 @@ func gatewayAPIStory(t *testing.T, in txtar.File) []txtar.File {
 	if len(sidecar) > 0 {
 		out = append(out, txtar.File{Name: "sidecar.yaml", Data: routesYAML(t, sidecar)}, txtar.File{Name: "sidecar.txt", Data: []byte(strings.Join(append(chains, ""), "\n"))})
 	}
-	return out
+	return out, hosts
 }
 
 // chainLines is a line for each filter chain: the names and certificates of TLS,

@@ -30,7 +30,7 @@ func create(t *testing.T, client dynamic.Interface, name string) mesh.Change {
 		"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
 		"metadata": map[string]any{"name": name, "namespace": "default", "annotations": map[string]any{"networking.istio.io/service-type": "ClusterIP"}},
 		"spec": map[string]any{
-			"gatewayClassName": "istio", "infrastructure": map[string]any{"labels": map[string]any{"team": "x"}},
+			"gatewayClassName": "istio", "addresses": []any{map[string]any{"type": "IPAddress", "value": "192.0.2.7"}}, "infrastructure": map[string]any{"labels": map[string]any{"team": "x"}},
 			"listeners": []any{map[string]any{"name": "http", "port": int64(80), "protocol": "HTTP"}},
 		},
 	}}
@@ -97,7 +97,8 @@ func TestDeployer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := service.Spec.Ports; service.Spec.Type != corev1.ServiceTypeClusterIP || len(p) != 2 || p[1].Port != 80 || p[1].TargetPort.IntVal != 80 || service.Labels["team"] != "x" {
+	if p := service.Spec.Ports; service.Spec.Type != corev1.ServiceTypeClusterIP || len(p) != 2 || p[1].Port != 80 || p[1].TargetPort.IntVal != 80 || service.Labels["team"] != "x" ||
+		service.Spec.LoadBalancerIP != "192.0.2.7" { //nolint:staticcheck // what load balancers know
 		t.Errorf("the Service is %v with labels %v", service.Spec, service.Labels)
 	}
 	if _, err := typed.CoreV1().ServiceAccounts("default").Get(t.Context(), "front-istio", metav1.GetOptions{}); err != nil {

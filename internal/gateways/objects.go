@@ -45,11 +45,13 @@ func objectsOf(g mesh.ManagedGateway) []object {
 		maps.Copy(u.Object, fields)
 		return object{at, u}
 	}
+	service := map[string]any{"type": g.ServiceType, "selector": map[string]any{mesh.GatewayNameLabel: g.Ref.Name}, "ports": servicePorts(g)}
+	if g.Address != "" {
+		service["loadBalancerIP"] = g.Address
+	}
 	return []object{
 		of(serviceAccounts, "ServiceAccount", nil),
-		of(services, "Service", map[string]any{"spec": map[string]any{
-			"type": g.ServiceType, "selector": map[string]any{mesh.GatewayNameLabel: g.Ref.Name}, "ports": servicePorts(g),
-		}}),
+		of(services, "Service", map[string]any{"spec": service}),
 		of(deployments, "Deployment", map[string]any{"spec": map[string]any{
 			"selector": map[string]any{"matchLabels": map[string]any{mesh.GatewayNameLabel: g.Ref.Name}},
 			"template": podTemplate(g, labels, annotations),

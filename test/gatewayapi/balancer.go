@@ -38,8 +38,21 @@ func newPool(node string) (pool, error) {
 	return p, nil
 }
 
+// fixed is an address that no Service gets that does not ask for it, and outside is
+// none of the pool.
+func (p pool) fixed() string {
+	return netip.AddrFrom4([4]byte{10, 204, p.network.Addr().As4()[2], 250}).String()
+}
+
+const outside = "192.0.2.1"
+
+func (p pool) has(address string) bool {
+	a, err := netip.ParseAddr(address)
+	return err == nil && p.network.Contains(a)
+}
+
 // give gives each Service of type LoadBalancer that has no address one that no
-// other has.
+// other has, or the one that it asks for if that is of the pool.
 func (p pool) give(ctx context.Context, client kubernetes.Interface) error {
 	list, err := client.CoreV1().Services("").List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -52,20 +65,24 @@ func (p pool) give(ctx context.Context, client kubernetes.Interface) error {
 		for _, in := range s.Status.LoadBalancer.Ingress {
 			taken[in.IP] = true
 		}
-		if s.Spec.Type == corev1.ServiceTypeLoadBalancer && len(s.Status.LoadBalancer.Ingress) == 0 {
+		asked := s.Spec.LoadBalancerIP //nolint:staticcheck // what Gateways with spec.addresses become
+		if s.Spec.Type == corev1.ServiceTypeLoadBalancer && len(s.Status.LoadBalancer.Ingress) == 0 && (asked == "" || p.has(asked)) {
 			waiting = append(waiting, s)
 		}
 	}
 	free := p.network.Addr().Next()
 	for _, s := range waiting {
-		for taken[free.String()] {
-			free = free.Next()
+		address := s.Spec.LoadBalancerIP //nolint:staticcheck // as above
+		if address == "" {
+			for taken[free.String()] {
+				free = free.Next()
+			}
+			if address = free.String(); address == p.fixed() {
+				return fmt.Errorf("all addresses of %v are taken", p.network)
+			}
 		}
-		if !p.network.Contains(free) {
-			return fmt.Errorf("all addresses of %v are taken", p.network)
-		}
-		taken[free.String()] = true
-		s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: free.String()}}
+		taken[address] = true
+		s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: address}}
 		if _, err := client.CoreV1().Services(s.Namespace).UpdateStatus(ctx, s, metav1.UpdateOptions{}); err != nil {
 			return fmt.Errorf("giving Service %s/%s an address: %w", s.Namespace, s.Name, err)
 		}

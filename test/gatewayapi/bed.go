@@ -29,6 +29,7 @@ type Bed struct {
 	*cluster.Cluster
 
 	programs programs
+	pool     pool
 	balance  context.CancelFunc
 	balanced chan struct{}
 }
@@ -109,8 +110,7 @@ func (b *Bed) startBalancer(ctx context.Context, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	pool, err := newPool(b.Address(0))
-	if err != nil {
+	if b.pool, err = newPool(b.Address(0)); err != nil {
 		return err
 	}
 	ctx, b.balance = context.WithCancel(context.WithoutCancel(ctx))
@@ -118,7 +118,7 @@ func (b *Bed) startBalancer(ctx context.Context, progress io.Writer) error {
 	go func() {
 		defer close(b.balanced)
 		for ctx.Err() == nil {
-			if err := pool.give(ctx, client); err != nil && ctx.Err() == nil {
+			if err := b.pool.give(ctx, client); err != nil && ctx.Err() == nil {
 				fmt.Fprintln(progress, "the load balancer tries again:", err)
 			}
 			select {

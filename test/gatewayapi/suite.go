@@ -74,6 +74,7 @@ func (b *Bed) conform(ctx context.Context, h half, o Options, report string, out
 	arguments := []string{
 		"-test.run=^TestConformance$", "-test.v", "-test.timeout=2h", "-gateway-class=istio", "-conformance-profiles=" + h.profiles,
 		"-supported-features=" + strings.Join(features, ","), "-run-test=" + o.Only, "-report-output=" + report,
+		"-usable-address=" + b.pool.fixed(), "-unusable-address=" + outside,
 		"-organization=fairway-mesh", "-project=fairway", "-url=https://github.com/fairway-mesh/fairway", "-contact=https://github.com/fairway-mesh/fairway/issues", "-version=" + o.Version,
 	}
 	if h.mesh {

@@ -20,7 +20,12 @@ import (
 
 // custom tells whether the kind is defined by a CustomResourceDefinition, and
 // may be missing or served in another version than the best.
-func (k *kind) custom() bool { return k.group != "" && k.group != groupDiscovery }
+func (k *kind) custom() bool { return !builtIn(k.group) }
+
+// builtIn tells whether the kinds of a group are Kubernetes' own.
+func builtIn(group string) bool {
+	return group == "" || group == groupDiscovery || group == groupIngress
+}
 
 // byName tells whether objects of the kind are followed only where they are named.
 func (k *kind) byName() bool { return k.mesh == mesh.KindSecret || k.mesh == mesh.KindConfigMap }

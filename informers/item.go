@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	netv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -83,7 +84,7 @@ func (l *itemList) DeepCopyObject() runtime.Object { c := *l; return &c }
 // their Go types, which come in protobuf, and custom resources as items.
 func newCodecs() (runtime.NegotiatedSerializer, runtime.ParameterCodec, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, netv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, nil, fmt.Errorf("registering Kubernetes' kinds: %w", err)
 		}

@@ -7,6 +7,7 @@ import (
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	netv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -42,6 +43,7 @@ type kind struct {
 
 const (
 	groupDiscovery  = "discovery.k8s.io"
+	groupIngress    = "networking.k8s.io"
 	groupNetworking = "networking.istio.io"
 	groupSecurity   = "security.istio.io"
 	groupTelemetry  = "telemetry.istio.io"
@@ -61,6 +63,9 @@ func kinds() []*kind {
 		{mesh: mesh.KindSecret, name: "Secret", resource: "secrets", versions: v1, make: empty[corev1.Secret], trim: trimmed(trimSecret)},
 		{mesh: mesh.KindConfigMap, name: "ConfigMap", resource: "configmaps", versions: v1, make: empty[corev1.ConfigMap], trim: trimmed(trimConfigMap)},
 		{mesh: mesh.KindEndpointSlice, group: groupDiscovery, name: "EndpointSlice", resource: "endpointslices", versions: two, make: empty[discoveryv1.EndpointSlice], trim: trimmed(trimEndpointSlice)},
+
+		{mesh: mesh.KindIngress, group: groupIngress, name: "Ingress", resource: "ingresses", versions: v1, make: empty[netv1.Ingress], trim: trimmed(trimIngress)},
+		{mesh: mesh.KindIngressClass, group: groupIngress, name: "IngressClass", resource: "ingressclasses", versions: v1, cluster: true, make: empty[netv1.IngressClass], trim: trimmed(trimIngressClass)},
 
 		{mesh: mesh.KindVirtualService, group: groupNetworking, name: "VirtualService", resource: "virtualservices", versions: all, proto: true, make: empty[networkingv1.VirtualService], trim: trimmed(trimVirtualService)},
 		{mesh: mesh.KindDestinationRule, group: groupNetworking, name: "DestinationRule", resource: "destinationrules", versions: all, proto: true, make: empty[networkingv1.DestinationRule], trim: trimmed(trimDestinationRule)},

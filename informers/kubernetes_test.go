@@ -452,7 +452,7 @@ func grant(t *testing.T, s *kube.Server, more string) {
 		must(t, err)
 	}
 	apply("clusterroles", "ClusterRole", map[string]any{"rules": []any{
-		rule([]any{""}, core), rule([]any{"discovery.k8s.io", "apiextensions.k8s.io", groupNetworking, groupSecurity, groupTelemetry, groupGateway}, []any{"*"}),
+		rule([]any{""}, core), rule([]any{"discovery.k8s.io", groupIngress, "apiextensions.k8s.io", groupNetworking, groupSecurity, groupTelemetry, groupGateway}, []any{"*"}),
 	}})
 	apply("clusterrolebindings", "ClusterRoleBinding", map[string]any{
 		"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "fairway"},
@@ -537,7 +537,7 @@ func TestTableNamesEveryKindOnce(t *testing.T) {
 			t.Errorf("%s has no v1", k.mesh)
 		}
 	}
-	if diff := cmp.Diff(25, len(seen)); diff != "" {
+	if diff := cmp.Diff(27, len(seen)); diff != "" {
 		t.Errorf("kinds: %s", diff)
 	}
 }

@@ -21,6 +21,8 @@ var examples = map[mesh.Kind]struct{ body, before, after string }{
 	mesh.KindRequestAuthentication: {`spec: {jwtRules: [{issuer: a, jwks: "{}"}]}`, "issuer: a", "issuer: b"},
 	mesh.KindAuthorizationPolicy:   {`spec: {action: DENY, rules: [{}]}`, "DENY", "ALLOW"},
 	mesh.KindTelemetry:             {`spec: {tracing: [{randomSamplingPercentage: 1}]}`, "1", "2"},
+	mesh.KindIngress:               {`spec: {rules: [{host: a.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: a, port: {number: 80}}}}]}}]}`, "a.example", "b.example"},
+	mesh.KindIngressClass:          {"metadata: {labels: {a: a}}\nspec: {controller: istio.io/ingress-controller}", "a: a", "a: b"},
 	mesh.KindGatewayClass:          {`spec: {controllerName: example.com/a, description: a}`, "description: a", "description: b"},
 	mesh.KindKubeGateway:           {`spec: {gatewayClassName: a, listeners: [{name: http, port: 80, protocol: HTTP}]}`, "80", "81"},
 	mesh.KindHTTPRoute:             {`spec: {hostnames: [a.example.com], rules: [{backendRefs: [{name: a, port: 80}]}]}`, "80", "81"},

@@ -88,7 +88,7 @@ func (k *Kubernetes) client(gv schema.GroupVersion) (rest.Interface, error) {
 	if gv.Group == "" {
 		c.APIPath = "/api"
 	}
-	if gv.Group == "" || gv.Group == groupDiscovery {
+	if builtIn(gv.Group) {
 		c.ContentType = runtime.ContentTypeProtobuf
 		c.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	}

@@ -11,9 +11,12 @@ import (
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	netv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // trimMeta keeps of the metadata what says who an object is, how old, and what
@@ -39,7 +42,7 @@ func trimMeta(o object) {
 // Istio and of Fairway. What the injector notes for itself is not among them.
 func readAnnotation(key string) bool {
 	domain, _, _ := strings.Cut(key, "/")
-	return key != "sidecar.istio.io/status" &&
+	return key == mesh.IngressClassAnnotation || key != "sidecar.istio.io/status" &&
 		(domain == "istio.io" || strings.HasSuffix(domain, ".istio.io") || domain == "fairway" || strings.HasPrefix(domain, "fairway."))
 }
 
@@ -125,6 +128,9 @@ func trimEndpointSlice(o *discoveryv1.EndpointSlice) {
 		}
 	}
 }
+
+func trimIngress(o *netv1.Ingress)           { o.OwnerReferences, o.Status = nil, netv1.IngressStatus{} }
+func trimIngressClass(o *netv1.IngressClass) { o.OwnerReferences, o.Spec.Parameters = nil, nil }
 
 func trimVirtualService(o *networkingv1.VirtualService)   { o.OwnerReferences = nil; o.Status.Reset() }
 func trimDestinationRule(o *networkingv1.DestinationRule) { o.OwnerReferences = nil; o.Status.Reset() }

@@ -148,6 +148,7 @@ func (b *builder) config(ref Ref, text []byte) {
 		return
 	}
 	b.world.Config = next
+	b.ingresses.stale = true
 	b.setAsks(Ref{Kind: KindConfigMap, Name: meshConfigMap}, asksOfConfig(next))
 	b.dirty.All = true
 	b.dirty.Scopes = true

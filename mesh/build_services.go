@@ -49,6 +49,7 @@ func (b *builder) service(ref Ref, o *corev1.Service) {
 	b.alias(old, next)
 	b.setAsks(ref, asksOfService(next))
 	b.staleService(ref, cmp.Or(next, old))
+	b.staleIngresses(ref)
 }
 
 // spaceDistribution is where a namespace's traffic distribution is kept among

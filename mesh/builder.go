@@ -12,6 +12,7 @@ import (
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	netv1 "k8s.io/api/networking/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
@@ -40,6 +41,7 @@ type builder struct {
 	configs   map[Kind]*Config
 	discovery discovery
 	api       gatewayAPI
+	ingresses ingresses
 
 	touched map[string]Touch    // hosts whose record has to be made again
 	spread  map[string]struct{} // hosts whose change has been carried on to what reads them
@@ -50,7 +52,7 @@ func newBuilder() *builder {
 		dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[Ref]string{}, pods: map[string]map[string]*Workload{}, entries: map[string]map[string]*Workload{},
 		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]*discoveryv1.EndpointSlice{},
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
-		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(),
+		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
 		touched: map[string]Touch{}, spread: map[string]struct{}{},
 	}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
@@ -134,6 +136,12 @@ func (b *builder) admit(c Change) {
 	case KindProxyConfig:
 		o, _ := c.Object.(*networkingv1beta1.ProxyConfig)
 		b.proxyConfig(c.Ref, o)
+	case KindIngress:
+		o, _ := c.Object.(*netv1.Ingress)
+		b.ingress(c.Ref, o)
+	case KindIngressClass:
+		o, _ := c.Object.(*netv1.IngressClass)
+		b.ingressClass(c.Ref, o)
 	default:
 		b.admitGatewayAPI(c)
 	}
@@ -161,6 +169,7 @@ func (b *builder) admitGatewayAPI(c Change) {
 func (b *builder) finish() (*World, *Dirty) {
 	b.settleHosts()
 	b.settleGatewayAPI()
+	b.settleIngresses()
 	b.dirtyTargets()
 	dirty := b.dirty
 	b.dirty = newDirty()

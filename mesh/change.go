@@ -26,6 +26,8 @@ const (
 	KindAuthorizationPolicy   Kind = "AuthorizationPolicy"
 	KindTelemetry             Kind = "Telemetry"
 	KindProxyConfig           Kind = "ProxyConfig"
+	KindIngress               Kind = "Ingress"
+	KindIngressClass          Kind = "IngressClass"
 	KindGatewayClass          Kind = "gateway.networking.k8s.io/GatewayClass"
 	KindKubeGateway           Kind = "gateway.networking.k8s.io/Gateway"
 	KindHTTPRoute             Kind = "gateway.networking.k8s.io/HTTPRoute"

@@ -12,7 +12,7 @@ import (
 )
 
 // Gateway is a Gateway of networking.istio.io, or what is made of one of the
-// Gateway API. It never changes.
+// Gateway API or of an Ingress. It never changes.
 type Gateway struct {
 	Ref       Ref
 	Name      string // "namespace/name", as VirtualServices are bound to it
@@ -43,8 +43,9 @@ type Server struct {
 	Number   uint32 // spec.servers[].port.number
 	Protocol Protocol
 	Hosts    []GatewayHost
-	// Listener is the name of the listener that the server is made of, and Bound
-	// the routes on it; only with a Gateway of the Gateway API.
+	// Listener is the name of the listener that the server is made of; only with a
+	// Gateway of the Gateway API. Bound are the routes on it, only of one that is
+	// no Gateway of networking.istio.io.
 	Listener string
 	Bound    []Bound
 }
@@ -53,6 +54,12 @@ type Server struct {
 func (s *Server) Field() string {
 	if s.Gateway.OfAPI() {
 		return fmt.Sprintf("spec.listeners[%d]", s.Index)
+	}
+	if s.Gateway.Ref.Kind == KindIngress {
+		if s.Index < 0 {
+			return "spec.rules"
+		}
+		return fmt.Sprintf("spec.tls[%d]", s.Index)
 	}
 	return fmt.Sprintf("spec.servers[%d]", s.Index)
 }

@@ -34,7 +34,7 @@ func (v *View) Ports(w *Workload) ([]RouterPort, []Finding) {
 				findings = append(findings, Finding{Object: g.Ref, Field: s.Field(), Code: code, Winner: winner.Gateway.Ref, Message: fmt.Sprintf(format, args...)})
 			}
 			if port < privilegedPorts && v.Scope.Unprivileged {
-				findings = append(findings, Finding{Object: g.Ref, Field: fmt.Sprintf("spec.servers[%d].port.number", s.Index), Code: CodeUnsupported,
+				findings = append(findings, Finding{Object: g.Ref, Field: s.Field(), Code: CodeUnsupported,
 					Message: fmt.Sprintf("the gateway's pods say that they cannot listen on port %d; the server is left out: give it a port of their Service whose targetPort is 1024 or more", port)})
 				continue
 			}
@@ -125,7 +125,7 @@ type Bound struct {
 // private to the router's namespace, then those that are exported to it, then
 // public ones, each by age.
 func (v *View) BoundTo(s *Server) []Bound {
-	if s.Gateway.OfAPI() {
+	if s.Gateway.Ref.Kind != KindGateway {
 		return s.Bound
 	}
 	var out []Bound

@@ -319,5 +319,9 @@ func routerInput(v *mesh.View, s *mesh.Server, vs *mesh.VirtualService) RouteInp
 }
 
 func (b *gatewayBuilder) finding(s *mesh.Server, code mesh.Code, field, message string) {
-	b.plan.Findings = append(b.plan.Findings, mesh.Finding{Object: s.Gateway.Ref, Field: s.Field() + "." + field, Code: code, Message: message})
+	field = s.Field() + "." + field
+	if s.Gateway.Ref.Kind == mesh.KindIngress { // it has no such fields
+		field = s.Field()
+	}
+	b.plan.Findings = append(b.plan.Findings, mesh.Finding{Object: s.Gateway.Ref, Field: field, Code: code, Message: message})
 }

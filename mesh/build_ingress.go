@@ -1,0 +1,103 @@
+package mesh
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	netv1 "k8s.io/api/networking/v1"
+)
+
+// ingresses are what building keeps of the kinds of networking.k8s.io.
+type ingresses struct {
+	all     map[Ref]*ingress
+	classes map[string]string   // controllers by the name of the class
+	made    map[string]struct{} // names of the Gateways
+	stale   bool
+}
+
+func newIngresses() ingresses {
+	return ingresses{all: map[Ref]*ingress{}, classes: map[string]string{}, made: map[string]struct{}{}}
+}
+
+func (b *builder) ingress(ref Ref, o *netv1.Ingress) {
+	delete(b.ingresses.all, ref)
+	if o != nil {
+		b.ingresses.all[ref] = parseIngress(o)
+	}
+	b.found(ref, nil)
+	b.ingresses.stale = true
+}
+
+func (b *builder) ingressClass(ref Ref, o *netv1.IngressClass) {
+	delete(b.ingresses.classes, ref.Name)
+	if o != nil {
+		b.ingresses.classes[ref.Name] = o.Spec.Controller
+	}
+	b.ingresses.stale = true
+}
+
+// staleIngresses notes that ports of a Service may have other numbers.
+func (b *builder) staleIngresses(service Ref) {
+	for _, in := range b.ingresses.all {
+		b.ingresses.stale = b.ingresses.stale || in.refersByName(service)
+	}
+}
+
+// settleIngresses makes the Gateways of all Ingresses again that the mesh serves,
+// since those of one host have their rules in common.
+func (b *builder) settleIngresses() {
+	if !b.ingresses.stale {
+		return
+	}
+	b.ingresses.stale = false
+	var served []*ingress
+	for ref, in := range b.ingresses.all {
+		b.found(ref, nil)
+		if b.world.Config.servesIngress(in, b.ingresses.classes[in.class]) {
+			b.found(ref, append(slices.Clone(in.findings), b.portFindings(in)...))
+			served = append(served, in)
+		}
+	}
+	slices.SortFunc(served, func(x, y *ingress) int {
+		return cmp.Or(x.created.Compare(y.created), cmp.Compare(x.ref.Namespace, y.ref.Namespace), cmp.Compare(x.ref.Name, y.ref.Name))
+	})
+	made := map[string]struct{}{}
+	maker := &ingressMaker{config: b.world.Config, port: b.portNamed}
+	for _, g := range maker.gateways(served) {
+		made[g.Name] = struct{}{}
+		b.world.gateways = b.world.gateways.Set(g.Name, g)
+	}
+	for name := range maps.Keys(b.ingresses.made) {
+		if _, still := made[name]; !still {
+			b.world.gateways = b.world.gateways.Delete(name)
+		}
+	}
+	b.ingresses.made = made
+	b.dirty.Gateways = true
+}
+
+// portNamed is the number of a Service's port; 0: there is none of the name.
+func (b *builder) portNamed(service Ref, name string) uint32 {
+	s := b.services[service.Namespace][service.Name]
+	if s == nil {
+		return 0
+	}
+	for _, p := range s.Ports {
+		if p.Name == name {
+			return p.Number
+		}
+	}
+	return 0
+}
+
+// portFindings tell which names of ports no Service has.
+func (b *builder) portFindings(in *ingress) (out []Finding) {
+	for _, p := range in.everything() {
+		if p.namely && b.portNamed(Ref{KindService, in.ref.Namespace, p.to.Name}, p.to.Port.Name) == 0 {
+			out = append(out, Finding{Object: in.ref, Field: p.field + ".backend.service.port.name", Code: CodePortNotFound,
+				Message: "there is no Service " + in.ref.Namespace + "/" + p.to.Name + " with a port named " + p.to.Port.Name + "; requests get 500 until there is: check both names"})
+		}
+	}
+	return out
+}

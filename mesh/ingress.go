@@ -1,0 +1,164 @@
+package mesh
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
+	netv1 "k8s.io/api/networking/v1"
+)
+
+// IngressClassAnnotation names the class of an Ingress; it wins over
+// spec.ingressClassName.
+const IngressClassAnnotation = "kubernetes.io/ingress.class"
+
+// ingressController is what IngressClasses for the mesh's gateways name.
+const ingressController = "istio.io/ingress-controller"
+
+// ingress is an Ingress of networking.k8s.io. It never changes.
+type ingress struct {
+	ref        Ref
+	created    time.Time
+	annotation *string // of the class; nil: none
+	class      string  // spec.ingressClassName
+	tls        []netv1.IngressTLS
+	paths      []ingressPath
+	// fallback gets the requests that no path matches; nil: nothing does.
+	fallback *ingressPath
+	findings []Finding
+}
+
+// ingressPath is one path of one host, and where it leads.
+type ingressPath struct {
+	host   string // "*" for all
+	field  string // "spec.rules[0].http.paths[1]"
+	match  *networking.HTTPMatchRequest
+	to     netv1.IngressServiceBackend
+	namely bool // the port is given by its name
+}
+
+func parseIngress(o *netv1.Ingress) *ingress {
+	in := &ingress{ref: Ref{KindIngress, o.Namespace, o.Name}, created: o.CreationTimestamp.Time, class: deref(o.Spec.IngressClassName, ""), tls: o.Spec.TLS}
+	if c, ok := o.Annotations[IngressClassAnnotation]; ok {
+		in.annotation = &c
+	}
+	for i, rule := range o.Spec.Rules {
+		host := strings.ToLower(rule.Host)
+		if host == "" {
+			host = "*"
+		}
+		if !validHost(host) {
+			in.find(fmt.Sprintf("spec.rules[%d].host", i), "%q is no host; the rule is left out: write a DNS name, *.name, or nothing for all", rule.Host)
+			continue
+		}
+		if rule.HTTP == nil {
+			continue
+		}
+		for j := range rule.HTTP.Paths {
+			field := fmt.Sprintf("spec.rules[%d].http.paths[%d]", i, j)
+			if m, ok := in.match(field, &rule.HTTP.Paths[j]); ok {
+				in.add(ingressPath{host: host, field: field, match: m}, &rule.HTTP.Paths[j].Backend)
+			}
+		}
+	}
+	if b := o.Spec.DefaultBackend; b != nil {
+		n := len(in.paths)
+		if in.add(ingressPath{host: "*", field: "spec.defaultBackend", match: &networking.HTTPMatchRequest{}}, b); len(in.paths) > n {
+			in.fallback = &in.paths[n]
+			in.paths = in.paths[:n:n]
+		}
+	}
+	return in
+}
+
+func (in *ingress) find(field, format string, args ...any) {
+	in.findings = append(in.findings, Finding{Object: in.ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+}
+
+// match reads a path; false when no request can have it. A type that is left to
+// the implementation is exact, but for ".*" at the end, which stands for anything.
+func (in *ingress) match(field string, p *netv1.HTTPIngressPath) (*networking.HTTPMatchRequest, bool) {
+	out := &networking.HTTPMatchRequest{}
+	kind := deref(p.PathType, string(netv1.PathTypeImplementationSpecific))
+	begin, any := strings.CutSuffix(p.Path, ".*")
+	switch {
+	case p.Path == "" && netv1.PathType(kind) != netv1.PathTypeExact:
+		return out, true
+	case !strings.HasPrefix(p.Path, "/"):
+		in.find(field+".path", "%q does not begin with /, so that no request has it; the path is left out", p.Path)
+		return nil, false
+	case netv1.PathType(kind) == netv1.PathTypePrefix:
+		if prefix := strings.TrimRight(p.Path, "/"); prefix != "" {
+			out.Uri = &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: prefix}}
+		}
+	case netv1.PathType(kind) == netv1.PathTypeImplementationSpecific && any:
+		out.Uri = regex(regexp.QuoteMeta(begin) + ".*")
+	default:
+		out.Uri = exact(p.Path)
+	}
+	c := &ruleCheck{ref: in.ref, field: field}
+	ok := c.match("", out)
+	in.findings = append(in.findings, c.findings...)
+	return out, ok
+}
+
+// add adds a path, unless its backend is no service.
+func (in *ingress) add(p ingressPath, b *netv1.IngressBackend) {
+	switch {
+	case b.Service == nil:
+		in.find(p.field+".backend", "the backend is no Service, and no others are supported; it is left out: use service")
+		return
+	case b.Service.Port.Name == "" && (b.Service.Port.Number < 1 || b.Service.Port.Number > maxPort):
+		in.find(p.field+".backend.service.port", "the backend has neither the name nor the number of a port; it is left out: give one")
+		return
+	}
+	p.to, p.namely = *b.Service, b.Service.Port.Name != ""
+	in.paths = append(in.paths, p)
+}
+
+// refersByName tells whether a port of the Service is meant by its name.
+func (in *ingress) refersByName(service Ref) bool {
+	is := func(p ingressPath) bool {
+		return p.namely && in.ref.Namespace == service.Namespace && p.to.Name == service.Name
+	}
+	return slices.ContainsFunc(in.paths, is) || in.fallback != nil && is(*in.fallback)
+}
+
+// servesIngress tells whether the mesh's gateways serve the Ingress, whose class
+// is made for a controller ("" if there is no such class): an annotation must be
+// the mesh's ingressClass, and without any class the mode decides
+// (MeshConfig.ingressControllerMode).
+func (c *Config) servesIngress(in *ingress, controller string) bool {
+	mode := c.GetIngressControllerMode()
+	switch {
+	case in.annotation != nil:
+		return mode != meshconfig.MeshConfig_OFF && *in.annotation == c.ingressClass()
+	case in.class != "":
+		return controller == ingressController
+	}
+	return mode == meshconfig.MeshConfig_DEFAULT
+}
+
+func (c *Config) ingressClass() string {
+	if class := c.GetIngressClass(); class != "" {
+		return class
+	}
+	return "istio"
+}
+
+// ingressSelector selects the gateways that serve Ingresses: by the label istio,
+// which is the mesh's ingressSelector or else the name of its ingressService.
+func (c *Config) ingressSelector() map[string]string {
+	label := "ingressgateway"
+	if s := c.GetIngressService(); s != "" && s != "istio-ingressgateway" {
+		label = s
+	}
+	if s := c.GetIngressSelector(); s != "" {
+		label = s
+	}
+	return map[string]string{"istio": label}
+}

@@ -1,0 +1,149 @@
+package mesh
+
+import (
+	"fmt"
+	"slices"
+
+	networking "istio.io/api/networking/v1alpha3"
+)
+
+// ingressGatewayName is the name of the Gateway that is made of an Ingress. No
+// VirtualService can be bound to it.
+func ingressGatewayName(ref Ref) string { return "ingress/" + ref.Namespace + "/" + ref.Name }
+
+// ingressMaker makes Gateways of Ingresses.
+type ingressMaker struct {
+	config *Config
+	// port finds the number of a Service's port by its name; 0: there is none.
+	port func(service Ref, name string) uint32
+	// rules are those of each host, of all Ingresses together, since the longest
+	// path of a host wins, whose ever it is.
+	rules map[string]*VirtualService
+	// served are the Secrets of names that have a TLS server already.
+	served map[string]string
+}
+
+// gateways are made of the Ingresses, which are in order of age: one for each, with
+// a server for HTTP and one for each entry of spec.tls.
+func (m *ingressMaker) gateways(all []*ingress) []*Gateway {
+	m.makeRules(all)
+	m.served = map[string]string{}
+	var out []*Gateway
+	for _, in := range all {
+		g := &Gateway{Ref: in.ref, Name: ingressGatewayName(in.ref), Namespace: in.ref.Namespace, Created: in.created, Selector: m.config.ingressSelector()}
+		plain := &Server{Gateway: g, Index: -1, Number: 80, Protocol: ProtocolHTTP, Hosts: []GatewayHost{{"*", "*"}}, Bound: m.bound(in, "*")}
+		plain.Spec = &networking.Server{Port: &networking.Port{Number: 80, Protocol: "HTTP", Name: "http-80-ingress-" + in.ref.Name + "-" + in.ref.Namespace}, Hosts: []string{"*"}}
+		g.Servers = []*Server{plain}
+		for i, t := range in.tls {
+			if s := m.secured(in, i, t.Hosts, t.SecretName); s != nil {
+				s.Gateway = g
+				g.Servers = append(g.Servers, s)
+			}
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+// secured is the server of an entry of spec.tls; nil when others serve its hosts
+// with the same Secret.
+func (m *ingressMaker) secured(in *ingress, i int, hosts []string, secret string) *Server {
+	if len(hosts) == 0 {
+		hosts = []string{"*"}
+	}
+	hosts = slices.DeleteFunc(slices.Clone(hosts), func(h string) bool { return m.served[h] == secret })
+	if secret == "" || len(hosts) == 0 {
+		return nil
+	}
+	s := &Server{Index: i, Number: 443, Protocol: ProtocolHTTPS}
+	s.Spec = &networking.Server{
+		Port:  &networking.Port{Number: 443, Protocol: "HTTPS", Name: fmt.Sprintf("https-443-ingress-%s-%s-%d", in.ref.Name, in.ref.Namespace, i)},
+		Hosts: hosts, Tls: &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_SIMPLE, CredentialName: secret},
+	}
+	for _, h := range hosts {
+		m.served[h] = secret
+		s.Hosts = append(s.Hosts, GatewayHost{"*", h})
+		s.Bound = append(s.Bound, m.bound(in, h)...)
+	}
+	return s
+}
+
+// bound are the rules of the Ingress' hosts as far as a server for the host serves
+// them.
+func (m *ingressMaker) bound(in *ingress, server string) (out []Bound) {
+	seen := map[string]bool{}
+	for _, p := range in.everything() {
+		if h, ok := IntersectHosts(server, p.host); ok && !seen[h] && m.rules[p.host] != nil {
+			seen[h] = true
+			out = append(out, Bound{m.rules[p.host], h})
+		}
+	}
+	return out
+}
+
+// everything is the paths, and for each host and for all what no path matches.
+func (in *ingress) everything() []ingressPath {
+	out := slices.Clone(in.paths)
+	if in.fallback == nil {
+		return out
+	}
+	var hosts []string
+	for _, p := range in.paths {
+		if p.host != "*" && !slices.Contains(hosts, p.host) {
+			hosts = append(hosts, p.host)
+		}
+	}
+	for _, h := range append(hosts, "*") {
+		p := *in.fallback
+		p.host = h
+		out = append(out, p)
+	}
+	return out
+}
+
+// makeRules joins the paths of all Ingresses by host: exact ones first, then the
+// longest, of equal ones the oldest.
+func (m *ingressMaker) makeRules(all []*ingress) {
+	m.rules = map[string]*VirtualService{}
+	rules := map[string][]mergedRule{}
+	for _, in := range all {
+		for _, p := range in.everything() {
+			v := m.rules[p.host]
+			if v == nil {
+				v = &VirtualService{Ref: in.ref, Namespace: in.ref.Namespace, Created: in.created, Hosts: []string{p.host}, GatewayAPI: true, Spec: &networking.VirtualService{Hosts: []string{p.host}}}
+				m.rules[p.host] = v
+			}
+			if !slices.Contains(v.Sources, in.ref) {
+				v.Sources = append(v.Sources, in.ref)
+			}
+			rules[p.host] = append(rules[p.host], mergedRule{m.rule(in.ref, p), Origin{in.ref, p.field}})
+		}
+	}
+	for host, v := range m.rules {
+		slices.SortStableFunc(rules[host], func(a, b mergedRule) int {
+			return compareMatches(a.Match[0], b.Match[0])
+		})
+		for _, r := range rules[host] {
+			v.Spec.Http = append(v.Spec.Http, r.HTTPRoute)
+			v.origins.http = append(v.origins.http, r.origin)
+		}
+		v.setDestinations(Domain)
+	}
+}
+
+// rule leads one path to its Service; a port that has no number gets 500.
+func (m *ingressMaker) rule(in Ref, p ingressPath) *networking.HTTPRoute {
+	out := &networking.HTTPRoute{Match: []*networking.HTTPMatchRequest{p.match}}
+	number := uint32(p.to.Port.Number)
+	if p.namely {
+		number = m.port(Ref{KindService, in.Namespace, p.to.Name}, p.to.Port.Name)
+	}
+	if number == 0 {
+		out.DirectResponse = &networking.HTTPDirectResponse{Status: 500}
+		return out
+	}
+	out.Route = []*networking.HTTPRouteDestination{{
+		Destination: &networking.Destination{Host: p.to.Name + "." + in.Namespace + ".svc." + Domain, Port: &networking.PortSelector{Number: number}}, Weight: 1,
+	}}
+	return out
+}

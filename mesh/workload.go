@@ -146,20 +146,23 @@ func podWorkload(p *corev1.Pod, node *corev1.Node) *Workload {
 	return w
 }
 
-// podLocality prefers the Pod's own label to the labels of its Node.
+// podLocality prefers the Pod's own label to the labels of its Node. What no Node
+// says, as from a directory without them, the Pod's labels may, to which newer
+// Kubernetes copies those of the Node.
 func podLocality(labels map[string]string, node *corev1.Node) Locality {
 	for _, l := range []string{"topology.istio.io/locality", "istio-locality"} {
 		if v := labels[l]; v != "" {
 			return parseLocality(v)
 		}
 	}
-	if node == nil {
-		return Locality{}
+	var of map[string]string
+	if node != nil {
+		of = node.Labels
 	}
 	return Locality{
-		Region:  first(node.Labels["topology.kubernetes.io/region"], node.Labels["failure-domain.beta.kubernetes.io/region"]),
-		Zone:    first(node.Labels["topology.kubernetes.io/zone"], node.Labels["failure-domain.beta.kubernetes.io/zone"]),
-		SubZone: node.Labels["topology.istio.io/subzone"],
+		Region:  first(of[corev1.LabelTopologyRegion], of[corev1.LabelFailureDomainBetaRegion], labels[corev1.LabelTopologyRegion]),
+		Zone:    first(of[corev1.LabelTopologyZone], of[corev1.LabelFailureDomainBetaZone], labels[corev1.LabelTopologyZone]),
+		SubZone: first(of["topology.istio.io/subzone"], labels["topology.istio.io/subzone"]),
 	}
 }
 

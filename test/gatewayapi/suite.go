@@ -13,7 +13,8 @@ import (
 )
 
 // half is a part of the suite that runs for itself. The applications of the
-// gateways' tests have no proxies: they could not all run on a small machine.
+// gateways' tests have no proxies: they could not all run on a small machine, where
+// the Envoys of all clusters share one user's fs.inotify.max_user_instances.
 type half struct {
 	profiles string
 	mesh     bool

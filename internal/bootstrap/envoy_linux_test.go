@@ -211,7 +211,8 @@ func TestDrain(t *testing.T) {
 			if answer := <-hook; answer != "200" {
 				t.Errorf("the hook got %s", answer)
 			}
-			if waited := time.Since(begin); waited < c.DrainWait {
+			const early = 50 * time.Millisecond // Envoy's timers count from when its event loop last woke
+			if waited := time.Since(begin); waited < c.DrainWait-early {
 				t.Errorf("the hook waited %v, want %v", waited, c.DrainWait)
 			}
 			for range 3 { // new connections are still served

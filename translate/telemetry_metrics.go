@@ -45,9 +45,13 @@ func metrics(r report) []*accesslogv3.AccessLog {
 		return nil
 	}
 	at1, at2 := &statsv3.Config{StatPrefix: "istio"}, &statsv3.Config{StatPrefix: "istio"} // 1.38 knows no stats_scope
+	standard := r.standardTags()
 	for _, m := range standardMetrics {
-		tags, on := r.tagsOf(m)
-		if m.http != r.http || !on {
+		if m.http != r.http {
+			continue
+		}
+		tags, on := r.tagsOf(m, standard)
+		if !on {
 			continue
 		}
 		stat := &statsv3.Config_Stat{Name: m.name, Tags: tags}
@@ -79,7 +83,7 @@ func metrics(r report) []*accesslogv3.AccessLog {
 
 // countsTCP tells whether connections are counted when they open.
 func countsTCP(r report) bool {
-	_, on := r.tagsOf(metric{id: telemetry.MetricSelector_TCP_OPENED_CONNECTIONS})
+	_, on := r.tagsOf(metric{id: telemetry.MetricSelector_TCP_OPENED_CONNECTIONS}, nil)
 	return !r.http && r.counts() && on
 }
 
@@ -114,10 +118,10 @@ func (r report) counts() bool {
 	})
 }
 
-// tagsOf are the labels of a metric, and whether it is counted; Telemetry
-// objects change both, the nearest last.
-func (r report) tagsOf(m metric) (tags []*statsv3.Config_Tag, on bool) {
-	on, tags = true, r.standardTags()
+// tagsOf are the labels of a metric, and whether it is counted: the standard
+// ones, unless Telemetry objects change either, the nearest last.
+func (r report) tagsOf(m metric, standard []*statsv3.Config_Tag) (tags []*statsv3.Config_Tag, on bool) {
+	on, tags = true, slices.Clone(standard)
 	for _, t := range r.Telemetries.Slice() {
 		for _, l := range t.Spec.GetMetrics() {
 			for _, o := range l.GetOverrides() {

@@ -27,7 +27,7 @@ func (b *builder) relocate(node string) {
 	for _, pods := range b.pods {
 		for _, w := range pods {
 			if w.Node == node {
-				b.podWorkload(w.Ref, b.placed(w))
+				b.pod(w.Ref, b.placed(w))
 				b.dirty.Scopes = true
 			}
 		}

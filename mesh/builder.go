@@ -69,7 +69,7 @@ func (b *builder) apply(changes []Change) {
 // change takes in one change of what the mesh discovers.
 func (b *builder) change(c Change) {
 	if o, ok := c.Object.(*corev1.Pod); ok {
-		c.Object = b.pod(o)
+		c.Object = b.servedBy(o)
 	}
 	if b.discovered(c) {
 		b.admit(c)
@@ -84,7 +84,7 @@ func (b *builder) admit(c Change) {
 		b.service(c.Ref, o)
 	case KindPod:
 		w, _ := c.Object.(*Workload)
-		b.podWorkload(c.Ref, b.placed(w))
+		b.pod(c.Ref, b.placed(w))
 	case KindNode:
 		o, _ := c.Object.(*corev1.Node)
 		b.node(c.Ref, o)

@@ -12,8 +12,9 @@ const (
 	// for the change that it is half of. `kubectl` applies and deletes the objects
 	// of one file one after the other, some 10 ms apart.
 	DefaultPatience = 100 * time.Millisecond
-	// mostPatience bounds the wait while other changes keep coming.
-	mostPatience = 5 * DefaultPatience
+	// mostPatience is how many times as long the wait is at most while other
+	// changes keep coming.
+	mostPatience = 5
 )
 
 // whole is the world and what changed once no route leads nowhere that led
@@ -23,7 +24,7 @@ const (
 // request.
 func (s *Store) whole(ctx context.Context, b *builder, w *World, dirty *Dirty) (*World, *Dirty) {
 	before := s.current.Load()
-	limit := time.Now().Add(min(mostPatience, 5*s.Patience))
+	limit := time.Now().Add(mostPatience * s.Patience)
 	for torn(before, w, dirty) {
 		timer := time.NewTimer(min(s.Patience, time.Until(limit)))
 		select {

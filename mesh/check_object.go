@@ -71,9 +71,8 @@ func checkSidecar(o *networkingv1.Sidecar) (findings []Finding) {
 func checkEgress(o *networkingv1.Sidecar) (findings []Finding) {
 	ref := Ref{KindSidecar, o.Namespace, o.Name}
 	bad := invalid(ref, &findings)
-	if o.Spec.OutboundTrafficPolicy.GetEgressProxy() != nil {
-		findings = append(findings, Finding{Object: ref, Field: "spec.outboundTrafficPolicy.egressProxy", Code: CodeUnsupported,
-			Message: "connections that nothing in the mesh claims are not led through a proxy; they go as the mode says: use ServiceEntries and a VirtualService"})
+	if p := o.Spec.OutboundTrafficPolicy.GetEgressProxy(); p != nil && (p.Host == "" || p.GetPort().GetNumber() == 0) {
+		bad("spec.outboundTrafficPolicy.egressProxy", "the egress proxy has no host or no port; it is not used, and connections go as the mode says: give host and port.number")
 	}
 	for i, l := range o.Spec.Egress {
 		at := fmt.Sprintf("spec.egress[%d]", i)

@@ -162,3 +162,17 @@ func (s *Sidecar) Listens(client, namespace, host string, port uint32) bool {
 	}
 	return shown
 }
+
+// EgressProxy takes what nothing in the mesh claims, of clients that may reach
+// it (Sidecar.outboundTrafficPolicy.egressProxy); nil without one. The Sidecar
+// may be nil.
+func (s *Sidecar) EgressProxy() *networking.Destination {
+	if s == nil {
+		return nil
+	}
+	p := s.Spec.GetOutboundTrafficPolicy().GetEgressProxy()
+	if p.GetHost() == "" || p.GetPort().GetNumber() == 0 {
+		return nil
+	}
+	return p
+}

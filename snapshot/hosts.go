@@ -81,7 +81,7 @@ func (l *hostLayer) setFixed() {
 		r, _ := encode(Cluster, c.Name, c)
 		l.fixed = append(l.fixed, l.memo.intern.Intern(r))
 	}
-	o := translate.VirtualOutbound(l.view.RegistryOnly(), l.ipv6, l.reporting, l.view.Config)
+	o := translate.VirtualOutbound(translate.Unclaimed(l.view), l.ipv6, l.reporting, l.view.Config)
 	r, _ := encode(Listener, o.Name, o)
 	l.fixed = append(l.fixed, l.memo.intern.Intern(r))
 	l.revision = l.revision.With(l.fixed)

@@ -120,7 +120,7 @@ func (l *hostLayer) port(key translate.ListenerKey) *portState {
 	if http || len(other) > 0 {
 		bind := l.view.Sidecar.BindOf(key.Port)
 		listener, findings := translate.OutboundListener(translate.ListenerInput{
-			Key: key, Socket: bind.Socket && bind.Address == key.Address, HTTP: http, Claims: other, RegistryOnly: l.view.RegistryOnly(), IPv6: l.ipv6, Reporting: l.reporting, Config: l.view.Config,
+			Key: key, Socket: bind.Socket && bind.Address == key.Address, HTTP: http, Claims: other, Unclaimed: translate.Unclaimed(l.view), IPv6: l.ipv6, Reporting: l.reporting, Config: l.view.Config,
 		})
 		s.findings = findings
 		if listener != nil {
@@ -169,8 +169,7 @@ func compareText(a, b string) int {
 }
 
 type fallbackKey struct {
-	config       string
-	registryOnly bool
+	config, unclaimed string
 }
 
 // routes are the frame of the route configuration that the HTTP services of a
@@ -181,9 +180,9 @@ func (l *hostLayer) routes(at translate.ListenerKey) []*Resource {
 	if at.Port == translate.RouteOnlyPort && l.view.RouteOnly("*") {
 		return out // the host "*" has a virtual host of its own
 	}
-	key := fallbackKey{name, l.view.RegistryOnly()}
+	key := fallbackKey{name, translate.Unclaimed(l.view)}
 	b := l.memo.get(key, func() (*Resource, []mesh.Finding) {
-		vh := translate.FallbackVirtualHost(key.config, key.registryOnly)
+		vh := translate.FallbackVirtualHost(key.config, key.unclaimed)
 		return encode(VirtualHost, vh.Name, vh)
 	})
 	return append(out, b.resource)

@@ -19,14 +19,14 @@ import (
 
 // ListenerInput is everything that may shape one outbound listener.
 type ListenerInput struct {
-	Key          ListenerKey
-	HTTP         bool    // some host claims the port for HTTP
-	Claims       []Claim // the others, in any order
-	Socket       bool    // the proxy opens a socket there, beside the connections that it captures
-	RegistryOnly bool    // connections that match nothing are closed
-	IPv6         bool    // the proxy has an IPv6 address
-	Reporting    Reporting
-	Config       *mesh.Config
+	Key       ListenerKey
+	HTTP      bool    // some host claims the port for HTTP
+	Claims    []Claim // the others, in any order
+	Socket    bool    // the proxy opens a socket there, beside the connections that it captures
+	Unclaimed string  // the cluster of connections that match nothing, see [Unclaimed]
+	IPv6      bool    // the proxy has an IPv6 address
+	Reporting Reporting
+	Config    *mesh.Config
 }
 
 // OutboundListener makes the listener of a port, to which the one on
@@ -178,7 +178,7 @@ func (l *listenerBuilder) listener() *listenerv3.Listener {
 			out.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: socketAddress("::", l.in.Key.Port)}}
 		}
 		if l.fallback == nil {
-			l.fallback = passthroughChain(l.in.RegistryOnly, l.in.Reporting, l.in.Config)
+			l.fallback = unclaimedChain(l.in.Unclaimed, l.in.Reporting, l.in.Config)
 		}
 	}
 	out.DefaultFilterChain = l.fallback
@@ -198,13 +198,20 @@ func (l *listenerBuilder) listener() *listenerv3.Listener {
 	return out
 }
 
-// passthroughChain leads connections that nothing in the mesh claims to where
-// the client wanted them, or closes them.
-func passthroughChain(registryOnly bool, r Reporting, cfg *mesh.Config) *listenerv3.FilterChain {
-	cluster := PassthroughCluster
-	if registryOnly {
-		cluster = BlackHoleCluster
+// Unclaimed is the cluster of traffic that nothing in the mesh claims
+// (outboundTrafficPolicy): it goes where the client wanted it to, is refused, or
+// goes to the egress proxy of the Sidecar, which has to import its host.
+func Unclaimed(v *mesh.View) string {
+	if v.RegistryOnly() {
+		return BlackHoleCluster
 	}
+	if p := v.Sidecar.EgressProxy(); p != nil {
+		return OutboundCluster(mesh.ResolveHost(p.Host, v.Sidecar.Namespace, mesh.Domain), p.GetPort().GetNumber(), p.Subset)
+	}
+	return PassthroughCluster
+}
+
+func unclaimedChain(cluster string, r Reporting, cfg *mesh.Config) *listenerv3.FilterChain {
 	return &listenerv3.FilterChain{
 		Name:    cluster,
 		Filters: []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}, Reporting: r, Config: cfg})},
@@ -213,7 +220,7 @@ func passthroughChain(registryOnly bool, r Reporting, cfg *mesh.Config) *listene
 
 // VirtualOutbound is the listener that receives every captured connection and
 // hands it to the listener of its destination.
-func VirtualOutbound(registryOnly, ipv6 bool, r Reporting, cfg *mesh.Config) *listenerv3.Listener {
+func VirtualOutbound(unclaimed string, ipv6 bool, r Reporting, cfg *mesh.Config) *listenerv3.Listener {
 	l := &listenerv3.Listener{
 		Name:             "virtualOutbound",
 		Address:          socketAddress(AnyAddress, OutboundPort),
@@ -224,7 +231,7 @@ func VirtualOutbound(registryOnly, ipv6 bool, r Reporting, cfg *mesh.Config) *li
 			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(OutboundPort)},
 			Filters:          []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster, Weight: 1}}, Reporting: r, Config: cfg})},
 		}},
-		DefaultFilterChain: passthroughChain(registryOnly, r, cfg),
+		DefaultFilterChain: unclaimedChain(unclaimed, r, cfg),
 	}
 	if ipv6 {
 		l.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: socketAddress("::", OutboundPort)}}

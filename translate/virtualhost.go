@@ -53,9 +53,9 @@ func defaultRoute(in VirtualHostInput) *routev3.Route {
 }
 
 // FallbackVirtualHost answers for hosts that nothing in the mesh knows: the
-// request goes where the client wanted it to, or under REGISTRY_ONLY gets 502.
-func FallbackVirtualHost(config string, registryOnly bool) *routev3.VirtualHost {
-	if registryOnly {
+// request goes to the cluster of what is [Unclaimed], or is refused with 502.
+func FallbackVirtualHost(config, unclaimed string) *routev3.VirtualHost {
+	if unclaimed == BlackHoleCluster {
 		return &routev3.VirtualHost{Name: config + "/block_all", Domains: []string{"*"}, Routes: []*routev3.Route{{
 			Name:   "block_all",
 			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
@@ -66,7 +66,7 @@ func FallbackVirtualHost(config string, registryOnly bool) *routev3.VirtualHost 
 		Name:  "allow_any",
 		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: PassthroughCluster},
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: unclaimed},
 			Timeout:          durationpb.New(0),
 			MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{
 				MaxStreamDuration: durationpb.New(0), GrpcTimeoutHeaderMax: durationpb.New(0),

@@ -5,17 +5,21 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/wire"
@@ -176,5 +180,43 @@ func BenchmarkSessionStep(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		h.publish(with(stack, []*snapshot.Resource{virtualHost(b, "80", "svc-0007", strings.Repeat("x", i%3+1))}))
 		h.run()
+	}
+}
+
+// BenchmarkReconnect is what a proxy costs that comes back and holds all: the
+// messages are read and compared, and nothing is sent.
+func BenchmarkReconnect(b *testing.B) {
+	stack := meshOf(b, 2000)
+	var messages [][]byte
+	for _, typ := range []snapshot.Type{snapshot.Cluster, snapshot.Endpoint, snapshot.Listener, snapshot.RouteConfig, snapshot.VirtualHost} {
+		m := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typ.TypeURL(), InitialResourceVersions: map[string]string{}}
+		for r := range stack.All(typ) {
+			m.InitialResourceVersions[r.Name] = r.Version
+		}
+		if typ == snapshot.Endpoint || typ == snapshot.RouteConfig {
+			m.ResourceNamesSubscribe = slices.Sorted(maps.Keys(m.GetInitialResourceVersions()))
+		}
+		data, err := proto.Marshal(m)
+		if err != nil {
+			b.Fatal(err)
+		}
+		messages = append(messages, data)
+	}
+	shared, now := newShared(1<<20), time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		s := newSession(shared, form{}, stack, now, time.Second)
+		for _, data := range messages {
+			r, err := decodeDelta(data)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := s.request(r, now); err != nil {
+				b.Fatal(err)
+			}
+			if out := s.step(now); len(out) > 0 {
+				b.Fatalf("%d messages are sent", len(out))
+			}
+		}
 	}
 }

@@ -43,7 +43,8 @@ func (r *response) buffers() mem.BufferSlice {
 	return slice
 }
 
-// codec sends responses as they are and leaves all else to protobuf.
+// codec sends responses as they are, reads incremental requests by itself, and
+// leaves all else to protobuf.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2("proto")} }
@@ -54,6 +55,19 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return r.buffers(), nil
 	}
 	return c.CodecV2.Marshal(v)
+}
+
+// Unmarshal implements encoding.CodecV2.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	r, ok := v.(*request)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	whole := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer whole.Free()
+	var err error
+	*r, err = decodeDelta(whole.ReadOnlyData())
+	return err
 }
 
 // Field numbers of envoy.service.discovery.v3. Version, type_url and nonce have

@@ -40,6 +40,9 @@ func (s *session) coverEndpoints(list []string, clusters snapshot.Stack) {
 		s.endpoints.extra = s.shared.names.of(list)
 		return
 	}
+	if sumOf(list) == s.shared.steps.endpoints(clusters) {
+		return // just these: no exceptions
+	}
 	asked := make(map[string]struct{}, len(list))
 	for _, name := range list {
 		asked[name] = struct{}{}

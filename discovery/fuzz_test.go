@@ -31,10 +31,11 @@ func FuzzSession(f *testing.F) {
 					r.nonce = fmt.Sprint(s.nonce - uint64(arg>>6))
 				}
 				if arg&4 != 0 {
-					r.initial = map[string]string{name: "x", "a": stacks[0].Get(snapshot.Cluster, "a").Version}
+					r.held.add(name, "x")
+					r.held.add("a", stacks[0].Get(snapshot.Cluster, "a").Version)
 				}
 				if arg&8 != 0 {
-					r.version = stacks[0].Version(r.typ)
+					r.version = hexVersion(stacks[0].Sum(r.typ))
 				}
 				if arg&16 != 0 {
 					r.subscribe, r.names, r.digest = []string{name, "a"}, []string{name, "a"}, uint64(more)

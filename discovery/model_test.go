@@ -93,9 +93,9 @@ func (m *model) reconnect(stack snapshot.Stack) {
 		if !m.asked[typ] {
 			continue
 		}
-		r := request{typ: typ, initial: map[string]string{}}
+		r := request{typ: typ}
 		for name := range m.held[typ] {
-			r.initial[name] = m.versions[typ][name]
+			r.held.add(name, m.versions[typ][name])
 		}
 		if typ == snapshot.Endpoint || typ == snapshot.RouteConfig {
 			r.subscribe = slices.Sorted(maps.Keys(m.names[typ]))
@@ -109,7 +109,7 @@ func (m *model) serve() {
 	if len(m.toServer) > 0 {
 		r := m.toServer[0]
 		m.toServer = m.toServer[1:]
-		m.note("server takes %s nonce=%s +%v -%v %v %v", r.typ, r.nonce, r.subscribe, r.unsubscribe, r.names, slices.Sorted(maps.Keys(r.initial)))
+		m.note("server takes %s nonce=%s +%v -%v %v %v", r.typ, r.nonce, r.subscribe, r.unsubscribe, r.names, slices.Sorted(maps.Keys(r.held.versions())))
 		if err := m.s.request(r, m.now); err != nil {
 			m.t.Fatal(err)
 		}

@@ -23,7 +23,7 @@ type request struct {
 
 	// The incremental variant.
 	subscribe, unsubscribe []string
-	initial                map[string]string // name to version that the client holds from an earlier stream
+	held                   held // from an earlier stream
 
 	// The state-of-the-world variant.
 	names   []string
@@ -41,17 +41,6 @@ func wordsOf(detail *rpcstatus.Status) string {
 		words = strings.ToValidUTF8(words[:maxRefusal], "") + " ..."
 	}
 	return words
-}
-
-func fromDelta(m *discoveryv3.DeltaDiscoveryRequest) request {
-	r := request{
-		node: m.GetNode(), url: m.GetTypeUrl(), nonce: m.GetResponseNonce(),
-		nack: m.GetErrorDetail() != nil, refuse: wordsOf(m.GetErrorDetail()),
-		subscribe: m.GetResourceNamesSubscribe(), unsubscribe: m.GetResourceNamesUnsubscribe(),
-		initial: m.GetInitialResourceVersions(),
-	}
-	r.typ, r.known = snapshot.TypeOf(r.url)
-	return r
 }
 
 func fromState(m *discoveryv3.DiscoveryRequest) request {

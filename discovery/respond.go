@@ -101,19 +101,8 @@ func (s *session) begin(r request) error {
 		return err
 	}
 	s.noteSubscribed(r.typ, list)
-	if len(r.initial) > 0 {
-		s.resume(r.typ, r.initial)
-		for _, name := range list {
-			if _, ok := r.initial[name]; ok {
-				continue
-			}
-			st.force(name, false)
-			if _, lingers := s.linger[name]; lingers && r.typ == snapshot.Endpoint {
-				// It never got warm, so that nothing leads to it, and never will.
-				delete(s.linger, name)
-				s.types[snapshot.Cluster].remove(name)
-			}
-		}
+	if len(r.held.resources) > 0 {
+		s.resume(r.typ, r.held, list)
 		return nil
 	}
 	if st.all && broadcast(r.typ) && r.typ != snapshot.VirtualHost {

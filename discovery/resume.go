@@ -1,16 +1,116 @@
 package discovery
 
-import "github.com/fairway-mesh/fairway/snapshot"
+import (
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// held is what a proxy says that it holds of one type from an earlier stream:
+// DeltaDiscoveryRequest.initial_resource_versions. A proxy of a large mesh lists
+// thousands of names, and nearly always those that everybody holds, so that two
+// sums tell most of what there is to know. Its strings are parts of the message
+// that it came with: who keeps one clones it.
+type held struct {
+	resources []heldResource
+	sum       uint64 // of snapshot.HashOf of each; that of a stack which has the same
+	names     uint64 // of the hashes of the names, see sumOf
+}
+
+type heldResource struct{ name, version string }
+
+func (h *held) add(name, version string) {
+	h.resources = append(h.resources, heldResource{name, version})
+	h.sum += snapshot.HashOf(name, version)
+	h.names += xxhash.Sum64String(name)
+}
+
+// versions is version by name.
+func (h *held) versions() map[string]string {
+	m := make(map[string]string, len(h.resources))
+	for _, r := range h.resources {
+		m[r.name] = r.version
+	}
+	return m
+}
+
+// sumOf is the sum of the hashes of names, in whatever order they come.
+func sumOf(names []string) uint64 {
+	var sum uint64
+	for _, n := range names {
+		sum += xxhash.Sum64String(n)
+	}
+	return sum
+}
 
 // resume takes what the proxy holds from an earlier stream: only what differs
 // is sent. When its clusters differ, listeners and routes wait as in any change.
-func (s *session) resume(t snapshot.Type, held map[string]string) {
+// list are the names that the proxy asks for.
+func (s *session) resume(t snapshot.Type, h held, list []string) {
 	st := &s.types[t]
 	to := s.goal(t)
 	if t == snapshot.Cluster {
 		s.gated, s.resumed, s.warming = true, true, true
 		s.enter(phaseClusters)
 	}
+	if s.holdsAll(t, to, h) {
+		s.resumeWhole(t, to)
+	} else {
+		s.compare(t, to, h)
+	}
+	st.sent, st.acked = to, to
+	if h.names == sumOf(list) {
+		return
+	}
+	versions := h.versions()
+	for _, name := range list {
+		if _, ok := versions[name]; ok {
+			continue
+		}
+		st.force(name, false)
+		if _, lingers := s.linger[name]; lingers && t == snapshot.Endpoint {
+			// It never got warm, so that nothing leads to it, and never will.
+			delete(s.linger, name)
+			s.types[snapshot.Cluster].remove(name)
+		}
+	}
+}
+
+// holdsAll says whether the proxy holds just what a stack has of a type. What
+// is sent of a route configuration is not what the stack has.
+func (s *session) holdsAll(t snapshot.Type, to snapshot.Stack, h held) bool {
+	return t != snapshot.RouteConfig && s.shared.verdicts.count.Load() == 0 && h.sum == s.shared.steps.sum(to, t)
+}
+
+// resumeWhole is compare for a proxy that holds all.
+func (s *session) resumeWhole(t snapshot.Type, to snapshot.Stack) {
+	for k := range s.awaited {
+		if k.Type == t && to.Get(t, k.Name) != nil {
+			delete(s.awaited, k)
+		}
+	}
+	switch t {
+	case snapshot.Cluster:
+		for r := range to.All(t) {
+			if needsEndpoints(r) != "" {
+				s.expects = true
+				return
+			}
+		}
+	case snapshot.Listener:
+		for r := range to.All(t) {
+			s.awaitNeeds(r)
+		}
+	}
+}
+
+// compare finds, one by one, what the proxy lacks of a stack and what it holds
+// besides.
+func (s *session) compare(t snapshot.Type, to snapshot.Stack, h held) {
+	st := &s.types[t]
+	versions := h.versions()
 	key := s.keyOf(t, to)
 	for r := range to.All(t) {
 		if !key.wants(r.Name) {
@@ -19,7 +119,7 @@ func (s *session) resume(t snapshot.Type, held map[string]string) {
 		if t == snapshot.Endpoint && !s.wantsEndpoints(r.Name) {
 			continue
 		}
-		version, ok := held[r.Name]
+		version, ok := versions[r.Name]
 		if now := s.shared.steps.lookup(key, r.Name); now != nil && version != now.Version {
 			st.force(r.Name, ok)
 			continue
@@ -30,27 +130,31 @@ func (s *session) resume(t snapshot.Type, held map[string]string) {
 			s.awaitNeeds(r)
 		}
 	}
-	for name := range held {
-		if to.Get(t, name) != nil {
-			continue
-		}
-		switch t {
-		case snapshot.Cluster:
-			if s.linger == nil {
-				s.linger = map[string]*snapshot.Resource{}
-			}
-			s.linger[name] = nil
-		case snapshot.Listener:
-			st.remove(name)
-		case snapshot.VirtualHost:
-			if table := routeConfigOf(name); to.Get(snapshot.RouteConfig, table) != nil {
-				st.remove(name)
-			} else if s.types[snapshot.RouteConfig].names.has(table) {
-				s.keepParked(table, parking{names: append(s.parked[table].names, name)})
-			}
+	for name := range versions {
+		if to.Get(t, name) == nil {
+			s.holdsBesides(t, to, strings.Clone(name))
 		}
 	}
-	st.sent, st.acked = to, to
+}
+
+// holdsBesides takes note of what the proxy holds and a stack lacks.
+func (s *session) holdsBesides(t snapshot.Type, to snapshot.Stack, name string) {
+	st := &s.types[t]
+	switch t {
+	case snapshot.Cluster:
+		if s.linger == nil {
+			s.linger = map[string]*snapshot.Resource{}
+		}
+		s.linger[name] = nil
+	case snapshot.Listener:
+		st.remove(name)
+	case snapshot.VirtualHost:
+		if table := routeConfigOf(name); to.Get(snapshot.RouteConfig, table) != nil {
+			st.remove(name)
+		} else if s.types[snapshot.RouteConfig].names.has(table) {
+			s.keepParked(table, parking{names: append(s.parked[table].names, name)})
+		}
+	}
 }
 
 // awaitNeeds has the session wait for what a listener is bound to ask for.

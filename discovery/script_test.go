@@ -475,19 +475,18 @@ func TestRefusedTogetherIsFoundApart(t *testing.T) {
 
 func TestResume(t *testing.T) {
 	stack := small(t)
-	held := func(typ snapshot.Type) map[string]string {
-		m := map[string]string{}
+	held := func(typ snapshot.Type) (h held) {
 		for r := range stack.All(typ) {
-			m[r.Name] = r.Version
+			h.add(r.Name, r.Version)
 		}
-		return m
+		return h
 	}
 	resume := func(p *script) {
-		p.ask(request{typ: snapshot.Cluster, initial: held(snapshot.Cluster)})
-		p.ask(request{typ: snapshot.Endpoint, subscribe: []string{"a"}, initial: held(snapshot.Endpoint)})
-		p.ask(request{typ: snapshot.Listener, initial: held(snapshot.Listener)})
-		p.ask(request{typ: snapshot.RouteConfig, subscribe: []string{"80"}, initial: held(snapshot.RouteConfig)})
-		p.ask(request{typ: snapshot.VirtualHost, initial: held(snapshot.VirtualHost)})
+		p.ask(request{typ: snapshot.Cluster, held: held(snapshot.Cluster)})
+		p.ask(request{typ: snapshot.Endpoint, subscribe: []string{"a"}, held: held(snapshot.Endpoint)})
+		p.ask(request{typ: snapshot.Listener, held: held(snapshot.Listener)})
+		p.ask(request{typ: snapshot.RouteConfig, subscribe: []string{"80"}, held: held(snapshot.RouteConfig)})
+		p.ask(request{typ: snapshot.VirtualHost, held: held(snapshot.VirtualHost)})
 	}
 	t.Run("unchanged", func(t *testing.T) {
 		p := newScript(t, stack, false)

@@ -49,16 +49,17 @@ type steps struct {
 	bytes    int
 	limit    int
 	verdicts *verdicts
-	versions *lru.Cache[versionKey, uint64]
+	sums     *lru.Cache[sumKey, uint64]
 }
 
-// versionKey is one type in the common group of a stack.
-type versionKey struct {
+// sumKey is one type in the common group of a stack.
+type sumKey struct {
 	stack snapshot.Stack
 	typ   snapshot.Type
+	names bool // of the names of endpoints, and not of names and versions
 }
 
-const versionsSize = 1024
+const sumsSize = 1024
 
 const (
 	stepsSize = 4096 // steps; the limit in bytes is what counts for large ones
@@ -72,7 +73,7 @@ func newSteps(limit int, v *verdicts) *steps {
 		panic(err)
 	}
 	s.cache = cache
-	if s.versions, err = lru.New[versionKey, uint64](versionsSize); err != nil { // as above
+	if s.sums, err = lru.New[sumKey, uint64](sumsSize); err != nil { // as above
 		panic(err)
 	}
 	return s
@@ -104,7 +105,7 @@ func (s *steps) forget(since time.Time) {
 	for _, st, ok := s.cache.GetOldest(); ok && st.asked.Before(since); _, st, ok = s.cache.GetOldest() {
 		s.cache.RemoveOldest()
 	}
-	s.versions.Purge()
+	s.sums.Purge()
 }
 
 // once makes a step that hardly anyone shares.

@@ -118,11 +118,9 @@ func (st *stream) act(hand func() error) error {
 
 func (st *stream) read() (request, error) {
 	if st.delta {
-		var m discoveryv3.DeltaDiscoveryRequest
-		if err := st.grpc.RecvMsg(&m); err != nil {
-			return request{}, err
-		}
-		return fromDelta(&m), nil
+		var r request
+		err := st.grpc.RecvMsg(&r)
+		return r, err
 	}
 	var m discoveryv3.DiscoveryRequest
 	if err := st.grpc.RecvMsg(&m); err != nil {

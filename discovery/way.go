@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -82,43 +81,54 @@ func (s *steps) complete(key stepKey) []*snapshot.Resource {
 	return s.way(key).put
 }
 
-// version names the state of a type in a stack, equal on all replicas: the sum
-// of the versions of its groups, of which that of the common group is kept.
+// version names the state of a type in a stack, equal on all replicas.
 func (s *steps) version(stack snapshot.Stack, t snapshot.Type, f form) string {
-	v := s.versionOf(stack, t)
+	sum := s.sum(stack, t)
 	if t == snapshot.RouteConfig && f.inline {
-		v += s.versionOf(stack, snapshot.VirtualHost)
-	}
-	return v
-}
-
-func (s *steps) versionOf(stack snapshot.Stack, t snapshot.Type) string {
-	var sum uint64
-	for g := range groups {
-		part := only(stack, g)
-		if part == (snapshot.Stack{}) {
-			continue
-		}
-		if g != commonGroup {
-			sum += wordOf(part.Version(t))
-			continue
-		}
-		key := versionKey{part, t}
-		word, ok := s.versions.Get(key)
-		if !ok {
-			word = wordOf(part.Version(t))
-			s.versions.Add(key, word)
-		}
-		sum += word
+		sum += s.sum(stack, snapshot.VirtualHost)
 	}
 	return hexVersion(sum)
 }
 
-// wordOf is the number that a version of a type is.
-func wordOf(version string) uint64 {
-	word, err := strconv.ParseUint(version, 16, 64)
-	if err != nil {
-		return xxhash.Sum64String(version)
+// sum is that of snapshot.Stack.
+func (s *steps) sum(stack snapshot.Stack, t snapshot.Type) uint64 {
+	return s.total(sumKey{stack, t, false}, func(part snapshot.Stack) uint64 { return part.Sum(t) })
+}
+
+// endpoints is sumOf the names of endpoints that a proxy asks for which has the
+// clusters of a stack, as far as those bear the names of the clusters.
+func (s *steps) endpoints(clusters snapshot.Stack) uint64 {
+	return s.total(sumKey{clusters, snapshot.Cluster, true}, func(part snapshot.Stack) uint64 {
+		var sum uint64
+		for r := range part.All(snapshot.Cluster) {
+			if needsEndpoints(r) == r.Name {
+				sum += xxhash.Sum64String(r.Name)
+			}
+		}
+		return sum
+	})
+}
+
+// total adds up what add makes of the groups of a stack, of which that of the
+// common group is kept.
+func (s *steps) total(key sumKey, add func(snapshot.Stack) uint64) uint64 {
+	var sum uint64
+	for g := range groups {
+		part := key
+		part.stack = only(key.stack, g)
+		if part.stack == (snapshot.Stack{}) {
+			continue
+		}
+		if g != commonGroup {
+			sum += add(part.stack)
+			continue
+		}
+		common, ok := s.sums.Get(part)
+		if !ok {
+			common = add(part.stack)
+			s.sums.Add(part, common)
+		}
+		sum += common
 	}
-	return word
+	return sum
 }

@@ -154,3 +154,27 @@ func BenchmarkDiff(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAttachWorkload is a further proxy of a namespace whose workload
+// accepts what no other does.
+func BenchmarkAttachWorkload(b *testing.B) {
+	p := newPasses(b, 50)
+	e := engineOf(<-p.out)
+	p.store.Submit([]mesh.Change{
+		{Ref: mesh.Ref{Kind: mesh.KindService, Namespace: "ns0", Name: "web"}, Object: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns0", Name: "web"},
+			Spec: corev1.ServiceSpec{ClusterIP: "10.97.0.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 8080}}}}},
+		{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: "ns0", Name: "web"}, Object: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns0", Name: "web", Labels: map[string]string{"app": "web"}},
+			Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.2.0.1", PodIPs: []corev1.PodIP{{IP: "10.2.0.1"}}}}},
+	})
+	next := <-p.out
+	e.Update(next.world, next.dirty)
+	attach(b, e, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		v, err := e.Attach(b.Context(), snapshot.Client{NodeID: "web", Role: snapshot.RoleSidecar, Namespace: "ns0", Pod: "web", IP: "10.2.0.1"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		v.Close()
+	}
+}

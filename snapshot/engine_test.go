@@ -111,7 +111,7 @@ func content(s snapshot.Stack) map[string]string {
 		if n != s.Len(typ) {
 			out["length of "+typ.String()] = fmt.Sprint(n, s.Len(typ))
 		}
-		out["version of "+typ.String()] = s.Version(typ)
+		out["version of "+typ.String()] = fmt.Sprint(s.Sum(typ))
 	}
 	return out
 }

@@ -17,12 +17,16 @@ type lean struct {
 // leanFrom is the size in bytes from which it is worth while not to keep them.
 const leanFrom = 4 << 10
 
-// leaned is r without its bytes when those are many. remake must give the same
-// resource each time.
+// leaned is r without its bytes when those are many.
 func (r *Resource) leaned(remake func() *Resource) *Resource {
 	if len(r.entry) < leanFrom {
 		return r
 	}
+	return r.without(remake)
+}
+
+// without is r without its bytes. remake must give the same resource each time.
+func (r *Resource) without(remake func() *Resource) *Resource {
 	without := *r
 	without.body, without.entry = nil, nil
 	without.lean = &lean{remake: remake, last: weak.Make(r)}

@@ -46,13 +46,13 @@ func NewRevision(resources ...*Resource) *Revision {
 	return rev
 }
 
-// hashOf is a hash of the name and the version of a resource.
-func hashOf(r *Resource) uint64 {
+// HashOf is a hash of the name and the version of a resource; see Stack.Sum.
+func HashOf(name, version string) uint64 {
 	var d xxhash.Digest
 	d.Reset()
-	_, _ = d.WriteString(r.Name)
+	_, _ = d.WriteString(name)
 	_, _ = d.WriteString("\x00")
-	_, _ = d.WriteString(r.Version)
+	_, _ = d.WriteString(version)
 	return d.Sum64()
 }
 

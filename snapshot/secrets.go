@@ -39,6 +39,7 @@ type secretLayers struct {
 	log    *slog.Logger
 	source *Certificates // nil: there are none
 	layers map[CertificateKey]*secretLayer
+	roots  *Resource // the latest, which all identities share
 }
 
 func newSecretLayers(log *slog.Logger, source *Certificates) *secretLayers {
@@ -84,23 +85,27 @@ func (s *secretLayers) refresh(l *secretLayer) {
 		s.log.Error("a workload keeps its last certificate", "namespace", l.key.Namespace, "serviceAccount", l.key.ServiceAccount, "err", err)
 		return
 	}
-	var resources []*Resource
-	for _, secret := range []struct {
-		name string
-		make func() (*Resource, []mesh.Finding)
-	}{
-		{translate.WorkloadSecretName, func() (*Resource, []mesh.Finding) {
-			return encode(Secret, translate.WorkloadSecretName, translate.WorkloadSecret(chain, key))
-		}},
-		{translate.RootSecretName, func() (*Resource, []mesh.Finding) {
-			return encode(Secret, translate.RootSecretName, translate.RootSecret(roots))
-		}},
-	} {
-		if r, _ := secret.make(); r != nil {
-			resources = append(resources, r)
-		}
+	own := func() *Resource {
+		r, _ := encode(Secret, translate.WorkloadSecretName, translate.WorkloadSecret(chain, key))
+		return r
 	}
-	l.revision = l.revision.With(resources)
+	var put []*Resource
+	if r := s.rootsOf(roots); r != nil {
+		put = append(put, r)
+	}
+	if r := own(); r != nil {
+		put = append(put, r.without(own)) // its source keeps chain and key, and the proxy gets them once
+	}
+	l.revision = l.revision.With(put)
+}
+
+// rootsOf is the secret of the roots, one for all identities.
+func (s *secretLayers) rootsOf(roots []byte) *Resource {
+	r, _ := encode(Secret, translate.RootSecretName, translate.RootSecret(roots))
+	if r != nil && !r.Same(s.roots) {
+		s.roots = r
+	}
+	return s.roots
 }
 
 // Renew reads the certificates of the keys again, all of them when the roots

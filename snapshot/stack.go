@@ -93,9 +93,9 @@ func (s Stack) Prefix(t Type, prefix string) iter.Seq[*Resource] {
 	}
 }
 
-// Version is a hash of the names and versions of all resources of one type,
-// the same on all replicas.
-func (s Stack) Version(t Type) string {
+// Sum is the sum of HashOf of all resources of one type, the same on all
+// replicas and whatever the layers that they come from.
+func (s Stack) Sum(t Type) uint64 {
 	var sum uint64
 	for _, rev := range s {
 		sum += rev.sum(t)
@@ -110,7 +110,7 @@ func (s Stack) Version(t Type) string {
 			}
 		}
 	}
-	return hex(sum)
+	return sum
 }
 
 // SameType says whether both stacks show the same resources of type t, as far

@@ -164,7 +164,7 @@ func TestDiffAgainstPlainMaps(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Fatalf("stack %d: got %v, want %v", i, got, want)
 		}
-		if equal := a.Version(VirtualHost) == b.Version(VirtualHost); equal != (len(want) == 0) {
+		if equal := a.Sum(VirtualHost) == b.Sum(VirtualHost); equal != (len(want) == 0) {
 			t.Fatalf("versions equal: %t, differences: %v", equal, want)
 		}
 		if n := len(slices.Collect(a.All(VirtualHost))); n != a.Len(VirtualHost) {
@@ -183,7 +183,7 @@ func TestRevisionWithNothingIsItself(t *testing.T) {
 	if none.With(nil) != nil || none.Len(Cluster) != 0 || none.Get(Cluster, "x") != nil {
 		t.Error("nil is not an empty revision")
 	}
-	if got := none.With([]*Resource{a}); got.Get(VirtualHost, "80/a") != a || (Stack{got}).Version(VirtualHost) != (Stack{rev}).Version(VirtualHost) {
+	if got := none.With([]*Resource{a}); got.Get(VirtualHost, "80/a") != a || (Stack{got}).Sum(VirtualHost) != (Stack{rev}).Sum(VirtualHost) {
 		t.Error("built one by one and built at once differ")
 	}
 }

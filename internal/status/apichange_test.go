@@ -29,10 +29,15 @@ func smallWorld(listener gatewayv1.SectionName) *mesh.World {
 	return mesh.Build([]mesh.Change{{Ref: frontRef, Object: gateway}, {Ref: routeRef, Object: route}, {Ref: mesh.Ref{Kind: mesh.KindService, Namespace: "default", Name: "front-istio"}, Object: service}})
 }
 
-func seen(generation int64, status map[string]any) *unstructured.Unstructured {
+func seen(t *testing.T, generation int64, status map[string]any) *kept {
+	t.Helper()
 	u := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{}, "status": status}}
 	u.SetGeneration(generation)
-	return u
+	k, err := trim(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.(*kept)
 }
 
 // TestAPIChangeSettles holds that what was written is not written again, that
@@ -47,7 +52,7 @@ func TestAPIChangeSettles(t *testing.T) {
 		} else {
 			status["conditions"] = []any{map[string]any{"type": "Foreign", "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z"}}
 		}
-		patch, err := apiChange(seen(2, status), ref, smallWorld("http"), nil, first)
+		patch, err := apiChange(seen(t, 2, status), ref, smallWorld("http"), nil, first)
 		if err != nil || patch == nil {
 			t.Fatalf("%s: nothing is written: %v", ref, err)
 		}
@@ -58,16 +63,16 @@ func TestAPIChangeSettles(t *testing.T) {
 		if ref == frontRef && len(status["conditions"].([]any)) != 3 {
 			t.Errorf("conditions are %v, want the foreign one beside two of ours", status["conditions"])
 		}
-		if patch, err = apiChange(seen(2, status), ref, smallWorld("http"), nil, later); err != nil || patch != nil {
+		if patch, err = apiChange(seen(t, 2, status), ref, smallWorld("http"), nil, later); err != nil || patch != nil {
 			t.Errorf("%s: %v is written though it stands there: %v", ref, patch, err)
 		}
-		if patch, err = apiChange(seen(3, status), ref, smallWorld("http"), nil, later); err != nil || patch != nil {
+		if patch, err = apiChange(seen(t, 3, status), ref, smallWorld("http"), nil, later); err != nil || patch != nil {
 			t.Errorf("%s: %v is written of a generation that the world does not hold: %v", ref, patch, err)
 		}
 		if ref != routeRef {
 			continue
 		}
-		patch, err = apiChange(seen(2, status), ref, smallWorld("nowhere"), nil, later)
+		patch, err = apiChange(seen(t, 2, status), ref, smallWorld("nowhere"), nil, later)
 		if err != nil || patch == nil {
 			t.Fatalf("%s: a listener that is gone changes nothing: %v", ref, err)
 		}
@@ -81,7 +86,7 @@ func TestAPIChangeSettles(t *testing.T) {
 // TestRefusedGateway holds that a Gateway which proxies refuse is not told that
 // they have it.
 func TestRefusedGateway(t *testing.T) {
-	patch, err := apiChange(seen(2, map[string]any{}), frontRef, smallWorld("http"), []mesh.Finding{{Object: frontRef, Code: mesh.CodeRejected, Message: "no"}}, time.Unix(1000, 0))
+	patch, err := apiChange(seen(t, 2, map[string]any{}), frontRef, smallWorld("http"), []mesh.Finding{{Object: frontRef, Code: mesh.CodeRejected, Message: "no"}}, time.Unix(1000, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

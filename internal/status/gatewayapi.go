@@ -7,7 +7,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -31,8 +30,8 @@ var ownControllers = []string{mesh.IstioController, mesh.FairwayController, mesh
 // apiChange is the status of an object of the Gateway API to write; nil when it
 // stands there already, when the object is not ours, and when the world does
 // not hold it as it is now.
-func apiChange(u *unstructured.Unstructured, ref mesh.Ref, w *mesh.World, findings []mesh.Finding, now time.Time) (map[string]any, error) {
-	standing, _, _ := unstructured.NestedMap(u.Object, "status")
+func apiChange(k *kept, ref mesh.Ref, w *mesh.World, findings []mesh.Finding, now time.Time) (map[string]any, error) {
+	standing := k.status()
 	var wanted map[string]any
 	var generation int64
 	var err error
@@ -63,7 +62,7 @@ func apiChange(u *unstructured.Unstructured, ref mesh.Ref, w *mesh.World, findin
 	if err != nil {
 		return nil, fmt.Errorf("writing the status of %s: %w", ref, err)
 	}
-	if generation != u.GetGeneration() {
+	if generation != k.Generation {
 		return nil, nil // what the world holds is older; the next signal comes with the newer
 	}
 	keep(wanted, standing, now)

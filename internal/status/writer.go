@@ -15,7 +15,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
@@ -144,24 +143,6 @@ func (r *run) watch(ctx context.Context, g *sync.WaitGroup) error {
 	return nil
 }
 
-// trim keeps what decides about a write.
-func trim(o any) (any, error) {
-	u, ok := o.(*unstructured.Unstructured)
-	if !ok {
-		return o, nil
-	}
-	small := &unstructured.Unstructured{Object: map[string]any{"apiVersion": u.GetAPIVersion(), "kind": u.GetKind()}}
-	small.SetNamespace(u.GetNamespace())
-	small.SetName(u.GetName())
-	small.SetUID(u.GetUID())
-	small.SetResourceVersion(u.GetResourceVersion())
-	small.SetGeneration(u.GetGeneration())
-	if s, ok := u.Object["status"]; ok {
-		small.Object["status"] = s
-	}
-	return small, nil
-}
-
 // pass writes what is not as it should be. That merely the number of proxies
 // is another is written only with recount: every pod that starts changes it for
 // all objects of the mesh.
@@ -182,19 +163,26 @@ func (r *run) pass(ctx context.Context, recount bool) {
 			continue
 		}
 		for _, o := range s.informer.GetStore().List() {
-			u, ok := o.(*unstructured.Unstructured)
+			k, ok := o.(*kept)
 			if !ok {
 				continue
 			}
-			ref := mesh.Ref{Kind: s.kind, Namespace: u.GetNamespace(), Name: u.GetName()}
+			ref := mesh.Ref{Kind: s.kind, Namespace: k.Namespace, Name: k.Name}
 			_, untraced := untraced[s.kind]
 			p := progress{deliveries[ref], r.Replica, !untraced}
 			if p.Settling {
 				r.later()
 				continue
 			}
-			patch, urgent := r.patch(u, ref, world, of[ref], p)
+			in := inputOf(of[ref], p)
+			if k.decided == in && (k.idle || !recount) {
+				continue
+			}
+			patch, urgent := r.patch(k, ref, world, of[ref], p)
 			if patch == nil || !urgent && !recount {
+				if !ofGatewayAPI(ref) { // the status of those depends on more
+					k.decided, k.idle = in, patch == nil
+				}
 				continue
 			}
 			if writes++; writes > maxWrites {
@@ -204,7 +192,7 @@ func (r *run) pass(ctx context.Context, recount bool) {
 			if r.pace.Wait(ctx) != nil {
 				return
 			}
-			r.write(ctx, gvr, u, patch)
+			r.write(ctx, gvr, ref, k, patch)
 		}
 	}
 }
@@ -219,27 +207,31 @@ func (r *run) later() {
 
 // patch is what to write of an object's status; nil for nothing. It is not
 // urgent when it tells nothing but another number of proxies.
-func (r *run) patch(u *unstructured.Unstructured, ref mesh.Ref, world *mesh.World, findings []mesh.Finding, p progress) (patch map[string]any, urgent bool) {
-	if !strings.HasPrefix(string(ref.Kind), gatewayv1.GroupName+"/") {
-		return change(u, findings, p, time.Now())
+func (r *run) patch(k *kept, ref mesh.Ref, world *mesh.World, findings []mesh.Finding, p progress) (patch map[string]any, urgent bool) {
+	if !ofGatewayAPI(ref) {
+		return change(k, findings, p, time.Now())
 	}
-	patch, err := apiChange(u, ref, world, findings, time.Now())
+	patch, err := apiChange(k, ref, world, findings, time.Now())
 	if err != nil {
 		r.Log.Error("the status of an object cannot be made", "object", ref, "err", err)
 	}
 	return patch, true
 }
 
+func ofGatewayAPI(ref mesh.Ref) bool {
+	return strings.HasPrefix(string(ref.Kind), gatewayv1.GroupName+"/")
+}
+
 // change is the status to write; nil when it stands there already. It is not
 // urgent when it tells nothing but another number of proxies.
-func change(u *unstructured.Unstructured, findings []mesh.Finding, p progress, now time.Time) (patch map[string]any, urgent bool) {
-	status, _, _ := unstructured.NestedMap(u.Object, "status")
+func change(k *kept, findings []mesh.Finding, p progress, now time.Time) (patch map[string]any, urgent bool) {
+	status := k.status()
 	standing, _ := status["conditions"].([]any)
 	messages, _ := status["validationMessages"].([]any)
-	conditions := merge(standing, conditionsOf(findings, p), u.GetGeneration(), now)
+	conditions := merge(standing, conditionsOf(findings, p), k.Generation, now)
 	wanted := messagesOf(findings)
 	seen, _ := status["observedGeneration"].(int64)
-	if seen == u.GetGeneration() && (len(messages) == 0 && len(wanted) == 0 || reflect.DeepEqual(messages, wanted)) {
+	if seen == k.Generation && (len(messages) == 0 && len(wanted) == 0 || reflect.DeepEqual(messages, wanted)) {
 		if reflect.DeepEqual(standing, conditions) {
 			return nil, false
 		}
@@ -247,7 +239,7 @@ func change(u *unstructured.Unstructured, findings []mesh.Finding, p progress, n
 	} else {
 		urgent = true
 	}
-	patch = map[string]any{"conditions": conditions, "observedGeneration": u.GetGeneration(), "validationMessages": nil}
+	patch = map[string]any{"conditions": conditions, "observedGeneration": k.Generation, "validationMessages": nil}
 	if len(wanted) > 0 {
 		patch["validationMessages"] = wanted
 	}
@@ -269,13 +261,13 @@ func uncounted(conditions []any) []any {
 
 // write patches one object as it was seen: if it has changed since, the event
 // of that comes, and with it the next try.
-func (r *run) write(ctx context.Context, gvr schema.GroupVersionResource, u *unstructured.Unstructured, patch map[string]any) {
-	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": u.GetUID(), "resourceVersion": u.GetResourceVersion()}, "status": patch})
+func (r *run) write(ctx context.Context, gvr schema.GroupVersionResource, ref mesh.Ref, k *kept, patch map[string]any) {
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": k.UID, "resourceVersion": k.ResourceVersion}, "status": patch})
 	if err != nil { // only text and numbers
 		panic(err)
 	}
-	_, err = r.Client.Resource(gvr).Namespace(u.GetNamespace()).Patch(ctx, u.GetName(), types.MergePatchType, body, metav1.PatchOptions{FieldManager: manager}, "status")
+	_, err = r.Client.Resource(gvr).Namespace(k.Namespace).Patch(ctx, k.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: manager}, "status")
 	if err != nil && ctx.Err() == nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
-		r.Log.Warn("the status of an object cannot be written; it is tried again", "kind", u.GetKind(), "namespace", u.GetNamespace(), "name", u.GetName(), "err", err)
+		r.Log.Warn("the status of an object cannot be written; it is tried again", "object", ref, "err", err)
 	}
 }

@@ -138,13 +138,11 @@ func tells(t *testing.T, u *unstructured.Unstructured, want string) {
 // objects.
 func TestAnotherCountIsNotUrgent(t *testing.T) {
 	at := func(d xds.Delivery) progress { return progress{d, "fairway-0", true} }
-	u := &unstructured.Unstructured{Object: map[string]any{}}
-	u.SetGeneration(1)
-	patch, urgent := change(u, nil, at(xds.Delivery{Proxies: 3, Holding: 3}), time.Now())
+	patch, urgent := change(seen(t, 1, nil), nil, at(xds.Delivery{Proxies: 3, Holding: 3}), time.Now())
 	if patch == nil || !urgent {
 		t.Fatal("the first status is not urgent")
 	}
-	u.Object["status"] = map[string]any{"conditions": patch["conditions"], "observedGeneration": patch["observedGeneration"]}
+	object := seen(t, 1, map[string]any{"conditions": patch["conditions"], "observedGeneration": patch["observedGeneration"]})
 	for _, c := range []struct {
 		what         string
 		now          xds.Delivery
@@ -155,7 +153,7 @@ func TestAnotherCountIsNotUrgent(t *testing.T) {
 		{"one lags", xds.Delivery{Proxies: 3, Holding: 2}, true, true},
 		{"none is left", xds.Delivery{}, true, true},
 	} {
-		patch, urgent := change(u, nil, at(c.now), time.Now())
+		patch, urgent := change(object, nil, at(c.now), time.Now())
 		if (patch != nil) != c.write || urgent != c.press {
 			t.Errorf("%s: writes %t, urgent %t", c.what, patch != nil, urgent)
 		}

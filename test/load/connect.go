@@ -25,6 +25,7 @@ func (b *bench) connects(ctx context.Context) {
 		return
 	}
 	b.join(ctx, "reconnect unchanged", true, nil)
+	b.returnWithOld(ctx)
 	b.join(ctx, "reconnect storm, forgetful", false, nil)
 	b.marginal(ctx)
 	if err != nil {
@@ -52,6 +53,35 @@ func (b *bench) join(ctx context.Context, name string, resume bool, also func(*r
 	if also != nil {
 		also(&r)
 	}
+	b.add(r)
+}
+
+// returnWithOld connects all proxies again, of which each holds an older version
+// of one virtual host: that it gets this one tells when it was known what it
+// holds, which nothing tells of a proxy that lacks nothing.
+func (b *bench) returnWithOld(ctx context.Context) {
+	f := b.fleet
+	if !f.delta {
+		return
+	}
+	f.disconnect(f.proxies)
+	time.Sleep(500 * time.Millisecond)
+	s := f.seek(&sought{typ: snapshot.VirtualHost, name: "8080/" + b.world.host(0), want: b.sidecars()})
+	for _, p := range f.proxies {
+		if !p.router {
+			p.held[s.typ][s.name] = "0000000000000000"
+		}
+	}
+	r := result{Scenario: "reconnect, one host is old", Changes: 1}
+	f.begin()
+	before, at := b.plane.cost(), time.Now()
+	if err := f.connect(f.proxies, true); err != nil {
+		b.failed = err
+		return
+	}
+	r.take(f, s, at)
+	f.settle(ctx, time.Second)
+	r.count(f, before, b.plane.cost())
 	b.add(r)
 }
 

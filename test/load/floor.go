@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,12 +81,18 @@ func floorMain(bodySize int) error {
 		return err
 	}
 	f := &floorServer{streams: map[chan []byte]struct{}{}}
-	s := grpc.NewServer(grpc.ForceServerCodecV2(floorCodec{encoding.GetCodecV2("proto")}))
+	// The buffers of discovery.Server.
+	s := grpc.NewServer(grpc.ForceServerCodecV2(floorCodec{encoding.GetCodecV2("proto")}), grpc.SharedWriteBuffer(true), grpc.WriteBufferSize(64<<10),
+		grpc.ReadBufferSize(2<<10), grpc.StaticStreamWindowSize(1<<20), grpc.StaticConnWindowSize(1<<20), grpc.MaxConcurrentStreams(8))
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(s, f)
 	go func() { _ = s.Serve(l) }()
 	fmt.Println(l.Addr())
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
+		if lines.Text() == askHeap {
+			fmt.Println(liveHeap())
+			continue
+		}
 		body := []byte(strings.Repeat("x", max(bodySize-len(lines.Text()), 0)) + lines.Text())
 		b, err := proto.Marshal(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: snapshot.VirtualHost.TypeURL(), Nonce: lines.Text(),
 			Resources: []*discoveryv3.Resource{{Name: "floor", Version: lines.Text(), Resource: &anypb.Any{TypeUrl: snapshot.VirtualHost.TypeURL(), Value: body}}}})
@@ -99,6 +106,17 @@ func floorMain(bodySize int) error {
 		f.mu.Unlock()
 	}
 	return nil
+}
+
+// askHeap is the line that asks the process of the floor for its live heap.
+const askHeap = "heap"
+
+func liveHeap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // floor measures that process with as many streams as the fleet has.
@@ -122,19 +140,34 @@ func floor(w *world, bodySize, rounds int) (result, error) {
 		return res, err
 	}
 	defer func() { _ = in.Close(); _ = cmd.Wait() }()
-	address, err := bufio.NewReader(out).ReadString('\n')
+	lines := bufio.NewReader(out)
+	address, err := lines.ReadString('\n')
 	if err != nil {
 		return res, err
 	}
+	heap := func() int64 {
+		_, _ = io.WriteString(in, askHeap+"\n")
+		line, _ := lines.ReadString('\n')
+		n, _ := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
+		return n
+	}
 	f := newFleet(w, true)
 	f.address = strings.TrimSpace(address)
-	if err := f.connect(f.proxies, false); err != nil {
+	few := f.proxies[:1] // which makes what is made once
+	if err := f.connect(few, false); err != nil {
 		return res, err
 	}
 	defer f.disconnect(f.proxies)
+	time.Sleep(500 * time.Millisecond)
+	before := heap()
+	if err := f.connect(f.proxies[1:], false); err != nil {
+		return res, err
+	}
 	time.Sleep(time.Second + time.Duration(len(f.proxies))*2*time.Millisecond)
+	res.Heap = heap()
+	res.HeapPerProxy = (res.Heap - before) / int64(max(len(f.proxies)-1, 1))
 	f.begin()
-	before := costOf(cmd.Process.Pid)
+	spent := costOf(cmd.Process.Pid)
 	for n := range rounds {
 		m := mark("floor", 0, n)
 		s := f.seek(&sought{typ: snapshot.VirtualHost, mark: []byte(m), want: len(f.proxies)})
@@ -145,7 +178,7 @@ func floor(w *world, bodySize, rounds int) (result, error) {
 		res.take(f, s, at)
 		time.Sleep(50 * time.Millisecond)
 	}
-	res.count(f, before, costOf(cmd.Process.Pid))
+	res.count(f, spent, costOf(cmd.Process.Pid))
 	res.finish()
 	return res, nil
 }

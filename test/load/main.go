@@ -29,7 +29,7 @@ func main() {
 	flag.StringVar(&o.mode, "mode", "delta", "delta or sotw")
 	flag.StringVar(&o.out, "json", "", "write the results to this file")
 	flag.StringVar(&o.program, "fairway", "", "the binary to measure; default: one built of this tree")
-	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of the flips and a heap profile into this directory")
+	flag.StringVar(&o.profiles, "profiles", "", "write CPU profiles of some steps, and heap profiles before and after them, into this directory")
 	flag.StringVar(&o.draw, "draw", "", "measure nothing: draw the curves of the named JSON files into this directory, and write their tables")
 	flag.StringVar(&o.only, "only", "", "the steps to take, separated by commas: "+strings.Join(stepNames(), ", ")+"; default: all that the size allows")
 	flag.StringVar(&o.cache, "cache", "", "")
@@ -132,7 +132,7 @@ func steps() []step {
 		return func(b *bench, ctx context.Context, _ options) { f(b, ctx) }
 	}
 	return []step{
-		{"connect", plain((*bench).connects)},
+		{"connect", func(b *bench, ctx context.Context, o options) { b.profiled(ctx, o.profiles, "connect", b.connects) }},
 		{"flip", func(b *bench, ctx context.Context, o options) {
 			b.profiled(ctx, o.profiles, "flip", func(ctx context.Context) { b.flips(ctx, "VirtualService flip", pause) })
 			b.flips(ctx, "VirtualService flip, 10/s", 100*time.Millisecond)
@@ -232,6 +232,10 @@ func (b *bench) compare() error {
 func (b *bench) profiled(ctx context.Context, dir, name string, step func(context.Context)) {
 	if dir == "" {
 		step(ctx)
+		return
+	}
+	if err := b.plane.profile("heap?gc=1", filepath.Join(dir, name+".before.heap")); err != nil {
+		b.failed = err
 		return
 	}
 	done := make(chan error, 1)

@@ -63,10 +63,8 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	whole := data.MaterializeToBuffer(mem.DefaultBufferPool())
-	defer whole.Free()
 	var err error
-	*r, err = decodeDelta(whole.ReadOnlyData())
+	*r, err = decodeDelta(data.Materialize())
 	return err
 }
 

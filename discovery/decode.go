@@ -3,7 +3,6 @@ package discovery
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -31,104 +30,123 @@ const (
 
 var errText = errors.New("text that is not UTF-8")
 
-// decodeDelta reads an encoded DeltaDiscoveryRequest. Most of what proxies send
-// are ACKs, of a type and a nonce, and most bytes are the names that a proxy
-// holds when it connects again: neither needs the message as a struct with a
-// map, which takes ten times as long to make.
+// decodeDelta reads an encoded DeltaDiscoveryRequest, which must not change
+// afterwards. Most of what proxies send are ACKs, of a type and a nonce, and most
+// bytes are the names that a proxy holds when it connects again: neither needs
+// the message as a struct with a map, which takes ten times as long to make.
 func decodeDelta(data []byte) (request, error) {
 	var r request
-	text := string(data) // all strings but those that are kept are parts of it
-	if err := r.decode(data, text); err != nil {
+	if err := r.decode(data); err != nil {
 		return request{}, fmt.Errorf("decoding a DeltaDiscoveryRequest: %w", err)
 	}
-	if r.typ, r.known = snapshot.TypeOf(r.url); r.known {
-		r.url = r.typ.TypeURL()
+	if r.held.count > 0 {
+		r.held.message = data
 	}
 	return r, nil
 }
 
-func (r *request) decode(data []byte, text string) error {
-	return eachField(data, func(field protowire.Number, from, to int) error {
-		value := text[from:to]
+func (r *request) decode(data []byte) error {
+	err := eachField(data, func(field protowire.Number, value []byte) error {
 		switch field {
 		case fieldDeltaNode:
 			if r.node == nil {
 				r.node = &corev3.Node{}
 			}
-			return proto.UnmarshalOptions{Merge: true}.Unmarshal(data[from:to], r.node)
+			return proto.UnmarshalOptions{Merge: true}.Unmarshal(value, r.node)
 		case fieldDeltaError:
 			var detail rpcstatus.Status
-			if err := proto.Unmarshal(data[from:to], &detail); err != nil {
+			if err := proto.Unmarshal(value, &detail); err != nil {
 				return err
 			}
 			r.nack, r.refuse = true, wordsOf(&detail)
 			return nil
 		case fieldDeltaInitial:
-			if r.held.resources == nil { // one of a list, as a rule of its only field
-				r.held.resources = make([]heldResource, 0, len(data)/(to-from+1)+1)
+			name, version, err := mapEntry(value)
+			if err == nil {
+				r.held.add(name, version)
 			}
-			return r.decodeHeld(data[from:to], value)
+			return err
 		case fieldDeltaURL:
-			r.url = value
+			r.url = string(value)
 		case fieldDeltaSubscribe:
-			r.subscribe = append(r.subscribe, strings.Clone(value))
+			r.subscribe = append(r.subscribe, string(value))
 		case fieldDeltaUnsubscribe:
-			r.unsubscribe = append(r.unsubscribe, strings.Clone(value))
+			r.unsubscribe = append(r.unsubscribe, string(value))
 		case fieldDeltaNonce:
-			r.nonce = value
+			r.nonce = string(value)
 		default:
 			return nil
 		}
 		return valid(value)
 	})
-}
-
-func (r *request) decodeHeld(data []byte, text string) error {
-	var name, version string
-	err := eachField(data, func(field protowire.Number, from, to int) error {
-		switch field {
-		case fieldMapKey:
-			name = text[from:to]
-			return valid(name)
-		case fieldMapValue:
-			version = text[from:to]
-			return valid(version)
-		}
-		return nil
-	})
-	if err == nil {
-		r.held.add(name, version)
-	}
+	r.typ, r.known = snapshot.TypeOf(r.url)
 	return err
 }
 
-func valid(text string) error {
-	if !utf8.ValidString(text) {
+// mapEntry is key and value of an entry of a map from text to text.
+func mapEntry(data []byte) (key, value []byte, err error) {
+	for len(data) > 0 {
+		var field protowire.Number
+		var text []byte
+		if field, text, data, err = nextField(data); err != nil {
+			return nil, nil, err
+		}
+		switch field {
+		case fieldMapKey:
+			key = text
+		case fieldMapValue:
+			value = text
+		default:
+			continue
+		}
+		if err := valid(text); err != nil {
+			return nil, nil, err
+		}
+	}
+	return key, value, nil
+}
+
+func valid(text []byte) error {
+	if !utf8.Valid(text) {
 		return errText
 	}
 	return nil
 }
 
-// eachField calls visit with the place of the value of each length-delimited
-// field of a message; others it passes over.
-func eachField(data []byte, visit func(field protowire.Number, from, to int) error) error {
-	for at := 0; at < len(data); {
-		field, kind, size := protowire.ConsumeTag(data[at:])
-		if size < 0 {
-			return protowire.ParseError(size)
+// eachField calls visit with the value of each length-delimited field of a
+// message; others it passes over.
+func eachField(data []byte, visit func(field protowire.Number, value []byte) error) error {
+	for len(data) > 0 {
+		field, value, rest, err := nextField(data)
+		if err != nil {
+			return err
 		}
-		at += size
-		if size = protowire.ConsumeFieldValue(field, kind, data[at:]); size < 0 {
-			return protowire.ParseError(size)
-		}
-		end := at + size
-		if kind == protowire.BytesType {
-			_, head := protowire.ConsumeVarint(data[at:])
-			if err := visit(field, at+head, end); err != nil {
+		if field != 0 {
+			if err := visit(field, value); err != nil {
 				return err
 			}
 		}
-		at = end
+		data = rest
 	}
 	return nil
+}
+
+// nextField is the first field of a message, and what follows. Its number is 0,
+// which no field has, when it is not length-delimited.
+func nextField(data []byte) (field protowire.Number, value, rest []byte, err error) {
+	field, kind, size := protowire.ConsumeTag(data)
+	if size < 0 {
+		return 0, nil, nil, protowire.ParseError(size)
+	}
+	data = data[size:]
+	if kind == protowire.BytesType {
+		value, size = protowire.ConsumeBytes(data)
+	} else {
+		size = protowire.ConsumeFieldValue(field, kind, data)
+		field = 0
+	}
+	if size < 0 {
+		return 0, nil, nil, protowire.ParseError(size)
+	}
+	return field, value, data[size:], nil
 }

@@ -17,6 +17,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -33,6 +34,20 @@ func res(t testing.TB, typ snapshot.Type, name string, m proto.Message) *snapsho
 		t.Fatal(err)
 	}
 	return r
+}
+
+// heldOf is what a proxy says that holds these versions by name.
+func heldOf(t testing.TB, versions map[string]string) held {
+	t.Helper()
+	data, err := proto.Marshal(&discoveryv3.DeltaDiscoveryRequest{InitialResourceVersions: versions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := decodeDelta(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.held
 }
 
 func adsSource() *corev3.ConfigSource {

@@ -31,8 +31,7 @@ func FuzzSession(f *testing.F) {
 					r.nonce = fmt.Sprint(s.nonce - uint64(arg>>6))
 				}
 				if arg&4 != 0 {
-					r.held.add(name, "x")
-					r.held.add("a", stacks[0].Get(snapshot.Cluster, "a").Version)
+					r.held = heldOf(t, map[string]string{name: "x", "a": stacks[0].Get(snapshot.Cluster, "a").Version})
 				}
 				if arg&8 != 0 {
 					r.version = hexVersion(stacks[0].Sum(r.typ))

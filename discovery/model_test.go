@@ -93,10 +93,11 @@ func (m *model) reconnect(stack snapshot.Stack) {
 		if !m.asked[typ] {
 			continue
 		}
-		r := request{typ: typ}
+		versions := map[string]string{}
 		for name := range m.held[typ] {
-			r.held.add(name, m.versions[typ][name])
+			versions[name] = m.versions[typ][name]
 		}
+		r := request{typ: typ, held: heldOf(m.t, versions)}
 		if typ == snapshot.Endpoint || typ == snapshot.RouteConfig {
 			r.subscribe = slices.Sorted(maps.Keys(m.names[typ]))
 		}

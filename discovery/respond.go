@@ -101,7 +101,7 @@ func (s *session) begin(r request) error {
 		return err
 	}
 	s.noteSubscribed(r.typ, list)
-	if len(r.held.resources) > 0 {
+	if r.held.count > 0 {
 		s.resume(r.typ, r.held, list)
 		return nil
 	}

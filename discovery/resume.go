@@ -1,9 +1,8 @@
 package discovery
 
 import (
-	"strings"
-
 	"github.com/cespare/xxhash/v2"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/fairway-mesh/fairway/snapshot"
 )
@@ -11,28 +10,34 @@ import (
 // held is what a proxy says that it holds of one type from an earlier stream:
 // DeltaDiscoveryRequest.initial_resource_versions. A proxy of a large mesh lists
 // thousands of names, and nearly always those that everybody holds, so that two
-// sums tell most of what there is to know. Its strings are parts of the message
-// that it came with: who keeps one clones it.
+// sums tell most of what there is to know.
 type held struct {
-	resources []heldResource
-	sum       uint64 // of snapshot.HashOf of each; that of a stack which has the same
-	names     uint64 // of the hashes of the names, see sumOf
+	count int
+	sum   uint64 // of snapshot.HashOf of each; that of a stack which has the same
+	names uint64 // of the hashes of the names, see sumOf
+	// message is what it came in, encoded, to be read again when the sums say
+	// that something differs.
+	message []byte
 }
 
-type heldResource struct{ name, version string }
-
-func (h *held) add(name, version string) {
-	h.resources = append(h.resources, heldResource{name, version})
-	h.sum += snapshot.HashOf(name, version)
-	h.names += xxhash.Sum64String(name)
+func (h *held) add(name, version []byte) {
+	h.count++
+	n := xxhash.Sum64(name)
+	h.names += n
+	h.sum += snapshot.HashOf(n, xxhash.Sum64(version))
 }
 
 // versions is version by name.
 func (h *held) versions() map[string]string {
-	m := make(map[string]string, len(h.resources))
-	for _, r := range h.resources {
-		m[r.name] = r.version
-	}
+	m := make(map[string]string, h.count)
+	// It was read before, and without an error.
+	_ = eachField(h.message, func(field protowire.Number, value []byte) error {
+		if field == fieldDeltaInitial {
+			name, version, _ := mapEntry(value)
+			m[string(name)] = string(version)
+		}
+		return nil
+	})
 	return m
 }
 
@@ -61,7 +66,7 @@ func (s *session) resume(t snapshot.Type, h held, list []string) {
 		s.compare(t, to, h)
 	}
 	st.sent, st.acked = to, to
-	if h.names == sumOf(list) {
+	if len(list) == 0 || h.names == sumOf(list) {
 		return
 	}
 	versions := h.versions()
@@ -120,7 +125,7 @@ func (s *session) compare(t snapshot.Type, to snapshot.Stack, h held) {
 			continue
 		}
 		version, ok := versions[r.Name]
-		if now := s.shared.steps.lookup(key, r.Name); now != nil && version != now.Version {
+		if now := s.shared.steps.current(key, r); now != nil && version != now.Version {
 			st.force(r.Name, ok)
 			continue
 		}
@@ -132,7 +137,7 @@ func (s *session) compare(t snapshot.Type, to snapshot.Stack, h held) {
 	}
 	for name := range versions {
 		if to.Get(t, name) == nil {
-			s.holdsBesides(t, to, strings.Clone(name))
+			s.holdsBesides(t, to, name)
 		}
 	}
 }

@@ -475,11 +475,12 @@ func TestRefusedTogetherIsFoundApart(t *testing.T) {
 
 func TestResume(t *testing.T) {
 	stack := small(t)
-	held := func(typ snapshot.Type) (h held) {
+	held := func(typ snapshot.Type) held {
+		m := map[string]string{}
 		for r := range stack.All(typ) {
-			h.add(r.Name, r.Version)
+			m[r.Name] = r.Version
 		}
-		return h
+		return heldOf(t, m)
 	}
 	resume := func(p *script) {
 		p.ask(request{typ: snapshot.Cluster, held: held(snapshot.Cluster)})

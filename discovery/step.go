@@ -222,11 +222,17 @@ func (s *steps) pick(st *step) func(*snapshot.Resource) *snapshot.Resource {
 	}
 }
 
+// current is what streams of this form get for a resource of the stack that
+// they go to, unless that carries others.
+func (s *steps) current(key stepKey, r *snapshot.Resource) *snapshot.Resource {
+	return s.formed(key, s.verdicts.effective(r))
+}
+
 // lookup is the resource of a name as streams of this form get it; nil when
 // there is none to send.
 func (s *steps) lookup(key stepKey, name string) *snapshot.Resource {
 	if key.typ != snapshot.RouteConfig || !key.form.inline {
-		return s.formed(key, s.verdicts.effective(key.to.Get(key.typ, name)))
+		return s.current(key, key.to.Get(key.typ, name))
 	}
 	key.from = snapshot.Stack{}
 	for _, r := range s.way(key).put {

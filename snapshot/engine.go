@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/translate"
@@ -27,20 +28,22 @@ type Engine struct {
 	mu       sync.Mutex // guards what follows; held for a whole pass
 	world    *mesh.World
 	base     *hostLayer // what a sidecar of no particular namespace sees
-	scopes   map[mesh.Scope]*scopeLayer
-	routers  map[mesh.Scope]*routerLayer
-	inbounds map[mesh.Inbound]*inboundLayer
+	scopes   *shelf[mesh.Scope, *hostLayer]
+	routers  *shelf[mesh.Scope, *routerLayer]
+	inbounds *shelf[mesh.Inbound, *inboundLayer]
 	secrets  *secretLayers
 	proxies  map[*attached]struct{}
 	departed departed
 	ready    chan struct{} // closed when there is a world
 }
 
-// scopeLayer is a layer with the number of proxies that look at it.
-type scopeLayer struct {
-	*hostLayer
-	users int
-}
+// For how many layers there is room that no proxy looks at, and how long they
+// are kept: an Envoy tries every ten seconds at least to connect again.
+const (
+	idleScopes   = 256
+	idleInbounds = 4096
+	idleTime     = 30 * time.Second
+)
 
 // attached is one connected proxy with what it looks at.
 type attached struct {
@@ -62,9 +65,32 @@ func NewEngine(log *slog.Logger, certificates *Certificates, want func([]mesh.Re
 		want = func([]mesh.Ref) {}
 	}
 	return &Engine{
-		log: log, memo: memo, want: want, scopes: map[mesh.Scope]*scopeLayer{}, routers: map[mesh.Scope]*routerLayer{}, inbounds: map[mesh.Inbound]*inboundLayer{},
-		secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, departed: newDeparted(), ready: make(chan struct{}),
+		log: log, memo: memo, want: want, scopes: newShelf[mesh.Scope, *hostLayer](idleScopes), routers: newShelf[mesh.Scope, *routerLayer](idleScopes),
+		inbounds: newShelf[mesh.Inbound, *inboundLayer](idleInbounds), secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, departed: newDeparted(), ready: make(chan struct{}),
 	}
+}
+
+// Run lets go of layers that no proxy has looked at for a while, until ctx ends.
+func (e *Engine) Run(ctx context.Context) {
+	tick := time.NewTicker(idleTime / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			e.mu.Lock()
+			e.forget(now.Add(-idleTime))
+			e.mu.Unlock()
+		}
+	}
+}
+
+// forget lets go of layers that no proxy has looked at since.
+func (e *Engine) forget(since time.Time) {
+	e.scopes.forget(since)
+	e.routers.forget(since)
+	e.inbounds.forget(since)
 }
 
 // Update brings all layers to the world, of which dirty says what changed, and
@@ -82,7 +108,7 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 	}
 	e.locate(dirty)
 	e.accept(dirty)
-	if len(e.routers) > 0 || dirty.Gateways || dirty.All || e.holdSecrets() {
+	if len(e.routers.places) > 0 || dirty.Gateways || dirty.All || e.holdSecrets() {
 		e.want(e.wantedSecrets())
 	}
 	e.publish()
@@ -93,11 +119,12 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 
 // rebuild computes all layers from nothing.
 func (e *Engine) rebuild() {
+	e.forget(time.Now())
 	e.base = e.newBase()
-	for scope, l := range e.scopes {
-		e.scopes[scope] = &scopeLayer{e.newScope(scope, l.secrets), l.users}
+	for scope, l := range e.scopes.all() {
+		e.scopes.replace(scope, e.newScope(scope, l.secrets))
 	}
-	for _, r := range e.routers {
+	for _, r := range e.routers.all() {
 		r.update(e.world, nil)
 	}
 }
@@ -107,17 +134,17 @@ func (e *Engine) advance(dirty *mesh.Dirty) {
 	if len(dirty.Hosts) > 0 {
 		e.base.update(e.world.View(e.base.view.Scope), dirty.Hosts)
 	}
-	for scope, l := range e.scopes {
+	for scope, l := range e.scopes.all() {
 		_, all := dirty.Namespaces[scope.Namespace]
 		view := e.world.View(scope)
 		switch {
 		case all || (l.base == nil) != e.standsAlone(view):
-			e.scopes[scope] = &scopeLayer{e.newScope(scope, l.secrets), l.users}
+			e.scopes.replace(scope, e.newScope(scope, l.secrets))
 		case len(dirty.Hosts) > 0 || l.secrets.concerns(dirty.Secrets):
 			l.update(view, dirty.Hosts)
 		}
 	}
-	for _, r := range e.routers {
+	for _, r := range e.routers.all() {
 		r.update(e.world, dirty)
 	}
 }
@@ -220,42 +247,26 @@ func (e *Engine) proxyOf(c Client) *mesh.Proxy {
 func (e *Engine) enter(a *attached) {
 	a.scope = e.world.ScopeOf(a.proxy)
 	if a.proxy.Role == mesh.RoleRouter {
-		r := e.routers[a.scope]
-		if r == nil {
-			r = newRouterLayer(e.memo, a.scope, a.proxy.Workload)
-			r.update(e.world, nil)
-			e.routers[a.scope] = r
+		if _, made := e.routers.enter(a.scope, func() *routerLayer { return newRouterLayer(e.memo, a.scope, a.proxy.Workload, e.world) }); made {
 			e.want(e.wantedSecrets())
 		}
-		r.users++
 	} else {
-		l := e.scopes[a.scope]
-		if l == nil {
-			l = &scopeLayer{hostLayer: e.newScope(a.scope, nil)}
-			e.scopes[a.scope] = l
-			if len(l.secrets.refs) > 0 {
-				e.want(e.wantedSecrets())
-			}
+		if l, made := e.scopes.enter(a.scope, func() *hostLayer { return e.newScope(a.scope, nil) }); made && len(l.secrets.refs) > 0 {
+			e.want(e.wantedSecrets())
 		}
-		l.users++
 		e.enterInbound(a)
 	}
 	a.identity = e.secrets.enter(e.world, a.proxy.Workload)
 }
 
-// leave forgets the layers that only this proxy looked at.
+// leave takes the proxy from the layers that it looked at.
 func (e *Engine) leave(a *attached) {
-	if r := e.routers[a.scope]; r != nil && a.proxy.Role == mesh.RoleRouter {
-		if r.users--; r.users == 0 {
-			delete(e.routers, a.scope)
-		}
+	if a.proxy.Role == mesh.RoleRouter {
+		e.routers.leave(a.scope)
+	} else {
+		e.scopes.leave(a.scope)
+		e.inbounds.leave(a.accepts)
 	}
-	if l := e.scopes[a.scope]; l != nil && a.proxy.Role == mesh.RoleSidecar {
-		if l.users--; l.users == 0 {
-			delete(e.scopes, a.scope)
-		}
-	}
-	e.leaveInbound(a.inbound, a.accepts)
 	e.secrets.leave(a.identity)
 }
 
@@ -297,9 +308,9 @@ func (e *Engine) publish() {
 func (e *Engine) stack(a *attached) Stack {
 	var s Stack
 	if a.proxy.Role == mesh.RoleRouter {
-		s[LayerOutbound] = e.routers[a.scope].revision
+		s[LayerOutbound] = e.routers.get(a.scope).revision
 	} else {
-		l := e.scopes[a.scope]
+		l := e.scopes.get(a.scope)
 		s[LayerOutbound] = l.revision
 		if l.base != nil {
 			s[LayerBase] = l.base.revision

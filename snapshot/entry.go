@@ -78,7 +78,7 @@ func (r *Resource) seal(size int, fill func([]byte) ([]byte, error)) error {
 	if r.Version == "" {
 		r.Version = versionOf(r.body)
 	}
-	r.sum = HashOf(r.Name, r.Version)
+	r.sum = r.hash()
 	copy(b[version:version+versionLen], r.Version)
 	r.entry = append(appendHead(b, fieldResourceName, len(r.Name)), r.Name...)
 	return nil

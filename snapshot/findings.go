@@ -34,10 +34,10 @@ func (e *Engine) Findings() []mesh.Finding {
 			add(s.findings)
 		}
 	}
-	for _, r := range e.routers {
+	for _, r := range e.routers.used() {
 		add(r.findings)
 	}
-	for _, in := range e.inbounds {
+	for _, in := range e.inbounds.used() {
 		add(in.findings)
 	}
 	out := make([]mesh.Finding, 0, len(seen))
@@ -52,8 +52,8 @@ func (e *Engine) Findings() []mesh.Finding {
 
 func (e *Engine) hostLayers() []*hostLayer {
 	out := []*hostLayer{e.base}
-	for _, l := range e.scopes {
-		out = append(out, l.hostLayer)
+	for _, l := range e.scopes.used() {
+		out = append(out, l)
 	}
 	return out
 }
@@ -70,10 +70,10 @@ func (e *Engine) wantedSecrets() []mesh.Ref {
 			}
 		}
 	}
-	for _, r := range e.routers {
+	for _, r := range e.routers.all() {
 		add(r.secrets)
 	}
-	for _, l := range e.scopes {
+	for _, l := range e.scopes.all() {
 		add(l.secrets)
 	}
 	return out
@@ -81,7 +81,7 @@ func (e *Engine) wantedSecrets() []mesh.Ref {
 
 // holdSecrets tells whether some sidecars are given Secrets.
 func (e *Engine) holdSecrets() bool {
-	for _, l := range e.scopes {
+	for _, l := range e.scopes.all() {
 		if len(l.secrets.refs) > 0 || len(l.secrets.findings) > 0 {
 			return true
 		}

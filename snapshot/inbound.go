@@ -11,19 +11,13 @@ import (
 type inboundLayer struct {
 	revision *Revision
 	findings []mesh.Finding
-	users    int
 }
 
 // enterInbound is the layer for what the workload accepts now.
 func (e *Engine) enterInbound(a *attached) {
 	in, findings := e.world.InboundOf(a.proxy.Workload)
-	l := e.inbounds[in]
-	if l == nil {
-		l = newInbound(in, findings)
-		e.inbounds[in] = l
-	}
-	l.users++
-	a.inbound, a.accepts = l, in
+	a.inbound, _ = e.inbounds.enter(in, func() *inboundLayer { return newInbound(in, findings) })
+	a.accepts = in
 }
 
 func newInbound(in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
@@ -66,15 +60,6 @@ func inboundResources(in mesh.Inbound, out translate.InboundOutput) (resources [
 	return resources, findings
 }
 
-func (e *Engine) leaveInbound(l *inboundLayer, in mesh.Inbound) {
-	if l == nil {
-		return
-	}
-	if l.users--; l.users == 0 {
-		delete(e.inbounds, in)
-	}
-}
-
 // accept moves sidecars to other inbound layers whose workloads accept
 // something else than before.
 func (e *Engine) accept(dirty *mesh.Dirty) {
@@ -92,8 +77,8 @@ func (e *Engine) accept(dirty *mesh.Dirty) {
 		if a.inbound == nil || !everywhere && !near && !itself && !stranger {
 			continue
 		}
-		old, accepted := a.inbound, a.accepts
+		accepted := a.accepts
 		e.enterInbound(a)
-		e.leaveInbound(old, accepted)
+		e.inbounds.leave(accepted)
 	}
 }

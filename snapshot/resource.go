@@ -112,7 +112,7 @@ func NewResource(t Type, name string, message proto.Message, owners ...mesh.Ref)
 // hide makes a resource that hides the one of its name in the layer below.
 func hide(t Type, name string) *Resource {
 	r := &Resource{Type: t, Name: name}
-	r.sum = HashOf(r.Name, r.Version)
+	r.sum = r.hash()
 	return r
 }
 

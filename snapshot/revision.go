@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"encoding/binary"
 	"iter"
 	"maps"
 	"slices"
@@ -46,14 +47,17 @@ func NewRevision(resources ...*Resource) *Revision {
 	return rev
 }
 
-// HashOf is a hash of the name and the version of a resource; see Stack.Sum.
-func HashOf(name, version string) uint64 {
-	var d xxhash.Digest
-	d.Reset()
-	_, _ = d.WriteString(name)
-	_, _ = d.WriteString("\x00")
-	_, _ = d.WriteString(version)
-	return d.Sum64()
+// HashOf is a hash of the name and the version of a resource, of which the
+// XXH64 sums are given; see Stack.Sum.
+func HashOf(name, version uint64) uint64 {
+	var both [16]byte
+	binary.LittleEndian.PutUint64(both[:8], name)
+	binary.LittleEndian.PutUint64(both[8:], version)
+	return xxhash.Sum64(both[:])
+}
+
+func (r *Resource) hash() uint64 {
+	return HashOf(xxhash.Sum64String(r.Name), xxhash.Sum64String(r.Version))
 }
 
 // With returns the revision in which the resources of put are added or

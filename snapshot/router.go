@@ -20,11 +20,12 @@ type routerLayer struct {
 	secrets  *namedSecrets
 	findings []mesh.Finding
 	revision *Revision
-	users    int
 }
 
-func newRouterLayer(memo *Memo, scope mesh.Scope, w *mesh.Workload) *routerLayer {
-	return &routerLayer{memo: memo, scope: scope, workload: w, hosts: map[string][]*Resource{}, secrets: newNamedSecrets(scope.Namespace)}
+func newRouterLayer(memo *Memo, scope mesh.Scope, of *mesh.Workload, w *mesh.World) *routerLayer {
+	r := &routerLayer{memo: memo, scope: scope, workload: of, hosts: map[string][]*Resource{}, secrets: newNamedSecrets(scope.Namespace)}
+	r.update(w, nil)
+	return r
 }
 
 // update brings the layer to the world. dirty nil means from nothing.

@@ -118,6 +118,7 @@ func serve(ctx context.Context, f serveFlags) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return store.Run(ctx) })
+	g.Go(func() error { engine.Run(ctx); return nil })
 	g.Go(func() error {
 		return source.run(ctx, metrics.counting(store.Submit), func() { log.Info("the first lists are in"); store.Synced() })
 	})

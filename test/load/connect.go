@@ -11,7 +11,7 @@ import (
 // connects measures how proxies get and keep their connection, and what each
 // costs in memory.
 func (b *bench) connects(ctx context.Context) {
-	empty, err := b.plane.heap()
+	empty, err := b.plane.settledHeap()
 	if err != nil {
 		b.failed = err
 		return

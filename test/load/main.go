@@ -138,8 +138,8 @@ func steps() []step {
 			b.flips(ctx, "VirtualService flip, 10/s", 100*time.Millisecond)
 		}},
 		{"rule", plain((*bench).rules)},
-		{"service", plain((*bench).services)},
-		{"endpoint", plain((*bench).endpoints)},
+		{"service", func(b *bench, ctx context.Context, o options) { b.profiled(ctx, o.profiles, "service", b.services) }},
+		{"endpoint", func(b *bench, ctx context.Context, o options) { b.profiled(ctx, o.profiles, "endpoint", b.endpoints) }},
 		{"idle", plain((*bench).idle)},
 		{"meshconfig", func(b *bench, ctx context.Context, o options) {
 			b.profiled(ctx, o.profiles, "meshconfig", b.meshConfig)

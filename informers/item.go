@@ -1,8 +1,13 @@
 package informers
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
+	"github.com/cespare/xxhash/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	netv1 "k8s.io/api/networking/v1"
@@ -17,12 +22,17 @@ import (
 
 // item is a custom resource on its way from the API server. It can always be
 // decoded, even when the object in it cannot: one bad object must not make the
-// list of its whole kind unreadable.
+// list of its whole kind unreadable. The object is read when the store wants it:
+// most of what comes on a watch tells of nothing but another status, which this
+// control plane has written itself.
 type item struct {
 	metav1.TypeMeta
-	metav1.ObjectMeta
-	value    object // nil: it cannot be read
-	findings []mesh.Finding
+	metav1.ObjectMeta // name, namespace and resourceVersion; of a bookmark, annotations
+	kind              *kind
+	js                []byte // nil: it has been read
+	digest            uint64 // see digest
+	value             object // nil: it has not been read, or cannot be
+	findings          []mesh.Finding
 }
 
 // itemList is a list of such, as the API server gives it out.
@@ -43,34 +53,72 @@ var kindOf = func() map[schema.GroupKind]*kind {
 
 // UnmarshalJSON never fails on well-formed JSON.
 func (i *item) UnmarshalJSON(js []byte) error {
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(js, &i.TypeMeta); err != nil {
+	var text struct {
+		metav1.TypeMeta
+		Metadata json.RawMessage `json:"metadata"`
+		Spec     json.RawMessage `json:"spec"`
+		Status   json.RawMessage `json:"status"`
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(js, &text); err != nil {
 		return err
 	}
-	k := kindOf[i.GroupVersionKind().GroupKind()]
-	if k == nil {
+	i.TypeMeta = text.TypeMeta
+	i.kind = kindOf[i.GroupVersionKind().GroupKind()]
+	if i.kind == nil {
 		return fmt.Errorf("unexpected kind %s", i.GroupVersionKind())
 	}
-	if i.value, i.findings = k.decodeServed(js); i.value != nil {
-		v := i.value
-		i.ObjectMeta = metav1.ObjectMeta{Name: v.GetName(), Namespace: v.GetNamespace(), ResourceVersion: v.GetResourceVersion()}
-		if i.Name == "" { // a bookmark says what it is by an annotation
-			i.Annotations = v.GetAnnotations()
-		}
-		return nil
+	var meta struct {
+		Name            string            `json:"name"`
+		Namespace       string            `json:"namespace"`
+		ResourceVersion string            `json:"resourceVersion"`
+		Annotations     map[string]string `json:"annotations"`
 	}
-	var partial struct {
-		Metadata struct {
-			Name            string `json:"name"`
-			Namespace       string `json:"namespace"`
-			ResourceVersion string `json:"resourceVersion"`
-		} `json:"metadata"`
-	}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(js, &partial); err != nil {
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(text.Metadata, &meta); err != nil {
 		return err
 	}
-	m := partial.Metadata
-	i.ObjectMeta = metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, ResourceVersion: m.ResourceVersion}
+	i.ObjectMeta = metav1.ObjectMeta{Name: meta.Name, Namespace: meta.Namespace, ResourceVersion: meta.ResourceVersion}
+	if i.Name == "" { // a bookmark says what it is by an annotation
+		i.Annotations = meta.Annotations
+		return nil
+	}
+	i.js = bytes.Clone(js)
+	if i.kind.mesh != mesh.KindServiceEntry { // whose addresses stand in the status
+		text.Status = nil
+	}
+	i.digest = digest(text.Metadata, text.Spec, text.Status)
 	return nil
+}
+
+// digest is the same for what an API server gives out of one object when only
+// its status has changed: the text of the rest, and of the metadata without who
+// wrote what and when.
+func digest(metadata json.RawMessage, more ...json.RawMessage) uint64 {
+	var fields map[string]json.RawMessage
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(metadata, &fields); err != nil {
+		return 0
+	}
+	var d xxhash.Digest
+	d.Reset()
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if name != "managedFields" && name != "resourceVersion" {
+			_, _ = d.WriteString(name)
+			_, _ = d.Write(fields[name])
+		}
+	}
+	for _, text := range more {
+		_, _ = d.WriteString("\x00")
+		_, _ = d.Write(text)
+	}
+	return max(d.Sum64(), 1)
+}
+
+// read reads the object, once.
+func (i *item) read() {
+	if i.js == nil {
+		return
+	}
+	i.value, i.findings = i.kind.decodeServed(i.js)
+	i.js = nil
 }
 
 // DeepCopyObject makes runtime.Object of an item. Items are not modified, so

@@ -21,6 +21,7 @@ type store struct {
 
 	mu     sync.Mutex
 	prints map[mesh.Ref]uint64 // fingerprints of what the mesh has
+	texts  map[mesh.Ref]uint64 // digests of what was read of custom resources
 	wrong  map[mesh.Ref]bool   // objects with findings
 	synced bool                // the first list is in
 	labels *lru.Cache[uint64, map[string]string]
@@ -32,7 +33,7 @@ const sharedLabels = 4096
 
 func newStore(k *kind, out *outbox, report Report) *store {
 	labels, _ := lru.New[uint64, map[string]string](sharedLabels) // fails for a size below one only
-	return &store{kind: k, out: out, report: report, prints: map[mesh.Ref]uint64{}, wrong: map[mesh.Ref]bool{}, labels: labels}
+	return &store{kind: k, out: out, report: report, prints: map[mesh.Ref]uint64{}, texts: map[mesh.Ref]uint64{}, wrong: map[mesh.Ref]bool{}, labels: labels}
 }
 
 // share replaces the labels of an object by those of an earlier one that are
@@ -53,14 +54,25 @@ func (s *store) share(o object) {
 	s.labels.Add(key, labels)
 }
 
-// Transformer trims objects while a list is still coming in.
+// Transformer reads and trims objects while a list is still coming in.
 func (s *store) Transformer() cache.TransformFunc {
 	return func(o any) (any, error) {
-		if plain, ok := o.(object); ok && !s.kind.custom() {
+		if it, ok := o.(*item); ok {
+			if !s.knows(it) {
+				it.read()
+			}
+		} else if plain, ok := o.(object); ok {
 			s.kind.trim(plain)
 		}
 		return o, nil
 	}
+}
+
+// knows tells whether an item says nothing that was not read before.
+func (s *store) knows(it *item) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.texts[s.kind.ref(it)] == it.digest && it.digest != 0
 }
 
 // Add takes an object in.
@@ -134,6 +146,11 @@ func (s *store) change(o any) (c mesh.Change, news bool, err error) {
 	}
 	c.Ref = s.kind.ref(value)
 	if it, ok := o.(*item); ok {
+		if s.texts[c.Ref] == it.digest && it.digest != 0 {
+			return c, false, nil
+		}
+		it.read()
+		s.texts[c.Ref] = it.digest
 		s.found(c.Ref, it.findings)
 		if it.value == nil {
 			return c, false, nil // the last good one stays
@@ -152,6 +169,7 @@ func (s *store) change(o any) (c mesh.Change, news bool, err error) {
 }
 
 func (s *store) remove(ref mesh.Ref) {
+	delete(s.texts, ref)
 	s.found(ref, nil)
 	if _, ok := s.prints[ref]; ok {
 		delete(s.prints, ref)

@@ -1,6 +1,7 @@
 package informers
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -38,7 +39,11 @@ func TestStoreHandsOnWhatIsNew(t *testing.T) {
 		t.Errorf("not trimmed: %+v", vs.ObjectMeta)
 	}
 	status := `,"status":{"conditions":[{"type":"Accepted","status":"True"}]}`
-	deliver("a status", 0, func() error { return s.Update(servedVirtualService(t, "v1", "2", "a", status)) })
+	again := servedVirtualService(t, "v1", "2", "a", status)
+	deliver("a status", 0, func() error { return s.Update(again) })
+	if again.value != nil {
+		t.Error("an object was read of which only the status is new")
+	}
 	deliver("another version of the same", 0, func() error { return s.Update(servedVirtualService(t, "v1beta1", "2", "a", status)) })
 	deliver("another spec", 1, func() error { return s.Update(servedVirtualService(t, "v1", "3", "b", status)) })
 	deliver("the same in a list", 0, func() error { return s.Replace([]any{servedVirtualService(t, "v1", "9", "b", "")}, "9") })
@@ -50,6 +55,26 @@ func TestStoreHandsOnWhatIsNew(t *testing.T) {
 	deliver("again", 1, func() error { return s.Add(servedVirtualService(t, "v1", "13", "c", "")) })
 	if c := deliver("deleted", 1, func() error { return s.Delete(servedVirtualService(t, "v1", "14", "c", "")) }); c[0].Object != nil {
 		t.Errorf("deleted and still there: %v", c)
+	}
+}
+
+// TestStoreKeepsFindings writes a status to an object that cannot be read.
+func TestStoreKeepsFindings(t *testing.T) {
+	said := map[string]int{}
+	s := newStore(kindOf[(&kind{group: groupNetworking, name: "VirtualService"}).groupKind()], newOutbox(), func(of string, findings []mesh.Finding) { said[of] = len(findings) })
+	bad := func(version, more string) *item {
+		i := servedVirtualService(t, "v1", version, "a", more)
+		must(t, json.Unmarshal(bytes.Replace(i.js, []byte(`["a"]`), []byte(`7`), 1), i))
+		return i
+	}
+	must(t, s.Add(bad("1", "")))
+	must(t, s.Update(bad("2", `,"status":{"conditions":[]}`)))
+	if len(said) != 1 || said["VirtualService shop/v"] != 1 {
+		t.Errorf("said %v", said)
+	}
+	must(t, s.Update(servedVirtualService(t, "v1", "3", "a", "")))
+	if said["VirtualService shop/v"] != 0 {
+		t.Errorf("it was corrected: said %v", said)
 	}
 }
 

@@ -25,15 +25,11 @@ func newLeading(f serveFlags, s *source, reports *reports, server *discovery.Ser
 	if s.client == nil {
 		return nil, nil
 	}
-	client, err := dynamic.NewForConfig(s.rest)
-	if err != nil {
-		return nil, fmt.Errorf("making a client of %s: %w", s.place, err)
-	}
 	name, err := replica()
 	if err != nil {
 		return nil, err
 	}
-	w := &status.Writer{Client: client, Discovery: s.client.Discovery(), Log: log, Replica: name, World: world,
+	w := &status.Writer{REST: s.rest, Discovery: s.client.Discovery(), Log: log, Replica: name, World: world,
 		Deliveries: func() map[mesh.Ref]discovery.Delivery { return server.Deliveries(time.Now()) },
 		Findings: func() ([]mesh.Finding, bool) {
 			if world() == nil {
@@ -43,6 +39,10 @@ func newLeading(f serveFlags, s *source, reports *reports, server *discovery.Ser
 		}}
 	l := &leading{conditions: w}
 	if f.gatewayDeployments {
+		client, err := dynamic.NewForConfig(s.rest)
+		if err != nil {
+			return nil, fmt.Errorf("making a client of %s: %w", s.place, err)
+		}
 		l.gateways = &gateways.Deployer{Client: client, World: world, Log: log}
 	}
 	reports.tell = func() {

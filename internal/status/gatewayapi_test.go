@@ -173,7 +173,7 @@ func TestGatewayAPIStatuses(t *testing.T) {
 	}
 	build()
 	w := &Writer{
-		Client: client, Discovery: asks, Findings: func() ([]mesh.Finding, bool) { return nil, true }, World: world.Load, Replica: "fairway-0",
+		REST: server.REST, Discovery: asks, Findings: func() ([]mesh.Finding, bool) { return nil, true }, World: world.Load, Replica: "fairway-0",
 		Deliveries: func() map[mesh.Ref]xds.Delivery { return nil }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -6,7 +6,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	kjson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -16,7 +17,8 @@ import (
 // for each object of the mesh's configuration, so the status is kept as text,
 // which takes far less than maps do.
 type kept struct {
-	metav1.ObjectMeta        // name, namespace, uid, resourceVersion and generation
+	metav1.TypeMeta
+	metav1.ObjectMeta        // name, namespace, uid, resourceVersion and generation; of a bookmark, annotations
 	text              string // the status as JSON; empty: none
 
 	// decided is what nothing had to be written for, or only another number of
@@ -41,22 +43,44 @@ func inputOf(findings []mesh.Finding, p progress) input {
 	return input{p, d.Sum64(), true}
 }
 
-// trim keeps what decides about a write.
-func trim(o any) (any, error) {
-	u, ok := o.(*unstructured.Unstructured)
-	if !ok {
-		return o, nil
+// UnmarshalJSON reads what decides about a write out of an object of any kind.
+func (k *kept) UnmarshalJSON(js []byte) error {
+	var o struct {
+		metav1.TypeMeta
+		Metadata struct {
+			Namespace       string            `json:"namespace"`
+			Name            string            `json:"name"`
+			UID             types.UID         `json:"uid"`
+			ResourceVersion string            `json:"resourceVersion"`
+			Generation      int64             `json:"generation"`
+			Annotations     map[string]string `json:"annotations"`
+		} `json:"metadata"`
+		Status json.RawMessage `json:"status"`
 	}
-	k := &kept{ObjectMeta: metav1.ObjectMeta{Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(), ResourceVersion: u.GetResourceVersion(), Generation: u.GetGeneration()}}
-	if status, ok := u.Object["status"]; ok {
-		text, err := json.Marshal(status)
-		if err != nil {
-			return nil, fmt.Errorf("keeping the status of %s %s/%s: %w", u.GetKind(), k.Namespace, k.Name, err)
-		}
-		k.text = string(text)
+	if err := kjson.Unmarshal(js, &o); err != nil {
+		return err
 	}
-	return k, nil
+	m := o.Metadata
+	k.TypeMeta, k.text = o.TypeMeta, string(o.Status)
+	k.ObjectMeta = metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion, Generation: m.Generation}
+	if k.Name == "" { // a bookmark says what it is by an annotation
+		k.Annotations = m.Annotations
+	}
+	return nil
 }
+
+// DeepCopyObject makes runtime.Object of it.
+func (k *kept) DeepCopyObject() runtime.Object { c := *k; return &c }
+
+// keptList is a list of such, as the API server gives it out.
+type keptList struct {
+	metav1.TypeMeta
+	metav1.ListMeta `json:"metadata"`
+	Items           []*kept `json:"items"`
+}
+
+// DeepCopyObject makes runtime.Object of a list.
+func (l *keptList) DeepCopyObject() runtime.Object { c := *l; return &c }
 
 // status is that of the object; nil when it has none, or one that is no object.
 func (k *kept) status() map[string]any {

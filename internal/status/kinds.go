@@ -28,10 +28,16 @@ var untraced = map[mesh.Kind]struct{}{
 	mesh.KindSidecar: {}, mesh.KindWorkloadEntry: {}, mesh.KindTelemetry: {}, mesh.KindPeerAuthentication: {},
 }
 
+// servedKind is a kind as the mesh and as the API server call it.
+type servedKind struct {
+	mesh mesh.Kind
+	name string
+}
+
 // served are the kinds that the API server has now, each in the version that it
 // prefers. A group that cannot be asked for is passed over until the next time.
-func served(client discovery.DiscoveryInterface) map[schema.GroupVersionResource]mesh.Kind {
-	out := map[schema.GroupVersionResource]mesh.Kind{}
+func served(client discovery.DiscoveryInterface) map[schema.GroupVersionResource]servedKind {
+	out := map[schema.GroupVersionResource]servedKind{}
 	lists, _ := discovery.ServerPreferredResources(client)
 	for _, l := range lists {
 		version, err := schema.ParseGroupVersion(l.GroupVersion)
@@ -41,10 +47,10 @@ func served(client discovery.DiscoveryInterface) map[schema.GroupVersionResource
 		for _, r := range l.APIResources {
 			name := schema.GroupResource{Group: version.Group, Resource: r.Name}
 			if kind, ok := kinds[name]; ok {
-				out[version.WithResource(r.Name)] = kind
+				out[version.WithResource(r.Name)] = servedKind{kind, r.Kind}
 			}
 			if kind, ok := apiKinds[name]; ok {
-				out[version.WithResource(r.Name)] = kind
+				out[version.WithResource(r.Name)] = servedKind{kind, r.Kind}
 			}
 		}
 	}

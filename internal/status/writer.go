@@ -14,12 +14,9 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/flowcontrol"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -44,7 +41,7 @@ const (
 
 // Writer keeps the status of objects. All fields are required.
 type Writer struct {
-	Client    dynamic.Interface
+	REST      *rest.Config // the way to the API server
 	Discovery discovery.DiscoveryInterface
 	// Findings are those in force; false while the first complete state of the
 	// mesh is not in: nothing is written then. Safe for concurrent use.
@@ -84,6 +81,7 @@ type run struct {
 // watched is one kind, of which only what matters here is kept.
 type watched struct {
 	kind     mesh.Kind
+	api      *api
 	informer cache.SharedIndexInformer
 }
 
@@ -127,17 +125,18 @@ func (r *run) watch(ctx context.Context, g *sync.WaitGroup) error {
 		if _, known := r.stores[gvr]; known {
 			continue
 		}
-		informer := dynamicinformer.NewFilteredDynamicInformer(r.Client, gvr, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
-		if err := informer.SetTransform(trim); err != nil {
-			return fmt.Errorf("watching %s: %w", gvr.Resource, err)
+		api, err := newAPI(r.REST, gvr, kind.name)
+		if err != nil {
+			return err
 		}
+		informer := api.informer()
 		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc:    func(any) { r.Signal() },
 			UpdateFunc: func(any, any) { r.Signal() },
 		}); err != nil {
 			return fmt.Errorf("watching %s: %w", gvr.Resource, err)
 		}
-		r.stores[gvr] = watched{kind, informer}
+		r.stores[gvr] = watched{kind.mesh, api, informer}
 		g.Go(func() { informer.RunWithContext(ctx) })
 	}
 	return nil
@@ -158,7 +157,7 @@ func (r *run) pass(ctx context.Context, recount bool) {
 	}
 	deliveries := r.Deliveries()
 	writes := 0
-	for gvr, s := range r.stores {
+	for _, s := range r.stores {
 		if !s.informer.HasSynced() {
 			continue
 		}
@@ -192,7 +191,7 @@ func (r *run) pass(ctx context.Context, recount bool) {
 			if r.pace.Wait(ctx) != nil {
 				return
 			}
-			r.write(ctx, gvr, ref, k, patch)
+			r.write(ctx, s.api, ref, k, patch)
 		}
 	}
 }
@@ -261,12 +260,12 @@ func uncounted(conditions []any) []any {
 
 // write patches one object as it was seen: if it has changed since, the event
 // of that comes, and with it the next try.
-func (r *run) write(ctx context.Context, gvr schema.GroupVersionResource, ref mesh.Ref, k *kept, patch map[string]any) {
+func (r *run) write(ctx context.Context, api *api, ref mesh.Ref, k *kept, patch map[string]any) {
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": k.UID, "resourceVersion": k.ResourceVersion}, "status": patch})
 	if err != nil { // only text and numbers
 		panic(err)
 	}
-	_, err = r.Client.Resource(gvr).Namespace(k.Namespace).Patch(ctx, k.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: manager}, "status")
+	err = api.patch(ctx, k, body)
 	if err != nil && ctx.Err() == nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 		r.Log.Warn("the status of an object cannot be written; it is tried again", "object", ref, "err", err)
 	}

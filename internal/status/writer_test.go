@@ -71,7 +71,7 @@ func TestWriterOnAnAPIServer(t *testing.T) {
 	create(t, objects)
 	k := &known{}
 	w := &Writer{
-		Client: client, Discovery: asks, Findings: k.all, Deliveries: k.deliveries, Replica: "fairway-0",
+		REST: server.REST, Discovery: asks, Findings: k.all, Deliveries: k.deliveries, Replica: "fairway-0",
 		World: func() *mesh.World { return mesh.Build(nil) }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	ctx, cancel := context.WithCancel(t.Context())

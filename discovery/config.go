@@ -33,7 +33,7 @@ type Config struct {
 	MaxConnectionAgeGrace time.Duration // 30 seconds that its streams may still last
 	KeepaliveTime         time.Duration // 30 seconds of silence before a connection is tried
 	KeepaliveTimeout      time.Duration // 10 seconds until a silent one is given up
-	SendTimeout           time.Duration // 20 seconds that one message may take to be sent
+	SendTimeout           time.Duration // 20 seconds that one message may take to be sent, or a quarter more
 	PhaseTimeout          time.Duration // 5 seconds that one step of a change waits for the proxy
 	HandshakeTimeout      time.Duration // 10 seconds until the first message of a stream
 	DrainTimeout          time.Duration // 5 seconds for streams to end when the server does

@@ -19,14 +19,16 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 	if len(st.retry) > 0 {
 		return s.sendRetry(t), true
 	}
-	if st.sent == to && len(st.forced) == 0 && len(st.gone) == 0 && !st.fresh {
-		return nil, false
+	if len(st.forced) == 0 && len(st.gone) == 0 && !st.fresh {
+		if st.sent == to {
+			return nil, false
+		}
+		if s.form.same(st.sent, to, t) {
+			st.sent, st.acked = to, to
+			return nil, true
+		}
 	}
 	key := s.keyOf(t, to)
-	if key.idle() && len(st.forced) == 0 && len(st.gone) == 0 && !st.fresh {
-		st.sent, st.acked = to, to
-		return nil, true
-	}
 	w := s.shared.steps.way(key)
 	fresh := st.fresh
 	s.park(t, w, st.sent)

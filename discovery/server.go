@@ -90,10 +90,13 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Tra
 const memory = 20 * time.Second
 
 // watch waits for the end of ctx, or for the error with which serving ended,
-// and forgets what is not needed any more meanwhile.
+// and meanwhile forgets what is not needed any more and closes the connections
+// of proxies that do not read.
 func (s *Server) watch(ctx context.Context, ended <-chan error) error {
 	tick := time.NewTicker(memory)
 	defer tick.Stop()
+	stuck := time.NewTicker(max(s.config.SendTimeout/4, time.Millisecond))
+	defer stuck.Stop()
 	for {
 		select {
 		case err := <-ended:
@@ -102,6 +105,10 @@ func (s *Server) watch(ctx context.Context, ended <-chan error) error {
 			return nil
 		case now := <-tick.C:
 			s.shared.steps.forget(now.Add(-memory))
+		case now := <-stuck.C:
+			for _, st := range s.open() {
+				st.closeStuck(now.Add(-s.config.SendTimeout))
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -31,10 +32,12 @@ type stream struct {
 	client snapshot.Client // complete before attached is
 	failed chan error      // what ends the stream; the first counts
 
-	turn     sync.Mutex // held by who moves the session on and sends
-	over     bool       // the stream has ended; guarded by turn
-	alarm    *time.Timer
-	watchdog *time.Timer
+	turn  sync.Mutex  // held by who moves the session on and sends
+	over  bool        // the stream has ended; guarded by turn
+	alarm *time.Timer // likewise
+	rings time.Time   // when alarm does; zero when it does not; likewise
+
+	sending atomic.Int64 // since when a message is being sent, in nanoseconds since 1970; 0: none is
 
 	mu      sync.Mutex // guards session against State; only who has the turn changes it
 	session *session
@@ -77,7 +80,6 @@ func (st *stream) end() {
 	defer st.turn.Unlock()
 	st.over = true
 	st.alarm.Stop()
-	st.watchdog.Stop()
 }
 
 // receive reads messages until the stream ends. The first is for open; the
@@ -164,9 +166,8 @@ func (st *stream) open(ctx context.Context, requests <-chan request) (*snapshot.
 	st.client = client
 	st.session = newSession(st.server.shared, form{state: !st.delta, inline: !client.VHDS}, stack, at, st.server.config.PhaseTimeout)
 	st.mu.Unlock()
-	st.watchdog = st.newWatchdog()
 	st.alarm = time.AfterFunc(time.Hour, func() {
-		if err := st.act(func() error { return nil }); err != nil {
+		if err := st.act(func() error { st.rings = time.Time{}; return nil }); err != nil {
 			st.fail(err)
 		}
 	})
@@ -235,16 +236,27 @@ func newProofTimer(expires time.Time) *time.Timer {
 	return time.NewTimer(left - rand.N(left/10+1))
 }
 
-// newWatchdog returns a stopped timer that closes the connection.
-func (st *stream) newWatchdog() *time.Timer {
-	t := time.AfterFunc(time.Hour, func() {
-		st.server.config.Log.Warn("a proxy does not read what it is sent; closing its connection", "proxy", st.client.NodeID, "peer", st.client.Peer)
-		if st.conn != nil {
-			_ = st.conn.Close()
-		}
-	})
-	t.Stop()
-	return t
+// closeStuck closes the connection when a message is being sent since before a
+// moment. A timer for each message would cost more than most messages do.
+func (st *stream) closeStuck(before time.Time) {
+	since := st.sending.Load()
+	if since == 0 || since > before.UnixNano() || !st.sending.CompareAndSwap(since, 0) {
+		return
+	}
+	st.server.config.Log.Warn("a proxy does not read what it is sent; closing its connection", "proxy", st.client.NodeID, "peer", st.client.Peer)
+	if st.conn != nil {
+		_ = st.conn.Close()
+	}
+}
+
+// arm has the alarm ring at the deadline, or before: then it is armed anew, so
+// that it is not touched for each step.
+func (st *stream) arm(deadline time.Time) {
+	if deadline.IsZero() || !st.rings.IsZero() && !st.rings.After(deadline) {
+		return
+	}
+	st.rings = deadline
+	st.alarm.Reset(time.Until(deadline))
 }
 
 // handle gives one message to the session.
@@ -274,16 +286,14 @@ func (st *stream) advance() error {
 	happened, deadline := st.session.events, st.session.deadline
 	st.session.events = events{}
 	st.mu.Unlock()
-	if !deadline.IsZero() {
-		st.alarm.Reset(time.Until(deadline))
-	}
+	st.arm(deadline)
 	st.report(happened)
 	for i := range messages {
 		m := &messages[i]
-		st.watchdog.Reset(st.server.config.SendTimeout)
 		began := time.Now()
+		st.sending.Store(began.UnixNano())
 		err := st.grpc.SendMsg(&m.response)
-		st.watchdog.Stop()
+		st.sending.Store(0)
 		if err != nil {
 			return err
 		}

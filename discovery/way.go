@@ -48,7 +48,7 @@ func (s *steps) way(key stepKey) way {
 	for g := range groups {
 		part := key
 		part.from, part.to, part.clusters = only(key.from, g), only(key.to, g), only(key.clusters, g)
-		if part.idle() {
+		if key.form.same(part.from, part.to, key.typ) {
 			continue
 		}
 		var st *step
@@ -70,9 +70,10 @@ func (s *steps) way(key stepKey) way {
 	return w
 }
 
-// idle says, in O(1), that a key leads nowhere.
-func (k stepKey) idle() bool {
-	return k.from.SameType(k.to, k.typ) && (k.typ != snapshot.RouteConfig || !k.form.inline || k.from.SameType(k.to, snapshot.VirtualHost))
+// same says, in O(1), that streams of the form see no difference of a type
+// between two stacks.
+func (f form) same(from, to snapshot.Stack, t snapshot.Type) bool {
+	return from.SameType(to, t) && (t != snapshot.RouteConfig || !f.inline || from.SameType(to, snapshot.VirtualHost))
 }
 
 // complete is everything that the streams of a key ask for.

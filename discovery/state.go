@@ -38,6 +38,20 @@ type ProxyState struct {
 	Types          []TypeState
 }
 
+// Clients are the connected proxies, in no order.
+func (s *Server) Clients() []snapshot.Client {
+	streams := s.open()
+	clients := make([]snapshot.Client, 0, len(streams))
+	for _, st := range streams {
+		st.mu.Lock()
+		if st.session != nil {
+			clients = append(clients, st.client)
+		}
+		st.mu.Unlock()
+	}
+	return clients
+}
+
 // Proxies lists the connected proxies by node id.
 func (s *Server) Proxies() []ProxyState {
 	streams := s.open()

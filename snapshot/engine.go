@@ -131,6 +131,7 @@ func (e *Engine) rebuild() {
 
 // advance computes what changed.
 func (e *Engine) advance(dirty *mesh.Dirty) {
+	e.base.moved = false
 	if len(dirty.Hosts) > 0 {
 		e.base.update(e.world.View(e.base.view.Scope), dirty.Hosts)
 	}

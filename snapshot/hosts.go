@@ -20,6 +20,7 @@ type hostLayer struct {
 	hosts    map[string]*hostState // with a base: hosts that differ
 	claims   map[translate.ListenerKey]*claimSet
 	ports    map[translate.ListenerKey]*portState // what was built of the claims
+	moved    bool                                 // claims changed with the last update
 	fixed    []*Resource
 	secrets  *namedSecrets // by rules that select the workloads of the scope
 	revision *Revision
@@ -94,6 +95,7 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 	var put []*Resource
 	var gone []Key
 	keys := map[translate.ListenerKey]struct{}{}
+	l.moved = false
 	for _, host := range slices.Sorted(maps.Keys(dirty)) {
 		old := l.hosts[host]
 		next := l.host(host)
@@ -105,7 +107,10 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 		if next != nil {
 			put = append(put, next.resources...)
 		}
-		l.setClaims(host, old, next, keys)
+		if !claimAlike(old, next) || host == "*" { // on which more depends
+			l.setClaims(host, old, next, keys)
+			l.moved = true
+		}
 		if next == nil {
 			delete(l.hosts, host)
 		} else {

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -45,10 +46,18 @@ func (l *hostLayer) setClaims(host string, old, next *hostState, keys map[transl
 	})
 }
 
-// affected are the listeners to build: those of the keys, and with a base all
-// for which this layer counts claims otherwise than the base does.
+// claimAlike tells whether two states of a host have the same claims.
+func claimAlike(a, b *hostState) bool {
+	none := &hostState{}
+	a, b = cmp.Or(a, none), cmp.Or(b, none)
+	return a.override == b.override && slices.EqualFunc(a.claims, b.claims, translate.Claim.Equal)
+}
+
+// affected are the listeners to build: those of the keys, and with a base, when
+// claims have changed here or there, all for which this layer counts claims
+// otherwise than the base does.
 func (l *hostLayer) affected(keys map[translate.ListenerKey]struct{}) []translate.ListenerKey {
-	if l.base != nil {
+	if l.base != nil && (l.moved || l.base.moved) {
 		for k := range l.ports {
 			keys[k] = struct{}{}
 		}

@@ -109,7 +109,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	ids.world = store.World
 	server := discovery.New(discovery.Config{Attach: engine.Attach, OnProgress: reports.signal, Log: log, Registerer: registry})
 	reports.refusals = server.Refusals
-	reports.more = []func() []mesh.Finding{ids.findings, func() []mesh.Finding { return outdated.Findings(version.String(), server.Proxies()) }}
+	reports.more = []func() []mesh.Finding{ids.findings, func() []mesh.Finding { return outdated.Findings(version.String(), server.Clients()) }}
 	registry.MustRegister(stateMetrics{store.World, reports.all})
 	leading, err := newLeading(f, source, reports, server, store.World, log)
 	if err != nil {

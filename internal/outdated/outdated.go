@@ -10,8 +10,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/snapshot"
 )
 
 // group are the proxies of a workload that one version made.
@@ -22,10 +22,10 @@ type group struct {
 // Findings tells, for each workload and version other than that of this control
 // plane, how many of the connected proxies it made. Proxies that do not say who
 // made them, by a bootstrap of somebody's own, are passed over.
-func Findings(version string, proxies []discovery.ProxyState) []mesh.Finding {
+func Findings(version string, proxies []snapshot.Client) []mesh.Finding {
 	counts := map[group]int{}
-	for _, p := range proxies {
-		if c := p.Client; c.Fairway != "" && c.Fairway != version {
+	for _, c := range proxies {
+		if c.Fairway != "" && c.Fairway != version {
 			counts[group{c.Namespace, cmp.Or(c.Workload, c.Pod), c.Fairway}]++
 		}
 	}

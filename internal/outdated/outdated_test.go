@@ -4,21 +4,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/internal/outdated"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
-func proxy(namespace, workload, version string) discovery.ProxyState {
-	return discovery.ProxyState{Client: snapshot.Client{Namespace: namespace, Pod: workload + "-1", Workload: workload, Fairway: version}}
+func proxy(namespace, workload, version string) snapshot.Client {
+	return snapshot.Client{Namespace: namespace, Pod: workload + "-1", Workload: workload, Fairway: version}
 }
 
 func TestOutdatedProxies(t *testing.T) {
-	found := outdated.Findings("v0.2.0", []discovery.ProxyState{
+	found := outdated.Findings("v0.2.0", []snapshot.Client{
 		proxy("shop", "web", "v0.1.0"), proxy("shop", "web", "v0.2.0"), proxy("shop", "web", "v0.1.0"),
 		proxy("shop", "cart", "v0.2.0"), proxy("shop", "own", ""), proxy("bank", "web", "v0.0.9"),
-		{Client: snapshot.Client{Namespace: "a", Pod: "lonely", Fairway: "v0.1.0"}},
+		{Namespace: "a", Pod: "lonely", Fairway: "v0.1.0"},
 	})
 	want := []struct{ object, says string }{
 		{"Workload a/lonely", "1 of its proxies: injected by Fairway v0.1.0"},

@@ -27,7 +27,7 @@ func (b *bench) connects(ctx context.Context) {
 	b.join(ctx, "reconnect unchanged", true, nil)
 	b.returnWithOld(ctx)
 	b.join(ctx, "reconnect storm, forgetful", false, nil)
-	b.marginal(ctx)
+	b.marginal(ctx, "")
 	if err != nil {
 		b.failed = err
 	}
@@ -86,8 +86,8 @@ func (b *bench) returnWithOld(ctx context.Context) {
 }
 
 // marginal is what one more proxy costs where others of its sort are: those of
-// its namespace, with whom it shares what it sees.
-func (b *bench) marginal(ctx context.Context) {
+// its namespace, with whom it shares what it sees. how ends the result's name.
+func (b *bench) marginal(ctx context.Context, how string) {
 	seen := map[string]bool{}
 	var rest []*proxy
 	for _, p := range b.fleet.proxies {
@@ -100,8 +100,7 @@ func (b *bench) marginal(ctx context.Context) {
 		return
 	}
 	b.fleet.disconnect(rest)
-	time.Sleep(500 * time.Millisecond)
-	few, err := b.plane.heap()
+	few, err := b.plane.settledHeap()
 	if err != nil {
 		b.failed = err
 		return
@@ -111,12 +110,12 @@ func (b *bench) marginal(ctx context.Context) {
 		return
 	}
 	b.fleet.arrive(ctx, false)
-	all, err := b.plane.heap()
+	all, err := b.plane.settledHeap()
 	if err != nil {
 		b.failed = err
 		return
 	}
-	b.add(result{Scenario: fmt.Sprintf("heap of %d more proxies", len(rest)), Changes: len(rest), Heap: all, HeapPerProxy: (all - few) / int64(len(rest)), RSS: b.plane.cost().RSS})
+	b.add(result{Scenario: fmt.Sprintf("heap of %d more proxies%s", len(rest), how), Changes: len(rest), Heap: all, HeapPerProxy: (all - few) / int64(len(rest)), RSS: b.plane.cost().RSS})
 }
 
 // outage restarts the control plane while all proxies hold what they need.

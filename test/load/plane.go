@@ -149,9 +149,10 @@ func (p *plane) heap() (int64, error) {
 }
 
 // settledHeap is the live heap when what only history needs has been dropped
-// (discovery does so within 40 s).
+// settledHeap is the live heap when what is kept for a while has been dropped:
+// discovery does so within 40 s, snapshot within 45.
 func (p *plane) settledHeap() (int64, error) {
-	time.Sleep(45 * time.Second)
+	time.Sleep(50 * time.Second)
 	return p.heap()
 }
 

@@ -56,6 +56,7 @@ func (b *bench) secured(ctx context.Context) {
 		}
 		r.HeapPerProxy = (r.Heap - empty) / int64(len(f.proxies))
 	})
+	b.marginal(ctx, ", TLS")
 	f.disconnect(f.proxies)
 	f.address, f.options = b.plane.xds, plain
 	if err := f.connect(f.proxies, false); err != nil {

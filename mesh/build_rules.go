@@ -107,6 +107,9 @@ func delegatesOf(v *VirtualService) []string {
 // place of its own that delegate.
 func (b *builder) withDelegates(root *VirtualService) (*VirtualService, []Finding) {
 	merged, findings := mergeDelegates(root, func(name string) *VirtualService {
+		if name == root.Ref.Namespace+"/"+root.Ref.Name {
+			return root // and not what it was before
+		}
 		v, _ := b.world.virtualServices.Get(name)
 		if v == nil || !v.ExportTo.VisibleFrom(v.Namespace, root.Namespace, b.world.Config.DefaultVirtualServiceExportTo) {
 			return nil

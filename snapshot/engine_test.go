@@ -87,12 +87,36 @@ func routerPod() mesh.Change {
 func (p *plane) attach(t *testing.T) {
 	t.Helper()
 	for _, c := range clients {
-		c.NodeID = c.Namespace + "/" + c.Pod
-		v, err := p.engine.Attach(t.Context(), c)
-		if err != nil {
-			t.Fatal(err)
+		p.enter(t, c)
+	}
+}
+
+// enter connects one client.
+func (p *plane) enter(t *testing.T, c snapshot.Client) {
+	t.Helper()
+	c.NodeID = c.Namespace + "/" + c.Pod
+	v, err := p.engine.Attach(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.views[c.NodeID] = v
+}
+
+// away ends the streams of some clients, and returns what brings them back.
+func (p *plane) away(t *testing.T, r *rand.Rand) (back func()) {
+	t.Helper()
+	var gone []snapshot.Client
+	for _, c := range clients {
+		if r.IntN(4) == 0 {
+			p.views[c.Namespace+"/"+c.Pod].Close()
+			gone = append(gone, c)
 		}
-		p.views[c.NodeID] = v
+	}
+	return func() {
+		t.Helper()
+		for _, c := range gone {
+			p.enter(t, c)
+		}
 	}
 }
 
@@ -154,8 +178,10 @@ func TestIncrementalEqualsFromNothing(t *testing.T) {
 				for id, v := range p.views {
 					before[id], held[id] = content(v.Current()), v.Current()
 				}
+				back := p.away(t, r)
 				p.store.Submit(changes)
 				p.settle(t, step+1)
+				back()
 				fresh := newPlane(t)
 				for ref, o := range objects {
 					fresh.store.Submit([]mesh.Change{{Ref: ref, Object: o}})

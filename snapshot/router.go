@@ -62,7 +62,8 @@ func (r *routerLayer) concerned(dirty *mesh.Dirty) bool {
 // build computes the layer from nothing.
 func (r *routerLayer) build(w *mesh.World) {
 	view := w.View(r.scope)
-	if x := w.Workload(r.workload.Namespace, r.workload.Name); x != nil {
+	x := w.Workload(r.workload.Namespace, r.workload.Name)
+	if x != nil && w.ScopeOf(&mesh.Proxy{Role: mesh.RoleRouter, Workload: x, Unprivileged: r.scope.Unprivileged}) == r.scope { // else it looks at another layer now
 		r.workload = x
 	}
 	r.findings, r.secrets.findings = nil, nil

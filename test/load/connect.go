@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/fairway-mesh/fairway/snapshot"
@@ -115,7 +114,7 @@ func (b *bench) marginal(ctx context.Context, how string) {
 		b.failed = err
 		return
 	}
-	b.add(result{Scenario: fmt.Sprintf("heap of %d more proxies%s", len(rest), how), Changes: len(rest), Heap: all, HeapPerProxy: (all - few) / int64(len(rest)), RSS: b.plane.cost().RSS})
+	b.add(result{Scenario: "each further proxy" + how, Changes: len(rest), Heap: all, HeapPerProxy: (all - few) / int64(len(rest)), RSS: b.plane.cost().RSS})
 }
 
 // outage restarts the control plane while all proxies hold what they need.

@@ -25,14 +25,14 @@ var curves = []curve{
 	{"arrive.svg", "All proxies connect at once: until the last has all", "ms", connecting, func(r result) float64 { return r.Last }},
 	{"storm.svg", "Large changes: CPU of the control plane, for one", "ms", large, func(r result) float64 { return r.CPU }},
 	{"storm-latency.svg", "Large changes: until the last proxy has all", "ms", large, func(r result) float64 { return r.Last }},
-	{"heap.svg", "Live heap of the control plane for one proxy, what all share included", "kB", []string{"cold connect", "cold connect, TLS"},
+	{"heap.svg", "Live heap of the control plane for one proxy, what all share included, and for each further one", "kB", []string{"cold connect", "each further proxy", "cold connect, TLS", "each further proxy, TLS", "floor"},
 		func(r result) float64 { return float64(r.HeapPerProxy) / 1e3 }},
 	{"world.svg", "Live heap of the world", "MB", []string{"world in the control plane", "world in an untrimmed cache"}, func(r result) float64 { return float64(r.Heap) / 1e6 }},
 }
 
 var (
 	changing   = []string{"VirtualService flip", "VirtualService flip, 10/s", "DestinationRule change", "Service added", "Service removed", "endpoint added, 10/s", "endpoint added, full rate", "floor"}
-	connecting = []string{"cold connect", "cold connect, TLS", "reconnect unchanged", "reconnect storm, forgetful", "control plane restarted", "cold start to ready", "cold start, after the lists"}
+	connecting = []string{"cold connect", "cold connect, TLS", "reconnect unchanged", "reconnect, one host is old", "reconnect storm, forgetful", "control plane restarted", "cold start to ready", "cold start, after the lists"}
 	large      = []string{"mesh config change", "rolling restart, 100 pods", "namespace deleted", "idle, 5 s"}
 )
 

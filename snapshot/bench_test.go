@@ -125,11 +125,29 @@ func BenchmarkAttachNamespace(b *testing.B) {
 	for _, n := range []int{500, 2000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			e := engineOf(<-newPasses(b, n).out)
+			for i := range 300 { // leave no room for layers that nobody looks at
+				v, err := e.Attach(b.Context(), snapshot.Client{NodeID: "gone", Role: snapshot.RoleSidecar, Namespace: fmt.Sprint("gone", i), Pod: "p", IP: "10.1.0.1"})
+				if err != nil {
+					b.Fatal(err)
+				}
+				v.Close()
+			}
 			b.ReportAllocs()
 			for b.Loop() {
 				attach(b, e, 1)[0].Close()
 			}
 		})
+	}
+}
+
+// BenchmarkReturn is a proxy that comes back soon, the only one of its
+// namespace and of its sort.
+func BenchmarkReturn(b *testing.B) {
+	e := engineOf(<-newPasses(b, 500).out)
+	attach(b, e, 1)[0].Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		attach(b, e, 1)[0].Close()
 	}
 }
 

@@ -33,7 +33,7 @@ var errText = errors.New("text that is not UTF-8")
 // decodeDelta reads an encoded DeltaDiscoveryRequest, which must not change
 // afterwards. Most of what proxies send are ACKs, of a type and a nonce, and most
 // bytes are the names that a proxy holds when it connects again: neither needs
-// the message as a struct with a map, which takes ten times as long to make.
+// the message as a struct with a map.
 func decodeDelta(data []byte) (request, error) {
 	var r request
 	if err := r.decode(data); err != nil {

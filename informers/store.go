@@ -58,7 +58,10 @@ func (s *store) share(o object) {
 func (s *store) Transformer() cache.TransformFunc {
 	return func(o any) (any, error) {
 		if it, ok := o.(*item); ok {
-			if !s.knows(it) {
+			s.mu.Lock()
+			known := s.knows(it)
+			s.mu.Unlock()
+			if !known {
 				it.read()
 			}
 		} else if plain, ok := o.(object); ok {
@@ -70,8 +73,6 @@ func (s *store) Transformer() cache.TransformFunc {
 
 // knows tells whether an item says nothing that was not read before.
 func (s *store) knows(it *item) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	return s.texts[s.kind.ref(it)] == it.digest && it.digest != 0
 }
 
@@ -146,7 +147,7 @@ func (s *store) change(o any) (c mesh.Change, news bool, err error) {
 	}
 	c.Ref = s.kind.ref(value)
 	if it, ok := o.(*item); ok {
-		if s.texts[c.Ref] == it.digest && it.digest != 0 {
+		if s.knows(it) {
 			return c, false, nil
 		}
 		it.read()

@@ -148,7 +148,6 @@ func (p *plane) heap() (int64, error) {
 	return 0, errors.New("the profile does not tell the live heap")
 }
 
-// settledHeap is the live heap when what only history needs has been dropped
 // settledHeap is the live heap when what is kept for a while has been dropped:
 // discovery does so within 40 s, snapshot within 45.
 func (p *plane) settledHeap() (int64, error) {

@@ -15,13 +15,14 @@ import (
 // sent can only be ended by closing that.
 type connCredentials struct {
 	credentials.TransportCredentials
+	records bool // of TLS
 }
 
 func newCredentials(config *tls.Config) connCredentials {
 	if config == nil {
-		return connCredentials{insecure.NewCredentials()}
+		return connCredentials{TransportCredentials: insecure.NewCredentials()}
 	}
-	return connCredentials{credentials.NewTLS(config)}
+	return connCredentials{TransportCredentials: credentials.NewTLS(config), records: true}
 }
 
 // connInfo is the AuthInfo of a connection together with the connection.
@@ -32,7 +33,11 @@ type connInfo struct {
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (c connCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := c.TransportCredentials.ServerHandshake(raw)
+	below := raw
+	if c.records {
+		below = &recordConn{Conn: raw}
+	}
+	conn, info, err := c.TransportCredentials.ServerHandshake(below)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -41,7 +46,7 @@ func (c connCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.Au
 
 // Clone implements credentials.TransportCredentials.
 func (c connCredentials) Clone() credentials.TransportCredentials {
-	return connCredentials{c.TransportCredentials.Clone()}
+	return connCredentials{TransportCredentials: c.TransportCredentials.Clone(), records: c.records}
 }
 
 // openConn returns the connection of a stream, the address of its peer, and a

@@ -88,7 +88,7 @@ func (s *session) launch(t snapshot.Type, f *flight, list []*snapshot.Resource, 
 	if s.form.state {
 		gone = nil
 	}
-	return &message{typ: t, response: response{put: list, bare: s.form.state, tail: encodeTail(t, gone, s.shared.steps.version(f.to, t, s.form), f.nonce)}}
+	return &message{typ: t, response: response{put: list, bare: s.form.state, tail: encodeTail(t, gone, s.form.version(f.to, t), f.nonce)}}
 }
 
 // isCommon says whether the way is just what this proxy needs.

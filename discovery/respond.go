@@ -238,7 +238,7 @@ func (s *session) subscribeState(r request) error {
 		}
 	case first && r.version != "":
 		// The proxy holds something of an earlier stream.
-		if all && r.version == s.shared.steps.version(s.goal(r.typ), r.typ, s.form) {
+		if all && r.version == s.form.version(s.goal(r.typ), r.typ) {
 			st.sent, st.acked = s.goal(r.typ), s.goal(r.typ)
 			return nil
 		}

@@ -639,7 +639,7 @@ func TestStateOfTheWorldComesBack(t *testing.T) {
 // TestStateOfTheWorldComesBackUnchanged is answered without delay.
 func TestStateOfTheWorldComesBackUnchanged(t *testing.T) {
 	p := newScript(t, small(t), true)
-	version := p.s.shared.steps.version(p.s.latest, snapshot.Cluster, p.s.form)
+	version := p.s.form.version(p.s.latest, snapshot.Cluster)
 	p.ask(request{typ: snapshot.Cluster, version: version})
 	p.ask(request{typ: snapshot.Endpoint, names: []string{"a"}, digest: 1, version: "x"})
 	p.expect("eds +a")

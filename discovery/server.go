@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -70,15 +71,15 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Tra
 		grpc.StaticStreamWindowSize(1<<20),
 		grpc.StaticConnWindowSize(1<<20),
 	)
-	draining, drain := context.WithCancel(context.Background())
-	defer drain()
-	discoveryv3.RegisterAggregatedDiscoveryServiceServer(server, &service{server: s, transport: transport, draining: draining})
+	v := &service{server: s, transport: transport}
+	defer v.drain()
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(server, v)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	if err := s.watch(ctx, ended); err != nil {
 		return fmt.Errorf("serving xDS on %s: %w", listener.Addr(), err)
 	}
-	drain()
+	v.drain()
 	force := time.AfterFunc(s.config.DrainTimeout, server.Stop)
 	defer force.Stop()
 	server.GracefulStop()
@@ -118,7 +119,19 @@ type service struct {
 	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
 	server    *Server
 	transport Transport
-	draining  context.Context //nolint:containedctx // it is the life of the listener
+	draining  atomic.Bool
+}
+
+var errDraining = status.Error(codes.Unavailable, "this control plane is going away; connect to another replica")
+
+// drain ends the streams of the listener, and those that it would still open.
+func (v *service) drain() {
+	v.draining.Store(true)
+	for _, st := range v.server.open() {
+		if st.via == v {
+			st.fail(errDraining)
+		}
+	}
 }
 
 // StreamAggregatedResources serves the state-of-the-world variant.
@@ -133,7 +146,7 @@ func (v *service) DeltaAggregatedResources(str discoveryv3.AggregatedDiscoverySe
 
 func (v *service) serve(str grpc.ServerStream, delta bool) error {
 	ctx, conn, addr := openConn(str.Context())
-	st := newStream(v.server, str, conn, delta)
+	st := newStream(v, str, conn, delta)
 	st.client.Peer = addr
 	if v.transport.Authenticate != nil {
 		id, err := v.transport.Authenticate(ctx)
@@ -146,7 +159,10 @@ func (v *service) serve(str grpc.ServerStream, delta bool) error {
 		return status.Errorf(codes.ResourceExhausted, "this control plane serves %d streams already; another replica may have room", v.server.config.MaxStreams)
 	}
 	defer v.server.leave(st)
-	return st.run(ctx, v.draining.Done())
+	if v.draining.Load() {
+		return errDraining
+	}
+	return st.run(ctx)
 }
 
 // asStatus keeps the status that err bears, or gives it one.

@@ -85,10 +85,10 @@ func (s *session) state(t snapshot.Type) TypeState {
 	st := &s.types[t]
 	state := TypeState{Type: t, State: NotSent, LastNack: st.lastNack.message, NackedAt: st.lastNack.at}
 	if st.sent != (snapshot.Stack{}) {
-		state.Sent = s.shared.steps.version(st.sent, t, s.form)
+		state.Sent = s.form.version(st.sent, t)
 	}
 	if st.acked != (snapshot.Stack{}) {
-		state.Acked = s.shared.steps.version(st.acked, t, s.form)
+		state.Acked = s.form.version(st.acked, t)
 	}
 	for name, r := range st.rejected {
 		if state.Rejected == nil {

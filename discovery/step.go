@@ -49,14 +49,7 @@ type steps struct {
 	bytes    int
 	limit    int
 	verdicts *verdicts
-	sums     *lru.Cache[sumKey, uint64]
-}
-
-// sumKey is one type in the common group of a stack.
-type sumKey struct {
-	stack snapshot.Stack
-	typ   snapshot.Type
-	names bool // of the names of endpoints, and not of names and versions
+	sums     *lru.Cache[snapshot.Stack, uint64] // see endpoints
 }
 
 const sumsSize = 1024
@@ -73,7 +66,7 @@ func newSteps(limit int, v *verdicts) *steps {
 		panic(err)
 	}
 	s.cache = cache
-	if s.sums, err = lru.New[sumKey, uint64](sumsSize); err != nil { // as above
+	if s.sums, err = lru.New[snapshot.Stack, uint64](sumsSize); err != nil { // as above
 		panic(err)
 	}
 	return s

@@ -25,6 +25,7 @@ import (
 // nobody else.
 type stream struct {
 	server *Server
+	via    *service
 	grpc   grpc.ServerStream
 	conn   net.Conn // nil when the transport does not tell
 	delta  bool
@@ -43,14 +44,14 @@ type stream struct {
 	session *session
 }
 
-func newStream(s *Server, g grpc.ServerStream, conn net.Conn, delta bool) *stream {
-	st := &stream{server: s, grpc: g, conn: conn, delta: delta, since: time.Now(), failed: make(chan error, 1)}
+func newStream(v *service, g grpc.ServerStream, conn net.Conn, delta bool) *stream {
+	st := &stream{server: v.server, via: v, grpc: g, conn: conn, delta: delta, since: time.Now(), failed: make(chan error, 1)}
 	st.client.Delta = delta
 	return st
 }
 
 // run serves the stream until it ends.
-func (st *stream) run(ctx context.Context, draining <-chan struct{}) error {
+func (st *stream) run(ctx context.Context) error {
 	first, attached := make(chan request, 1), make(chan struct{})
 	go func() { st.fail(st.receive(ctx, first, attached)) }()
 
@@ -63,7 +64,12 @@ func (st *stream) run(ctx context.Context, draining <-chan struct{}) error {
 	defer st.server.metrics.connected(-1)
 	defer st.end()
 	close(attached)
-	return st.loop(ctx, view, draining)
+	if proof := st.client.Identity.Expires; !proof.IsZero() {
+		defer time.AfterFunc(spread(time.Until(proof)), func() {
+			st.fail(status.Error(codes.Unavailable, "the credential that this stream was opened with ends: connect anew with a newer one"))
+		}).Stop()
+	}
+	return st.loop(view)
 }
 
 // fail ends the stream.
@@ -191,13 +197,15 @@ func (st *stream) remarkVersion(c snapshot.Client) {
 	}
 }
 
-// loop hands newer stacks to the session until the stream ends.
-func (st *stream) loop(ctx context.Context, view *snapshot.View, draining <-chan struct{}) error {
-	proof := newProofTimer(st.client.Identity.Expires)
-	defer proof.Stop()
+// loop hands newer stacks to the session until the stream ends. All that ends
+// it comes by one channel, since each that is waited for costs at every change.
+func (st *stream) loop(view *snapshot.View) error {
 	for {
 		select {
 		case <-view.Changed():
+			if err := view.Why(); err != nil {
+				return asStatus(err, codes.Unavailable)
+			}
 			err := st.act(func() error {
 				stack, at := view.Published()
 				st.server.metrics.pilotQueue.Observe(time.Since(at).Seconds())
@@ -209,31 +217,17 @@ func (st *stream) loop(ctx context.Context, view *snapshot.View, draining <-chan
 			if err != nil {
 				return err
 			}
-		case <-view.Ended():
-			return asStatus(view.Why(), codes.Unavailable)
-		case <-proof.C:
-			return status.Error(codes.Unavailable, "the credential that this stream was opened with ends: connect anew with a newer one")
 		case err := <-st.failed:
 			return ended(err)
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-draining:
-			return status.Error(codes.Unavailable, "this control plane is going away; connect to another replica")
 		}
 	}
 }
 
-// newProofTimer fires before a credential ends, so that a stream does not outlive
-// it: up to a tenth of its time before, since many were issued at once. It never
-// fires for one without end.
-func newProofTimer(expires time.Time) *time.Timer {
-	if expires.IsZero() {
-		t := time.NewTimer(time.Hour)
-		t.Stop()
-		return t
-	}
-	left := max(0, time.Until(expires))
-	return time.NewTimer(left - rand.N(left/10+1))
+// spread is up to a tenth less than what is left until a credential ends, so
+// that no stream outlives it; many were issued at once.
+func spread(left time.Duration) time.Duration {
+	left = max(0, left)
+	return left - rand.N(left/10+1)
 }
 
 // closeStuck closes the connection when a message is being sent since before a

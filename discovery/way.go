@@ -83,50 +83,33 @@ func (s *steps) complete(key stepKey) []*snapshot.Resource {
 }
 
 // version names the state of a type in a stack, equal on all replicas.
-func (s *steps) version(stack snapshot.Stack, t snapshot.Type, f form) string {
-	sum := s.sum(stack, t)
+func (f form) version(stack snapshot.Stack, t snapshot.Type) string {
+	sum := stack.Sum(t)
 	if t == snapshot.RouteConfig && f.inline {
-		sum += s.sum(stack, snapshot.VirtualHost)
+		sum += stack.Sum(snapshot.VirtualHost)
 	}
 	return hexVersion(sum)
 }
 
-// sum is that of snapshot.Stack.
-func (s *steps) sum(stack snapshot.Stack, t snapshot.Type) uint64 {
-	return s.total(sumKey{stack, t, false}, func(part snapshot.Stack) uint64 { return part.Sum(t) })
-}
-
 // endpoints is sumOf the names of endpoints that a proxy asks for which has the
-// clusters of a stack, as far as those bear the names of the clusters.
+// clusters of a stack, as far as those bear the names of the clusters. What the
+// common group adds to it is kept.
 func (s *steps) endpoints(clusters snapshot.Stack) uint64 {
-	return s.total(sumKey{clusters, snapshot.Cluster, true}, func(part snapshot.Stack) uint64 {
-		var sum uint64
-		for r := range part.All(snapshot.Cluster) {
-			if needsEndpoints(r) == r.Name {
-				sum += xxhash.Sum64String(r.Name)
-			}
-		}
-		return sum
-	})
-}
-
-// total adds up what add makes of the groups of a stack, of which that of the
-// common group is kept.
-func (s *steps) total(key sumKey, add func(snapshot.Stack) uint64) uint64 {
 	var sum uint64
 	for g := range groups {
-		part := key
-		part.stack = only(key.stack, g)
-		if part.stack == (snapshot.Stack{}) {
-			continue
+		part := only(clusters, g)
+		common, kept := uint64(0), false
+		if g == commonGroup {
+			common, kept = s.sums.Get(part)
 		}
-		if g != commonGroup {
-			sum += add(part.stack)
-			continue
+		if !kept {
+			for r := range part.All(snapshot.Cluster) {
+				if needsEndpoints(r) == r.Name {
+					common += xxhash.Sum64String(r.Name)
+				}
+			}
 		}
-		common, ok := s.sums.Get(part)
-		if !ok {
-			common = add(part.stack)
+		if g == commonGroup && !kept {
 			s.sums.Add(part, common)
 		}
 		sum += common

@@ -22,7 +22,8 @@ type hostLayer struct {
 	ports    map[translate.ListenerKey]*portState // what was built of the claims
 	moved    bool                                 // claims changed with the last update
 	fixed    []*Resource
-	secrets  *namedSecrets // by rules that select the workloads of the scope
+	asking   map[string]struct{} // hosts whose state names secrets
+	secrets  *namedSecrets       // by rules that select the workloads of the scope
 	revision *Revision
 }
 
@@ -50,7 +51,7 @@ type portState struct {
 }
 
 func newHostLayer(memo *Memo, base *hostLayer, view *mesh.View) *hostLayer {
-	return &hostLayer{memo: memo, base: base, view: view, secrets: newNamedSecrets(view.Scope.Namespace), hosts: map[string]*hostState{}, claims: map[translate.ListenerKey]*claimSet{}, ports: map[translate.ListenerKey]*portState{}}
+	return &hostLayer{memo: memo, base: base, view: view, secrets: newNamedSecrets(view.Scope.Namespace), hosts: map[string]*hostState{}, asking: map[string]struct{}{}, claims: map[translate.ListenerKey]*claimSet{}, ports: map[translate.ListenerKey]*portState{}}
 }
 
 // units are the names of all hosts that the world could have translated: those
@@ -116,6 +117,11 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 		} else {
 			l.hosts[host] = next
 		}
+		if next == nil || len(next.secrets) == 0 {
+			delete(l.asking, host)
+		} else {
+			l.asking[host] = struct{}{}
+		}
 	}
 	for _, key := range l.affected(keys) {
 		old := l.ports[key]
@@ -134,15 +140,19 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 	}
 	more, less := l.credentials()
 	put, gone = append(put, more...), append(gone, less...)
-	l.revision = l.revision.With(put, without(gone, put)...)
+	before := l.revision
+	l.revision = before.With(put, without(gone, put)...)
+	if l.base != nil {
+		l.revision = l.revision.over(l.base.revision, before)
+	}
 }
 
 // credentials are the secrets that the clusters of the layer ask for, and
 // those that they asked for before.
 func (l *hostLayer) credentials() (put []*Resource, gone []Key) {
 	var names []string
-	for _, s := range l.hosts {
-		names = append(names, s.secrets...)
+	for host := range l.asking {
+		names = append(names, l.hosts[host].secrets...)
 	}
 	if len(names) == 0 && len(l.secrets.refs) == 0 {
 		return nil, nil

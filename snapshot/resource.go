@@ -83,7 +83,7 @@ type Resource struct {
 	// Owners are the objects that the resource was made of.
 	Owners []mesh.Ref
 
-	sum   uint64 // hash of name and version
+	sum   uint64 // hash of name and version; 0 for one that is hidden
 	body  []byte // a part of entry
 	entry []byte
 	lean  *lean // not nil: body and entry are not kept
@@ -110,11 +110,7 @@ func NewResource(t Type, name string, message proto.Message, owners ...mesh.Ref)
 }
 
 // hide makes a resource that hides the one of its name in the layer below.
-func hide(t Type, name string) *Resource {
-	r := &Resource{Type: t, Name: name}
-	r.sum = r.hash()
-	return r
-}
+func hide(t Type, name string) *Resource { return &Resource{Type: t, Name: name} }
 
 // Hidden tells whether there is nothing to see: the resource only hides the
 // one of its name in the layer below.

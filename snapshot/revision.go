@@ -19,6 +19,8 @@ type Set = persist.Map[string, *Resource]
 type Revision struct {
 	sets [NumTypes]Set
 	sums [NumTypes]uint64 // of the hashes of (name, version): order does not matter, updates are O(1)
+	// under is set on an overlay that says what it covers of a base.
+	under *under
 }
 
 // NewRevision makes a revision from nothing. Of two resources with one name
@@ -91,6 +93,7 @@ func (rev *Revision) With(put []*Resource, gone ...Key) *Revision {
 	if !changed {
 		return rev
 	}
+	next.under = nil // it was of other resources
 	return &next
 }
 

@@ -96,19 +96,9 @@ func (s Stack) Prefix(t Type, prefix string) iter.Seq[*Resource] {
 // Sum is the sum of HashOf of all resources of one type, the same on all
 // replicas and whatever the layers that they come from.
 func (s Stack) Sum(t Type) uint64 {
-	var sum uint64
+	sum := -s[LayerOutbound].covered(s[LayerBase], t)
 	for _, rev := range s {
 		sum += rev.sum(t)
-	}
-	if s[LayerBase].Len(t) > 0 {
-		for r := range s[LayerOutbound].All(t) {
-			if r.Hidden() {
-				sum -= r.sum
-			}
-			if under := s[LayerBase].Get(t, r.Name); under != nil {
-				sum -= under.sum
-			}
-		}
 	}
 	return sum
 }

@@ -13,9 +13,7 @@ type View struct {
 	current atomic.Pointer[published]
 	changed chan struct{}
 	close   func()
-	ended   chan struct{} // closed by End, after why was set
-	end     sync.Once
-	why     error
+	why     atomic.Pointer[error]
 }
 
 type published struct {
@@ -26,7 +24,7 @@ type published struct {
 // NewView returns a view that shows stack. Its Close calls onClose once, so
 // that who publishes can forget it; nil is allowed.
 func NewView(stack Stack, onClose func()) *View {
-	v := &View{changed: make(chan struct{}, 1), ended: make(chan struct{}), close: func() {}}
+	v := &View{changed: make(chan struct{}, 1), close: func() {}}
 	if onClose != nil {
 		v.close = sync.OnceFunc(onClose)
 	}
@@ -43,8 +41,8 @@ func (v *View) Published() (Stack, time.Time) {
 	return p.stack, p.at
 }
 
-// Changed delivers one signal after each run of Publish calls that the reader
-// has not noticed yet.
+// Changed delivers one signal after each run of calls of Publish and End that
+// the reader has not noticed yet.
 func (v *View) Changed() <-chan struct{} { return v.changed }
 
 // Publish shows stack. It never blocks, and does nothing when stack is what
@@ -54,6 +52,10 @@ func (v *View) Publish(stack Stack) {
 		return
 	}
 	v.current.Store(&published{stack: stack, at: time.Now()})
+	v.signal()
+}
+
+func (v *View) signal() {
 	select {
 	case v.changed <- struct{}{}:
 	default:
@@ -63,23 +65,17 @@ func (v *View) Publish(stack Stack) {
 // End asks who looks at the view to stop, and says why, as a gRPC status. Only
 // the first call counts.
 func (v *View) End(why error) {
-	v.end.Do(func() {
-		v.why = why
-		close(v.ended)
-	})
+	if v.why.CompareAndSwap(nil, &why) {
+		v.signal()
+	}
 }
-
-// Ended is closed by End.
-func (v *View) Ended() <-chan struct{} { return v.ended }
 
 // Why is what End was given, nil before.
 func (v *View) Why() error {
-	select {
-	case <-v.ended:
-		return v.why
-	default:
-		return nil
+	if why := v.why.Load(); why != nil {
+		return *why
 	}
+	return nil
 }
 
 // Close says that nobody looks at the view any more.

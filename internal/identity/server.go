@@ -58,6 +58,8 @@ func (s *Server) TLS() *tls.Config {
 		NextProtos:     []string{"h2"},
 		GetCertificate: s.GetCertificate,
 		ClientAuth:     tls.RequestClientCert,
+		// A first configuration is megabytes, which would begin in records of 1 kB.
+		DynamicRecordSizingDisabled: true,
 	}
 }
 

@@ -41,11 +41,12 @@ func (b *bench) join(ctx context.Context, name string, resume bool, also func(*r
 	}
 	r := result{Scenario: name, Changes: 1}
 	f.begin()
-	before, at := b.plane.cost(), time.Now()
-	if err := f.connect(f.proxies, resume); err != nil {
+	if err := f.prepare(f.proxies, resume); err != nil {
 		b.failed = err
 		return
 	}
+	before, at := b.plane.cost(), time.Now()
+	f.start(f.proxies)
 	last := f.arrive(ctx, resume)
 	r.count(f, before, b.plane.cost())
 	r.lasts = append(r.lasts, max(last.Sub(at), 0))
@@ -73,11 +74,12 @@ func (b *bench) returnWithOld(ctx context.Context) {
 	}
 	r := result{Scenario: "reconnect, one host is old", Changes: 1}
 	f.begin()
-	before, at := b.plane.cost(), time.Now()
-	if err := f.connect(f.proxies, true); err != nil {
+	if err := f.prepare(f.proxies, true); err != nil {
 		b.failed = err
 		return
 	}
+	before, at := b.plane.cost(), time.Now()
+	f.start(f.proxies)
 	r.take(f, s, at)
 	f.settle(ctx, time.Second)
 	r.count(f, before, b.plane.cost())
@@ -131,11 +133,12 @@ func (b *bench) outage(ctx context.Context) {
 	b.plane, f.address = plane, plane.xds
 	r := result{Scenario: "control plane restarted", Changes: 1}
 	f.begin()
-	before, at := b.plane.cost(), time.Now()
-	if err := f.connect(f.proxies, true); err != nil {
+	if err := f.prepare(f.proxies, true); err != nil {
 		b.failed = err
 		return
 	}
+	before, at := b.plane.cost(), time.Now()
+	f.start(f.proxies)
 	last := f.settle(ctx, time.Second)
 	r.count(f, before, b.plane.cost())
 	r.lasts = append(r.lasts, max(last.Sub(at), 0))

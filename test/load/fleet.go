@@ -81,6 +81,16 @@ func newFleet(w *world, delta bool) *fleet {
 
 // connect starts the proxies. With resume each says what it holds.
 func (f *fleet) connect(proxies []*proxy, resume bool) error {
+	if err := f.prepare(proxies, resume); err != nil {
+		return err
+	}
+	f.start(proxies)
+	return nil
+}
+
+// prepare makes the clients as far as they are there before they connect: an
+// Envoy that lost its stream does not have to fill its memory first.
+func (f *fleet) prepare(proxies []*proxy, resume bool) error {
 	for _, p := range proxies {
 		meta, err := structpb.NewStruct(map[string]any{"NAMESPACE": p.namespace})
 		if err != nil {
@@ -94,6 +104,13 @@ func (f *fleet) connect(proxies []*proxy, resume bool) error {
 		p.ended, p.warming = make(chan struct{}), map[string]bool{}
 		options.OnResponse = func(r wire.Response) error { f.receive(p, r); return nil }
 		p.client = wire.New(options)
+	}
+	return nil
+}
+
+// start connects the proxies.
+func (f *fleet) start(proxies []*proxy) {
+	for _, p := range proxies {
 		ctx, cancel := context.WithCancel(context.Background())
 		p.end = cancel
 		go func(c *wire.Client, ended chan struct{}) {
@@ -101,7 +118,6 @@ func (f *fleet) connect(proxies []*proxy, resume bool) error {
 			_ = c.Run(ctx, f.address)
 		}(p.client, p.ended)
 	}
-	return nil
 }
 
 // disconnect ends the streams and keeps what the proxies held.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ func main() {
 	flag.StringVar(&o.mode, "mode", "delta", "delta or sotw")
 	flag.StringVar(&o.out, "json", "", "write the results to this file")
 	flag.StringVar(&o.program, "fairway", "", "the binary to measure; default: one built of this tree")
-	flag.StringVar(&o.profiles, "profiles", "", "write CPU profiles of some steps, and heap profiles before and after them, into this directory")
+	flag.StringVar(&o.profiles, "profiles", "", "write CPU profiles of some steps, of the control plane and of the simulated proxies, and heap profiles before and after them, into this directory")
 	flag.StringVar(&o.draw, "draw", "", "measure nothing: draw the curves of the named JSON files into this directory, and write their tables")
 	flag.StringVar(&o.only, "only", "", "the steps to take, separated by commas: "+strings.Join(stepNames(), ", ")+"; default: all that the size allows")
 	flag.StringVar(&o.cache, "cache", "", "")
@@ -240,12 +241,28 @@ func (b *bench) profiled(ctx context.Context, dir, name string, step func(contex
 	}
 	done := make(chan error, 1)
 	go func() { done <- b.plane.profile("profile?seconds=5", filepath.Join(dir, name+".cpu")) }()
-	step(ctx)
-	if err := <-done; err != nil {
+	err := ownProfile(filepath.Join(dir, name+".fleet.cpu"), func() { step(ctx) })
+	if err := errors.Join(err, <-done); err != nil {
 		b.failed = err
 		return
 	}
 	if err := b.plane.profile("heap?gc=1", filepath.Join(dir, name+".heap")); err != nil {
 		b.failed = err
 	}
+}
+
+// ownProfile writes a CPU profile of this process, which is the simulated
+// proxies, while f runs.
+func ownProfile(path string, f func()) error {
+	out, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	if err := pprof.StartCPUProfile(out); err != nil {
+		return err
+	}
+	f()
+	pprof.StopCPUProfile()
+	return out.Close()
 }

@@ -224,8 +224,11 @@ func (c *Client) say(str grpc.ClientStream, t snapshot.Type, a *ask) error {
 		node, c.first = c.Node(), false
 	}
 	if c.options.Delta {
-		return str.SendMsg(&discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: t.TypeURL(), ResponseNonce: a.nonce, ErrorDetail: detail,
-			ResourceNamesSubscribe: a.subscribe, ResourceNamesUnsubscribe: a.unsubscribe, InitialResourceVersions: a.initial})
+		data, err := encodeDelta(node, t, a, detail)
+		if err != nil {
+			return err
+		}
+		return str.SendMsg(&bytesMessage{data})
 	}
 	return str.SendMsg(&discoveryv3.DiscoveryRequest{Node: node, TypeUrl: t.TypeURL(), ResponseNonce: a.nonce, ErrorDetail: detail,
 		VersionInfo: a.version, ResourceNames: slices.Sorted(maps.Keys(c.types[t].names))})

@@ -29,12 +29,21 @@ type Response struct {
 	Bytes   int // on the wire, without framing
 }
 
-// bytesMessage receives a message undecoded.
+// bytesMessage is a message that is received undecoded, or was encoded before
+// it is sent.
 type bytesMessage struct{ data []byte }
 
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2("proto")} }
+
+// Marshal implements encoding.CodecV2.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if m, ok := v.(*bytesMessage); ok {
+		return mem.BufferSlice{mem.SliceBuffer(m.data)}, nil
+	}
+	return c.CodecV2.Marshal(v)
+}
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {

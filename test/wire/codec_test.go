@@ -5,6 +5,7 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -52,4 +53,21 @@ func FuzzParse(f *testing.F) {
 			_ = hasVHDS(p.Body)
 		}
 	})
+}
+
+// TestEncodeDelta holds that what clients send is what protobuf makes of it.
+func TestEncodeDelta(t *testing.T) {
+	node := New(Options{NodeID: "sidecar~10.0.0.1~a.b~b.svc.cluster.local"}).Node()
+	a := &ask{subscribe: []string{"a", "b"}, unsubscribe: []string{"c"}, initial: map[string]string{"d": "1", "e": ""}, nonce: "4"}
+	want := &discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: snapshot.Cluster.TypeURL(), ResponseNonce: a.nonce,
+		ErrorDetail:            &rpcstatus.Status{Code: 3, Message: "no"},
+		ResourceNamesSubscribe: a.subscribe, ResourceNamesUnsubscribe: a.unsubscribe, InitialResourceVersions: a.initial}
+	data, err := encodeDelta(node, snapshot.Cluster, a, want.GetErrorDetail())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got discoveryv3.DeltaDiscoveryRequest
+	if err := proto.Unmarshal(data, &got); err != nil || !proto.Equal(&got, want) {
+		t.Errorf("%v\n%v\n%v", err, &got, want)
+	}
 }

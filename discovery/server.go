@@ -66,7 +66,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Tra
 		// Buffers of idle connections would be most of what a stream costs.
 		grpc.SharedWriteBuffer(true),
 		grpc.WriteBufferSize(64<<10),
-		grpc.ReadBufferSize(2<<10),
+		grpc.ReadBufferSize(transport.readBuffer()),
 		// Windows that adapt themselves cost a ping for every ACK.
 		grpc.StaticStreamWindowSize(1<<20),
 		grpc.StaticConnWindowSize(1<<20),

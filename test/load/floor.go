@@ -83,7 +83,7 @@ func floorMain(bodySize int) error {
 	f := &floorServer{streams: map[chan []byte]struct{}{}}
 	// The buffers of discovery.Server.
 	s := grpc.NewServer(grpc.ForceServerCodecV2(floorCodec{encoding.GetCodecV2("proto")}), grpc.SharedWriteBuffer(true), grpc.WriteBufferSize(64<<10),
-		grpc.ReadBufferSize(2<<10), grpc.StaticStreamWindowSize(1<<20), grpc.StaticConnWindowSize(1<<20), grpc.MaxConcurrentStreams(8))
+		grpc.ReadBufferSize(32<<10), grpc.StaticStreamWindowSize(1<<20), grpc.StaticConnWindowSize(1<<20), grpc.MaxConcurrentStreams(8))
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(s, f)
 	go func() { _ = s.Serve(l) }()
 	fmt.Println(l.Addr())

@@ -118,7 +118,7 @@ func Dial(addr string, options Options, more ...grpc.DialOption) (*grpc.ClientCo
 	dial := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newCodec()), grpc.MaxCallRecvMsgSize(1<<30)),
-		grpc.WithSharedWriteBuffer(true), grpc.WithReadBufferSize(4 << 10),
+		grpc.WithSharedWriteBuffer(true),
 		// Envoy's windows are as large and do not adapt themselves either.
 		grpc.WithStaticStreamWindowSize(16 << 20), grpc.WithStaticConnWindowSize(24 << 20),
 	}

@@ -20,6 +20,7 @@ type fleet struct {
 	delta   bool
 	light   bool // too many to remember what each holds
 	options func(*proxy, *wire.Options)
+	bodies  *wire.Bodies
 
 	mu      sync.Mutex
 	sought  *sought
@@ -64,7 +65,7 @@ type proxy struct {
 }
 
 func newFleet(w *world, delta bool) *fleet {
-	f := &fleet{delta: delta, light: w.Sidecars > 1000, options: func(*proxy, *wire.Options) {}}
+	f := &fleet{delta: delta, light: w.Sidecars > 1000, options: func(*proxy, *wire.Options) {}, bodies: wire.NewBodies()}
 	for n := range w.Sidecars {
 		// A prime step spreads the sidecars over services and namespaces.
 		service, pod := (n*7)%w.Services, n%w.Pods
@@ -96,7 +97,7 @@ func (f *fleet) prepare(proxies []*proxy, resume bool) error {
 		if err != nil {
 			return err
 		}
-		options := wire.Options{NodeID: p.id, Delta: f.delta, Light: f.light, Metadata: meta}
+		options := wire.Options{NodeID: p.id, Delta: f.delta, Light: f.light, Metadata: meta, Bodies: f.bodies}
 		f.options(p, &options)
 		if resume && p.held != nil {
 			options.Held, options.Wants = p.held, p.wants

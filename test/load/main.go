@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -56,6 +57,8 @@ func main() {
 		}
 		return
 	}
+	// The simulated proxies are Envoys, which collect no garbage.
+	debug.SetGCPercent(400)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, o); err != nil {
@@ -146,7 +149,7 @@ func steps() []step {
 			b.profiled(ctx, o.profiles, "meshconfig", b.meshConfig)
 		}},
 		{"envoy", plain((*bench).envoys)},
-		{"tls", plain((*bench).secured)},
+		{"tls", func(b *bench, ctx context.Context, o options) { b.profiled(ctx, o.profiles, "tls", b.secured) }},
 		{"outage", plain((*bench).outage)},
 		{"restart", plain((*bench).restart)},
 		{"namespace", plain((*bench).empty)},

@@ -37,6 +37,8 @@ type Options struct {
 	// versions, so that thousands of clients of a large mesh fit into one
 	// process. For the incremental variant; such a client cannot reconnect.
 	Light bool
+	// Bodies is shared by clients of one process; nil: each reads all by itself.
+	Bodies *Bodies
 	// Held is what the client has from an earlier stream (see Client.Held), and
 	// Wants is what that needs (see Client.Wants).
 	Held, Wants map[snapshot.Type]map[string]string

@@ -15,7 +15,7 @@ import (
 func (c *Client) follow(r Response) error {
 	switch r.Type {
 	case snapshot.Cluster:
-		if err := c.want(r, snapshot.Endpoint, endpointsOf); err != nil {
+		if err := c.want(r, snapshot.Endpoint); err != nil {
 			return err
 		}
 		if err := c.wantSecrets(r); err != nil {
@@ -25,7 +25,7 @@ func (c *Client) follow(r Response) error {
 	case snapshot.Endpoint:
 		return c.listen()
 	case snapshot.Listener:
-		return c.want(r, snapshot.RouteConfig, routesOf)
+		return c.want(r, snapshot.RouteConfig)
 	case snapshot.RouteConfig:
 		if c.options.Delta && !c.types[snapshot.VirtualHost].subscribed && slices.ContainsFunc(r.Put, func(p Resource) bool { return hasVHDS(p.Body) }) {
 			return c.tell(snapshot.VirtualHost, &ask{})
@@ -36,9 +36,9 @@ func (c *Client) follow(r Response) error {
 
 // want subscribes to the resources of type t that those of a response need,
 // and unsubscribes from what is needed no more.
-func (c *Client) want(r Response, t snapshot.Type, needs func([]byte) (string, error)) error {
+func (c *Client) want(r Response, t snapshot.Type) error {
 	if c.options.Light {
-		return c.wantLight(r, t, needs)
+		return c.wantLight(r, t)
 	}
 	from, to := c.types[r.Type], c.types[t]
 	changed := map[string]bool{} // names that more or fewer resources need than before
@@ -58,11 +58,11 @@ func (c *Client) want(r Response, t snapshot.Type, needs func([]byte) (string, e
 		}
 	}
 	for _, p := range r.Put {
-		name, err := needs(p.Body)
+		n, err := c.needsOf(r.Type, p)
 		if err != nil {
 			return err
 		}
-		need(p.Name, name)
+		need(p.Name, n.name)
 	}
 	for _, name := range r.Removed {
 		need(name, "")
@@ -102,15 +102,15 @@ func (c *Client) want(r Response, t snapshot.Type, needs func([]byte) (string, e
 // wantLight is want for a client that knows no names: it asks for what every
 // resource needs, changed ones included, and takes every name that is removed
 // for one that it asked for.
-func (c *Client) wantLight(r Response, t snapshot.Type, needs func([]byte) (string, error)) error {
+func (c *Client) wantLight(r Response, t snapshot.Type) error {
 	a := ask{unsubscribe: r.Removed}
 	for _, p := range r.Put {
-		name, err := needs(p.Body)
+		n, err := c.needsOf(r.Type, p)
 		if err != nil {
 			return err
 		}
-		if name != "" {
-			a.subscribe = append(a.subscribe, name)
+		if n.name != "" {
+			a.subscribe = append(a.subscribe, n.name)
 		}
 	}
 	slices.Sort(a.subscribe)

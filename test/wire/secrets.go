@@ -14,13 +14,14 @@ func (c *Client) wantSecrets(r Response) error {
 	to := c.types[snapshot.Secret]
 	var a ask
 	for _, p := range r.Put {
-		err := secretsOf(p.Body, func(name string) {
+		n, err := c.needsOf(r.Type, p)
+		if err != nil {
+			return err
+		}
+		for _, name := range n.secrets {
 			if !to.names[name] && !slices.Contains(a.subscribe, name) {
 				a.subscribe = append(a.subscribe, name)
 			}
-		})
-		if err != nil {
-			return err
 		}
 	}
 	if len(a.subscribe) == 0 {

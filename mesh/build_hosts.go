@@ -66,7 +66,7 @@ func (b *builder) serviceEndpoints(s *Service) []Endpoint {
 		return nil
 	}
 	if len(s.Selector) == 0 {
-		list := slices.SortedFunc(maps.Values(b.slices[s.Namespace+"/"+s.Name]), func(x, y *discoveryv1.EndpointSlice) int { return cmp.Compare(x.Name, y.Name) })
+		list := slices.SortedFunc(maps.Values(b.slices[s.Namespace][s.Name]), func(x, y *discoveryv1.EndpointSlice) int { return cmp.Compare(x.Name, y.Name) })
 		return sliceEndpoints(s, list, b.podAt)
 	}
 	for _, w := range b.pods[s.Namespace] {

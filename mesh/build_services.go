@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -78,7 +77,7 @@ func (b *builder) select_(old, next *Service) {
 		if s == nil || s.Selector == nil {
 			continue
 		}
-		key := s.Namespace + "/" + s.Host + "/" + s.Ref.String()
+		key := selectingKey(s)
 		if s == next {
 			b.world.selecting = b.world.selecting.Set(key, s)
 		} else {
@@ -159,11 +158,14 @@ func (b *builder) namespace(ref Ref, o *corev1.Namespace) {
 }
 
 func (b *builder) slice(ref Ref, o *discoveryv1.EndpointSlice) {
-	for key, m := range b.slices { // a slice may move to another service
-		if _, ok := m[ref.Name]; ok && strings.HasPrefix(key, ref.Namespace+"/") {
-			remove(b.slices, key, ref.Name)
-			b.touchService(key)
+	if service, ok := b.sliceOf[ref]; ok { // a slice may move to another service
+		delete(b.sliceOf, ref)
+		of := b.slices[ref.Namespace]
+		remove(of, service, ref.Name)
+		if len(of) == 0 {
+			delete(b.slices, ref.Namespace)
 		}
+		b.touchService(ref.Namespace, service)
 	}
 	b.learnZones(ref, o)
 	if o == nil {
@@ -173,13 +175,15 @@ func (b *builder) slice(ref Ref, o *discoveryv1.EndpointSlice) {
 	if name == "" || o.Labels[discoveryv1.LabelManagedBy] == "endpointslice-controller.k8s.io" {
 		return // the endpoints of a service with a selector come from its Pods
 	}
-	key := ref.Namespace + "/" + name
-	put(b.slices, key, ref.Name, o)
-	b.touchService(key)
+	if b.slices[ref.Namespace] == nil {
+		b.slices[ref.Namespace] = map[string]map[string]*discoveryv1.EndpointSlice{}
+	}
+	put(b.slices[ref.Namespace], name, ref.Name, o)
+	b.sliceOf[ref] = name
+	b.touchService(ref.Namespace, name)
 }
 
-func (b *builder) touchService(key string) {
-	ns, name, _ := strings.Cut(key, "/")
+func (b *builder) touchService(ns, name string) {
 	if s := b.services[ns][name]; s != nil && len(s.Selector) == 0 {
 		b.touch(s.Host, TouchEndpoints)
 	}

@@ -3,7 +3,6 @@ package mesh
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -85,12 +84,8 @@ func (b *builder) workload(key string, old, next *Workload) {
 	if w == nil {
 		w = old
 	}
-	for sk, list := range b.slices { // slices of services without a selector may name the Pod
-		ns, name, _ := strings.Cut(sk, "/")
-		if ns != w.Namespace {
-			continue
-		}
-		if s := b.services[ns][name]; s != nil && len(s.Selector) == 0 && slicesName(list, w) {
+	for name, list := range b.slices[w.Namespace] { // slices of services without a selector may name the Pod
+		if s := b.services[w.Namespace][name]; s != nil && len(s.Selector) == 0 && slicesName(list, w) {
 			b.touch(s.Host, TouchEndpoints)
 		}
 	}

@@ -25,13 +25,14 @@ type builder struct {
 	dirty *Dirty
 
 	nodes     map[string]*corev1.Node
-	zones     map[string]map[Ref]string                        // zones of nodes by what EndpointSlices say of them
-	pods      map[string]map[string]*Workload                  // by namespace and name
-	entries   map[string]map[string]*Workload                  // WorkloadEntries by namespace and name
-	services  map[string]map[string]*Service                   // Kubernetes Services by namespace and name
-	raw       map[Ref]*corev1.Service                          // for a change of a namespace's annotation
-	slices    map[string]map[string]*discoveryv1.EndpointSlice // by "namespace/service" and name
-	declared  map[string]map[Ref]*serviceEntry                 // ServiceEntries by host
+	zones     map[string]map[Ref]string                                   // zones of nodes by what EndpointSlices say of them
+	pods      map[string]map[string]*Workload                             // by namespace and name
+	entries   map[string]map[string]*Workload                             // WorkloadEntries by namespace and name
+	services  map[string]map[string]*Service                              // Kubernetes Services by namespace and name
+	raw       map[Ref]*corev1.Service                                     // for a change of a namespace's annotation
+	slices    map[string]map[string]map[string]*discoveryv1.EndpointSlice // by namespace, service and name
+	sliceOf   map[Ref]string                                              // the service of each of them
+	declared  map[string]map[Ref]*serviceEntry                            // ServiceEntries by host
 	seByRef   map[Ref]*serviceEntry
 	ruleByRef map[Ref]*DestinationRule
 	rulesOf   map[string]map[Ref]*DestinationRule  // by host
@@ -50,7 +51,7 @@ type builder struct {
 func newBuilder() *builder {
 	b := &builder{
 		dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[Ref]string{}, pods: map[string]map[string]*Workload{}, entries: map[string]map[string]*Workload{},
-		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]*discoveryv1.EndpointSlice{},
+		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[Ref]string{},
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
 		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
 		touched: map[string]Touch{}, spread: map[string]struct{}{},

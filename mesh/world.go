@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -28,7 +29,7 @@ type World struct {
 	gateways        persist.Map[string, *Gateway]           // by "namespace/name"
 	workloads       persist.Map[string, *Workload]          // Pods and WorkloadEntries by "namespace/name"
 	addresses       persist.Map[string, *Workload]          // by IP
-	selecting       persist.Map[string, *Service]           // services with a selector by "namespace/host/object"
+	selecting       persist.Map[string, *Service]           // services with a selector, see selectingKey
 	aliases         persist.Map[string, []string]           // ExternalName hosts by the host that they stand for
 	vips            persist.Map[string, []string]           // hosts by each single address that they declare
 	secrets         persist.Map[string, *Secret]            // by "namespace/name"
@@ -144,18 +145,32 @@ func (w *World) Secret(namespace, name string) *Secret {
 // NamespaceLabels are the labels of a namespace.
 func (w *World) NamespaceLabels(namespace string) map[string]string { return w.spaces[namespace] }
 
+// selectingKey begins with the namespace and one pair of the selector, so that
+// services which select a workload are found by its labels: a namespace may
+// have thousands of either.
+func selectingKey(s *Service) string {
+	pair := ""
+	if len(s.Selector) > 0 {
+		label := slices.Min(slices.Collect(maps.Keys(s.Selector)))
+		pair = label + "=" + s.Selector[label]
+	}
+	return s.Namespace + "/" + pair + "//" + s.Host + "/" + s.Ref.String()
+}
+
 // ServicesOf are the services whose selector selects the workload, oldest
 // first.
 func (w *World) ServicesOf(x *Workload) []*Service {
 	var out []*Service
-	prefix := x.Namespace + "/"
-	for key, s := range w.selecting.From(prefix) {
-		if len(key) < len(prefix) || key[:len(prefix)] != prefix {
-			break
+	with := func(pair string) {
+		for _, s := range persist.Prefix(w.selecting, x.Namespace+"/"+pair+"//") {
+			if selects(s.Selector, x.Labels) {
+				out = append(out, s)
+			}
 		}
-		if selects(s.Selector, x.Labels) {
-			out = append(out, s)
-		}
+	}
+	with("") // an empty selector selects everything
+	for label, value := range x.Labels {
+		with(label + "=" + value)
 	}
 	slices.SortFunc(out, func(a, b *Service) int { return older(a.Created, a.Ref, b.Created, b.Ref) })
 	return out

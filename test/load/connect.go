@@ -16,9 +16,11 @@ func (b *bench) connects(ctx context.Context) {
 		return
 	}
 	f := b.fleet
-	b.join(ctx, "cold connect", false, func(r *result) {
-		r.Heap, err = b.plane.settledHeap()
-		r.HeapPerProxy = (r.Heap - empty) / int64(len(f.proxies))
+	b.profiled("connect", func() {
+		b.join(ctx, "cold connect", false, func(r *result) {
+			r.Heap, err = b.plane.settledHeap()
+			r.HeapPerProxy = (r.Heap - empty) / int64(len(f.proxies))
+		})
 	})
 	if f.light {
 		return

@@ -96,7 +96,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer src.close()
-	b := &bench{world: w, source: src, fleet: newFleet(w, o.mode == "delta"), program: o.program, dir: dir, rounds: o.rounds,
+	b := &bench{world: w, source: src, fleet: newFleet(w, o.mode == "delta"), program: o.program, dir: dir, profiles: o.profiles, rounds: o.rounds,
 		report: &report{Size: s, Source: o.source, Mode: o.mode, Seed: o.seed, Load: loadAverage()}}
 	first, rest := w.objects()
 	if err := src.create(ctx, first); err != nil {
@@ -127,32 +127,30 @@ func run(ctx context.Context, o options) error {
 // step is a group of scenarios.
 type step struct {
 	name string
-	take func(*bench, context.Context, options)
+	take func(*bench, context.Context)
 }
 
 // steps are in an order in which none disturbs the next.
 func steps() []step {
-	plain := func(f func(*bench, context.Context)) func(*bench, context.Context, options) {
-		return func(b *bench, ctx context.Context, _ options) { f(b, ctx) }
+	profiled := func(name string, f func(*bench, context.Context)) func(*bench, context.Context) {
+		return func(b *bench, ctx context.Context) { b.profiled(name, func() { f(b, ctx) }) }
 	}
 	return []step{
-		{"connect", func(b *bench, ctx context.Context, o options) { b.profiled(ctx, o.profiles, "connect", b.connects) }},
-		{"flip", func(b *bench, ctx context.Context, o options) {
-			b.profiled(ctx, o.profiles, "flip", func(ctx context.Context) { b.flips(ctx, "VirtualService flip", pause) })
+		{"connect", (*bench).connects},
+		{"flip", func(b *bench, ctx context.Context) {
+			b.profiled("flip", func() { b.flips(ctx, "VirtualService flip", pause) })
 			b.flips(ctx, "VirtualService flip, 10/s", 100*time.Millisecond)
 		}},
-		{"rule", plain((*bench).rules)},
-		{"service", func(b *bench, ctx context.Context, o options) { b.profiled(ctx, o.profiles, "service", b.services) }},
-		{"endpoint", func(b *bench, ctx context.Context, o options) { b.profiled(ctx, o.profiles, "endpoint", b.endpoints) }},
-		{"idle", plain((*bench).idle)},
-		{"meshconfig", func(b *bench, ctx context.Context, o options) {
-			b.profiled(ctx, o.profiles, "meshconfig", b.meshConfig)
-		}},
-		{"envoy", plain((*bench).envoys)},
-		{"tls", func(b *bench, ctx context.Context, o options) { b.profiled(ctx, o.profiles, "tls", b.secured) }},
-		{"outage", plain((*bench).outage)},
-		{"restart", plain((*bench).restart)},
-		{"namespace", plain((*bench).empty)},
+		{"rule", (*bench).rules},
+		{"service", profiled("service", (*bench).services)},
+		{"endpoint", profiled("endpoint", (*bench).endpoints)},
+		{"idle", (*bench).idle},
+		{"meshconfig", profiled("meshconfig", (*bench).meshConfig)},
+		{"envoy", (*bench).envoys},
+		{"tls", (*bench).secured},
+		{"outage", (*bench).outage},
+		{"restart", (*bench).restart},
+		{"namespace", (*bench).empty},
 	}
 }
 
@@ -200,7 +198,7 @@ func (b *bench) all(ctx context.Context, o options) error {
 		if !b.takes(s.name, o.only) {
 			continue
 		}
-		if s.take(b, ctx, o); b.failed != nil {
+		if s.take(b, ctx); b.failed != nil {
 			return b.failed
 		}
 		if ctx.Err() != nil {
@@ -233,9 +231,10 @@ func (b *bench) compare() error {
 }
 
 // profiled takes profiles while a step runs, when they are asked for.
-func (b *bench) profiled(ctx context.Context, dir, name string, step func(context.Context)) {
+func (b *bench) profiled(name string, step func()) {
+	dir := b.profiles
 	if dir == "" {
-		step(ctx)
+		step()
 		return
 	}
 	if err := b.plane.profile("heap?gc=1", filepath.Join(dir, name+".before.heap")); err != nil {
@@ -244,7 +243,7 @@ func (b *bench) profiled(ctx context.Context, dir, name string, step func(contex
 	}
 	done := make(chan error, 1)
 	go func() { done <- b.plane.profile("profile?seconds=5", filepath.Join(dir, name+".cpu")) }()
-	err := ownProfile(filepath.Join(dir, name+".fleet.cpu"), func() { step(ctx) })
+	err := ownProfile(filepath.Join(dir, name+".fleet.cpu"), step)
 	if err := errors.Join(err, <-done); err != nil {
 		b.failed = err
 		return

@@ -38,7 +38,7 @@ type result struct {
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // patience is how long a change may take.
-const patience = 3 * time.Second
+const patience = 20 * time.Second
 
 // take waits for what is sought, counting from the moment at.
 func (r *result) take(f *fleet, s *sought, at time.Time) {

@@ -19,10 +19,12 @@ type bench struct {
 	report  *report
 	program string
 	dir     string
-	rounds  int
-	serial  int   // of addresses and generations that are used once
-	blank   int64 // live heap of the control plane of an empty mesh
-	failed  error
+	// profiles is where to write profiles; empty: none are taken.
+	profiles string
+	rounds   int
+	serial   int   // of addresses and generations that are used once
+	blank    int64 // live heap of the control plane of an empty mesh
+	failed   error
 }
 
 func (b *bench) add(r result) {

@@ -53,11 +53,13 @@ func (b *bench) secured(ctx context.Context) {
 		})
 		o.PerRPC = bearer(tokens[p])
 	}
-	b.join(ctx, "cold connect, TLS", false, func(r *result) {
-		if r.Heap, err = b.plane.settledHeap(); err != nil {
-			b.failed = err
-		}
-		r.HeapPerProxy = (r.Heap - empty) / int64(len(f.proxies))
+	b.profiled("tls", func() {
+		b.join(ctx, "cold connect, TLS", false, func(r *result) {
+			if r.Heap, err = b.plane.settledHeap(); err != nil {
+				b.failed = err
+			}
+			r.HeapPerProxy = (r.Heap - empty) / int64(len(f.proxies))
+		})
 	})
 	b.marginal(ctx, ", TLS")
 	f.disconnect(f.proxies)

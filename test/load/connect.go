@@ -25,8 +25,8 @@ func (b *bench) connects(ctx context.Context) {
 	if f.light {
 		return
 	}
-	b.join(ctx, "reconnect unchanged", true, nil)
-	b.returnWithOld(ctx)
+	b.profiled("reconnect", func() { b.join(ctx, "reconnect unchanged", true, nil) })
+	b.profiled("old", func() { b.returnWithOld(ctx) })
 	b.join(ctx, "reconnect storm, forgetful", false, nil)
 	b.marginal(ctx, "")
 	if err != nil {
@@ -50,7 +50,7 @@ func (b *bench) join(ctx context.Context, name string, resume bool, also func(*r
 	before, at := b.plane.cost(), time.Now()
 	f.start(f.proxies)
 	last := f.arrive(ctx, resume)
-	r.count(f, before, b.plane.cost())
+	r.count(f, before, b.plane.idle(ctx))
 	r.lasts = append(r.lasts, max(last.Sub(at), 0))
 	if also != nil {
 		also(&r)
@@ -84,7 +84,7 @@ func (b *bench) returnWithOld(ctx context.Context) {
 	f.start(f.proxies)
 	r.take(f, s, at)
 	f.settle(ctx, time.Second)
-	r.count(f, before, b.plane.cost())
+	r.count(f, before, b.plane.idle(ctx))
 	b.add(r)
 }
 
@@ -142,7 +142,7 @@ func (b *bench) outage(ctx context.Context) {
 	before, at := b.plane.cost(), time.Now()
 	f.start(f.proxies)
 	last := f.settle(ctx, time.Second)
-	r.count(f, before, b.plane.cost())
+	r.count(f, before, b.plane.idle(ctx))
 	r.lasts = append(r.lasts, max(last.Sub(at), 0))
 	b.add(r)
 }

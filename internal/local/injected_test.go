@@ -34,11 +34,17 @@ func TestInjectedPods(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := client.Get("http://flaskapp/env/version")
-	if err != nil {
-		t.Fatal(err)
+	var resp *http.Response
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if resp, err = client.Get("http://flaskapp/env/version"); err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		// That the pods are ready reaches the proxies a moment after it is seen here.
+		if resp.StatusCode != http.StatusServiceUnavailable || time.Now().After(deadline) {
+			break
+		}
 	}
-	resp.Body.Close()
 	if resp.StatusCode != 200 || resp.Header.Get("server") != "envoy" {
 		t.Errorf("through the proxies: %s, server %q, want 200 from envoy", resp.Status, resp.Header.Get("server"))
 	}

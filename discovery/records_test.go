@@ -27,10 +27,11 @@ func FuzzRecords(f *testing.F) {
 			ends := ends(sent)
 			for {
 				n, err := c.Read(p)
-				for _, end := range ends {
-					if len(got) < end && len(got)+n > end {
-						t.Fatalf("a read of %d bytes at %d goes past the end of a record at %d", n, len(got), end)
-					}
+				for len(ends) > 0 && ends[0] <= len(got) {
+					ends = ends[1:]
+				}
+				if len(ends) > 0 && len(got)+n > ends[0] {
+					t.Fatalf("a read of %d bytes at %d goes past the end of a record at %d", n, len(got), ends[0])
 				}
 				got = append(got, p[:n]...)
 				if err != nil {
@@ -81,6 +82,29 @@ func TestTLSBuffer(t *testing.T) {
 	}
 	if room := 18 << 10; widest.size > room {
 		t.Errorf("crypto/tls reads into a buffer of %d bytes; one record needs %d", widest.size, room)
+	}
+}
+
+// TestServerReadsRecords holds that connections of the server are read record
+// by record.
+func TestServerReadsRecords(t *testing.T) {
+	cert, pool := selfSigned(t)
+	near, far := socketPair(t)
+	widest := &widestRead{Conn: near}
+	go func() {
+		c := tls.Client(far, &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true})
+		_, _ = c.Write(make([]byte, 256<<10))
+		_ = c.Close()
+	}()
+	conn, _, err := newCredentials(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}).ServerHandshake(widest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(conn); err != nil {
+		t.Fatal(err)
+	}
+	if record := 16<<10 + 256; widest.size > record { // what TLS adds to 16 kB included
+		t.Errorf("%d bytes are read at once, more than a record has", widest.size)
 	}
 }
 

@@ -70,9 +70,20 @@ func owners(s *mesh.Service, rule *mesh.DestinationRule) []mesh.Ref {
 	return out
 }
 
-// virtualHost builds a virtual host.
-func (m *Memo) virtualHost(in translate.VirtualHostInput) built {
-	key, ok := keyOf(in)
+// virtualHost builds a virtual host. before are the resources that the host had
+// in the layer.
+func (m *Memo) virtualHost(in translate.VirtualHostInput, before []*Resource) built {
+	names := in.Domains.Near
+	in.Domains.Near = nil
+	b := m.wideHost(in)
+	if b.resource != nil && len(names) > 0 {
+		b.resource = near(b.resource, names, before)
+	}
+	return b
+}
+
+// wideHost builds a virtual host as all see it alike.
+func (m *Memo) wideHost(in translate.VirtualHostInput) built {
 	build := func() (*Resource, []mesh.Finding) {
 		vh, findings := translate.VirtualHost(in)
 		var refs []mesh.Ref
@@ -82,19 +93,19 @@ func (m *Memo) virtualHost(in translate.VirtualHostInput) built {
 		r, more := encode(VirtualHost, in.Resource(), vh, append(refs, owners(in.Service, nil)...)...)
 		return r, append(findings, more...)
 	}
-	if !ok {
-		r, findings := build()
-		if r != nil {
-			r = m.intern.Intern(r)
-		}
-		return built{r, findings}
+	if key, ok := keyOf(in); ok {
+		return m.get(key, build)
 	}
-	return m.get(key, build)
+	r, findings := build()
+	if r != nil {
+		r = m.intern.Intern(r)
+	}
+	return built{r, findings}
 }
 
 func keyOf(in translate.VirtualHostInput) (virtualHostKey, bool) {
 	k := virtualHostKey{
-		config: in.Config, name: in.Name, domains: strings.Join(in.Domains, " "), service: in.Service, port: in.Port, originalDst: in.OriginalDst,
+		config: in.Config, name: in.Name, domains: strings.Join(in.Domains.Wide, " "), service: in.Service, port: in.Port, originalDst: in.OriginalDst,
 		route: in.Route.VirtualService, source: in.Route.Source, mesh: in.Route.Config,
 	}
 	if len(in.Route.Destinations) > len(k.destinations) {

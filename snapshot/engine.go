@@ -52,7 +52,6 @@ type attached struct {
 	scope    mesh.Scope
 	view     *View
 	inbound  *inboundLayer // nil for a router
-	accepts  mesh.Inbound  // the key of inbound
 	identity *secretLayer
 }
 
@@ -266,7 +265,7 @@ func (e *Engine) leave(a *attached) {
 		e.routers.leave(a.scope)
 	} else {
 		e.scopes.leave(a.scope)
-		e.inbounds.leave(a.accepts)
+		e.inbounds.leave(a.inbound.accepts)
 	}
 	e.secrets.leave(a.identity)
 }

@@ -88,7 +88,7 @@ func (r *Resource) seal(size int, fill func([]byte) ([]byte, error)) error {
 // of 16 characters, or a hash of the body when that is empty.
 func (r *Resource) With(version string, parts ...[]byte) *Resource {
 	made := *r
-	made.Version = version
+	made.Version, made.lean = version, nil
 	size := 0
 	for _, p := range parts {
 		size += len(p)

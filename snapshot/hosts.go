@@ -184,6 +184,10 @@ func (l *hostLayer) host(host string) *hostState {
 	}
 	plan := translate.ResolveHost(l.view, host)
 	s := &hostState{claims: plan.Claims, findings: plan.Findings}
+	var before []*Resource
+	if old := l.hosts[host]; old != nil {
+		before = old.resources
+	}
 	_, endpoints := l.view.Service(host)
 	for _, in := range plan.Clusters {
 		resources, findings := l.memo.cluster(in, endpoints, l.view)
@@ -194,7 +198,7 @@ func (l *hostLayer) host(host string) *hostState {
 		}
 	}
 	for _, in := range plan.VirtualHosts {
-		b := l.memo.virtualHost(in)
+		b := l.memo.virtualHost(in, before)
 		if b.resource != nil {
 			s.resources = append(s.resources, b.resource)
 		}

@@ -9,6 +9,7 @@ import (
 // that it depends on, so that it never changes: a workload that accepts
 // something else looks at another layer.
 type inboundLayer struct {
+	accepts  mesh.Inbound
 	revision *Revision
 	findings []mesh.Finding
 }
@@ -16,24 +17,35 @@ type inboundLayer struct {
 // enterInbound is the layer for what the workload accepts now.
 func (e *Engine) enterInbound(a *attached) {
 	in, findings := e.world.InboundOf(a.proxy.Workload)
-	a.inbound, _ = e.inbounds.enter(in, func() *inboundLayer { return newInbound(in, findings) })
-	a.accepts = in
+	a.inbound, _ = e.inbounds.enter(in, func() *inboundLayer { return newInbound(e.memo, in, findings) })
 }
 
-func newInbound(in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
+func newInbound(memo *Memo, in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
 	out := translate.Inbound(in)
-	l := &inboundLayer{findings: append(findings, out.Findings...)}
+	l := &inboundLayer{accepts: in, findings: append(findings, out.Findings...)}
 	resources, more := inboundResources(in, out)
 	l.findings = append(l.findings, more...)
 	for i, r := range resources {
-		// Only the proxies of one workload get these, and hardly ever again.
-		resources[i] = r.leaned(func() *Resource {
-			again, _ := inboundResources(in, translate.Inbound(in))
-			return again[i]
-		})
+		if lean := r.leaned(inboundPart{l, i}); lean != r { // only the proxies of one workload get it, and hardly ever again
+			resources[i] = lean
+		} else {
+			resources[i] = memo.intern.Intern(r) // the clusters of a port are alike everywhere
+		}
 	}
 	l.revision = NewRevision(resources...)
 	return l
+}
+
+// inboundPart is one of the resources of a layer, as a source.
+type inboundPart struct {
+	layer *inboundLayer
+	at    int
+}
+
+// resource implements source.
+func (p inboundPart) resource() *Resource {
+	again, _ := inboundResources(p.layer.accepts, translate.Inbound(p.layer.accepts))
+	return again[p.at]
 }
 
 // inboundResources are what was translated, encoded, in a fixed order.
@@ -77,8 +89,8 @@ func (e *Engine) accept(dirty *mesh.Dirty) {
 		if a.inbound == nil || !everywhere && !near && !itself && !stranger {
 			continue
 		}
-		accepted := a.accepts
+		before := a.inbound
 		e.enterInbound(a)
-		e.inbounds.leave(accepted)
+		e.inbounds.leave(before.accepts)
 	}
 }

@@ -5,33 +5,39 @@ import (
 	"weak"
 )
 
-// lean makes the bytes of a resource again that nobody keeps: a large one which
-// one proxy gets once, when it connects.
+// lean makes the bytes of a resource again that nobody keeps.
 type lean struct {
-	remake func() *Resource
+	source source
 
 	mu   sync.Mutex
 	last weak.Pointer[Resource] // what was made last, while someone still uses it
 }
 
+// source is what a lean resource is made of. It can be compared, and gives the
+// same resource each time.
+type source interface{ resource() *Resource }
+
 // leanFrom is the size in bytes from which it is worth while not to keep them.
 const leanFrom = 4 << 10
 
 // leaned is r without its bytes when those are many.
-func (r *Resource) leaned(remake func() *Resource) *Resource {
+func (r *Resource) leaned(s source) *Resource {
 	if len(r.entry) < leanFrom {
 		return r
 	}
-	return r.without(remake)
+	return r.without(s)
 }
 
-// without is r without its bytes. remake must give the same resource each time.
-func (r *Resource) without(remake func() *Resource) *Resource {
+// without is r without its bytes, which are those of the source.
+func (r *Resource) without(s source) *Resource {
 	without := *r
 	without.body, without.entry = nil, nil
-	without.lean = &lean{remake: remake, last: weak.Make(r)}
+	without.lean = &lean{source: s, last: weak.Make(r)}
 	return &without
 }
+
+// of tells whether r has its bytes from the source.
+func (r *Resource) of(s source) bool { return r.lean != nil && r.lean.source == s }
 
 // whole is r with its bytes.
 func (r *Resource) whole() *Resource {
@@ -43,7 +49,7 @@ func (r *Resource) whole() *Resource {
 	if known := r.lean.last.Value(); known != nil {
 		return known
 	}
-	made := r.lean.remake()
+	made := r.lean.source.resource()
 	r.lean.last = weak.Make(made)
 	return made
 }

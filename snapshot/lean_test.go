@@ -8,19 +8,29 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 )
 
+// counted counts how often a resource is made.
+type counted struct {
+	times *int
+	make  func() *Resource
+}
+
+func (c *counted) resource() *Resource {
+	*c.times++
+	return c.make()
+}
+
 // TestLean: a lean resource gives the bytes that the whole one has, makes them
 // again only when nobody holds them any more, and a small one stays as it is.
 func TestLean(t *testing.T) {
 	made := 0
-	build := func() *Resource {
-		made++
+	build := &counted{&made, func() *Resource {
 		r, err := NewResource(Cluster, "c", &clusterv3.Cluster{Name: "c", AltStatName: strings.Repeat("x", leanFrom)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
-	}
-	whole := build()
+	}}
+	whole := build.resource()
 	r := whole.leaned(build)
 	if r == whole || r.entry != nil || !r.Same(whole) {
 		t.Fatalf("%d bytes are kept", len(r.entry))

@@ -85,18 +85,24 @@ func (s *secretLayers) refresh(l *secretLayer) {
 		s.log.Error("a workload keeps its last certificate", "namespace", l.key.Namespace, "serviceAccount", l.key.ServiceAccount, "err", err)
 		return
 	}
-	own := func() *Resource {
-		r, _ := encode(Secret, translate.WorkloadSecretName, translate.WorkloadSecret(chain, key))
-		return r
-	}
+	own := &workloadSecret{chain, key}
 	var put []*Resource
 	if r := s.rootsOf(roots); r != nil {
 		put = append(put, r)
 	}
-	if r := own(); r != nil {
+	if r := own.resource(); r != nil {
 		put = append(put, r.without(own)) // its source keeps chain and key, and the proxy gets them once
 	}
 	l.revision = l.revision.With(put)
+}
+
+// workloadSecret is the certificate of a workload, as a source.
+type workloadSecret struct{ chain, key []byte }
+
+// resource implements source.
+func (s *workloadSecret) resource() *Resource {
+	r, _ := encode(Secret, translate.WorkloadSecretName, translate.WorkloadSecret(s.chain, s.key))
+	return r
 }
 
 // rootsOf is the secret of the roots, one for all identities.

@@ -2,54 +2,74 @@ package translate
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh"
 )
+
+// Domains are the names that a virtual host answers to
+// (VirtualHost.domains). Their order means nothing.
+type Domains struct {
+	Wide []string // those that all clients know who see the host
+	Near []string // those that only clients in its own namespace know: a service's name by itself
+}
+
+// all are the names in one list.
+func (d Domains) all() []string { return slices.Concat(d.Wide, d.Near) }
+
+// and are the names of both.
+func (d Domains) and(o Domains) Domains {
+	return Domains{append(d.Wide, o.Wide...), append(d.Near, o.Near...)}
+}
 
 // domainsOf are the names by which clients of the view reach the host, the
 // host itself first. A name that is a host of its own is not among them: a
 // name, or an address taken for one, belongs to its owner before it stands for
 // another. Route configurations ignore the port of a Host header, so none is
 // listed.
-func domainsOf(v *mesh.View, host string, s *mesh.Service, port uint32) []string {
-	domains := []string{host}
-	add := func(name string) {
+func domainsOf(v *mesh.View, host string, s *mesh.Service, port uint32) Domains {
+	d := Domains{Wide: []string{host}}
+	add := func(to *[]string, name string) {
 		if !ownName(v, name) {
-			domains = append(domains, name)
+			*to = append(*to, name)
 		}
 	}
 	if !mesh.IsWildcard(host) {
-		domains = append(domains, host+".")
+		d.Wide = append(d.Wide, host+".")
 	}
 	if base, ok := strings.CutSuffix(host, ".svc."+mesh.Domain); ok && !mesh.IsWildcard(host) {
 		name, namespace, ok := strings.Cut(base, ".")
 		if ok && !strings.Contains(namespace, ".") {
-			add(base + ".svc")
-			add(base)
+			add(&d.Wide, base+".svc")
+			add(&d.Wide, base)
 			if namespace == v.Scope.Namespace {
-				add(name)
+				add(&d.Near, name)
 			}
 		}
 	}
 	if s != nil {
 		for _, p := range s.Addresses {
 			if p.IsSingleIP() && v.AddressOwner(p.Addr(), port) == host && !ownName(v, p.Addr().String()) {
-				add(addressDomain(p.Addr()))
+				d.Wide = append(d.Wide, addressDomain(p.Addr()))
 			}
 		}
 	}
-	return domains
+	return d
 }
 
 // podDomainsOf are the patterns of the names of the pods behind a headless
 // service.
-func podDomainsOf(v *mesh.View, host string) []string {
-	var out []string
-	for i, d := range domainsOf(v, host, nil, 0) {
+func podDomainsOf(v *mesh.View, host string) Domains {
+	var out Domains
+	of := domainsOf(v, host, nil, 0)
+	for i, d := range of.Wide {
 		if i == 0 || !strings.HasSuffix(d, ".") {
-			out = append(out, "*."+d)
+			out.Wide = append(out.Wide, "*."+d)
 		}
+	}
+	for _, d := range of.Near {
+		out.Near = append(out.Near, "*."+d)
 	}
 	return out
 }

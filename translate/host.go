@@ -177,7 +177,7 @@ func (r *resolver) http(p *Plan, port *mesh.Port) {
 			p.VirtualHosts = append(p.VirtualHosts, VirtualHostInput{Config: config, Name: alias, Domains: names, Service: r.service, Port: port.Number, Route: r.input(own, port.Number)})
 			continue
 		}
-		domains = append(domains, names...)
+		domains = domains.and(names)
 	}
 	vh := VirtualHostInput{Config: config, Name: r.service.Host, Domains: domains, Service: r.service, Port: port.Number, Route: r.input(r.route, port.Number)}
 	if r.choosesPods(port) {
@@ -225,7 +225,7 @@ func (r *resolver) sniffed(p *Plan, port *mesh.Port) {
 		return
 	}
 	p.Claims = append(p.Claims, claims...)
-	vh := VirtualHostInput{Config: hostConfig(r.service.Host, port.Number), Name: r.service.Host, Domains: []string{"*"}, Service: r.service, Port: port.Number, Route: r.input(r.route, port.Number)}
+	vh := VirtualHostInput{Config: hostConfig(r.service.Host, port.Number), Name: r.service.Host, Domains: Domains{Wide: []string{"*"}}, Service: r.service, Port: port.Number, Route: r.input(r.route, port.Number)}
 	vh.OriginalDst = r.choosesPods(port) && !r.asksForBalancing() && !routesHTTP(r.route)
 	p.VirtualHosts = append(p.VirtualHosts, vh)
 }

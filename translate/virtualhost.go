@@ -18,7 +18,7 @@ const directBodyLimit = 1 << 20
 type VirtualHostInput struct {
 	Config      string // the route configuration it belongs to: "80", or "host:port" for a port of unknown protocol
 	Name        string // of the virtual host within that
-	Domains     []string
+	Domains     Domains
 	Service     *mesh.Service // nil: only a VirtualService knows the host
 	Port        uint32
 	OriginalDst bool // requests go to the address that the client chose
@@ -32,7 +32,7 @@ func (in VirtualHostInput) Resource() string { return in.Config + "/" + in.Name 
 // VirtualHost makes a virtual host: the routes of its VirtualService, or one
 // route to its service.
 func VirtualHost(in VirtualHostInput) (*routev3.VirtualHost, []mesh.Finding) {
-	vh := &routev3.VirtualHost{Name: in.Resource(), Domains: in.Domains, IncludeRequestAttemptCount: false}
+	vh := &routev3.VirtualHost{Name: in.Resource(), Domains: in.Domains.all(), IncludeRequestAttemptCount: false}
 	var findings []mesh.Finding
 	if in.Route.VirtualService != nil && !in.OriginalDst {
 		vh.Routes, findings = Routes(in.Route)

@@ -18,7 +18,7 @@ type Config struct {
 	// Attach shows a new client its layers. The view is closed when the
 	// stream ends; ctx ends with the stream. An error with a gRPC status ends
 	// the stream with that status, any other with Unavailable. Required.
-	Attach func(ctx context.Context, client snapshot.Client) (*snapshot.View, error)
+	Attach func(ctx context.Context, client *snapshot.Client) (*snapshot.View, error)
 	// OnReject is told what proxies refuse, once per version of a resource.
 	// It is called from the streams' goroutines and must not block. May be nil.
 	OnReject func(Rejection)

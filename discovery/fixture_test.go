@@ -147,7 +147,7 @@ func serve(t testing.TB, stack snapshot.Stack, change func(*Config), transport T
 	h := &harness{stack: stack, views: map[*snapshot.View]bool{}}
 	config := Config{
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Attach: func(context.Context, snapshot.Client) (*snapshot.View, error) {
+		Attach: func(context.Context, *snapshot.Client) (*snapshot.View, error) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			var view *snapshot.View

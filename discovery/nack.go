@@ -36,7 +36,7 @@ const maxRefusals = 256
 // parts are tried again by themselves.
 func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time) {
 	st := &s.types[t]
-	st.lastNack = nack{at: now, message: text}
+	st.lastNack = &nack{at: now, message: text}
 	culprits := namedIn(f.put, text)
 	// Envoy takes clusters and listeners one by one, and says so.
 	partial := strings.HasPrefix(text, "Error adding/updating") && len(culprits) > 0

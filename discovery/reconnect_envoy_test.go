@@ -53,7 +53,7 @@ func (r *restartable) start(stack snapshot.Stack) *Server {
 	server := New(Config{
 		Log:        slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Registerer: prometheus.NewRegistry(),
-		Attach: func(context.Context, snapshot.Client) (*snapshot.View, error) {
+		Attach: func(context.Context, *snapshot.Client) (*snapshot.View, error) {
 			return snapshot.NewView(stack, nil), nil
 		},
 	})

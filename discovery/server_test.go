@@ -150,7 +150,7 @@ func (b *lockedBuffer) String() string {
 
 func TestAttachErrors(t *testing.T) {
 	h := serve(t, small(t), func(c *Config) {
-		c.Attach = func(_ context.Context, client snapshot.Client) (*snapshot.View, error) {
+		c.Attach = func(_ context.Context, client *snapshot.Client) (*snapshot.View, error) {
 			if client.Delta {
 				return nil, status.Error(codes.PermissionDenied, "not yours")
 			}
@@ -200,8 +200,8 @@ func TestTLSAndAuthentication(t *testing.T) {
 	stack := small(t)
 	h := serve(t, stack, func(c *Config) {
 		attach := c.Attach
-		c.Attach = func(ctx context.Context, client snapshot.Client) (*snapshot.View, error) {
-			seen = client
+		c.Attach = func(ctx context.Context, client *snapshot.Client) (*snapshot.View, error) {
+			seen = *client
 			return attach(ctx, client)
 		}
 	}, Transport{
@@ -301,7 +301,7 @@ func TestClientThatSaysNothing(t *testing.T) {
 func TestDrain(t *testing.T) {
 	stack := small(t)
 	server := New(Config{Registerer: prometheus.NewRegistry(), DrainTimeout: 20 * time.Second,
-		Attach: func(context.Context, snapshot.Client) (*snapshot.View, error) {
+		Attach: func(context.Context, *snapshot.Client) (*snapshot.View, error) {
 			return snapshot.NewView(stack, nil), nil
 		}})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

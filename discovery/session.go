@@ -98,7 +98,7 @@ type typeState struct {
 	gone     map[string]struct{} // to be told as removed
 	retry    []part              // of a refused response that are tried again by themselves
 	rejected map[string]rejected // by name: what the proxy refused and that still stands
-	lastNack nack
+	lastNack *nack               // nil: it never refused
 }
 
 // flight is a response on its way.

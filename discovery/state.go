@@ -45,7 +45,7 @@ func (s *Server) Clients() []snapshot.Client {
 	for _, st := range streams {
 		st.mu.Lock()
 		if st.session != nil {
-			clients = append(clients, st.client)
+			clients = append(clients, *st.client)
 		}
 		st.mu.Unlock()
 	}
@@ -74,7 +74,7 @@ func (st *stream) state() (ProxyState, bool) {
 	if st.session == nil {
 		return ProxyState{}, false
 	}
-	p := ProxyState{Client: st.client, ConnectedSince: st.since, TooOld: tooOld(st.client), Phase: st.session.phase.String()}
+	p := ProxyState{Client: *st.client, ConnectedSince: st.since, TooOld: tooOld(*st.client), Phase: st.session.phase.String()}
 	for t := range snapshot.NumTypes {
 		p.Types = append(p.Types, st.session.state(t))
 	}
@@ -83,7 +83,10 @@ func (st *stream) state() (ProxyState, bool) {
 
 func (s *session) state(t snapshot.Type) TypeState {
 	st := &s.types[t]
-	state := TypeState{Type: t, State: NotSent, LastNack: st.lastNack.message, NackedAt: st.lastNack.at}
+	state := TypeState{Type: t, State: NotSent}
+	if st.lastNack != nil {
+		state.LastNack, state.NackedAt = st.lastNack.message, st.lastNack.at
+	}
 	if st.sent != (snapshot.Stack{}) {
 		state.Sent = s.form.version(st.sent, t)
 	}

@@ -24,14 +24,13 @@ import (
 // turn, hands it in and sends what comes out, so that an acknowledgement wakes
 // nobody else.
 type stream struct {
-	server *Server
 	via    *service
 	grpc   grpc.ServerStream
 	conn   net.Conn // nil when the transport does not tell
 	delta  bool
 	since  time.Time
-	client snapshot.Client // complete before attached is
-	failed chan error      // what ends the stream; the first counts
+	client *snapshot.Client // complete before attached is, and never changed from then on
+	failed chan error       // what ends the stream; the first counts
 
 	turn  sync.Mutex  // held by who moves the session on and sends
 	over  bool        // the stream has ended; guarded by turn
@@ -45,9 +44,7 @@ type stream struct {
 }
 
 func newStream(v *service, g grpc.ServerStream, conn net.Conn, delta bool) *stream {
-	st := &stream{server: v.server, via: v, grpc: g, conn: conn, delta: delta, since: time.Now(), failed: make(chan error, 1)}
-	st.client.Delta = delta
-	return st
+	return &stream{via: v, grpc: g, conn: conn, delta: delta, since: time.Now(), failed: make(chan error, 1), client: &snapshot.Client{Delta: delta}}
 }
 
 // run serves the stream until it ends.
@@ -60,8 +57,8 @@ func (st *stream) run(ctx context.Context) error {
 		return err
 	}
 	defer view.Close()
-	st.server.metrics.connected(1)
-	defer st.server.metrics.connected(-1)
+	st.via.server.metrics.connected(1)
+	defer st.via.server.metrics.connected(-1)
 	defer st.end()
 	close(attached)
 	if proof := st.client.Identity.Expires; !proof.IsZero() {
@@ -140,7 +137,7 @@ func (st *stream) read() (request, error) {
 // open waits for the first message, and attaches the client that it names. A
 // nil view means that the client went away.
 func (st *stream) open(ctx context.Context, requests <-chan request) (*snapshot.View, error) {
-	patience := time.NewTimer(st.server.config.HandshakeTimeout)
+	patience := time.NewTimer(st.via.server.config.HandshakeTimeout)
 	defer patience.Stop()
 	var first request
 	select {
@@ -150,27 +147,27 @@ func (st *stream) open(ctx context.Context, requests <-chan request) (*snapshot.
 	case <-patience.C:
 		return nil, status.Error(codes.DeadlineExceeded, "the first message did not come")
 	}
-	client, err := clientOf(first.node, st.server.builds)
+	client, err := clientOf(first.node, st.via.server.builds)
 	if err != nil {
-		if st.server.once("node " + first.node.GetId()) {
-			st.server.config.Log.Warn("refused a proxy", "peer", st.client.Peer, "err", err)
+		if st.via.server.once("node " + first.node.GetId()) {
+			st.via.server.config.Log.Warn("refused a proxy", "peer", st.client.Peer, "err", err)
 		}
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	client.Delta, client.Peer, client.Identity = st.delta, st.client.Peer, st.client.Identity
 	client.VHDS = st.delta && client.UserAgent == "envoy" && client.Version.AtLeast(oldestMajor, oldestMinor)
 	st.remarkVersion(client)
-	view, err := st.server.config.Attach(ctx, client)
+	view, err := st.via.server.config.Attach(ctx, &client)
 	if err != nil {
 		if status.Code(err) != codes.PermissionDenied {
-			st.server.metrics.pilotErrors.Inc()
+			st.via.server.metrics.pilotErrors.Inc()
 		}
 		return nil, asStatus(err, codes.Unavailable)
 	}
 	stack, at := view.Published()
 	st.mu.Lock()
-	st.client = client
-	st.session = newSession(st.server.shared, form{state: !st.delta, inline: !client.VHDS}, stack, at, st.server.config.PhaseTimeout)
+	st.client = &client
+	st.session = newSession(st.via.server.shared, form{state: !st.delta, inline: !client.VHDS}, stack, at, st.via.server.config.PhaseTimeout)
 	st.mu.Unlock()
 	st.alarm = time.AfterFunc(time.Hour, func() {
 		if err := st.act(func() error { st.rings = time.Time{}; return nil }); err != nil {
@@ -191,8 +188,8 @@ func tooOld(c snapshot.Client) bool {
 }
 
 func (st *stream) remarkVersion(c snapshot.Client) {
-	if tooOld(c) && st.server.once("version "+c.NodeID) {
-		st.server.config.Log.Warn("this Envoy is too old: it gets whole route tables, and may refuse what it does not know; run Envoy 1.38 or newer",
+	if tooOld(c) && st.via.server.once("version "+c.NodeID) {
+		st.via.server.config.Log.Warn("this Envoy is too old: it gets whole route tables, and may refuse what it does not know; run Envoy 1.38 or newer",
 			"proxy", c.NodeID, "version", fmt.Sprintf("%d.%d.%d", c.Version.Major, c.Version.Minor, c.Version.Patch))
 	}
 }
@@ -208,7 +205,7 @@ func (st *stream) loop(view *snapshot.View) error {
 			}
 			err := st.act(func() error {
 				stack, at := view.Published()
-				st.server.metrics.pilotQueue.Observe(time.Since(at).Seconds())
+				st.via.server.metrics.pilotQueue.Observe(time.Since(at).Seconds())
 				st.mu.Lock()
 				st.session.publish(stack, at)
 				st.mu.Unlock()
@@ -237,7 +234,7 @@ func (st *stream) closeStuck(before time.Time) {
 	if since == 0 || since > before.UnixNano() || !st.sending.CompareAndSwap(since, 0) {
 		return
 	}
-	st.server.config.Log.Warn("a proxy does not read what it is sent; closing its connection", "proxy", st.client.NodeID, "peer", st.client.Peer)
+	st.via.server.config.Log.Warn("a proxy does not read what it is sent; closing its connection", "proxy", st.client.NodeID, "peer", st.client.Peer)
 	if st.conn != nil {
 		_ = st.conn.Close()
 	}
@@ -256,13 +253,13 @@ func (st *stream) arm(deadline time.Time) {
 // handle gives one message to the session.
 func (st *stream) handle(r request) error {
 	if !r.known {
-		if st.server.once("type " + r.url) {
-			st.server.config.Log.Info("a proxy asks for a type of resource that Fairway does not serve", "proxy", st.client.NodeID, "type", r.url)
+		if st.via.server.once("type " + r.url) {
+			st.via.server.config.Log.Info("a proxy asks for a type of resource that Fairway does not serve", "proxy", st.client.NodeID, "type", r.url)
 		}
 		return nil
 	}
 	if r.nack {
-		st.server.metrics.refused(r.typ)
+		st.via.server.metrics.refused(r.typ)
 	}
 	st.mu.Lock()
 	err := st.session.request(r, time.Now())
@@ -291,7 +288,7 @@ func (st *stream) advance() error {
 		if err != nil {
 			return err
 		}
-		st.server.metrics.pushed(m.typ, m.size, time.Since(began))
+		st.via.server.metrics.pushed(m.typ, m.size, time.Since(began))
 	}
 	return nil
 }
@@ -299,15 +296,15 @@ func (st *stream) advance() error {
 // report tells what happened in the session to those who want to know.
 func (st *stream) report(e events) {
 	for _, d := range e.converged {
-		st.server.metrics.converged(d)
+		st.via.server.metrics.converged(d)
 	}
 	if e.progress {
-		st.server.progress()
+		st.via.server.progress()
 	}
 	for _, p := range e.overdue {
-		st.server.metrics.overdue.WithLabelValues(p.String()).Inc()
-		if st.server.once("overdue " + st.client.NodeID) {
-			st.server.config.Log.Warn("a proxy did not answer a step of a change in time; going on without", "proxy", st.client.NodeID, "step", p.String())
+		st.via.server.metrics.overdue.WithLabelValues(p.String()).Inc()
+		if st.via.server.once("overdue " + st.client.NodeID) {
+			st.via.server.config.Log.Warn("a proxy did not answer a step of a change in time; going on without", "proxy", st.client.NodeID, "step", p.String())
 		}
 	}
 	for _, r := range e.refusals {
@@ -318,25 +315,25 @@ func (st *stream) report(e events) {
 // reject reports a refusal unless it was reported before.
 func (st *stream) reject(r refusal) {
 	news := false
-	rejection := Rejection{Client: st.client, Type: r.typ, Message: r.message}
+	rejection := Rejection{Client: *st.client, Type: r.typ, Message: r.message}
 	for i, res := range r.refused {
-		if !st.server.accepted(res, st) {
-			st.server.shared.verdicts.refuse(res, r.before[i], r.message)
+		if !st.via.server.accepted(res, st) {
+			st.via.server.shared.verdicts.refuse(res, r.before[i], r.message)
 		}
-		news = st.server.once("nack "+r.typ.String()+" "+res.Name+" "+res.Version) || news
+		news = st.via.server.once("nack "+r.typ.String()+" "+res.Name+" "+res.Version) || news
 		rejection.Names = append(rejection.Names, res.Name)
 		rejection.Owners = append(rejection.Owners, res.Owners...)
 	}
 	if len(r.refused) == 0 {
-		news = st.server.once("nack " + r.typ.String() + " " + r.message)
+		news = st.via.server.once("nack " + r.typ.String() + " " + r.message)
 	}
 	if !news {
 		return
 	}
-	st.server.config.Log.Warn("a proxy refused configuration", "proxy", st.client.NodeID, "type", r.typ.String(),
+	st.via.server.config.Log.Warn("a proxy refused configuration", "proxy", st.client.NodeID, "type", r.typ.String(),
 		"resources", rejection.Names, "objects", rejection.Owners, "err", r.message)
-	if st.server.config.OnReject != nil {
-		st.server.config.OnReject(rejection)
+	if st.via.server.config.OnReject != nil {
+		st.via.server.config.OnReject(rejection)
 	}
 }
 

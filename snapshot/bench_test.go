@@ -61,7 +61,7 @@ func engineOf(first pass) *snapshot.Engine {
 func attach(b *testing.B, e *snapshot.Engine, n int) (views []*snapshot.View) {
 	b.Helper()
 	for i := range n {
-		v, err := e.Attach(b.Context(), snapshot.Client{NodeID: fmt.Sprint(i), Role: snapshot.RoleSidecar, Namespace: fmt.Sprintf("ns%d", i%10), Pod: fmt.Sprintf("p%d", i), IP: "10.1.0.1"})
+		v, err := e.Attach(b.Context(), &snapshot.Client{NodeID: fmt.Sprint(i), Role: snapshot.RoleSidecar, Namespace: fmt.Sprintf("ns%d", i%10), Pod: fmt.Sprintf("p%d", i), IP: "10.1.0.1"})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func BenchmarkAttachNamespace(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			e := engineOf(<-newPasses(b, n).out)
 			for i := range 300 { // leave no room for layers that nobody looks at
-				v, err := e.Attach(b.Context(), snapshot.Client{NodeID: "gone", Role: snapshot.RoleSidecar, Namespace: fmt.Sprint("gone", i), Pod: "p", IP: "10.1.0.1"})
+				v, err := e.Attach(b.Context(), &snapshot.Client{NodeID: "gone", Role: snapshot.RoleSidecar, Namespace: fmt.Sprint("gone", i), Pod: "p", IP: "10.1.0.1"})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -189,7 +189,7 @@ func BenchmarkAttachWorkload(b *testing.B) {
 	attach(b, e, 1)
 	b.ReportAllocs()
 	for b.Loop() {
-		v, err := e.Attach(b.Context(), snapshot.Client{NodeID: "web", Role: snapshot.RoleSidecar, Namespace: "ns0", Pod: "web", IP: "10.2.0.1"})
+		v, err := e.Attach(b.Context(), &snapshot.Client{NodeID: "web", Role: snapshot.RoleSidecar, Namespace: "ns0", Pod: "web", IP: "10.2.0.1"})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -24,7 +24,7 @@ func TestDeletedPodLosesItsStream(t *testing.T) {
 		return snapshot.Identity{Namespace: "a", ServiceAccount: "default", Pod: "web-0", PodUID: uid}
 	}
 	try := func(i snapshot.Identity) (*snapshot.View, error) {
-		return p.engine.Attach(t.Context(), snapshot.Client{NodeID: i.PodUID, Role: snapshot.RoleSidecar, Namespace: "a", Pod: "web-0", IP: "10.0.0.1", Identity: i})
+		return p.engine.Attach(t.Context(), &snapshot.Client{NodeID: i.PodUID, Role: snapshot.RoleSidecar, Namespace: "a", Pod: "web-0", IP: "10.0.0.1", Identity: i})
 	}
 	attach := func(i snapshot.Identity) *snapshot.View {
 		t.Helper()
@@ -90,7 +90,7 @@ func TestProofAndClaim(t *testing.T) {
 		{"a", "web-1", "anna", `its pod is "web-1", and its credential is that of pod a/web-0`},
 		{"a", "web-0", "bob", `its service account is "bob"`},
 	} {
-		v, err := p.engine.Attach(t.Context(), snapshot.Client{Role: snapshot.RoleSidecar, Namespace: c.namespace, Pod: c.pod, ServiceAccount: c.account, IP: "10.0.0.1", Identity: proven})
+		v, err := p.engine.Attach(t.Context(), &snapshot.Client{Role: snapshot.RoleSidecar, Namespace: c.namespace, Pod: c.pod, ServiceAccount: c.account, IP: "10.0.0.1", Identity: proven})
 		if err == nil {
 			v.Close()
 		}

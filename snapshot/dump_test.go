@@ -21,7 +21,7 @@ func TestDumpHidesKeys(t *testing.T) {
 		},
 	}, nil)
 	engine.Update(mesh.Build(nil), &mesh.Dirty{All: true})
-	view, err := engine.Attach(context.Background(), snapshot.Client{Role: snapshot.RoleSidecar, Pod: "a", Namespace: "default", IP: "10.0.0.1"})
+	view, err := engine.Attach(context.Background(), &snapshot.Client{Role: snapshot.RoleSidecar, Pod: "a", Namespace: "default", IP: "10.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}

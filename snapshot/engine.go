@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -47,7 +48,7 @@ const (
 
 // attached is one connected proxy with what it looks at.
 type attached struct {
-	client   Client
+	client   *Client
 	proxy    *mesh.Proxy
 	scope    mesh.Scope
 	view     *View
@@ -181,8 +182,9 @@ func (e *Engine) standsAlone(v *mesh.View) bool {
 }
 
 // Attach gives a connected proxy its view. It waits for the first world, and
-// fails when the context ends before, or when the proxy is not who it says.
-func (e *Engine) Attach(ctx context.Context, c Client) (*View, error) {
+// fails when the context ends before, or when the proxy is not who it says. It
+// keeps the client, which must not change any more.
+func (e *Engine) Attach(ctx context.Context, c *Client) (*View, error) {
 	select {
 	case <-e.ready:
 	case <-ctx.Done():
@@ -213,7 +215,7 @@ func (e *Engine) detach(a *attached) {
 
 // proxyOf is what is known of the proxy: its Pod where there is one, else what
 // its node says.
-func (e *Engine) proxyOf(c Client) *mesh.Proxy {
+func (e *Engine) proxyOf(c *Client) *mesh.Proxy {
 	p := &mesh.Proxy{Role: mesh.RoleSidecar, Unprivileged: c.Unprivileged}
 	if c.Role == RoleRouter {
 		p.Role = mesh.RoleRouter
@@ -227,15 +229,9 @@ func (e *Engine) proxyOf(c Client) *mesh.Proxy {
 		}
 		return p
 	}
-	if c.Identity.ServiceAccount != "" {
-		c.ServiceAccount = c.Identity.ServiceAccount
-	}
 	p.Workload = &mesh.Workload{
 		Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: c.Namespace, Name: c.Pod}, Namespace: c.Namespace, Name: c.Pod, Owner: c.Pod,
-		Labels: c.Labels, ServiceAccount: c.ServiceAccount, Node: c.NodeName, Locality: mesh.Locality(c.Locality), Ready: true,
-	}
-	if p.Workload.ServiceAccount == "" {
-		p.Workload.ServiceAccount = "default"
+		Labels: c.Labels, ServiceAccount: cmp.Or(c.Identity.ServiceAccount, c.ServiceAccount, "default"), Node: c.NodeName, Locality: mesh.Locality(c.Locality), Ready: true,
 	}
 	if a, err := netip.ParseAddr(c.IP); err == nil {
 		p.Workload.Addresses = []netip.Addr{a.Unmap()}

@@ -96,7 +96,7 @@ func (p *plane) attach(t *testing.T) {
 func (p *plane) enter(t *testing.T, c snapshot.Client) {
 	t.Helper()
 	c.NodeID = c.Namespace + "/" + c.Pod
-	v, err := p.engine.Attach(t.Context(), c)
+	v, err := p.engine.Attach(t.Context(), &c)
 	if err != nil {
 		t.Fatal(err)
 	}

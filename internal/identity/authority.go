@@ -97,7 +97,7 @@ func (a *Authority) Issue(w Workload) (*Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("issuing a certificate for %s: %w", w, err)
 	}
-	c.Name = w.ID.String()
+	c.Name, c.Key = w.ID.String(), c.Key.handedOut()
 	return c, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 )
 
 const redacted = "[private key]"
@@ -31,11 +32,18 @@ type material struct {
 }
 
 func keep(signer crypto.Signer, block *pem.Block) PrivateKey {
-	m := &material{signer, pem.EncodeToMemory(block)}
+	m := &material{signer, slices.Clone(pem.EncodeToMemory(block))}
 	return PrivateKey{func() *material { return m }}
 }
 
-// signer can sign with the key, which is not the zero one.
+// handedOut is the key as it is kept for a workload: nothing is signed with it
+// here, and what is needed for that takes more than the text.
+func (k PrivateKey) handedOut() PrivateKey {
+	m := &material{pem: k.PEM()}
+	return PrivateKey{func() *material { return m }}
+}
+
+// signer can sign with the key, which is neither the zero one nor handed out.
 func (k PrivateKey) signer() crypto.Signer { return k.reveal().signer }
 
 // newKey makes a key on the curve P-256.

@@ -12,6 +12,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -69,7 +70,7 @@ func (s *signer) sign(t *x509.Certificate, life time.Duration) (*Certificate, er
 	// is not renewed together.
 	half := time.Duration(float64(end.Sub(now)) * (0.45 + 0.1*mathrand.Float64()))
 	return &Certificate{
-		Chain: append(chain, encodeCertificates(s.chain)...), Key: key,
+		Chain: slices.Concat(chain, encodeCertificates(s.chain)), Key: key,
 		NotBefore: t.NotBefore.Truncate(time.Second), NotAfter: t.NotAfter.Truncate(time.Second), RotateAt: now.Add(half), signer: s,
 	}, nil
 }

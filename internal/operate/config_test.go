@@ -27,7 +27,8 @@ func read(t *testing.T, directory string) *Offline {
 // control is the real debug port over the offline mesh, with one proxy attached.
 func control(t *testing.T, o *Offline, pod string) string {
 	t.Helper()
-	view, err := o.engine.Attach(context.Background(), o.clientOf(o.Workload("default", pod)))
+	client := o.clientOf(o.Workload("default", pod))
+	view, err := o.engine.Attach(context.Background(), &client)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,8 @@ func newOffline(all objects) *Offline {
 
 // attach shows what the proxy of a workload sees.
 func (o *Offline) attach(ctx context.Context, w *mesh.Workload) (*snapshot.View, error) {
-	view, err := o.engine.Attach(ctx, o.clientOf(w))
+	client := o.clientOf(w)
+	view, err := o.engine.Attach(ctx, &client)
 	if err != nil {
 		return nil, fmt.Errorf("translating for %s: %w", proxyName(w), err)
 	}

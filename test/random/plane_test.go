@@ -69,7 +69,7 @@ func started(t testing.TB, clients []snapshot.Client, objects map[mesh.Ref]any) 
 	p.settle(t)
 	for _, c := range clients {
 		c.NodeID = c.Namespace + "/" + c.Pod
-		v, err := p.engine.Attach(t.Context(), c)
+		v, err := p.engine.Attach(t.Context(), &c)
 		if err != nil {
 			t.Fatal(err)
 		}

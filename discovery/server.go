@@ -28,6 +28,7 @@ type Server struct {
 	shared  *shared
 	builds  *buildTable
 	logged  *lru.Cache[uint64, struct{}] // hashes of what was said once
+	joins   chan struct{}                // the places that are taken, see join
 
 	mu      sync.Mutex
 	streams map[*stream]struct{}
@@ -44,7 +45,7 @@ func New(config Config) *Server {
 	config = config.withDefaults()
 	return &Server{
 		config: config, metrics: newMetrics(config.Registerer), shared: newShared(config.CacheBytes),
-		builds: newBuildTable(), logged: logged, streams: map[*stream]struct{}{},
+		builds: newBuildTable(), logged: logged, joins: make(chan struct{}, maxJoins), streams: map[*stream]struct{}{},
 	}
 }
 
@@ -68,7 +69,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Tra
 		grpc.WriteBufferSize(64<<10),
 		grpc.ReadBufferSize(transport.readBuffer()),
 		// Windows that adapt themselves cost a ping for every ACK.
-		grpc.StaticStreamWindowSize(1<<20),
+		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(1<<20),
 	)
 	v := &service{server: s, transport: transport}

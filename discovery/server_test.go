@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -296,6 +297,35 @@ func TestClientThatSaysNothing(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("the stream stays")
 	}
+}
+
+// TestJoin: a stream waits for a place and gives it back; one that is not taken
+// in yet ends with its client.
+func TestJoin(t *testing.T) {
+	var attached atomic.Int32
+	h := serve(t, small(t), func(c *Config) {
+		attach := c.Attach
+		c.Attach = func(ctx context.Context, client *snapshot.Client) (*snapshot.View, error) {
+			attached.Add(1)
+			return attach(ctx, client)
+		}
+	}, Transport{})
+	for range maxJoins {
+		h.server.joins <- struct{}{}
+	}
+	_, stop := connect(t, h.addr, wire.Options{NodeID: nodeID, Delta: true})
+	eventually(t, "one waits", func() bool { return len(h.server.open()) == 1 })
+	stop()
+	eventually(t, "it has gone", func() bool { return len(h.server.open()) == 0 })
+	c, _ := connect(t, h.addr, wire.Options{NodeID: nodeID, Delta: true})
+	eventually(t, "another waits", func() bool { return len(h.server.open()) == 1 })
+	time.Sleep(50 * time.Millisecond)
+	if n := attached.Load(); n != 0 {
+		t.Fatalf("%d were taken in without a place", n)
+	}
+	<-h.server.joins
+	eventually(t, "it has everything", func() bool { return holds(c, small(t), false) })
+	eventually(t, "its place is free", func() bool { return len(h.server.joins) == maxJoins-1 })
 }
 
 func TestDrain(t *testing.T) {

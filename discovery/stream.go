@@ -37,6 +37,7 @@ type stream struct {
 	alarm *time.Timer // likewise
 	rings time.Time   // when alarm does; zero when it does not; likewise
 
+	joining atomic.Bool  // it has a place that it has to give back, see join
 	sending atomic.Int64 // since when a message is being sent, in nanoseconds since 1970; 0: none is
 
 	mu      sync.Mutex // guards session against State; only who has the turn changes it
@@ -49,6 +50,10 @@ func newStream(v *service, g grpc.ServerStream, conn net.Conn, delta bool) *stre
 
 // run serves the stream until it ends.
 func (st *stream) run(ctx context.Context) error {
+	if err := st.join(ctx); err != nil {
+		return err
+	}
+	defer st.joined()
 	first, attached := make(chan request, 1), make(chan struct{})
 	go func() { st.fail(st.receive(ctx, first, attached)) }()
 
@@ -289,6 +294,9 @@ func (st *stream) advance() error {
 			return err
 		}
 		st.via.server.metrics.pushed(m.typ, m.size, time.Since(began))
+	}
+	if st.session.complete {
+		st.joined()
 	}
 	return nil
 }

@@ -25,9 +25,11 @@ has accepted the newest: SYNCED, STALE (something newer is on its way, or was re
 ask, or there was nothing to send). What a proxy refused is told in its own words. FAIRWAY is the version that
 injected the proxy; workloads that still have proxies of another version than the control plane's are listed below.
 
-Asks the control plane's debug port. In a cluster forward it first:
+Asks the control plane's debug port, and hears of the proxies of that replica. In a cluster forward it first, or ask
+each replica in its pod:
 
-  kubectl -n istio-system port-forward deploy/fairway 15014`,
+  kubectl -n istio-system port-forward deploy/fairway 15014
+  kubectl -n istio-system exec POD -- fairway status`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := p.proxies(cmd.Context())
@@ -64,7 +66,7 @@ var statusTypes = []string{"cds", "eds", "lds", "rds", "vhds", "sds", "ecds"}
 
 func printStatus(w io.Writer, list []debug.Proxy, now time.Time) error {
 	if len(list) == 0 {
-		fmt.Fprintln(w, "No proxy is connected.")
+		fmt.Fprintln(w, "No proxy is connected to this replica.")
 		return nil
 	}
 	rows := [][]string{append([]string{"PROXY", "ROLE", "ENVOY", "FAIRWAY"}, append(upper(statusTypes), "CONNECTED")...)}

@@ -1,0 +1,40 @@
+package discovery
+
+import (
+	"context"
+	"time"
+)
+
+// A proxy that comes back lists all that it holds, a few hundred bytes for each
+// service of the mesh, and hundreds come back at once when a replica goes away.
+// So only some are read at a time; of the others there is no more in memory
+// than a window of their connection.
+const (
+	maxJoins = 64
+	// joinTime is how long one may keep its place: a slow proxy holds up
+	// nobody for longer.
+	joinTime = time.Second
+
+	streamWindow = 256 << 10 // bytes
+)
+
+// join waits for a place among those that are taken in.
+func (st *stream) join(ctx context.Context) error {
+	select {
+	case st.via.server.joins <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-st.failed:
+		return ended(err)
+	}
+	st.joining.Store(true)
+	time.AfterFunc(joinTime, st.joined)
+	return nil
+}
+
+// joined gives the place back, once.
+func (st *stream) joined() {
+	if st.joining.CompareAndSwap(true, false) {
+		<-st.via.server.joins
+	}
+}

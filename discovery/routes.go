@@ -51,8 +51,9 @@ func inlined(stack snapshot.Stack, name string, pick func(*snapshot.Resource) *s
 		if host = pick(host); host == nil {
 			continue
 		}
+		body := host.Body()
 		head := protowire.AppendTag(nil, fieldVirtualHosts, protowire.BytesType)
-		parts = append(parts, protowire.AppendVarint(head, uint64(len(host.Body()))), host.Body())
+		parts = append(parts, protowire.AppendVarint(head, uint64(len(body))), body)
 	}
 	return frame.With("", parts...)
 }

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -13,7 +12,7 @@ import (
 // them, and are not kept a second time.
 type nearHost struct {
 	wide  *Resource
-	names string // separated by spaces
+	names string // as fields of the message
 }
 
 const fieldDomains = 2 // envoy.config.route.v3.VirtualHost.domains
@@ -21,16 +20,16 @@ const fieldDomains = 2 // envoy.config.route.v3.VirtualHost.domains
 // resource implements source. Repeated fields may stand anywhere in an encoded
 // message.
 func (n nearHost) resource() *Resource {
-	var names []byte
-	for name := range strings.SplitSeq(n.names, " ") {
-		names = protowire.AppendString(protowire.AppendTag(names, fieldDomains, protowire.BytesType), name)
-	}
-	return n.wide.With("", n.wide.Body(), names)
+	return n.wide.With("", n.wide.Body(), []byte(n.names))
 }
 
 // near is a virtual host with further names; the one of before where that is it.
 func near(wide *Resource, names []string, before []*Resource) *Resource {
-	n := nearHost{wide, strings.Join(names, " ")}
+	var fields []byte
+	for _, name := range names {
+		fields = protowire.AppendString(protowire.AppendTag(fields, fieldDomains, protowire.BytesType), name)
+	}
+	n := nearHost{wide, string(fields)}
 	if i := slices.IndexFunc(before, func(r *Resource) bool { return r.of(n) }); i >= 0 {
 		return before[i]
 	}

@@ -326,6 +326,9 @@ func TestJoin(t *testing.T) {
 	<-h.server.joins
 	eventually(t, "it has everything", func() bool { return holds(c, small(t), false) })
 	eventually(t, "its place is free", func() bool { return len(h.server.joins) == maxJoins-1 })
+	_ = silent(t, h.addr, false)
+	eventually(t, "one that says nothing has a place", func() bool { return len(h.server.joins) == maxJoins })
+	eventually(t, "it has it for a while", func() bool { return len(h.server.joins) == maxJoins-1 && len(h.server.open()) == 2 })
 }
 
 func TestDrain(t *testing.T) {

@@ -39,7 +39,6 @@ func TestLean(t *testing.T) {
 		t.Errorf("made %d times although someone has it", made)
 	}
 	entry, bare, body := string(whole.Entry()), string(whole.Bare()), string(whole.Body())
-	whole = nil
 	for range 3 {
 		runtime.GC()
 	}

@@ -97,7 +97,7 @@ func (i Identity) String() string {
 // prove holds what a proxy says of itself to what it has proven: with the
 // token of one Pod nobody gets what is meant for another. Over a transport
 // that proves nothing there is nothing to hold it to.
-func (c *Client) prove() error {
+func (c Client) prove() error {
 	if c.Identity == (Identity{}) {
 		return nil
 	}

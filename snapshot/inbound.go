@@ -20,16 +20,20 @@ func (e *Engine) enterInbound(a *attached) {
 	a.inbound, _ = e.inbounds.enter(in, func() *inboundLayer { return newInbound(e.memo, in, findings) })
 }
 
+// leanFrom is the size in bytes from which a resource that one workload alone has
+// is made again when it is sent.
+const leanFrom = 4 << 10
+
 func newInbound(memo *Memo, in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
 	out := translate.Inbound(in)
 	l := &inboundLayer{accepts: in, findings: append(findings, out.Findings...)}
 	resources, more := inboundResources(in, out)
 	l.findings = append(l.findings, more...)
 	for i, r := range resources {
-		if lean := r.leaned(inboundPart{l, i}); lean != r { // only the proxies of one workload get it, and hardly ever again
-			resources[i] = lean
-		} else {
+		if len(r.entry) < leanFrom {
 			resources[i] = memo.intern.Intern(r) // the clusters of a port are alike everywhere
+		} else {
+			resources[i] = r.without(inboundPart{l, i}) // only the proxies of one workload get it, and hardly ever again
 		}
 	}
 	l.revision = NewRevision(resources...)

@@ -5,7 +5,8 @@ import (
 	"weak"
 )
 
-// lean makes the bytes of a resource again that nobody keeps.
+// lean makes the bytes of a resource again that nobody keeps, since few proxies
+// get it or since they are nearly those of another one.
 type lean struct {
 	source source
 
@@ -16,17 +17,6 @@ type lean struct {
 // source is what a lean resource is made of. It can be compared, and gives the
 // same resource each time.
 type source interface{ resource() *Resource }
-
-// leanFrom is the size in bytes from which it is worth while not to keep them.
-const leanFrom = 4 << 10
-
-// leaned is r without its bytes when those are many.
-func (r *Resource) leaned(s source) *Resource {
-	if len(r.entry) < leanFrom {
-		return r
-	}
-	return r.without(s)
-}
 
 // without is r without its bytes, which are those of the source.
 func (r *Resource) without(s source) *Resource {

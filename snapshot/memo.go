@@ -45,7 +45,8 @@ func (m *Memo) get(key any, build func() (*Resource, []mesh.Finding)) built {
 	return b
 }
 
-// virtualHostKey is a VirtualHostInput in comparable form. Routes that name
+// virtualHostKey is a VirtualHostInput in comparable form, without the names that
+// it has in one namespace only. Routes that name
 // more hosts than fit are built anew each time.
 type virtualHostKey struct {
 	config, name, domains string

@@ -18,7 +18,8 @@ import (
 // Config is the mesh configuration in force. It never changes.
 type Config struct {
 	*meshconfig.MeshConfig
-	Ref Ref // where it came from; zero: the defaults
+	Settings     // the section `fairway`
+	Ref      Ref // where it came from; zero: the defaults
 }
 
 // Domain is the DNS suffix of the cluster's services.
@@ -26,7 +27,7 @@ const Domain = "cluster.local"
 
 // DefaultConfig is Istio's MeshConfig with Istio's defaults.
 func DefaultConfig() *Config {
-	return &Config{MeshConfig: &meshconfig.MeshConfig{
+	return &Config{Settings: DefaultSettings(), MeshConfig: &meshconfig.MeshConfig{
 		RootNamespace:            "istio-system",
 		TrustDomain:              Domain,
 		OutboundTrafficPolicy:    &meshconfig.MeshConfig_OutboundTrafficPolicy{Mode: meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY},
@@ -59,7 +60,17 @@ func parseConfig(ref Ref, text []byte) (*Config, []Finding, error) {
 	if err := json.Unmarshal(js, &fields); err != nil {
 		return nil, nil, fmt.Errorf("reading the mesh configuration: %w", err)
 	}
+	var own struct {
+		Fairway json.RawMessage `json:"fairway"`
+	}
+	if err := json.Unmarshal(js, &own); err != nil {
+		return nil, nil, fmt.Errorf("reading the mesh configuration: %w", err)
+	}
 	var findings []Finding
+	c.Settings, findings = parseSettings(ref, own.Fairway)
+	if given, ok := fields.(map[string]any); ok {
+		delete(given, "fairway")
+	}
 	for _, f := range unknownFields("", fields, read.ProtoReflect().Descriptor()) {
 		findings = append(findings, Finding{Object: ref, Field: f, Code: CodeUnsupported, Message: "unknown field: it is ignored; correct its name or its place, or take it out"})
 	}
@@ -119,7 +130,7 @@ func (c *Config) RegistryOnly() bool {
 }
 
 func (c *Config) equal(o *Config) bool {
-	return c.Ref == o.Ref && proto.Equal(c.MeshConfig, o.MeshConfig)
+	return c.Ref == o.Ref && c.Settings == o.Settings && proto.Equal(c.MeshConfig, o.MeshConfig)
 }
 
 // AsksLocality tells whether the mesh's defaults make endpoints of every

@@ -1,0 +1,115 @@
+package mesh
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Settings are what Fairway lets operators decide beyond Istio's MeshConfig:
+// the section `fairway` of the mesh configuration, in the ConfigMap as in the
+// file of --mesh-config. They are few, comparable, and change live.
+type Settings struct {
+	// OwnedGatewayHosts (gatewayHosts: owned) gives each host of a gateway to the
+	// namespace of its oldest Gateway alone. By default (shared) newer Gateways
+	// and their routes add what the older ones leave over.
+	OwnedGatewayHosts bool
+	// LocalEndpoints (localEndpoints: "ns1,ns2", or "*") names the namespaces whose
+	// objects may lead proxies to loopback, link-local and Unix socket addresses,
+	// and to the proxies' own ports. By default there are none.
+	LocalEndpoints string
+	// RouteHold (routeHold: 3s, at most 30s, 0s for not at all) is how long a route
+	// keeps its last version while a destination that it names anew does not exist.
+	RouteHold time.Duration
+}
+
+// DefaultSettings are the settings of a mesh configuration that has no section
+// `fairway`.
+func DefaultSettings() Settings { return Settings{RouteHold: 3 * time.Second} }
+
+// MayLeadInside tells whether objects of the namespace may name addresses that
+// mean the proxy's own host or pod (LocalEndpoints).
+func (s Settings) MayLeadInside(namespace string) bool {
+	for n := range strings.SplitSeq(s.LocalEndpoints, ",") {
+		if n = strings.TrimSpace(n); n == "*" || n == namespace {
+			return true
+		}
+	}
+	return false
+}
+
+// settings are the fields of the section, with what reads each of them.
+var settings = map[string]func(*Settings, json.RawMessage) error{
+	"gatewayHosts": func(s *Settings, v json.RawMessage) error {
+		word, err := oneOf(v, "shared", "owned")
+		s.OwnedGatewayHosts = word == "owned"
+		return err
+	},
+	"localEndpoints": func(s *Settings, v json.RawMessage) error { return decode(v, &s.LocalEndpoints) },
+	"routeHold": func(s *Settings, v json.RawMessage) (err error) {
+		s.RouteHold, err = durationWithin(v, 0, 30*time.Second)
+		return err
+	},
+}
+
+// parseSettings reads the section `fairway` of a mesh configuration. A field
+// that is unknown or has no valid value keeps its default, with a finding.
+func parseSettings(ref Ref, section json.RawMessage) (Settings, []Finding) {
+	out := DefaultSettings()
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(section, &fields); len(section) > 0 && err != nil {
+		return out, []Finding{{Object: ref, Field: "fairway", Code: CodeInvalid, Message: "not a map of settings; the defaults are in force: write `fairway:` with one setting to a line"}}
+	}
+	var findings []Finding
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		read, ok := settings[name]
+		if !ok {
+			findings = append(findings, Finding{Object: ref, Field: "fairway." + name, Code: CodeUnsupported,
+				Message: fmt.Sprintf("unknown setting; it is ignored: the settings are %s", strings.Join(slices.Sorted(maps.Keys(settings)), ", "))})
+			continue
+		}
+		next := out
+		if err := read(&next, fields[name]); err != nil {
+			findings = append(findings, Finding{Object: ref, Field: "fairway." + name, Code: CodeInvalid, Message: fmt.Sprintf("%v; the default is in force: correct the value", err)})
+			continue
+		}
+		out = next
+	}
+	return out, findings
+}
+
+// decode reads a value of JSON that must be of the type of into.
+func decode(v json.RawMessage, into any) error {
+	d := json.NewDecoder(bytes.NewReader(v))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("%s is not a value of this setting: %w", v, err)
+	}
+	return nil
+}
+
+// oneOf reads a word that must be one of those given.
+func oneOf(v json.RawMessage, words ...string) (string, error) {
+	var word string
+	if err := json.Unmarshal(v, &word); err != nil || !slices.Contains(words, word) {
+		return "", fmt.Errorf("%s is not one of %s", v, strings.Join(words, ", "))
+	}
+	return word, nil
+}
+
+// durationWithin reads a duration as time.ParseDuration does ("1500ms").
+func durationWithin(v json.RawMessage, least, most time.Duration) (time.Duration, error) {
+	var text string
+	if err := json.Unmarshal(v, &text); err != nil {
+		return 0, fmt.Errorf("%s is not a duration such as \"3s\"", v)
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < least || d > most {
+		return 0, fmt.Errorf("%q is not a duration from %s to %s", text, least, most)
+	}
+	return d, nil
+}

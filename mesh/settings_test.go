@@ -1,0 +1,46 @@
+package mesh
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestSettings(t *testing.T) {
+	long := Settings{OwnedGatewayHosts: true, LocalEndpoints: "ops, infra", RouteHold: 500 * time.Millisecond}
+	for _, c := range []struct {
+		name, text string
+		want       Settings
+		findings   []string
+	}{
+		{"none", "trustDomain: example.org", DefaultSettings(), nil},
+		{"empty", "fairway:", DefaultSettings(), nil},
+		{"all", "fairway: {gatewayHosts: owned, localEndpoints: 'ops, infra', routeHold: 500ms}", long, nil},
+		{"not a map", "fairway: [1]", DefaultSettings(), []string{"fairway"}},
+		{"unknown beside known", "fairway: {routeHolds: 1s, routeHold: 0s}", Settings{}, []string{"fairway.routeHolds"}},
+		{"bad values keep the defaults", "fairway: {routeHold: 31s, gatewayHosts: mine, localEndpoints: [a]}", DefaultSettings(),
+			[]string{"fairway.gatewayHosts", "fairway.localEndpoints", "fairway.routeHold"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, findings, err := parseConfig(Ref{Name: "istio"}, []byte(c.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var fields []string
+			for _, f := range findings {
+				fields = append(fields, f.Field)
+			}
+			if got.Settings != c.want || !slices.Equal(fields, c.findings) {
+				t.Errorf("got %+v with findings on %q, want %+v and %q", got.Settings, fields, c.want, c.findings)
+			}
+		})
+	}
+	for ns, want := range map[string]bool{"ops": true, "infra": true, "other": false, "": false} {
+		if got := long.MayLeadInside(ns); got != want {
+			t.Errorf("objects of namespace %q may lead inside: %v, want %v", ns, got, want)
+		}
+	}
+	if !(Settings{LocalEndpoints: "*"}).MayLeadInside("any") {
+		t.Error("* does not stand for every namespace")
+	}
+}

@@ -19,6 +19,10 @@ type Config struct {
 	// stream ends; ctx ends with the stream. An error with a gRPC status ends
 	// the stream with that status, any other with Unavailable. Required.
 	Attach func(ctx context.Context, client *snapshot.Client) (*snapshot.View, error)
+	// Workload is the workload (Deployment, StatefulSet, ...) of a pod, or empty
+	// when it is not known: what proxies of one workload refuse counts once. It is
+	// called when a stream begins. Nil, or empty: each pod is its own workload.
+	Workload func(namespace, pod string) string
 	// OnReject is told what proxies refuse, once per version of a resource.
 	// It is called from the streams' goroutines and must not block. May be nil.
 	OnReject func(Rejection)

@@ -25,6 +25,7 @@ type refusal struct {
 	refused []*snapshot.Resource // the culprits, as far as known
 	before  []*snapshot.Resource // for each, what the proxy held before; nil: nothing
 	message string
+	counts  bool // for other proxies, too: see session.mayJudge
 }
 
 // maxRefusals is after how many refusals a proxy is not asked any more what
@@ -56,7 +57,7 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 		if st.rejected == nil {
 			st.rejected = map[string]rejected{}
 		}
-		st.rejected[r.Name] = rejected{version: r.Version, owners: r.Owners, message: text}
+		st.rejected[r.Name] = rejected{version: r.Version, owners: r.Owners, message: text, counts: s.mayJudge(t)}
 		for _, need := range r.Needs {
 			delete(s.awaited, need) // it will not ask for them
 		}
@@ -66,11 +67,38 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 	}
 	s.refusals++
 	s.events.progress = true
-	news := refusal{typ: t, refused: culprits, message: text}
+	news := refusal{typ: t, refused: culprits, message: text, counts: s.mayJudge(t)}
 	for _, r := range culprits {
-		news.before = append(news.before, f.from.Get(r.Type, r.Name))
+		before := f.from.Get(r.Type, r.Name)
+		news.before = append(news.before, before)
+		s.keepOwn(r, before, text)
 	}
 	s.events.refusals = append(s.events.refusals, news)
+}
+
+// keepOwn withholds from the proxy what it has refused itself.
+func (s *session) keepOwn(r, before *snapshot.Resource, text string) {
+	if len(s.mine) >= maxRefusals {
+		return
+	}
+	if s.mine == nil {
+		s.mine = map[version]*refusedCase{}
+	}
+	s.mine[versionOf(r)] = &refusedCase{good: s.verdicts.effective(before), by: s.name(), words: text}
+	s.refusedMore = true
+}
+
+// mayJudge says whether what the proxy refuses of a type may be the resource's
+// fault. It is the proxy's own when it got listeners and routes before the
+// clusters that they need, since it does not ask for those or did not take them
+// in time.
+func (s *session) mayJudge(t snapshot.Type) bool {
+	switch t {
+	case snapshot.Cluster, snapshot.Endpoint, snapshot.Secret:
+		return true
+	default:
+		return s.types[snapshot.Cluster].subscribed && s.types[snapshot.Cluster].flight == nil && !s.hasty
+	}
 }
 
 // accepted says whether the proxy has taken this very version of a resource.
@@ -131,7 +159,7 @@ func (s *session) tried(p part, name string, to snapshot.Stack) *snapshot.Resour
 		if r == nil || r.Type != snapshot.VirtualHost || slices.Contains(p.trial, r) {
 			return r
 		}
-		return s.shared.verdicts.effective(p.from.Get(snapshot.VirtualHost, r.Name))
+		return s.verdicts.effective(p.from.Get(snapshot.VirtualHost, r.Name))
 	})
 }
 

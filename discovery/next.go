@@ -55,7 +55,7 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 // keyOf is the key of the way from what the proxy has to a stack.
 func (s *session) keyOf(t snapshot.Type, to snapshot.Stack) stepKey {
 	st := &s.types[t]
-	key := stepKey{typ: t, from: st.sent, to: to, all: st.all, names: st.names, form: s.form}
+	key := stepKey{typ: t, from: st.sent, to: to, all: st.all, names: st.names, form: s.form, verdicts: s.verdicts}
 	switch t {
 	case snapshot.Endpoint:
 		key.all, key.names = s.endpoints.covers, s.endpoints.extra

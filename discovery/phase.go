@@ -34,7 +34,7 @@ func (s *session) converge(now time.Time) {
 	}
 	s.changed, s.told = false, false
 	if s.types[snapshot.Cluster].subscribed && s.types[snapshot.Listener].subscribed { // else it has only begun
-		s.behind, s.complete, s.events.progress = time.Time{}, true, true
+		s.behind, s.complete, s.hasty, s.events.progress = time.Time{}, true, false, true
 	}
 }
 
@@ -84,7 +84,7 @@ func (s *session) enter(p phase) { s.phase, s.deadline = p, time.Time{} }
 // giveUp stops waiting for what the proxy was bound to do.
 func (s *session) giveUp() {
 	s.events.overdue = append(s.events.overdue, s.phase)
-	s.awaited, s.recalling = nil, false
+	s.awaited, s.recalling, s.hasty = nil, false, true
 }
 
 // addsClusters says whether a stack has clusters that target lacks or has otherwise.

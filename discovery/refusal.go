@@ -3,6 +3,7 @@ package discovery
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/snapshot"
@@ -14,7 +15,9 @@ type Refusal struct {
 	Name    string
 	Version string
 	Owners  []mesh.Ref // the objects that it was made of
-	Message string     // of the proxy that refused it last
+	// By is a pod that refuses it, NAMESPACE/POD, and Message what that says: up
+	// to 512 bytes without control characters, and whatever it likes.
+	By, Message string
 	// Proxies is how many connected proxies refuse it, or are spared it since
 	// another one has refused it.
 	Proxies int
@@ -29,11 +32,14 @@ func (s *Server) Refusals() []Refusal {
 		if st.session != nil {
 			st.session.refuses(func(r Refusal) {
 				v := version{snapshot.Key{Type: r.Type, Name: r.Name}, r.Version}
-				if known[v] == nil {
-					known[v] = &r
+				first := known[v]
+				if first == nil {
+					known[v], first = &r, &r
 				}
-				known[v].Proxies++
-				known[v].Message = cmp.Or(known[v].Message, r.Message)
+				first.Proxies++
+				if first.By == "" || r.By != "" && r.By < first.By { // the same one every time
+					first.By, first.Message = r.By, r.Message
+				}
 			})
 		}
 		st.mu.Unlock()
@@ -51,6 +57,7 @@ func (s *Server) Refusals() []Refusal {
 // refuses yields what is in the newest stack and the proxy does not have since
 // it, or another one, refused it.
 func (s *session) refuses(yield func(Refusal)) {
+	told := 0
 	for t := range s.types {
 		of := snapshot.Type(t) //nolint:gosec // NumTypes is small
 		for name, r := range s.types[t].rejected {
@@ -59,7 +66,13 @@ func (s *session) refuses(yield func(Refusal)) {
 			if now == nil || now.Version != r.version && !whole {
 				continue
 			}
-			yield(Refusal{Type: now.Type, Name: name, Version: r.version, Owners: r.owners, Message: r.message})
+			if !r.counts {
+				continue
+			}
+			if told++; told > maxTold {
+				return
+			}
+			yield(Refusal{Type: now.Type, Name: name, Version: r.version, Owners: r.owners, By: s.name(), Message: excerpt(r.message)})
 		}
 	}
 	for v := range s.spared {
@@ -67,8 +80,32 @@ func (s *session) refuses(yield func(Refusal)) {
 		if now == nil || now.Version != v.version || s.rejects(now) {
 			continue
 		}
-		yield(Refusal{Type: v.key.Type, Name: v.key.Name, Version: v.version, Owners: now.Owners, Message: s.shared.verdicts.words(v)})
+		by, words := s.verdicts.words(v)
+		if by == "" {
+			continue
+		}
+		yield(Refusal{Type: v.key.Type, Name: v.key.Name, Version: v.version, Owners: now.Owners, By: by, Message: excerpt(words)})
 	}
+}
+
+// maxTold bounds how many refusals of one proxy are told.
+const maxTold = 256
+
+// name is NAMESPACE/POD of the proxy.
+func (s *session) name() string {
+	if s.court == nil {
+		return s.juror.pod
+	}
+	return s.court.namespace + "/" + s.juror.pod
+}
+
+// excerpt is the beginning of a proxy's words.
+func excerpt(words string) string {
+	const most = 512 // bytes
+	if len(words) > most {
+		return strings.ToValidUTF8(words[:most], "") + " ..."
+	}
+	return words
 }
 
 // rejects says whether the proxy itself refused this version.

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/cespare/xxhash/v2"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -34,13 +35,19 @@ type request struct {
 // maxRefusal bounds what is kept of a client's words.
 const maxRefusal = 4 << 10
 
-// wordsOf is why a client refuses a response.
+// wordsOf is why a client refuses a response, in one line: whatever it says, it
+// forges no line of a log and moves no terminal.
 func wordsOf(detail *rpcstatus.Status) string {
 	words := detail.GetMessage()
 	if len(words) > maxRefusal {
 		words = strings.ToValidUTF8(words[:maxRefusal], "") + " ..."
 	}
-	return words
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, words)
 }
 
 func fromState(m *discoveryv3.DiscoveryRequest) request {

@@ -48,7 +48,7 @@ func (s *session) acknowledge(r request, now time.Time) bool {
 	st.acked = f.to
 	for _, p := range f.put {
 		delete(st.rejected, p.Name)
-		s.shared.verdicts.accept(p)
+		s.court.accept(p)
 	}
 	s.forgetRejected(r.typ, f.to)
 	return true

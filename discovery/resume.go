@@ -86,7 +86,7 @@ func (s *session) resume(t snapshot.Type, h held, list []string) {
 // holdsAll says whether the proxy holds just what a stack has of a type. What
 // is sent of a route configuration is not what the stack has.
 func (s *session) holdsAll(t snapshot.Type, to snapshot.Stack, h held) bool {
-	return t != snapshot.RouteConfig && s.shared.verdicts.count.Load() == 0 && h.sum == to.Sum(t)
+	return t != snapshot.RouteConfig && s.verdicts == nil && h.sum == to.Sum(t)
 }
 
 // resumeWhole is compare for a proxy that holds all.

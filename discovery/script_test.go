@@ -590,7 +590,7 @@ func TestStateOfTheWorldKeepsOldClusters(t *testing.T) {
 // TestStepsAreForgotten: a step that nobody asks for any more goes, and with it
 // the revisions that it leads to; one that is in use stays.
 func TestStepsAreForgotten(t *testing.T) {
-	s := newSteps(1<<20, newVerdicts())
+	s := newSteps(1 << 20)
 	old := stepKey{typ: snapshot.Cluster, to: small(t), all: true}
 	s.get(old)
 	time.Sleep(2 * time.Millisecond)

@@ -17,8 +17,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
-
-	"github.com/fairway-mesh/fairway/snapshot"
 )
 
 // Server serves ADS. It starts nothing until Serve is called.
@@ -203,17 +201,6 @@ func (s *Server) open() []*stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.streams))
-}
-
-// accepted says whether a proxy other than that of besides has taken this very
-// version of a resource, so that the fault is not the resource's.
-func (s *Server) accepted(r *snapshot.Resource, besides *stream) bool {
-	for _, st := range s.open() {
-		if st != besides && st.accepted(r) {
-			return true
-		}
-	}
-	return false
 }
 
 // once reports whether a remark is made for the first time.

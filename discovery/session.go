@@ -53,26 +53,32 @@ type session struct {
 	recalling, standsIn bool
 	// expects says that the proxy was sent clusters that take endpoints.
 	expects bool
-	// spared are versions that the proxy was not sent since another one
-	// refused them, as of the verdicts of that generation.
-	spared     map[version]struct{}
-	generation uint64
-	refusals   int
-	nonce      uint64
+	// spared are versions that the proxy was not sent since others refused them.
+	spared   map[version]struct{}
+	verdicts *verdicts                // what is withheld from the proxy, as of the last step: what
+	judged   *verdicts                // the court withholds, and what
+	mine     map[version]*refusedCase // it has refused itself
+	court    *court                   // of its namespace; nil: none
+	juror    juror                    // the proxy as that knows it
+	// hasty says that a step of a change went on without the proxy's word, so
+	// that it may have been sent things before what they need.
+	hasty       bool
+	refusedMore bool // mine is not in verdicts yet
+	refusals    int
+	nonce       uint64
 
 	events events
 }
 
 // shared is what all sessions of a server have in common.
 type shared struct {
-	steps    *steps
-	names    *nameTable
-	verdicts *verdicts
+	steps  *steps
+	names  *nameTable
+	courts *courts
 }
 
 func newShared(cacheBytes int) *shared {
-	v := newVerdicts()
-	return &shared{steps: newSteps(cacheBytes, v), names: newNameTable(), verdicts: v}
+	return &shared{steps: newSteps(cacheBytes), names: newNameTable(), courts: newCourts()}
 }
 
 // events is what a session has to tell besides messages; the stream empties it.
@@ -130,6 +136,7 @@ type rejected struct {
 	version string
 	owners  []mesh.Ref
 	message string
+	counts  bool // see mayJudge
 }
 
 type nack struct {
@@ -163,6 +170,20 @@ func (s *session) publish(stack snapshot.Stack, at time.Time) {
 func (s *session) step(now time.Time) []message {
 	s.reconsider()
 	var out []message
+	for again := true; again; again = s.reconsider() { // a newcomer that is complete is offered more
+		out = s.proceed(now, out)
+		s.converge(now)
+	}
+	if s.phase == phaseIdle {
+		s.deadline = time.Time{}
+	} else if s.deadline.IsZero() {
+		s.deadline = now.Add(s.wait)
+	}
+	return out
+}
+
+// proceed goes as far as the proxy's word allows, and adds what is to be sent.
+func (s *session) proceed(now time.Time, out []message) []message {
 	for progress := true; progress; {
 		progress = false
 		for s.advance(now) {
@@ -176,24 +197,22 @@ func (s *session) step(now time.Time) []message {
 			}
 		}
 	}
-	s.converge(now)
-	if s.phase == phaseIdle {
-		s.deadline = time.Time{}
-	} else if s.deadline.IsZero() {
-		s.deadline = now.Add(s.wait)
-	}
 	return out
 }
 
-// reconsider sends what was withheld and is no longer held to be bad.
-func (s *session) reconsider() {
-	now := s.shared.verdicts.generation.Load()
-	if now == s.generation {
-		return
+// reconsider sends what was withheld and is so no longer. It reports whether
+// there is anything.
+func (s *session) reconsider() bool {
+	judged := s.court.of(audience{s.juror, !s.complete})
+	if judged == s.judged && !s.refusedMore {
+		return false
 	}
-	s.generation = now
+	s.judged, s.refusedMore = judged, false
+	now := judged.and(s.mine)
+	s.verdicts = now
+	found := false
 	for v := range s.spared {
-		if s.shared.verdicts.refuses(v) {
+		if now.refuses(v) {
 			continue
 		}
 		delete(s.spared, v)
@@ -205,7 +224,9 @@ func (s *session) reconsider() {
 			t, name = snapshot.RouteConfig, routeConfigOf(name)
 		}
 		s.types[t].force(name, true)
+		found = true
 	}
+	return found
 }
 
 func (st *typeState) remove(name string) {

@@ -20,7 +20,7 @@ type stepKey struct {
 	all      bool           // everything of the type, whatever its name (for endpoints: all of clusters)
 	names    *names         // these; for virtual hosts, those of these route configurations
 	form     form
-	verdicts uint64
+	verdicts *verdicts
 }
 
 // form is how a stream wants its resources.
@@ -44,12 +44,11 @@ type step struct {
 
 // steps is a bounded cache of steps.
 type steps struct {
-	mu       sync.Mutex
-	cache    *simplelru.LRU[stepKey, *step]
-	bytes    int
-	limit    int
-	verdicts *verdicts
-	sums     *lru.Cache[snapshot.Stack, uint64] // see endpoints
+	mu    sync.Mutex
+	cache *simplelru.LRU[stepKey, *step]
+	bytes int
+	limit int
+	sums  *lru.Cache[snapshot.Stack, uint64] // see endpoints
 }
 
 const sumsSize = 1024
@@ -59,8 +58,8 @@ const (
 	stepBytes = 700  // of a step and its key, about
 )
 
-func newSteps(limit int, v *verdicts) *steps {
-	s := &steps{limit: limit, verdicts: v}
+func newSteps(limit int) *steps {
+	s := &steps{limit: limit}
 	cache, err := simplelru.NewLRU(stepsSize, func(_ stepKey, evicted *step) { s.bytes -= evicted.cost })
 	if err != nil { // only for a size below 1
 		panic(err)
@@ -74,7 +73,6 @@ func newSteps(limit int, v *verdicts) *steps {
 
 // get returns the step of key, made by the first who asks for it.
 func (s *steps) get(key stepKey) *step {
-	key.verdicts = s.verdicts.generation.Load()
 	s.mu.Lock()
 	st, ok := s.cache.Get(key)
 	if !ok {
@@ -155,7 +153,7 @@ func (s *steps) take(key stepKey, st *step, d snapshot.Difference) {
 		}
 		return
 	}
-	old, now := s.verdicts.effective(d.Old), s.verdicts.effective(d.New)
+	old, now := key.verdicts.effective(d.Old), key.verdicts.effective(d.New)
 	if now != d.New {
 		st.spared = append(st.spared, d.New)
 	}
@@ -193,7 +191,7 @@ func (s *steps) buildInlined(key stepKey, st *step) {
 	}
 	for _, name := range order {
 		old := key.from.Get(snapshot.RouteConfig, name)
-		if now := inlined(key.to, name, s.pick(st)); now != nil {
+		if now := inlined(key.to, name, pick(key.verdicts, st)); now != nil {
 			st.put = append(st.put, now)
 			st.held = append(st.held, old != nil)
 			st.cost += len(now.Entry())
@@ -205,9 +203,9 @@ func (s *steps) buildInlined(key stepKey, st *step) {
 
 // pick is the choice of virtual hosts for a route configuration that carries
 // them; it notes in st which are not sent as they are.
-func (s *steps) pick(st *step) func(*snapshot.Resource) *snapshot.Resource {
+func pick(v *verdicts, st *step) func(*snapshot.Resource) *snapshot.Resource {
 	return func(r *snapshot.Resource) *snapshot.Resource {
-		now := s.verdicts.effective(r)
+		now := v.effective(r)
 		if now != r {
 			st.spared = append(st.spared, r)
 		}
@@ -218,7 +216,7 @@ func (s *steps) pick(st *step) func(*snapshot.Resource) *snapshot.Resource {
 // current is what streams of this form get for a resource of the stack that
 // they go to, unless that carries others.
 func (s *steps) current(key stepKey, r *snapshot.Resource) *snapshot.Resource {
-	return s.formed(key, s.verdicts.effective(r))
+	return s.formed(key, key.verdicts.effective(r))
 }
 
 // lookup is the resource of a name as streams of this form get it; nil when

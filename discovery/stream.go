@@ -1,12 +1,14 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +44,7 @@ type stream struct {
 
 	mu      sync.Mutex // guards session against State; only who has the turn changes it
 	session *session
+	court   *court // of the proxy's namespace; set with session
 }
 
 func newStream(v *service, g grpc.ServerStream, conn net.Conn, delta bool) *stream {
@@ -86,6 +89,9 @@ func (st *stream) fail(err error) {
 func (st *stream) end() {
 	st.turn.Lock()
 	defer st.turn.Unlock()
+	if !st.over {
+		st.via.server.shared.courts.leave(st.client.Namespace, st.session.juror.workload)
+	}
 	st.over = true
 	st.alarm.Stop()
 }
@@ -170,9 +176,12 @@ func (st *stream) open(ctx context.Context, requests <-chan request) (*snapshot.
 		return nil, asStatus(err, codes.Unavailable)
 	}
 	stack, at := view.Published()
+	by := st.via.server.jurorOf(&client)
 	st.mu.Lock()
 	st.client = &client
+	st.court = st.via.server.shared.courts.enter(client.Namespace, by.workload)
 	st.session = newSession(st.via.server.shared, form{state: !st.delta, inline: !client.VHDS}, stack, at, st.via.server.config.PhaseTimeout)
+	st.session.court, st.session.juror = st.court, by
 	st.mu.Unlock()
 	st.alarm = time.AfterFunc(time.Hour, func() {
 		if err := st.act(func() error { st.rings = time.Time{}; return nil }); err != nil {
@@ -185,6 +194,15 @@ func (st *stream) open(ctx context.Context, requests <-chan request) (*snapshot.
 		return nil, err
 	}
 	return view, nil
+}
+
+// jurorOf is the client as the court of its namespace knows it.
+func (s *Server) jurorOf(c *snapshot.Client) juror {
+	workload := c.Pod
+	if s.config.Workload != nil {
+		workload = cmp.Or(s.config.Workload(c.Namespace, c.Pod), workload)
+	}
+	return juror{pod: c.Pod, workload: workload}
 }
 
 // tooOld says whether the client is an Envoy that lacks what is generated.
@@ -324,10 +342,8 @@ func (st *stream) report(e events) {
 func (st *stream) reject(r refusal) {
 	news := false
 	rejection := Rejection{Client: *st.client, Type: r.typ, Message: r.message}
-	for i, res := range r.refused {
-		if !st.via.server.accepted(res, st) {
-			st.via.server.shared.verdicts.refuse(res, r.before[i], r.message)
-		}
+	st.judge(r)
+	for _, res := range r.refused {
 		news = st.via.server.once("nack "+r.typ.String()+" "+res.Name+" "+res.Version) || news
 		rejection.Names = append(rejection.Names, res.Name)
 		rejection.Owners = append(rejection.Owners, res.Owners...)
@@ -343,6 +359,36 @@ func (st *stream) reject(r refusal) {
 	if st.via.server.config.OnReject != nil {
 		st.via.server.config.OnReject(rejection)
 	}
+}
+
+// maxJudged bounds how many resources of one refusal are judged: each is looked
+// for among all proxies of the namespace.
+const maxJudged = 64
+
+// judge tells the court what the proxy refuses, unless another one of its
+// namespace has taken it.
+func (st *stream) judge(r refusal) {
+	if !r.counts || len(r.refused) == 0 {
+		return
+	}
+	var peers []*stream
+	for _, other := range st.via.server.open() {
+		if other != st && other.sits(st.court) {
+			peers = append(peers, other)
+		}
+	}
+	for i, res := range r.refused[:min(len(r.refused), maxJudged)] {
+		if !slices.ContainsFunc(peers, func(p *stream) bool { return p.accepted(res) }) {
+			st.court.refuse(st.session.juror, res, r.before[i], r.message)
+		}
+	}
+}
+
+// sits says whether the court is that of the proxy.
+func (st *stream) sits(c *court) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.session != nil && st.court == c
 }
 
 func (st *stream) accepted(r *snapshot.Resource) bool {

@@ -1,11 +1,15 @@
 package snapshot
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // Role is what a proxy is for.
@@ -54,6 +58,41 @@ func (c Client) HasExtension(name string) bool {
 	_, ok := c.Extensions[name]
 	return ok
 }
+
+// match holds what a proxy says of itself to what the world knows: a credential
+// that names no pod is not enough to be one of another service account, and
+// nobody has the address of another's Pod.
+func (c Client) match(w *mesh.World) error {
+	if c.Identity == (Identity{}) {
+		return nil
+	}
+	pod := w.Workload(c.Namespace, c.Pod)
+	if pod != nil && c.Identity.PodUID != "" && pod.UID != c.Identity.PodUID {
+		pod = nil // its successor, of which the world does not know yet
+	}
+	if pod != nil && accountOf(pod) != c.Identity.ServiceAccount {
+		return status.Errorf(codes.PermissionDenied, "the proxy says that it is pod %s/%s, which runs as service account %q, and its credential is that of %s: correct its node id",
+			c.Namespace, c.Pod, accountOf(pod), c.Identity)
+	}
+	if pod != nil {
+		return nil // it is what the world says, whatever else the proxy does
+	}
+	if c.Role == RoleRouter && c.Identity.PodUID != "" {
+		// By its labels a gateway is given what others own: only the API
+		// server's word counts for those, and is on its way.
+		return status.Errorf(codes.Unavailable, "%s is not known yet: try again", c.Identity)
+	}
+	// What follows is believed, since nobody knows better yet.
+	if a, err := netip.ParseAddr(c.IP); err == nil && !a.IsLoopback() {
+		if owner := w.WorkloadAt(a); owner != nil && (owner.Namespace != c.Namespace || accountOf(owner) != c.Identity.ServiceAccount) {
+			return status.Errorf(codes.PermissionDenied, "the proxy says that its address is %s, which is that of %s: correct its node id", c.IP, owner.Ref)
+		}
+	}
+	return nil
+}
+
+// accountOf is the service account of a Pod or WorkloadEntry of the world.
+func accountOf(w *mesh.Workload) string { return cmp.Or(w.ServiceAccount, "default") }
 
 // Locality is where a proxy says that it runs (envoy.config.core.v3.Locality).
 type Locality struct {

@@ -99,3 +99,52 @@ func TestProofAndClaim(t *testing.T) {
 		}
 	}
 }
+
+// TestProofAndWorld walks what a node id claims against what the world knows of
+// the pods, for a credential that names a pod (a token) and one that does not
+// (a certificate).
+func TestProofAndWorld(t *testing.T) {
+	p := newPlane(t)
+	p.store.Synced()
+	var changes []mesh.Change
+	for _, x := range []struct{ name, account, address string }{{"web-0", "anna", "10.0.0.1"}, {"db-0", "bob", "10.0.0.2"}} {
+		changes = append(changes, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: "a", Name: x.name}, Object: &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: x.name, UID: types.UID(x.name)}, Spec: corev1.PodSpec{ServiceAccountName: x.account},
+			Status: corev1.PodStatus{PodIP: x.address}}})
+	}
+	p.store.Submit(changes)
+	p.settle(t, 0)
+	certificate := snapshot.Identity{Namespace: "a", ServiceAccount: "anna"}
+	token := func(pod, uid string) snapshot.Identity {
+		return snapshot.Identity{Namespace: "a", ServiceAccount: "anna", Pod: pod, PodUID: uid}
+	}
+	for _, c := range []struct {
+		name    string
+		proof   snapshot.Identity
+		role    snapshot.Role
+		pod, ip string
+		want    codes.Code
+	}{
+		{"its own pod", certificate, snapshot.RoleSidecar, "web-0", "10.0.0.1", codes.OK},
+		{"its own pod as a gateway", certificate, snapshot.RoleRouter, "web-0", "10.0.0.1", codes.OK},
+		{"a pod of another account", certificate, snapshot.RoleSidecar, "db-0", "10.0.0.2", codes.PermissionDenied},
+		{"a pod of another account as a gateway", certificate, snapshot.RoleRouter, "db-0", "10.0.0.2", codes.PermissionDenied},
+		{"a pod of another account with its own address", certificate, snapshot.RoleSidecar, "db-0", "10.0.0.1", codes.PermissionDenied},
+		{"a pod that nobody knows", certificate, snapshot.RoleSidecar, "new-0", "10.0.0.9", codes.OK},
+		{"a pod that nobody knows with another's address", certificate, snapshot.RoleSidecar, "new-0", "10.0.0.2", codes.PermissionDenied},
+		{"a pod that nobody knows with another's address, mapped", certificate, snapshot.RoleSidecar, "new-0", "::ffff:10.0.0.2", codes.PermissionDenied},
+		{"a token", token("web-0", "web-0"), snapshot.RoleSidecar, "web-0", "10.0.0.1", codes.OK},
+		{"a token as a gateway", token("web-0", "web-0"), snapshot.RoleRouter, "web-0", "10.0.0.1", codes.OK},
+		{"a token of a pod that is not known yet", token("new-0", "new-0"), snapshot.RoleSidecar, "new-0", "10.0.0.9", codes.OK},
+		{"a token of a pod that is not known yet, with another's address", token("new-0", "new-0"), snapshot.RoleSidecar, "new-0", "10.0.0.2", codes.PermissionDenied},
+		{"a token of a pod that is not known yet, as a gateway", token("new-0", "new-0"), snapshot.RoleRouter, "new-0", "10.0.0.9", codes.Unavailable},
+	} {
+		v, err := p.engine.Attach(t.Context(), &snapshot.Client{NodeID: c.name, Role: c.role, Namespace: "a", Pod: c.pod, IP: c.ip, Identity: c.proof})
+		if err == nil {
+			v.Close()
+		}
+		if status.Code(err) != c.want {
+			t.Errorf("%s: %v, want %s", c.name, err, c.want)
+		}
+	}
+}

@@ -198,6 +198,9 @@ func (e *Engine) Attach(ctx context.Context, c *Client) (*View, error) {
 	if id := c.Identity; e.departed.has(id.PodUID) && !id.of(e.world.Workload(c.Namespace, c.Pod)) {
 		return nil, id.revoked()
 	}
+	if err := c.match(e.world); err != nil {
+		return nil, err
+	}
 	a := &attached{client: c, proxy: e.proxyOf(c)}
 	e.proxies[a] = struct{}{}
 	a.view = NewView(Stack{}, func() { e.detach(a) })

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -58,7 +59,7 @@ func rejected(refusals []discovery.Refusal) (out []mesh.Finding) {
 	for _, r := range refusals {
 		for _, o := range r.Owners {
 			out = append(out, mesh.Finding{Object: o, Code: mesh.CodeRejected,
-				Message: "proxies refuse what is made of it, and keep what they had: " + r.Message})
+				Message: fmt.Sprintf("proxies refuse what is made of it, and keep what they had; that of pod %s says: %q", r.By, r.Message)})
 		}
 	}
 	return out

@@ -107,7 +107,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	})
 	store.Patience = mesh.DefaultPatience
 	ids.world = store.World
-	server := discovery.New(discovery.Config{Attach: engine.Attach, OnProgress: reports.signal, Log: log, Registerer: registry})
+	server := discovery.New(discovery.Config{Attach: engine.Attach, Workload: ownerIn(store.World), OnProgress: reports.signal, Log: log, Registerer: registry})
 	reports.refusals = server.Refusals
 	reports.more = []func() []mesh.Finding{ids.findings, func() []mesh.Finding { return outdated.Findings(version.String(), server.Clients()) }}
 	registry.MustRegister(stateMetrics{store.World, reports.all})
@@ -147,6 +147,16 @@ func serve(ctx context.Context, f serveFlags) error {
 	g.Go(func() error { return debug.Serve(ctx, l, handler) })
 	log.Info("serving", "xds", f.xds, "secureXDS", f.secureXDS, "debug", f.debug, "source", source.place)
 	return g.Wait()
+}
+
+// ownerIn tells the workload of a pod of the world as it is then.
+func ownerIn(world func() *mesh.World) func(namespace, pod string) string {
+	return func(namespace, pod string) string {
+		if w := world().Workload(namespace, pod); w != nil {
+			return w.Owner
+		}
+		return ""
+	}
 }
 
 // listenXDS opens the ports for proxies.

@@ -1,15 +1,17 @@
 package discovery
 
 import (
+	"maps"
 	"slices"
-	"strings"
+	"sync"
+	"weak"
 
-	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/cespare/xxhash/v2"
 )
 
 // names is an immutable sorted set of resource names. Nil is the empty set.
-// Equal sets have one pointer as long as nameTable remembers them, so that the
-// streams of like proxies share them and steps can be keyed by them.
+// Equal sets have one pointer, so that the streams of like proxies share them and
+// steps can be keyed by them.
 type names struct{ sorted []string }
 
 func (n *names) has(name string) bool {
@@ -34,21 +36,21 @@ func (n *names) list() []string {
 	return n.sorted
 }
 
-// nameTable gives equal sets one pointer. It is bounded; what it forgets is
-// merely not shared any more.
-type nameTable struct{ known *lru.Cache[string, *names] }
+// nameTable gives equal sets one pointer as long as somebody holds it. Safe for
+// concurrent use.
+type nameTable struct {
+	mu    sync.Mutex
+	known map[uint64]weak.Pointer[names] // by a hash of the names
+	room  int                            // how many there may be before those that went are looked for
+}
 
 const (
-	nameTableSize = 4096 // sets; proxies of one kind ask for the same few
+	nameTableRoom = 1024 // sets; proxies of one kind ask for the same few
 	maxShared     = 512  // names in a set that is remembered
 )
 
 func newNameTable() *nameTable {
-	cache, err := lru.New[string, *names](nameTableSize)
-	if err != nil { // only for a size below 1
-		panic(err)
-	}
-	return &nameTable{cache}
+	return &nameTable{known: map[uint64]weak.Pointer[names]{}, room: nameTableRoom}
 }
 
 // of returns the set of the given names, which may come in any order and
@@ -59,16 +61,26 @@ func (t *nameTable) of(list []string) *names {
 	}
 	sorted := slices.Clone(list)
 	slices.Sort(sorted)
-	sorted = slices.Compact(sorted)
-	if len(sorted) > maxShared {
-		return &names{sorted: sorted}
+	n := &names{sorted: slices.Clip(slices.Compact(sorted))}
+	if len(n.sorted) > maxShared {
+		return n
 	}
-	key := strings.Join(sorted, "\n")
-	if known, ok := t.known.Get(key); ok {
+	hash := xxhash.New()
+	for _, name := range n.sorted {
+		_, _ = hash.WriteString(name)
+		_, _ = hash.WriteString("\n")
+	}
+	key := hash.Sum64()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known := t.known[key].Value(); known != nil && slices.Equal(known.sorted, n.sorted) {
 		return known
 	}
-	n := &names{sorted: slices.Clip(sorted)}
-	t.known.Add(key, n)
+	if len(t.known) >= t.room {
+		maps.DeleteFunc(t.known, func(_ uint64, held weak.Pointer[names]) bool { return held.Value() == nil })
+		t.room = max(nameTableRoom, 2*len(t.known))
+	}
+	t.known[key] = weak.Make(n)
 	return n
 }
 

@@ -87,7 +87,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Tra
 }
 
 // memory is how long steps are remembered that no stream asks for.
-const memory = 20 * time.Second
+const memory = 5 * time.Second
 
 // watch waits for the end of ctx, or for the error with which serving ended,
 // and meanwhile forgets what is not needed any more and closes the connections

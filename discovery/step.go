@@ -38,7 +38,8 @@ type step struct {
 	gone    []string             // removed, to be told to the proxy
 	dropped []*snapshot.Resource // removed, and told later or never
 	spared  []*snapshot.Resource // not sent as they are, since a proxy refused them
-	cost    int                  // bytes, about
+	kept    int                  // bytes that only this step keeps, about; of who makes it
+	cost    int                  // bytes, about, as counted in steps; guarded by it
 	asked   time.Time            // when a stream last asked for it; guarded by steps
 }
 
@@ -48,7 +49,7 @@ type steps struct {
 	cache *simplelru.LRU[stepKey, *step]
 	bytes int
 	limit int
-	sums  *lru.Cache[snapshot.Stack, uint64] // see endpoints
+	sums  *lru.Cache[clusterSets, uint64] // see endpoints
 }
 
 const sumsSize = 1024
@@ -65,7 +66,7 @@ func newSteps(limit int) *steps {
 		panic(err)
 	}
 	s.cache = cache
-	if s.sums, err = lru.New[snapshot.Stack, uint64](sumsSize); err != nil { // as above
+	if s.sums, err = lru.New[clusterSets, uint64](sumsSize); err != nil { // as above
 		panic(err)
 	}
 	return s
@@ -114,7 +115,7 @@ func (s *steps) account(key stepKey, st *step) {
 	if kept, ok := s.cache.Peek(key); !ok || kept != st {
 		return
 	}
-	st.cost += stepBytes + 10*len(st.put) + 16*len(st.gone) + 8*(len(st.dropped)+len(st.spared))
+	st.cost = stepBytes + st.kept + 10*len(st.put) + 16*len(st.gone) + 8*(len(st.dropped)+len(st.spared))
 	s.bytes += st.cost
 	for s.bytes > s.limit && s.cache.Len() > 1 {
 		s.cache.RemoveOldest()
@@ -139,6 +140,9 @@ func (s *steps) build(key stepKey, st *step) {
 
 // take adds one difference to the step.
 func (s *steps) take(key stepKey, st *step, d snapshot.Difference) {
+	if d.Old != nil { // soon both are history
+		st.kept += d.Old.Size() + d.New.Size()
+	}
 	if d.New == nil {
 		switch {
 		case key.typ == snapshot.Listener:
@@ -194,7 +198,7 @@ func (s *steps) buildInlined(key stepKey, st *step) {
 		if now := inlined(key.to, name, pick(key.verdicts, st)); now != nil {
 			st.put = append(st.put, now)
 			st.held = append(st.held, old != nil)
-			st.cost += len(now.Entry())
+			st.kept += len(now.Entry())
 		} else if old != nil {
 			st.dropped = append(st.dropped, old)
 		}

@@ -91,6 +91,10 @@ func (f form) version(stack snapshot.Stack, t snapshot.Type) string {
 	return hexVersion(sum)
 }
 
+// clusterSets are the clusters of a stack by layer: unlike the stack, they are not
+// others because some endpoints are.
+type clusterSets [len(snapshot.Stack{})]snapshot.Set
+
 // endpoints is sumOf the names of endpoints that a proxy asks for which has the
 // clusters of a stack, as far as those bear the names of the clusters. What the
 // common group adds to it is kept.
@@ -99,8 +103,12 @@ func (s *steps) endpoints(clusters snapshot.Stack) uint64 {
 	for g := range groups {
 		part := only(clusters, g)
 		common, kept := uint64(0), false
+		var sets clusterSets
 		if g == commonGroup {
-			common, kept = s.sums.Get(part)
+			for i, rev := range part {
+				sets[i] = rev.Set(snapshot.Cluster)
+			}
+			common, kept = s.sums.Get(sets)
 		}
 		if !kept {
 			for r := range part.All(snapshot.Cluster) {
@@ -110,7 +118,7 @@ func (s *steps) endpoints(clusters snapshot.Stack) uint64 {
 			}
 		}
 		if g == commonGroup && !kept {
-			s.sums.Add(part, common)
+			s.sums.Add(sets, common)
 		}
 		sum += common
 	}

@@ -146,7 +146,11 @@ func (b *builder) namespace(ref Ref, o *corev1.Namespace) {
 		return
 	}
 	b.world.spaces = maps.Clone(b.world.spaces)
-	b.world.spaces[ref.Name] = labels
+	if len(labels) > 0 {
+		b.world.spaces[ref.Name] = labels
+	} else {
+		delete(b.world.spaces, ref.Name)
+	}
 	b.rediscover(ref.Name)
 	b.staleNamespace()
 	if old[spaceDistribution] != labels[spaceDistribution] {

@@ -24,10 +24,15 @@ func newDiscovery() discovery {
 	return discovery{objects: map[string]map[Ref]any{}, in: map[string]bool{}}
 }
 
-// keep replaces an object; nil when it is gone.
+// keep replaces an object; nil when it is gone. Of a namespace without objects
+// nothing is kept.
 func (d *discovery) keep(ref Ref, o any) {
 	if o == nil {
 		delete(d.objects[ref.Namespace], ref)
+		if len(d.objects[ref.Namespace]) == 0 {
+			delete(d.objects, ref.Namespace)
+			delete(d.in, ref.Namespace)
+		}
 		return
 	}
 	if d.objects[ref.Namespace] == nil {
@@ -44,12 +49,12 @@ func (b *builder) discovered(c Change) bool {
 	if ns == "" || c.Ref.Kind == KindSecret || c.Ref.Kind == KindConfigMap || c.Ref.Kind == KindMeshConfigFile {
 		return true
 	}
-	b.discovery.keep(c.Ref, c.Object)
 	in, known := b.discovery.in[ns]
 	if !known {
 		in = b.selected(ns)
 		b.discovery.in[ns] = in
 	}
+	b.discovery.keep(c.Ref, c.Object)
 	return in
 }
 

@@ -27,8 +27,8 @@ func encode(t Type, name string, message proto.Message, owners ...mesh.Ref) (*Re
 
 // cluster builds a cluster and, when the control plane knows its endpoints,
 // these.
-func (m *Memo) cluster(in translate.ClusterInput, endpoints *mesh.EndpointSet, policies *mesh.View) (out []*Resource, findings []mesh.Finding) {
-	b := m.get(in, func() (*Resource, []mesh.Finding) {
+func (m *Memo) cluster(u *uses, in translate.ClusterInput, endpoints *mesh.EndpointSet, policies *mesh.View) (out []*Resource, findings []mesh.Finding) {
+	b := m.get(u, in, func() (*Resource, []mesh.Finding) {
 		c, findings := translate.Cluster(in)
 		if c == nil {
 			return nil, findings
@@ -50,7 +50,7 @@ func (m *Memo) cluster(in translate.ClusterInput, endpoints *mesh.EndpointSet, p
 		Service: in.Service, Port: in.Port, Subset: in.Subset, Rule: in.Rule, Config: in.Config, Endpoints: endpoints,
 		Client: in.Client, PeerAuthentications: policies.PeerAuthentications,
 	}
-	e := m.get(ein, func() (*Resource, []mesh.Finding) {
+	e := m.get(u, ein, func() (*Resource, []mesh.Finding) {
 		return encode(Endpoint, b.resource.Name, translate.Endpoints(ein), owners(in.Service, in.Rule)...)
 	})
 	if e.resource != nil {
@@ -72,18 +72,18 @@ func owners(s *mesh.Service, rule *mesh.DestinationRule) []mesh.Ref {
 
 // virtualHost builds a virtual host. before are the resources that the host had
 // in the layer.
-func (m *Memo) virtualHost(in translate.VirtualHostInput, before []*Resource) built {
+func (m *Memo) virtualHost(u *uses, in translate.VirtualHostInput, before []*Resource) (*Resource, []mesh.Finding) {
 	names := in.Domains.Near
 	in.Domains.Near = nil
-	b := m.wideHost(in)
-	if b.resource != nil && len(names) > 0 {
-		b.resource = near(b.resource, names, before)
+	r, findings := m.wideHost(u, in)
+	if r != nil && len(names) > 0 {
+		r = near(r, names, before)
 	}
-	return b
+	return r, findings
 }
 
 // wideHost builds a virtual host as all see it alike.
-func (m *Memo) wideHost(in translate.VirtualHostInput) built {
+func (m *Memo) wideHost(u *uses, in translate.VirtualHostInput) (*Resource, []mesh.Finding) {
 	build := func() (*Resource, []mesh.Finding) {
 		vh, findings := translate.VirtualHost(in)
 		var refs []mesh.Ref
@@ -94,13 +94,14 @@ func (m *Memo) wideHost(in translate.VirtualHostInput) built {
 		return r, append(findings, more...)
 	}
 	if key, ok := keyOf(in); ok {
-		return m.get(key, build)
+		b := m.get(u, key, build)
+		return b.resource, b.findings
 	}
 	r, findings := build()
 	if r != nil {
 		r = m.intern.Intern(r)
 	}
-	return built{r, findings}
+	return r, findings
 }
 
 func keyOf(in translate.VirtualHostInput) (virtualHostKey, bool) {

@@ -13,11 +13,6 @@ import (
 	"github.com/fairway-mesh/fairway/translate"
 )
 
-// memoSize is how many inputs the memo holds. Each distinct cluster,
-// assignment and virtual host of the mesh takes one; the largest meshes that
-// one replica is meant for (10,000 hosts) need some 50,000.
-const memoSize = 1 << 17
-
 // Engine computes the layers that connected proxies see, keeps them up to
 // date with the world, and publishes them to the proxies' views. Only layers
 // that some proxy looks at are computed.
@@ -60,13 +55,13 @@ type attached struct {
 // want is told, whenever that may have changed, which Secrets the listeners and
 // clusters of connected proxies name; it must not call back. It may be nil.
 func NewEngine(log *slog.Logger, certificates *Certificates, want func([]mesh.Ref)) *Engine {
-	memo := NewMemo(memoSize)
+	memo := NewMemo()
 	if want == nil {
 		want = func([]mesh.Ref) {}
 	}
 	return &Engine{
-		log: log, memo: memo, want: want, scopes: newShelf[mesh.Scope, *hostLayer](idleScopes), routers: newShelf[mesh.Scope, *routerLayer](idleScopes),
-		inbounds: newShelf[mesh.Inbound, *inboundLayer](idleInbounds), secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, departed: newDeparted(), ready: make(chan struct{}),
+		log: log, memo: memo, want: want, scopes: newShelf[mesh.Scope](idleScopes, (*hostLayer).release), routers: newShelf[mesh.Scope](idleScopes, (*routerLayer).release),
+		inbounds: newShelf[mesh.Inbound](idleInbounds, func(*inboundLayer) {}), secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, departed: newDeparted(), ready: make(chan struct{}),
 	}
 }
 
@@ -86,11 +81,22 @@ func (e *Engine) Run(ctx context.Context) {
 	}
 }
 
-// forget lets go of layers that no proxy has looked at since.
+// Shed lets go of all that can be built again and that no connected proxy looks
+// at.
+func (e *Engine) Shed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.forget(time.Now())
+}
+
+// forget lets go of layers that no proxy has looked at since, and of what only
+// they were made of.
 func (e *Engine) forget(since time.Time) {
 	e.scopes.forget(since)
 	e.routers.forget(since)
 	e.inbounds.forget(since)
+	e.memo.sweep()
+	e.memo.intern.Prune()
 }
 
 // Update brings all layers to the world, of which dirty says what changed, and
@@ -112,6 +118,7 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 		e.want(e.wantedSecrets())
 	}
 	e.publish()
+	e.memo.sweep()
 	if first {
 		close(e.ready)
 	}
@@ -120,6 +127,9 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 // rebuild computes all layers from nothing.
 func (e *Engine) rebuild() {
 	e.forget(time.Now())
+	if e.base != nil {
+		e.base.release()
+	}
 	e.base = e.newBase()
 	for scope, l := range e.scopes.all() {
 		e.scopes.replace(scope, e.newScope(scope, l.secrets))
@@ -132,8 +142,9 @@ func (e *Engine) rebuild() {
 // advance computes what changed.
 func (e *Engine) advance(dirty *mesh.Dirty) {
 	e.base.moved = false
+	e.base.view = e.world.View(e.base.view.Scope)
 	if len(dirty.Hosts) > 0 {
-		e.base.update(e.world.View(e.base.view.Scope), dirty.Hosts)
+		e.base.update(e.base.view, dirty.Hosts)
 	}
 	for scope, l := range e.scopes.all() {
 		_, all := dirty.Namespaces[scope.Namespace]
@@ -143,6 +154,8 @@ func (e *Engine) advance(dirty *mesh.Dirty) {
 			e.scopes.replace(scope, e.newScope(scope, l.secrets))
 		case len(dirty.Hosts) > 0 || l.secrets.concerns(dirty.Secrets):
 			l.update(view, dirty.Hosts)
+		default:
+			l.view = view // of another world than the newest nothing is kept
 		}
 	}
 	for _, r := range e.routers.all() {
@@ -214,6 +227,7 @@ func (e *Engine) detach(a *attached) {
 	defer e.mu.Unlock()
 	delete(e.proxies, a)
 	e.leave(a)
+	e.memo.sweep()
 }
 
 // proxyOf is what is known of the proxy: its Pod where there is one, else what

@@ -40,6 +40,15 @@ func (r *Resource) Bare() []byte {
 // Entry.
 func (r *Resource) Body() []byte { return r.whole().body }
 
+// Size is how many bytes the resource keeps: those of Entry, none when they are
+// made again at need or r is nil.
+func (r *Resource) Size() int {
+	if r == nil {
+		return 0
+	}
+	return len(r.entry)
+}
+
 func (r *Resource) sizeAny() int {
 	return sizeField(len(r.Type.TypeURL())) + sizeField(len(r.body))
 }

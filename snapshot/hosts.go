@@ -36,6 +36,7 @@ type hostState struct {
 	override bool
 	secrets  []string // names of SDS secrets that the clusters ask for
 	findings []mesh.Finding
+	uses     uses
 }
 
 // claimSet is the claims to one listener by host.
@@ -48,6 +49,7 @@ type claimSet struct {
 type portState struct {
 	resources []*Resource
 	findings  []mesh.Finding
+	uses      uses
 }
 
 func newHostLayer(memo *Memo, base *hostLayer, view *mesh.View) *hostLayer {
@@ -89,6 +91,16 @@ func (l *hostLayer) setFixed() {
 	l.revision = l.revision.With(l.fixed)
 }
 
+// release lets go of what the layer was made of; it must not be updated again.
+func (l *hostLayer) release() {
+	for _, s := range l.hosts {
+		l.memo.release(s.uses)
+	}
+	for _, s := range l.ports {
+		l.memo.release(s.uses)
+	}
+}
+
 // update brings the layer to the view, in which only the hosts changed. The
 // base, if any, has been updated before.
 func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
@@ -104,6 +116,7 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 			for _, r := range old.resources {
 				gone = append(gone, Key{r.Type, r.Name})
 			}
+			l.memo.release(old.uses)
 		}
 		if next != nil {
 			put = append(put, next.resources...)
@@ -130,6 +143,7 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 			for _, r := range old.resources {
 				gone = append(gone, Key{r.Type, r.Name})
 			}
+			l.memo.release(old.uses)
 		}
 		if next == nil {
 			delete(l.ports, key)
@@ -184,13 +198,16 @@ func (l *hostLayer) host(host string) *hostState {
 	}
 	plan := translate.ResolveHost(l.view, host)
 	s := &hostState{claims: plan.Claims, findings: plan.Findings}
+	if n := len(plan.Clusters) + len(plan.VirtualHosts); n > 0 {
+		s.uses = make(uses, 0, n+len(plan.Clusters)) // a cluster mostly has endpoints
+	}
 	var before []*Resource
 	if old := l.hosts[host]; old != nil {
 		before = old.resources
 	}
 	_, endpoints := l.view.Service(host)
 	for _, in := range plan.Clusters {
-		resources, findings := l.memo.cluster(in, endpoints, l.view)
+		resources, findings := l.memo.cluster(&s.uses, in, endpoints, l.view)
 		s.resources = append(s.resources, resources...)
 		s.findings = append(s.findings, findings...)
 		if in.Rule != nil && len(in.Rule.Selector) > 0 { // a rule for everybody hands out no key
@@ -198,21 +215,26 @@ func (l *hostLayer) host(host string) *hostState {
 		}
 	}
 	for _, in := range plan.VirtualHosts {
-		b := l.memo.virtualHost(in, before)
-		if b.resource != nil {
-			s.resources = append(s.resources, b.resource)
+		r, findings := l.memo.virtualHost(&s.uses, in, before)
+		if r != nil {
+			s.resources = append(s.resources, r)
 		}
-		s.findings = append(s.findings, b.findings...)
+		s.findings = append(s.findings, findings...)
 	}
 	for _, c := range plan.Claims {
 		if c.Kind == translate.ClaimSniffed {
-			s.resources = append(s.resources, l.frame(c.RouteConfig))
+			s.resources = append(s.resources, l.frame(&s.uses, c.RouteConfig))
 		}
 	}
 	if l.base != nil {
-		return s.over(l.base.hosts[host])
+		over := s.over(l.base.hosts[host])
+		if over == nil {
+			l.memo.release(s.uses)
+		}
+		return over
 	}
 	if len(s.resources) == 0 && len(s.claims) == 0 && len(s.findings) == 0 {
+		l.memo.release(s.uses)
 		return nil
 	}
 	return s
@@ -221,8 +243,8 @@ func (l *hostLayer) host(host string) *hostState {
 type frameKey string
 
 // frame is the frame of a route configuration.
-func (l *hostLayer) frame(name string) *Resource {
-	return l.memo.get(frameKey(name), func() (*Resource, []mesh.Finding) { return encode(RouteConfig, name, translate.RouteFrame(name)) }).resource
+func (l *hostLayer) frame(u *uses, name string) *Resource {
+	return l.memo.get(u, frameKey(name), func() (*Resource, []mesh.Finding) { return encode(RouteConfig, name, translate.RouteFrame(name)) }).resource
 }
 
 // over is what the state has to add to that of the base to be seen in its
@@ -231,7 +253,7 @@ func (s *hostState) over(base *hostState) *hostState {
 	if base == nil {
 		base = &hostState{}
 	}
-	out := &hostState{findings: s.findings, secrets: s.secrets}
+	out := &hostState{findings: s.findings, secrets: s.secrets, uses: s.uses}
 	under := make(map[Key]*Resource, len(base.resources))
 	for _, r := range base.resources {
 		under[Key{r.Type, r.Name}] = r

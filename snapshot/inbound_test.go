@@ -9,7 +9,7 @@ import (
 // TestInboundShared: two workloads have the clusters of a port in common, and
 // keep no bytes of their listeners.
 func TestInboundShared(t *testing.T) {
-	memo := NewMemo(16)
+	memo := NewMemo()
 	of := func(name string) *Revision {
 		in := mesh.Inbound{Namespace: "shop", Workload: name, ServiceAccount: name, IPv4: true, Config: mesh.DefaultConfig(),
 			Ports: mesh.ListOf(mesh.InboundPort{Number: 8080, Protocol: mesh.ProtocolHTTP})}

@@ -1,7 +1,8 @@
 package snapshot
 
 import (
-	lru "github.com/hashicorp/golang-lru/v2"
+	"maps"
+	"sync"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/translate"
@@ -9,40 +10,100 @@ import (
 
 // Memo remembers what inputs were built into: equal inputs, which are
 // comparable structs of immutable pointers, give the same encoded resource.
-// There is nothing to invalidate, since a changed object is another pointer;
-// what is not asked for any more falls out of the bounded cache. Safe for
-// concurrent use.
+// There is nothing to invalidate, since a changed object is another pointer. It
+// holds what some layer uses and nothing else: a key holds the objects that it
+// was made of, and they must not outlive the state of the mesh that had them.
+// Safe for concurrent use.
 type Memo struct {
-	built  *lru.Cache[any, built]
 	intern *Interner
+
+	mu     sync.Mutex
+	known  map[any]*built
+	most   int      // entries since known was made; a map that was once large stays so
+	unused []*built // since the last sweep; some may be in use again
+	bytes  int      // of the resources of known
 }
 
+// built is what one input was built into.
 type built struct {
 	resource *Resource // nil when nothing could be built
 	findings []mesh.Finding
+
+	key   any
+	users int // guarded by Memo.mu
 }
 
-// NewMemo makes a memo of at most size entries.
-func NewMemo(size int) *Memo {
-	cache, err := lru.New[any, built](max(size, 1))
-	if err != nil { // only for a size below 1
-		panic(err)
-	}
-	return &Memo{built: cache, intern: NewInterner(size)}
+// NewMemo makes an empty memo.
+func NewMemo() *Memo {
+	return &Memo{known: map[any]*built{}, intern: NewInterner()}
 }
 
-// get returns what the key stands for, building it the first time.
-func (m *Memo) get(key any, build func() (*Resource, []mesh.Finding)) built {
-	if b, ok := m.built.Get(key); ok {
-		return b
+// uses are the entries of a memo that one part of a layer was made of. Who
+// makes another part in its place releases them.
+type uses []*built
+
+// get returns what the key stands for, building it the first time, and notes
+// the use.
+func (m *Memo) get(u *uses, key any, build func() (*Resource, []mesh.Finding)) *built {
+	m.mu.Lock()
+	b := m.known[key]
+	if b == nil {
+		m.mu.Unlock()
+		b = m.build(key, build)
+		m.mu.Lock()
+		if first := m.known[key]; first != nil { // somebody else built it meanwhile
+			b = first
+		} else {
+			m.known[key] = b
+			m.most = max(m.most, len(m.known))
+			m.bytes += b.resource.Size()
+		}
 	}
+	b.users++
+	m.mu.Unlock()
+	*u = append(*u, b)
+	return b
+}
+
+func (m *Memo) build(key any, build func() (*Resource, []mesh.Finding)) *built {
 	r, findings := build()
 	if r != nil {
 		r = m.intern.Intern(r)
 	}
-	b := built{r, findings}
-	m.built.Add(key, b)
-	return b
+	return &built{resource: r, findings: findings, key: key}
+}
+
+// release ends uses. What nobody uses any more stays until the next sweep: the
+// next scope of the same pass may ask for it.
+func (m *Memo) release(u uses) {
+	if len(u) == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, b := range u {
+		if b.users--; b.users == 0 {
+			m.unused = append(m.unused, b)
+		}
+	}
+}
+
+// sweep forgets what nobody uses.
+func (m *Memo) sweep() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, b := range m.unused {
+		if b.users == 0 && m.known[b.key] == b {
+			delete(m.known, b.key)
+			m.bytes -= b.resource.Size()
+		}
+	}
+	m.unused = nil
+	if n := len(m.known); m.most > mapRoom && n < m.most/4 {
+		known := make(map[any]*built, n)
+		maps.Copy(known, m.known)
+		m.known, m.most = known, n
+	}
 }
 
 // virtualHostKey is a VirtualHostInput in comparable form, without the names that

@@ -13,14 +13,15 @@ import (
 // TestNearHost: a virtual host with names of one namespace is what translate
 // makes of them, keeps no bytes of its own, and is the same one again.
 func TestNearHost(t *testing.T) {
-	memo := NewMemo(16)
+	memo := NewMemo()
 	service := &mesh.Service{Host: "a.shop.svc.cluster.local", Ref: mesh.Ref{Kind: mesh.KindService, Namespace: "shop", Name: "a"}, Ports: []mesh.Port{{Number: 80, Protocol: mesh.ProtocolHTTP}}}
 	in := translate.VirtualHostInput{
 		Config: "80", Name: service.Host, Service: service, Port: 80,
 		Domains: translate.Domains{Wide: []string{service.Host, "a.shop"}, Near: []string{"a", "alias"}},
 		Route:   translate.RouteInput{Port: 80, Config: mesh.DefaultConfig(), Destinations: map[string]translate.Destination{service.Host: {Service: service}}},
 	}
-	r := memo.virtualHost(in, nil).resource
+	var u uses
+	r, _ := memo.virtualHost(&u, in, nil)
 	if r.body != nil || r.entry != nil {
 		t.Error("its bytes are kept")
 	}
@@ -33,16 +34,16 @@ func TestNearHost(t *testing.T) {
 		t.Errorf("version %s, owners %v", r.Version, r.Owners)
 	}
 	in.Domains.Near = nil
-	wide := memo.virtualHost(in, nil).resource
-	if wide.entry == nil || wide.Same(r) || len(memo.built.Keys()) != 1 {
-		t.Errorf("%d were built", len(memo.built.Keys()))
+	wide, _ := memo.virtualHost(&u, in, nil)
+	if wide.entry == nil || wide.Same(r) || len(memo.known) != 1 {
+		t.Errorf("%d were built", len(memo.known))
 	}
 	for _, c := range []struct {
 		names []string
 		same  bool
 	}{{[]string{"a", "alias"}, true}, {[]string{"a"}, false}} {
 		in.Domains.Near = c.names
-		if again := memo.virtualHost(in, []*Resource{wide, r}).resource; (again == r) != c.same {
+		if again, _ := memo.virtualHost(&u, in, []*Resource{wide, r}); (again == r) != c.same {
 			t.Errorf("%v: made anew %t", c.names, again != r)
 		}
 	}

@@ -147,11 +147,12 @@ func (l *hostLayer) port(key translate.ListenerKey) *portState {
 			}
 		}
 		if http {
-			s.resources = append(s.resources, l.routes(key)...)
+			s.resources = append(s.resources, l.routes(&s.uses, key)...)
 		}
 	}
 	if l.base == nil {
 		if len(s.resources) == 0 && len(s.findings) == 0 {
+			l.memo.release(s.uses)
 			return nil
 		}
 		return s
@@ -162,9 +163,10 @@ func (l *hostLayer) port(key translate.ListenerKey) *portState {
 	}
 	diff := (&hostState{resources: s.resources}).over(&hostState{resources: under})
 	if diff == nil {
+		l.memo.release(s.uses)
 		return nil
 	}
-	return &portState{diff.resources, s.findings}
+	return &portState{diff.resources, s.findings, s.uses}
 }
 
 func compareText(a, b string) int {
@@ -183,14 +185,14 @@ type fallbackKey struct {
 
 // routes are the frame of the route configuration that the HTTP services of a
 // port share, and its answer for hosts that nothing knows.
-func (l *hostLayer) routes(at translate.ListenerKey) []*Resource {
+func (l *hostLayer) routes(u *uses, at translate.ListenerKey) []*Resource {
 	name := at.RouteConfig()
-	out := []*Resource{l.frame(name)}
+	out := []*Resource{l.frame(u, name)}
 	if at.Port == translate.RouteOnlyPort && l.view.RouteOnly("*") {
 		return out // the host "*" has a virtual host of its own
 	}
 	key := fallbackKey{name, translate.Unclaimed(l.view)}
-	b := l.memo.get(key, func() (*Resource, []mesh.Finding) {
+	b := l.memo.get(u, key, func() (*Resource, []mesh.Finding) {
 		vh := translate.FallbackVirtualHost(key.config, key.unclaimed)
 		return encode(VirtualHost, vh.Name, vh)
 	})

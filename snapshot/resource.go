@@ -2,9 +2,10 @@ package snapshot
 
 import (
 	"fmt"
+	"sync"
+	"weak"
 
 	"github.com/cespare/xxhash/v2"
-	lru "github.com/hashicorp/golang-lru/v2"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -127,10 +128,12 @@ func (r *Resource) Same(o *Resource) bool {
 }
 
 // Interner gives equal resources one pointer, so that layers which hold the
-// same bytes share them. It is bounded: what was not seen for long is
-// forgotten, which costs memory and nothing else. Safe for concurrent use.
+// same bytes share them. It keeps none of them: a resource goes when no layer
+// and no stream holds it. Safe for concurrent use.
 type Interner struct {
-	known *lru.Cache[internKey, *Resource]
+	mu    sync.Mutex
+	known map[internKey]weak.Pointer[Resource]
+	room  int // how many there may be before those that went are looked for
 }
 
 type internKey struct {
@@ -138,24 +141,46 @@ type internKey struct {
 	version string
 }
 
-// NewInterner returns an Interner of at most size resources; size below 1 is 1.
-func NewInterner(size int) *Interner {
-	cache, err := lru.New[internKey, *Resource](max(size, 1))
-	if err != nil { // only for a size below 1
-		panic(err)
-	}
-	return &Interner{known: cache}
+// mapRoom is how many entries a map may have had before it is made anew to give
+// back its room.
+const mapRoom = 1024
+
+// NewInterner returns an Interner that knows nothing.
+func NewInterner() *Interner {
+	return &Interner{known: map[internKey]weak.Pointer[Resource]{}, room: mapRoom}
 }
 
 // Intern returns the resource with the bytes and owners of r that it has seen
 // first, which may be r.
 func (i *Interner) Intern(r *Resource) *Resource {
 	key := internKey{Key{r.Type, r.Name}, r.Version}
-	if known, ok := i.known.Get(key); ok && string(known.body) == string(r.body) && sameOwners(known.Owners, r.Owners) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if known := i.known[key].Value(); known != nil && string(known.body) == string(r.body) && sameOwners(known.Owners, r.Owners) {
 		return known
 	}
-	i.known.Add(key, r)
+	if len(i.known) >= i.room {
+		i.prune()
+	}
+	i.known[key] = weak.Make(r)
 	return r
+}
+
+// Prune forgets the names of resources that have gone.
+func (i *Interner) Prune() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.prune()
+}
+
+func (i *Interner) prune() {
+	live := make(map[internKey]weak.Pointer[Resource], len(i.known)/2) // a map that was once large stays so
+	for key, r := range i.known {
+		if r.Value() != nil {
+			live[key] = r
+		}
+	}
+	i.known, i.room = live, max(mapRoom, 2*len(live))
 }
 
 func sameOwners(a, b []mesh.Ref) bool {

@@ -15,15 +15,22 @@ type routerLayer struct {
 	scope    mesh.Scope
 	workload *mesh.Workload // one of its Pods; those of a scope have the same labels
 
-	hosts    map[string][]*Resource // clusters and endpoints by destination
+	hosts    map[string]destination
 	rest     []*Resource
 	secrets  *namedSecrets
 	findings []mesh.Finding
 	revision *Revision
 }
 
+// destination is the clusters and endpoints of a host that routes lead to.
+type destination struct {
+	resources []*Resource
+	findings  []mesh.Finding
+	uses      uses
+}
+
 func newRouterLayer(memo *Memo, scope mesh.Scope, of *mesh.Workload, w *mesh.World) *routerLayer {
-	r := &routerLayer{memo: memo, scope: scope, workload: of, hosts: map[string][]*Resource{}, secrets: newNamedSecrets(scope.Namespace)}
+	r := &routerLayer{memo: memo, scope: scope, workload: of, hosts: map[string]destination{}, secrets: newNamedSecrets(scope.Namespace)}
 	r.update(w, nil)
 	return r
 }
@@ -37,9 +44,10 @@ func (r *routerLayer) update(w *mesh.World, dirty *mesh.Dirty) {
 	view := w.View(r.scope)
 	var put []*Resource
 	for host, touch := range dirty.Hosts {
-		if _, ours := r.hosts[host]; ours && touch == mesh.TouchEndpoints {
-			r.hosts[host], _ = r.destination(view, host)
-			put = append(put, r.hosts[host]...)
+		if old, ours := r.hosts[host]; ours && touch == mesh.TouchEndpoints {
+			r.hosts[host] = r.destination(view, host)
+			r.memo.release(old.uses)
+			put = append(put, r.hosts[host].resources...)
 		}
 	}
 	r.revision = r.revision.With(put)
@@ -72,7 +80,8 @@ func (r *routerLayer) build(w *mesh.World) {
 	plan := translate.Gateway(in)
 	plan.Destinations = append(plan.Destinations, extra.Destinations...)
 	r.findings = append(append(r.findings, plan.Findings...), extra.Findings...)
-	r.rest, r.hosts = nil, map[string][]*Resource{}
+	r.release()
+	r.rest, r.hosts = nil, map[string]destination{}
 	add := func(res *Resource, findings []mesh.Finding) {
 		r.findings = append(r.findings, findings...)
 		if res != nil {
@@ -96,9 +105,8 @@ func (r *routerLayer) build(w *mesh.World) {
 		if _, done := r.hosts[host]; done {
 			continue
 		}
-		resources, findings := r.destination(view, host)
-		r.hosts[host] = resources
-		r.findings = append(r.findings, findings...)
+		r.hosts[host] = r.destination(view, host)
+		r.findings = append(r.findings, r.hosts[host].findings...)
 		for _, in := range translate.ResolveDestination(view, host) {
 			secrets = append(secrets, translate.RuleSecrets(in.Rule)...)
 		}
@@ -109,12 +117,19 @@ func (r *routerLayer) build(w *mesh.World) {
 	r.replace()
 }
 
+// release lets go of what the layer was made of.
+func (r *routerLayer) release() {
+	for _, d := range r.hosts {
+		r.memo.release(d.uses)
+	}
+}
+
 // replace makes the revision of what the layer holds, sharing with the one
 // before what did not change.
 func (r *routerLayer) replace() {
 	put := slices.Clone(r.rest)
-	for _, resources := range r.hosts {
-		put = append(put, resources...)
+	for _, d := range r.hosts {
+		put = append(put, d.resources...)
 	}
 	var gone []Key
 	for t := range NumTypes {
@@ -127,12 +142,12 @@ func (r *routerLayer) replace() {
 
 // destination builds the clusters and endpoints of a host, and of the one that
 // it stands for.
-func (r *routerLayer) destination(v *mesh.View, host string) (out []*Resource, findings []mesh.Finding) {
+func (r *routerLayer) destination(v *mesh.View, host string) (d destination) {
 	for _, in := range translate.ResolveDestination(v, host) {
 		_, endpoints := v.Service(in.Service.Host)
-		resources, more := r.memo.cluster(in, endpoints, v)
-		out = append(out, resources...)
-		findings = append(findings, more...)
+		resources, more := r.memo.cluster(&d.uses, in, endpoints, v)
+		d.resources = append(d.resources, resources...)
+		d.findings = append(d.findings, more...)
 	}
-	return out, findings
+	return d
 }

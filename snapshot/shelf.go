@@ -11,8 +11,9 @@ import (
 // them do when a replica goes away.
 type shelf[K comparable, L any] struct {
 	places map[K]*place[L]
-	room   int // for layers that nobody looks at
-	idle   int // how many of those there are
+	room   int     // for layers that nobody looks at
+	idle   int     // how many of those there are
+	drop   func(L) // lets go of what a layer was made of
 }
 
 type place[L any] struct {
@@ -21,8 +22,8 @@ type place[L any] struct {
 	left  time.Time // when the last went, while there are none
 }
 
-func newShelf[K comparable, L any](room int) *shelf[K, L] {
-	return &shelf[K, L]{places: map[K]*place[L]{}, room: room}
+func newShelf[K comparable, L any](room int, drop func(L)) *shelf[K, L] {
+	return &shelf[K, L]{places: map[K]*place[L]{}, room: room, drop: drop}
 }
 
 // enter is the layer of a key for one more user, made when there is none.
@@ -49,6 +50,7 @@ func (s *shelf[K, L]) leave(key K) {
 	}
 	if s.idle == s.room {
 		delete(s.places, key)
+		s.drop(p.layer)
 		return
 	}
 	s.idle++
@@ -81,13 +83,18 @@ func (s *shelf[K, L]) of(users int) iter.Seq2[K, L] {
 }
 
 // replace puts another layer into the place of one.
-func (s *shelf[K, L]) replace(key K, layer L) { s.places[key].layer = layer }
+func (s *shelf[K, L]) replace(key K, layer L) {
+	p := s.places[key]
+	s.drop(p.layer)
+	p.layer = layer
+}
 
 // forget lets go of the layers that nobody has looked at since.
 func (s *shelf[K, L]) forget(since time.Time) {
 	for key, p := range s.places {
 		if p.users == 0 && p.left.Before(since) {
 			delete(s.places, key)
+			s.drop(p.layer)
 			s.idle--
 		}
 	}

@@ -8,8 +8,8 @@ import (
 )
 
 func TestShelf(t *testing.T) {
-	s := newShelf[string, *int](2)
-	made := 0
+	made, dropped := 0, 0
+	s := newShelf[string](2, func(*int) { dropped++ })
 	enter := func(key string) *int {
 		layer, _ := s.enter(key, func() *int { made++; return new(int) })
 		if again := s.get(key); again != layer {
@@ -55,12 +55,16 @@ func TestShelf(t *testing.T) {
 	if n := len(s.places); n != 3 {
 		t.Errorf("%d layers are kept: the room of one that is used again is not free", n)
 	}
+	if dropped != 2 { // "a" and "d"
+		t.Errorf("%d layers were let go of", dropped)
+	}
 }
 
 // TestIdleLayersFollow has a namespace without proxies change: who comes back
 // sees what is now.
 func TestIdleLayersFollow(t *testing.T) {
-	s := newShelf[string, string](1)
+	var dropped []string
+	s := newShelf[string](1, func(old string) { dropped = append(dropped, old) })
 	s.enter("a", func() string { return "old" })
 	s.leave("a")
 	for key := range s.all() {
@@ -68,5 +72,8 @@ func TestIdleLayersFollow(t *testing.T) {
 	}
 	if layer, fresh := s.enter("a", func() string { return "made" }); layer != "new" || fresh {
 		t.Errorf("got %q", layer)
+	}
+	if !slices.Equal(dropped, []string{"old"}) {
+		t.Errorf("let go of %v", dropped)
 	}
 }

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -109,7 +110,7 @@ func TestNeeds(t *testing.T) {
 }
 
 func TestInterner(t *testing.T) {
-	in := NewInterner(2)
+	in := NewInterner()
 	a := in.Intern(host(t, "80/a", 1))
 	if in.Intern(host(t, "80/a", 1)) != a {
 		t.Error("equal resources have two pointers")
@@ -121,12 +122,18 @@ func TestInterner(t *testing.T) {
 	if in.Intern(owned) != owned {
 		t.Error("the owners of another resource were kept")
 	}
-	for i := range 10 {
+	for i := range 10 * mapRoom {
 		in.Intern(host(t, "80/b", i))
 	}
-	if in.known.Len() > 2 {
-		t.Errorf("%d resources are kept", in.known.Len())
+	if n := len(in.known); n > 9*mapRoom {
+		t.Errorf("%d names are kept", n)
 	}
+	runtime.GC()
+	in.Prune()
+	if n := len(in.known); n != 1 || in.Intern(host(t, "80/a", 3)) == owned {
+		t.Errorf("%d names are kept whose resources have gone", n)
+	}
+	runtime.KeepAlive(owned)
 }
 
 // TestDiffAgainstPlainMaps changes random resources of random layers, moves

@@ -30,6 +30,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	streams map[*stream]struct{}
+	away    chan struct{} // closed at its end; nil: this replica takes proxies in
 }
 
 const loggedSize = 4096 // remarks that are not repeated
@@ -160,6 +161,10 @@ func (v *service) serve(str grpc.ServerStream, delta bool) error {
 	defer v.server.leave(st)
 	if v.draining.Load() {
 		return errDraining
+	}
+	if v.server.isAway() {
+		st.sendAway()
+		return errAway
 	}
 	return st.run(ctx)
 }

@@ -3,11 +3,13 @@ package informers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -31,6 +33,9 @@ type KubeConfig struct {
 // Kubernetes is the source that follows the objects of an API server.
 type Kubernetes struct {
 	config     KubeConfig
+	link       *Link
+	metadata   metadata.Interface // of all kinds
+	views      views
 	codecs     runtime.NegotiatedSerializer
 	parameters runtime.ParameterCodec
 	out        *outbox
@@ -55,17 +60,30 @@ func NewKubernetes(config KubeConfig) (*Kubernetes, error) {
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
-	config.REST = rest.CopyConfig(config.REST)
+	link, err := NewLink(config.REST, config.Log)
+	if err != nil {
+		return nil, err
+	}
+	config.REST = link.REST()
 	config.REST.QPS = -1 // a handful of lists and watches, each with its own backoff
+	objects, err := metadata.NewForConfig(config.REST)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for the API server: %w", err)
+	}
 	codecs, parameters, err := newCodecs()
 	if err != nil {
 		return nil, err
 	}
-	k := &Kubernetes{config: config, codecs: codecs, parameters: parameters, out: newOutbox()}
-	k.troubles = &troubles{source: k, kinds: map[*kind]string{}}
+	k := &Kubernetes{config: config, link: link, metadata: objects, codecs: codecs, parameters: parameters, out: newOutbox()}
+	k.views.list = map[*reflection]struct{}{}
+	k.troubles = newTroubles(k)
 	k.wanted = newWanted(k)
 	return k, nil
 }
+
+// Link is how the source reaches the API server. Run looks after it, for all that
+// use it.
+func (k *Kubernetes) Link() *Link { return k.link }
 
 // Want says which Secrets (and ConfigMaps, for certificates of authorities) the
 // mesh names. Only these are read, each by a watch of its own; those that are no
@@ -88,6 +106,7 @@ func (k *Kubernetes) Run(ctx context.Context, sink Sink, synced func()) error {
 
 	k.out.put(mc.look(true)...)
 	parts.Go(func() { mc.follow(ctx, k.out) })
+	parts.Go(func() { k.link.Run(ctx) })
 	follower := newFollower(k)
 	if err := follower.start(ctx); err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -16,6 +15,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // selection narrows what is watched of a kind; the zero one is all of it.
@@ -23,10 +24,16 @@ type selection struct{ namespace, fields, labels string }
 
 // reflection follows the objects of a kind while it runs.
 type reflection struct {
+	source  *Kubernetes
 	store   *store
 	version string
+	sel     selection
+	client  rest.Interface
 	cancel  context.CancelFunc
 	ended   chan struct{}
+
+	mu   sync.Mutex
+	turn context.CancelFunc // ends what runs now, so that everything is read again
 }
 
 func (r *reflection) stop() {
@@ -34,49 +41,168 @@ func (r *reflection) stop() {
 	<-r.ended
 }
 
-// retryBackoff is how soon a broken watch is tried again.
-func retryBackoff() *wait.Backoff {
-	return &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 5 * time.Second}
+// again has everything read anew.
+func (r *reflection) again() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.turn != nil {
+		r.turn()
+	}
 }
 
-// reflect starts to follow a selection of a kind in one served version.
+// retryBackoff is how soon a broken watch is tried again. It stays below a
+// second, so that an outage is over when it is over; while the API server is
+// known to be away, requests wait for it, see Link.
+func retryBackoff() *wait.Backoff {
+	return &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.6, Steps: 10, Cap: 600 * time.Millisecond}
+}
+
+// reflect starts to follow a selection of a kind in one served version, and to
+// compare what is known of it with what is there.
 func (k *Kubernetes) reflect(ctx context.Context, s *store, version string, sel selection) (*reflection, error) {
 	client, err := k.client(schema.GroupVersion{Group: s.kind.group, Version: version})
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	r := &reflection{store: s, version: version, cancel: cancel, ended: make(chan struct{})}
-	quiet := logr.Discard() // what goes wrong is told by troubles, once
-	reflector := cache.NewReflectorWithOptions(k.listWatch(client, s.kind, sel), nil, s, cache.ReflectorOptions{
-		Name: s.kind.resource, TypeDescription: s.kind.groupKind().String(), Logger: &quiet, Backoff: retryBackoff(),
-	})
+	r := &reflection{source: k, store: s, version: version, sel: sel, client: client, cancel: cancel, ended: make(chan struct{})}
+	k.views.add(r)
+	var parts sync.WaitGroup
+	parts.Go(func() { newAudit(k.metadata, r, sel).run(ctx) })
+	parts.Go(func() { r.run(ctx) })
 	go func() {
-		defer close(r.ended)
-		reflector.RunWithContext(klog.NewContext(ctx, quiet))
+		parts.Wait()
+		k.views.remove(r)
+		close(r.ended)
 	}()
 	return r, nil
 }
 
-// listWatch asks for the selection of a kind.
-func (k *Kubernetes) listWatch(client rest.Interface, of *kind, sel selection) *cache.ListWatch {
-	request := func(o *metav1.ListOptions) *rest.Request {
-		o.FieldSelector, o.LabelSelector = sel.fields, sel.labels
-		return client.Get().Namespace(sel.namespace).Resource(of.resource).VersionedParams(o, k.parameters)
+// run follows until the context ends, each turn from the first list on.
+func (r *reflection) run(ctx context.Context) {
+	quiet := logr.Discard() // what goes wrong is told by troubles, once
+	for ctx.Err() == nil {
+		turn, end := context.WithCancel(klog.NewContext(ctx, quiet))
+		r.mu.Lock()
+		r.turn = end
+		r.mu.Unlock()
+		r.store.believe = func(missing []mesh.Ref) error { return r.believe(turn, missing) }
+		reflector := cache.NewReflectorWithOptions(r.listWatch(), nil, r.store, cache.ReflectorOptions{
+			Name: r.store.kind.resource, TypeDescription: r.store.kind.groupKind().String(), Logger: &quiet, Backoff: retryBackoff(),
+		})
+		reflector.RunWithContext(turn)
+		end()
 	}
+}
+
+// listWatch asks for the selection of a kind.
+func (r *reflection) listWatch() *cache.ListWatch {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			list, err := request(&o).Do(ctx).Get()
-			k.troubles.note(ctx, of, err)
+			if err := r.mayAsk(ctx, true); err != nil {
+				return nil, err
+			}
+			list, err := r.request(&o).Do(ctx).Get()
+			r.answered(ctx, err)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.Watch = true
-			w, err := request(&o).Watch(ctx)
-			k.troubles.note(ctx, of, err)
-			return w, err
+			if err := r.mayAsk(ctx, o.SendInitialEvents != nil && *o.SendInitialEvents); err != nil {
+				return nil, err
+			}
+			return r.watch(ctx, o)
 		},
 	}
+}
+
+// request asks once. What is to be tried again is not tried again by the
+// client, which would wait for as long as an answer tells it to.
+func (r *reflection) request(o *metav1.ListOptions) *rest.Request {
+	o.FieldSelector, o.LabelSelector = r.sel.fields, r.sel.labels
+	return r.client.Get().Namespace(r.sel.namespace).Resource(r.store.kind.resource).VersionedParams(o, r.source.parameters).MaxRetries(0)
+}
+
+// mayAsk waits until the link is there, and until the next list may begin.
+func (r *reflection) mayAsk(ctx context.Context, list bool) error {
+	if err := r.source.link.await(ctx); err != nil {
+		return err
+	}
+	if !list {
+		return nil
+	}
+	if pause := r.store.view.begins(); pause > 0 {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
+}
+
+// answered notes what became of a request.
+func (r *reflection) answered(ctx context.Context, err error) {
+	r.source.troubles.note(ctx, r.store.kind, err)
+	if err == nil {
+		r.source.link.lives()
+	} else if ctx.Err() == nil {
+		r.store.view.fail(err.Error())
+	}
+}
+
+// watch opens a watch. It ends when nothing has come for a while: then the
+// reflector asks for another, from where this one was.
+func (r *reflection) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	o.Watch = true
+	late := time.AfterFunc(quietWatch, cancel)
+	w, err := r.request(&o).Watch(ctx)
+	opened := late.Stop()
+	if err == nil && !opened {
+		w.Stop()
+		err = fmt.Errorf("watching %s: no answer within %s", r.store.kind.groupKind(), quietWatch)
+	}
+	r.answered(ctx, err)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	r.store.view.hears()
+	h := &heard{Interface: w, view: r.store.view, cancel: cancel}
+	h.mu.Lock()
+	h.timer = time.AfterFunc(quietWatch, h.look)
+	h.mu.Unlock()
+	return h, nil
+}
+
+// heard is a watch that ends when it is not heard of.
+type heard struct {
+	watch.Interface
+	view   *view
+	cancel context.CancelFunc
+	mu     sync.Mutex
+	timer  *time.Timer
+}
+
+func (h *heard) look() {
+	h.view.mu.Lock()
+	left := quietWatch - time.Since(h.view.heard)
+	h.view.mu.Unlock()
+	if left <= 0 {
+		h.Interface.Stop()
+		return
+	}
+	h.mu.Lock()
+	h.timer.Reset(left)
+	h.mu.Unlock()
+}
+
+// Stop implements watch.Interface.
+func (h *heard) Stop() {
+	h.mu.Lock()
+	h.timer.Stop()
+	h.mu.Unlock()
+	h.cancel()
+	h.Interface.Stop()
 }
 
 // client speaks to one group and version; all share one connection.
@@ -97,40 +223,4 @@ func (k *Kubernetes) client(gv schema.GroupVersion) (rest.Interface, error) {
 		return nil, fmt.Errorf("making a client for %s: %w", gv, err)
 	}
 	return client, nil
-}
-
-// troubles tells once of each kind that it cannot be read, and once that it can
-// again.
-type troubles struct {
-	source *Kubernetes
-	mu     sync.Mutex
-	kinds  map[*kind]string
-}
-
-func (t *troubles) note(ctx context.Context, of *kind, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	before, text, remedy := t.kinds[of], "", "it is tried again"
-	switch {
-	case err == nil:
-	case apierrors.IsForbidden(err):
-		text, remedy = "forbidden", "grant the control plane's ServiceAccount get, list and watch on it"
-	case apierrors.IsResourceExpired(err), apierrors.IsGone(err), apierrors.IsTimeout(err), apierrors.IsTooManyRequests(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		return // part of the protocol; the reflector goes on from there
-	default:
-		text = "unreachable"
-	}
-	if text == before {
-		return
-	}
-	if text == "" {
-		delete(t.kinds, of)
-		t.source.config.Log.Info("objects are read again", "kind", of.groupKind())
-		return
-	}
-	t.kinds[of] = text
-	t.source.config.Log.Warn("objects cannot be read from the API server", "kind", of.groupKind(), "err", err, "remedy", remedy)
 }

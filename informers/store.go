@@ -3,6 +3,7 @@ package informers
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"sync"
 
 	"github.com/cespare/xxhash/v2"
@@ -24,7 +25,13 @@ type store struct {
 	texts  map[mesh.Ref]uint64 // digests of what was read of custom resources
 	wrong  map[mesh.Ref]bool   // objects with findings
 	synced bool                // the first list is in
-	labels *lru.Cache[uint64, map[string]string]
+	// versions are those in which objects were read, by digestOf. A pair of numbers
+	// for each costs a third of what their names would.
+	versions map[uint64]uint64
+	view     *view
+	// believe says whether objects that a list lacks are gone; nil: they are.
+	believe func(missing []mesh.Ref) error
+	labels  *lru.Cache[uint64, map[string]string]
 }
 
 // sharedLabels is how many different sets of labels are remembered, to be
@@ -33,7 +40,7 @@ const sharedLabels = 4096
 
 func newStore(k *kind, out *outbox, report Report) *store {
 	labels, _ := lru.New[uint64, map[string]string](sharedLabels) // fails for a size below one only
-	return &store{kind: k, out: out, report: report, prints: map[mesh.Ref]uint64{}, texts: map[mesh.Ref]uint64{}, wrong: map[mesh.Ref]bool{}, labels: labels}
+	return &store{kind: k, out: out, report: report, view: newView(), versions: map[uint64]uint64{}, prints: map[mesh.Ref]uint64{}, texts: map[mesh.Ref]uint64{}, wrong: map[mesh.Ref]bool{}, labels: labels}
 }
 
 // share replaces the labels of an object by those of an earlier one that are
@@ -57,6 +64,7 @@ func (s *store) share(o object) {
 // Transformer reads and trims objects while a list is still coming in.
 func (s *store) Transformer() cache.TransformFunc {
 	return func(o any) (any, error) {
+		s.view.hears()
 		if it, ok := o.(*item); ok {
 			s.mu.Lock()
 			known := s.knows(it)
@@ -65,7 +73,9 @@ func (s *store) Transformer() cache.TransformFunc {
 				it.read()
 			}
 		} else if plain, ok := o.(object); ok {
+			version := plain.GetResourceVersion()
 			s.kind.trim(plain)
+			plain.SetResourceVersion(version) // until it is taken in
 		}
 		return o, nil
 	}
@@ -78,6 +88,7 @@ func (s *store) knows(it *item) bool {
 
 // Add takes an object in.
 func (s *store) Add(o any) error {
+	s.view.hears()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, news, err := s.change(o)
@@ -96,15 +107,46 @@ func (s *store) Delete(o any) error {
 	if !ok {
 		return fmt.Errorf("unexpected %T", o)
 	}
+	s.view.hears()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(s.kind.ref(value))
 	return nil
 }
 
+// Bookmark says that a watch lives.
+func (s *store) Bookmark(string) error {
+	s.view.hears()
+	return nil
+}
+
 // Replace takes in all objects there are: those that differ are changes, those
-// that are missing are gone.
+// that are missing are gone. The error says that it is not believed that they
+// are; then they are kept.
 func (s *store) Replace(list []any, _ string) error {
+	missing, err := s.takeIn(list)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 && s.believe != nil {
+		if err := s.believe(missing); err != nil {
+			s.view.rejects(err.Error())
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ref := range missing {
+		s.remove(ref)
+	}
+	s.synced = true
+	s.view.lists()
+	s.out.signal()
+	return nil
+}
+
+// takeIn takes in the objects of a list, and returns those that it lacks.
+func (s *store) takeIn(list []any) (missing []mesh.Ref, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	here := make(map[mesh.Ref]struct{}, len(list))
@@ -112,7 +154,7 @@ func (s *store) Replace(list []any, _ string) error {
 	for i, o := range list {
 		c, news, err := s.change(o)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		here[c.Ref] = struct{}{}
 		if news {
@@ -123,17 +165,16 @@ func (s *store) Replace(list []any, _ string) error {
 	s.out.put(changes...)
 	for ref := range s.prints {
 		if _, ok := here[ref]; !ok {
-			s.remove(ref)
+			missing = append(missing, ref)
 		}
 	}
 	for ref := range s.wrong {
-		if _, ok := here[ref]; !ok {
-			s.remove(ref)
+		_, ok := here[ref]
+		if _, counted := s.prints[ref]; !ok && !counted {
+			missing = append(missing, ref)
 		}
 	}
-	s.synced = true
-	s.out.signal()
-	return nil
+	return missing, nil
 }
 
 // Resync has nothing to do: what was handed on is not lost.
@@ -146,6 +187,9 @@ func (s *store) change(o any) (c mesh.Change, news bool, err error) {
 		return c, false, fmt.Errorf("unexpected %T", o)
 	}
 	c.Ref = s.kind.ref(value)
+	if version, err := strconv.ParseUint(value.GetResourceVersion(), 10, 64); err == nil {
+		s.versions[digestOf(c.Ref)] = version
+	}
 	if it, ok := o.(*item); ok {
 		if s.knows(it) {
 			return c, false, nil
@@ -171,6 +215,7 @@ func (s *store) change(o any) (c mesh.Change, news bool, err error) {
 
 func (s *store) remove(ref mesh.Ref) {
 	delete(s.texts, ref)
+	delete(s.versions, digestOf(ref))
 	s.found(ref, nil)
 	if _, ok := s.prints[ref]; ok {
 		delete(s.prints, ref)

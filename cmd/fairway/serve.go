@@ -19,6 +19,7 @@ import (
 	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/internal/debug"
 	"github.com/fairway-mesh/fairway/internal/outdated"
+	"github.com/fairway-mesh/fairway/internal/reserve"
 	"github.com/fairway-mesh/fairway/internal/version"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/snapshot"
@@ -82,6 +83,7 @@ func serve(ctx context.Context, f serveFlags) error {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	quietLibraries(log)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -110,7 +112,8 @@ func serve(ctx context.Context, f serveFlags) error {
 	server := discovery.New(discovery.Config{Attach: engine.Attach, Workload: ownerIn(store.World), OnProgress: reports.signal, Log: log, Registerer: registry})
 	reports.refusals = server.Refusals
 	reports.more = []func() []mesh.Finding{ids.findings, func() []mesh.Finding { return outdated.Findings(version.String(), server.Clients()) }}
-	registry.MustRegister(stateMetrics{store.World, reports.all})
+	registry.MustRegister(stateMetrics{store.World, reports.all}, viewMetrics{source})
+	over := newHandOver(source, f.namespace, store.World, server, log)
 	leading, err := newLeading(f, source, reports, server, store.World, log)
 	if err != nil {
 		return err
@@ -124,8 +127,10 @@ func serve(ctx context.Context, f serveFlags) error {
 	})
 	g.Go(func() error { return ids.run(ctx) })
 	g.Go(func() error { return reports.run(ctx) })
+	g.Go(func() error { return source.watchViews(ctx, log) })
+	g.Go(func() error { return over.run(ctx) })
 	g.Go(func() error { return write(ctx, f, source.client, ids, leading, log) })
-	if err := listenXDS(ctx, g, f, server, ids, log); err != nil {
+	if err := listenXDS(ctx, g, f, server, ids, reserve.New(log, registry), log); err != nil {
 		return err
 	}
 	if err := listenWebhook(ctx, g, f, source.client, ids, metrics.answered, log); err != nil {
@@ -133,11 +138,12 @@ func serve(ctx context.Context, f serveFlags) error {
 	}
 	handler := debug.Handler(debug.Config{
 		Metrics: registry, World: store.World, Findings: reports.all, Proxies: server.Proxies, Dump: engine.Dump, Authorize: authorize(source.client),
+		Views: source.shownViews,
 		Ready: func() error {
 			if store.World() == nil {
 				return errors.New("the first complete state of the mesh is not in yet")
 			}
-			return nil
+			return over.ready()
 		},
 	})
 	l, err := net.Listen("tcp", f.debug)
@@ -160,7 +166,7 @@ func ownerIn(world func() *mesh.World) func(namespace, pod string) string {
 }
 
 // listenXDS opens the ports for proxies.
-func listenXDS(ctx context.Context, g *errgroup.Group, f serveFlags, server *discovery.Server, ids *identities, log *slog.Logger) error {
+func listenXDS(ctx context.Context, g *errgroup.Group, f serveFlags, server *discovery.Server, ids *identities, kept *reserve.Reserve, log *slog.Logger) error {
 	open := func(flag, address string, transport discovery.Transport) error {
 		if address == "" {
 			return nil
@@ -169,7 +175,7 @@ func listenXDS(ctx context.Context, g *errgroup.Group, f serveFlags, server *dis
 		if err != nil {
 			return fmt.Errorf("opening an xDS port (--%s): %w", flag, err)
 		}
-		g.Go(func() error { return server.Serve(ctx, l, transport) })
+		g.Go(func() error { return server.Serve(ctx, kept.Listener(l), transport) })
 		return nil
 	}
 	if err := open("xds-address", f.xds, discovery.Transport{}); err != nil {

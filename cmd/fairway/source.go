@@ -22,6 +22,10 @@ type source struct {
 	// want asks for the Secrets that are to be watched. A directory has them
 	// all.
 	want func([]mesh.Ref)
+	// views say how well the source knows the API server, and renewed how many
+	// connections with it were given up; none, and nil, of a directory.
+	views   func() []informers.View
+	renewed func() uint64
 	// client reaches the Kubernetes API; nil for a directory.
 	client kubernetes.Interface
 	// rest is how client reaches it; nil for a directory.
@@ -31,21 +35,22 @@ type source struct {
 func newSource(f serveFlags, report informers.Report, log *slog.Logger) (*source, error) {
 	if f.config != "" {
 		d := informers.NewDirectory(informers.DirConfig{Path: f.config, MeshConfig: f.meshConfig, Report: report, Log: log})
-		return &source{place: f.config, run: d.Run, want: func([]mesh.Ref) {}}, nil
+		return &source{place: f.config, run: d.Run, want: func([]mesh.Ref) {}, views: func() []informers.View { return nil }}, nil
 	}
 	config, err := kubeConfig(f.kubeconfig)
 	if err != nil {
 		return nil, err
 	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
-	}
 	k, err := informers.NewKubernetes(informers.KubeConfig{REST: config, RootNamespace: mesh.DefaultConfig().RootNamespace, MeshConfig: f.meshConfig, Report: report, Log: log})
 	if err != nil {
 		return nil, err
 	}
-	return &source{place: config.Host, run: k.Run, want: k.Want, client: client, rest: config}, nil
+	shared := k.Link().REST() // so that whoever asks finds a connection that lives
+	client, err := kubernetes.NewForConfig(shared)
+	if err != nil {
+		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
+	}
+	return &source{place: config.Host, run: k.Run, want: k.Want, views: k.Views, renewed: k.Link().Renewed, client: client, rest: shared}, nil
 }
 
 // authorize asks the API server who may read the pages for debugging; nil

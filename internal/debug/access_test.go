@@ -33,7 +33,7 @@ func from(h http.Handler, address, path, token string) (int, string) {
 
 func handler(authorize Authorize) http.Handler {
 	return Handler(Config{
-		Metrics: prometheus.NewRegistry(), Ready: func() error { return nil },
+		Metrics: prometheus.NewRegistry(), Ready: func() error { return nil }, Views: func() []View { return nil },
 		Findings: func() []mesh.Finding { return nil }, Proxies: func() []discovery.ProxyState { return nil },
 		World: func() *mesh.World { return nil }, Dump: func(string) (any, error) { return nil, errors.New("none") }, Authorize: authorize,
 	})

@@ -26,6 +26,8 @@ type Config struct {
 	Proxies  func() []discovery.ProxyState
 	World    func() *mesh.World             // nil before the first one
 	Dump     func(node string) (any, error) // the resources of one connected proxy
+	// Views say how well the control plane knows the API server.
+	Views func() []View
 	// Authorize is asked about readers of /debug/ from elsewhere than this
 	// machine; nil: there are none.
 	Authorize Authorize
@@ -42,6 +44,7 @@ func Handler(c Config) http.Handler {
 			return
 		}
 		fmt.Fprintln(w, "ok")
+		printStale(w, c.Views())
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /{$}", index)
@@ -57,6 +60,7 @@ func (c Config) pages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /debug/syncz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, proxies(c.Proxies())) })
 	mux.HandleFunc("GET /debug/registryz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, registry(c.World())) })
 	mux.HandleFunc("GET /debug/endpointz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, endpoints(c.World())) })
+	mux.HandleFunc("GET /debug/viewz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, c.Views()) })
 	mux.HandleFunc("GET /debug/config_dump", func(w http.ResponseWriter, r *http.Request) {
 		dump, err := c.Dump(r.URL.Query().Get("proxyID"))
 		if err != nil {
@@ -78,6 +82,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 <li><a href="/debug/findings">findings</a>: rules that are not in force, and why
 <li><a href="/debug/registryz">registryz</a>: hosts of the mesh
 <li><a href="/debug/endpointz">endpointz</a>: their endpoints
+<li><a href="/debug/viewz">viewz</a>: how old what was read of the API server is
 <li>/debug/config_dump?proxyID=POD.NAMESPACE: what one proxy was given
 <li><a href="/metrics">metrics</a>, <a href="/readyz">readyz</a>, <a href="/debug/pprof/">pprof</a>
 </ul>

@@ -59,6 +59,14 @@ func (p *plane) findings(ctx context.Context) (list []debug.Finding, err error) 
 	return list, p.get(ctx, "/debug/findings", &list)
 }
 
+// views are empty where the control plane is of a version that does not tell.
+func (p *plane) views(ctx context.Context) (list []debug.View) {
+	if p.get(ctx, "/debug/viewz", &list) != nil {
+		return nil
+	}
+	return list
+}
+
 func (p *plane) dump(ctx context.Context, proxy string) (d explain.Dump, err error) {
 	return d, p.get(ctx, "/debug/config_dump?proxyID="+url.QueryEscape(proxy), &d)
 }

@@ -53,6 +53,7 @@ each replica in its pod:
 				return err
 			}
 			printOutdated(cmd.OutOrStdout(), found)
+			printStale(cmd.OutOrStdout(), p.views(cmd.Context()))
 			return nil
 		},
 	}
@@ -103,6 +104,19 @@ func printOutdated(w io.Writer, found []debug.Finding) {
 		if f.Code == string(mesh.CodeOutdated) {
 			fmt.Fprintf(w, "\n%s: %s\n", f.Object, f.Message)
 		}
+	}
+}
+
+// printStale says what of the cluster this replica may not know: then SYNCED is
+// in step with the replica and not with the cluster.
+func printStale(w io.Writer, views []debug.View) {
+	lines := debug.Stale(views)
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nThe view that this replica has of the API server is old; SYNCED proxies are in step with it, not with the cluster:")
+	for _, l := range lines {
+		fmt.Fprintf(w, "  %s\n", l)
 	}
 }
 

@@ -1,0 +1,188 @@
+package informers
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// View says how well a source knows the objects of a kind.
+type View struct {
+	// Kind is named as Kubernetes does: "Pod", "Gateway.networking.istio.io".
+	Kind string
+	// Confirmed is the newest moment of which it is known that what was read is
+	// what the API server had. Before the first list it is when reading began.
+	Confirmed time.Time
+	// Stale says that this is longer ago than StaleAfter.
+	Stale bool
+	// Problem is why it could not be confirmed since; empty: nothing is known.
+	Problem string
+	// Relists counts how often the objects were read anew since a watch had lost
+	// something, or had come to a stop.
+	Relists uint64
+}
+
+// StaleAfter is how old a view may be before it is said to be stale. A good
+// link confirms it every ten seconds.
+const StaleAfter = 30 * time.Second
+
+// view is what is known of how one selection of a kind is followed.
+type view struct {
+	mu        sync.Mutex
+	confirmed time.Time
+	listed    bool      // at least once
+	heard     time.Time // when something came of the watch, or it was opened
+	listing   time.Time // when the list that is under way began; zero: none is
+	after     time.Time // when the next list may begin
+	problem   string
+	relists   uint64
+}
+
+func newView() *view { return &view{confirmed: time.Now()} }
+
+// confirm says that all was as the API server had it at a moment.
+func (v *view) confirm(at time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if at.After(v.confirmed) {
+		v.confirmed = at
+	}
+	v.problem = ""
+}
+
+// fail says why it is not.
+func (v *view) fail(problem string) {
+	v.mu.Lock()
+	v.problem = problem
+	v.mu.Unlock()
+}
+
+// hears says that the watch lives.
+func (v *view) hears() {
+	now := time.Now()
+	v.mu.Lock()
+	v.heard = now
+	v.mu.Unlock()
+}
+
+// watched tells whether the watch gave a sign of life within a time.
+func (v *view) watched(within time.Duration) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !v.heard.IsZero() && time.Since(v.heard) < within
+}
+
+const (
+	// listPause times as long as a list took is waited before the next, so that
+	// watches that end at once do not have everything read without a pause.
+	listPause    = 10
+	maxListPause = 30 * time.Second
+)
+
+// begins says that a list is asked for, and returns how long to wait before.
+func (v *view) begins() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := time.Now()
+	wait := max(0, v.after.Sub(now))
+	v.listing = now.Add(wait)
+	return wait
+}
+
+// lists says that a list has been taken in.
+func (v *view) lists() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := time.Now()
+	if v.listing.IsZero() {
+		v.listing = now
+	}
+	v.after = now.Add(min(maxListPause, listPause*now.Sub(v.listing)))
+	if v.listing.After(v.confirmed) {
+		v.confirmed = v.listing
+	}
+	v.heard, v.listing, v.listed, v.problem = now, time.Time{}, true, ""
+}
+
+// rejects says that a list has been read and was not believed.
+func (v *view) rejects(problem string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := time.Now()
+	if v.listing.IsZero() {
+		v.listing = now
+	}
+	v.after = now.Add(min(maxListPause, max(time.Second, listPause*now.Sub(v.listing))))
+	v.listing, v.problem = time.Time{}, problem
+}
+
+// underWay is for how long a list has been under way; 0: none is.
+func (v *view) underWay() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.listing.IsZero() {
+		return 0
+	}
+	return max(0, time.Since(v.listing))
+}
+
+// oldest puts the views of one kind together.
+func oldest(kind schema.GroupKind, list []*view, now time.Time) View {
+	out := View{Kind: kind.String()}
+	for i, v := range list {
+		v.mu.Lock()
+		if i == 0 || v.confirmed.Before(out.Confirmed) {
+			out.Confirmed, out.Problem = v.confirmed, v.problem
+		}
+		out.Relists += v.relists
+		v.mu.Unlock()
+	}
+	out.Stale = now.Sub(out.Confirmed) > StaleAfter
+	return out
+}
+
+// views are those of all that is followed.
+type views struct {
+	mu   sync.Mutex
+	list map[*reflection]struct{}
+}
+
+func (v *views) add(r *reflection) {
+	v.mu.Lock()
+	v.list[r] = struct{}{}
+	v.mu.Unlock()
+}
+
+func (v *views) count() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.list)
+}
+
+func (v *views) remove(r *reflection) {
+	v.mu.Lock()
+	delete(v.list, r)
+	v.mu.Unlock()
+}
+
+// Views says of each kind that is followed how well it is known, in the order
+// of their names. It may be called at any time.
+func (k *Kubernetes) Views() []View {
+	byKind := map[schema.GroupKind][]*view{}
+	k.views.mu.Lock()
+	for r := range k.views.list {
+		gk := r.store.kind.groupKind()
+		byKind[gk] = append(byKind[gk], r.store.view)
+	}
+	k.views.mu.Unlock()
+	now := time.Now()
+	out := make([]View, 0, len(byKind))
+	for gk, list := range byKind {
+		out = append(out, oldest(gk, list, now))
+	}
+	slices.SortFunc(out, func(a, b View) int { return cmp.Compare(a.Kind, b.Kind) })
+	return out
+}

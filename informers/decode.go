@@ -17,6 +17,9 @@ import (
 // stand in the way; a value of a wrong type does: then the object is nil and
 // the findings say which field.
 func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
+	if err := CheckText(js, MaxValues); err != nil {
+		return nil, []mesh.Finding{{Object: ref, Code: mesh.CodeInvalid, Message: err.Error() + "; the object as it was before stays in force"}}
+	}
 	o := k.make()
 	strict, err := kjson.UnmarshalStrict(js, o)
 	var findings []mesh.Finding
@@ -43,7 +46,7 @@ func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
 // has already taken out or refused fields that the kind does not have.
 func (k *kind) decodeServed(js []byte) (object, []mesh.Finding) {
 	o := k.make()
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(js, o); err == nil {
+	if CheckText(js, MaxValues) == nil && kjson.UnmarshalCaseSensitivePreserveInts(js, o) == nil {
 		return o, nil
 	}
 	var h header

@@ -101,7 +101,7 @@ func (p *parser) parse(text []byte, line int) (*document, error) {
 	if string(js) == "null" {
 		return d, nil
 	}
-	return d, p.object(d, js, header{})
+	return d, p.object(d, js, header{}, false)
 }
 
 var lineNumber = regexp.MustCompile(`\bline \d+`)
@@ -118,8 +118,8 @@ func countFrom(line int, message string) string {
 }
 
 // object reads one object, or each of a List. What its header lacks is taken
-// from the list's.
-func (p *parser) object(d *document, js []byte, list header) error {
+// from the list's. A list that is within another is none: each is read once.
+func (p *parser) object(d *document, js []byte, list header, within bool) error {
 	var h header
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(js, &h); err != nil {
 		return fmt.Errorf("not an object of the Kubernetes API: %w", err)
@@ -129,12 +129,15 @@ func (p *parser) object(d *document, js []byte, list header) error {
 		return errors.New("not an object of the Kubernetes API: it needs apiVersion and kind")
 	}
 	if h.Items != nil && strings.HasSuffix(h.Kind, "List") {
+		if within {
+			return errors.New("a list within a list: put its items into the outer one")
+		}
 		of := header{}
 		if h.Kind != "List" {
 			of = header{APIVersion: h.APIVersion, Kind: strings.TrimSuffix(h.Kind, "List")}
 		}
 		for i, item := range h.Items {
-			if err := p.object(d, item, of); err != nil {
+			if err := p.object(d, item, of, true); err != nil {
 				return fmt.Errorf("items[%d]: %w", i, err)
 			}
 		}

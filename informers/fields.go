@@ -26,6 +26,10 @@ func checkSpec(js []byte, m proto.Message) (unknown []string, wrong *mismatch) {
 	return c.unknown, c.wrong
 }
 
+// maxUnknown bounds the fields that are named to the owner of one object. Each
+// is a path, as long as the names that lead to it.
+const maxUnknown = 100
+
 type checker struct {
 	unknown []string
 	wrong   *mismatch
@@ -52,12 +56,13 @@ func (c *checker) message(path string, v any, d protoreflect.MessageDescriptor) 
 		if f == nil {
 			f = d.Fields().ByTextName(name)
 		}
-		at := path + "." + name
 		switch {
 		case f == nil:
-			c.unknown = append(c.unknown, at)
+			if len(c.unknown) < maxUnknown {
+				c.unknown = append(c.unknown, path+"."+name)
+			}
 		case fields[name] != nil:
-			c.field(at, fields[name], f)
+			c.field(path+"."+name, fields[name], f)
 		}
 	}
 }

@@ -30,17 +30,35 @@ func Parse(text []byte) (objects []Object, findings []mesh.Finding, err error) {
 			broken = append(broken, fmt.Errorf("document at line %d: %w", lines[i], err))
 			continue
 		}
-		for _, w := range d.objects {
-			o := Object{Change: mesh.Change{Ref: w.ref}, Findings: w.findings, Line: lines[i]}
-			if w.value != nil {
-				o.Object = w.value
-			}
-			objects = append(objects, o)
-		}
-		findings = append(findings, d.findings...)
-		for _, k := range d.unknown {
-			findings = append(findings, mesh.Finding{Object: mesh.Ref{Kind: "Kind", Name: k.String()}, Code: mesh.CodeUnknownKind, Message: "no such kind is known; it is not read"})
-		}
+		more, about := d.contents(lines[i])
+		objects, findings = append(objects, more...), append(findings, about...)
 	}
 	return objects, findings, errors.Join(broken...)
+}
+
+// ParseJSON reads one object, or a list, of JSON as an API server writes it. Findings and
+// the error are as of Parse.
+func ParseJSON(js []byte) (objects []Object, findings []mesh.Finding, err error) {
+	var d document
+	if err := newParser().object(&d, js, header{}, false); err != nil {
+		return nil, nil, err
+	}
+	objects, findings = d.contents(1)
+	return objects, findings, nil
+}
+
+// contents is what a document that begins at a line holds.
+func (d *document) contents(line int) (objects []Object, findings []mesh.Finding) {
+	for _, w := range d.objects {
+		o := Object{Change: mesh.Change{Ref: w.ref}, Findings: w.findings, Line: line}
+		if w.value != nil {
+			o.Object = w.value
+		}
+		objects = append(objects, o)
+	}
+	findings = d.findings
+	for _, k := range d.unknown {
+		findings = append(findings, mesh.Finding{Object: mesh.Ref{Kind: "Kind", Name: k.String()}, Code: mesh.CodeUnknownKind, Message: "no such kind is known; it is not read"})
+	}
+	return objects, findings
 }

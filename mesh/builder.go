@@ -44,6 +44,8 @@ type builder struct {
 	api       gatewayAPI
 	ingresses ingresses
 
+	admitted map[Ref]struct{} // objects of kinds with bounds that are in force as they were within them
+
 	touched map[string]Touch    // hosts whose record has to be made again
 	spread  map[string]struct{} // hosts whose change has been carried on to what reads them
 }
@@ -54,7 +56,7 @@ func newBuilder() *builder {
 		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[Ref]string{},
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
 		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
-		touched: map[string]Touch{}, spread: map[string]struct{}{},
+		admitted: map[Ref]struct{}{}, touched: map[string]Touch{}, spread: map[string]struct{}{},
 	}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
 	return b
@@ -77,8 +79,37 @@ func (b *builder) change(c Change) {
 	}
 }
 
+// within tells whether there is something to take in of a change whose object may be over
+// a bound: then what was in force before stays, and where there was nothing, what keeps
+// closed what the object would close.
+func (b *builder) within(c *Change) bool {
+	if c.Object == nil {
+		delete(b.admitted, c.Ref)
+		b.foundAs(c.Ref, "bounds", nil)
+		return true
+	}
+	over := CheckBounds(c.Ref, c.Object)
+	if len(over) == 0 {
+		if bounded(c.Ref.Kind) {
+			b.admitted[c.Ref] = struct{}{}
+			b.foundAs(c.Ref, "bounds", nil)
+		}
+		return true
+	}
+	if _, before := b.admitted[c.Ref]; before {
+		b.foundAs(c.Ref, "bounds", over)
+		return false
+	}
+	c.Object = restricted(c.Object)
+	b.foundAs(c.Ref, "bounds", over)
+	return true
+}
+
 // admit hands one change to what its kind does.
 func (b *builder) admit(c Change) {
+	if !b.within(&c) {
+		return
+	}
 	switch c.Ref.Kind {
 	case KindService:
 		o, _ := c.Object.(*corev1.Service)
@@ -190,7 +221,7 @@ func (b *builder) foundAs(ref Ref, step string, findings []Finding) {
 		b.world.findings = b.world.findings.Delete(key)
 		return
 	}
-	b.world.findings = b.world.findings.Set(key, findings)
+	b.world.findings = b.world.findings.Set(key, BoundFindings(findings))
 }
 
 func put[V any](m map[string]map[string]V, a, b string, v V) {

@@ -8,8 +8,12 @@ import (
 // Check says what is wrong with an object by itself, whatever else the mesh
 // holds: the same as a World says of it, and what would leave the whole object
 // without effect. Findings with CodeInvalid are about parts that cannot be
-// served. Kinds of which nothing can be said have none.
-func Check(object any) []Finding {
+// served. Kinds of which nothing can be said have none. Nothing else is said of an object
+// that is over a bound.
+func Check(ref Ref, object any) []Finding {
+	if over := CheckBounds(ref, object); len(over) > 0 {
+		return over
+	}
 	switch o := object.(type) {
 	case *networkingv1.VirtualService:
 		_, findings := parseVirtualService(o, Domain)

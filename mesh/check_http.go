@@ -163,7 +163,7 @@ func (c *httpCheck) rewrite(r *networking.HTTPRewrite) {
 	if r.Uri != "" {
 		c.report(CodeConflict, ".rewrite.uri", "uriRegexRewrite is set as well and wins; uri is ignored: remove one of them")
 	}
-	groups, err := checkRegex(re.Match)
+	groups, err := c.checkRegex(re.Match)
 	if err != nil {
 		c.reject(".rewrite.uriRegexRewrite.match", "%v: write a regular expression in RE2 syntax", err)
 		return

@@ -42,7 +42,7 @@ func (c *ruleCheck) match(field string, m *networking.HTTPMatchRequest) bool {
 		name  string
 		match *networking.StringMatch
 	}{{".uri", m.Uri}, {".scheme", m.Scheme}, {".method", m.Method}, {".authority", m.Authority}} {
-		text(bad, s.name, s.match, s.name != ".uri")
+		c.text(bad, s.name, s.match, s.name != ".uri")
 	}
 	for _, h := range []struct {
 		name   string
@@ -52,14 +52,14 @@ func (c *ruleCheck) match(field string, m *networking.HTTPMatchRequest) bool {
 			if !strings.HasPrefix(name, "@request.auth.claims") && !headerName(strings.TrimPrefix(name, ":")) {
 				bad(h.name, "%q is not the name of a header: use letters, digits and hyphens", name)
 			}
-			text(bad, h.name+"["+name+"]", h.values[name], true)
+			c.text(bad, h.name+"["+name+"]", h.values[name], true)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.QueryParams)) {
 		if name == "" {
 			bad(".queryParams", "a parameter has no name")
 		}
-		text(bad, ".queryParams["+name+"]", m.QueryParams[name], true)
+		c.text(bad, ".queryParams["+name+"]", m.QueryParams[name], true)
 	}
 	if m.Port > 65535 {
 		bad(".port", "%d is no port: write one up to 65535", m.Port)
@@ -70,13 +70,13 @@ func (c *ruleCheck) match(field string, m *networking.HTTPMatchRequest) bool {
 
 // text checks a match of one text. many is whether the regex "*" stands for
 // any value, as it did before regexes were checked.
-func text(bad func(sub, format string, args ...any), field string, s *networking.StringMatch, many bool) {
+func (c *ruleCheck) text(bad func(sub, format string, args ...any), field string, s *networking.StringMatch, many bool) {
 	switch m := s.GetMatchType().(type) {
 	case *networking.StringMatch_Regex:
 		if many && (m.Regex == "*" || m.Regex == "") {
 			return
 		}
-		if _, err := checkRegex(m.Regex); err != nil {
+		if _, err := c.checkRegex(m.Regex); err != nil {
 			bad(field+".regex", "%v: write a regular expression in RE2 syntax, which has no lookaround and no backreferences", err)
 		}
 	case *networking.StringMatch_Exact:

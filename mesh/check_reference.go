@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -15,9 +16,10 @@ import (
 // CheckReferences says what of an object would not be in force in this World,
 // were it added to it or had it replaced what has its name: hosts and subsets
 // that do not exist, objects that win against it, selectors that select
-// nothing. All of that may be mended by other objects later.
-func (w *World) CheckReferences(object any) []Finding {
-	r := &references{world: w}
+// nothing. All of that may be mended by other objects later. When ctx ends it says
+// what it has found until then.
+func (w *World) CheckReferences(ctx context.Context, object any) []Finding {
+	r := &references{ctx: ctx, world: w}
 	switch o := object.(type) {
 	case *networkingv1.VirtualService:
 		r.ref = Ref{KindVirtualService, o.Namespace, o.Name}
@@ -47,6 +49,7 @@ func (w *World) CheckReferences(object any) []Finding {
 
 // references looks an object's names up.
 type references struct {
+	ctx      context.Context //nolint:containedctx // of the one call that it serves
 	world    *World
 	ref      Ref
 	findings []Finding
@@ -95,6 +98,9 @@ func (r *references) virtualService(o *networkingv1.VirtualService) {
 		r.overridden(o, v)
 	}
 	view := r.world.View(scope)
+	if len(v.Delegates) > 0 {
+		r.delegated(v)
+	}
 	eachDestinationField(&o.Spec, func(field string, d *networking.Destination) { r.destination(view, field, d) })
 	for i, rule := range o.Spec.Http {
 		if rule.Delegate == nil {
@@ -102,6 +108,20 @@ func (r *references) virtualService(o *networkingv1.VirtualService) {
 		}
 		if name := delegateName(rule.Delegate, o.Namespace); !r.exists(name) {
 			r.found(CodeInvalid, Ref{}, fmt.Sprintf("spec.http[%d].delegate", i), noDelegate, name, o.Namespace)
+		}
+	}
+}
+
+// delegated reports that the rules are too many together with those of the delegates
+// that there are.
+func (r *references) delegated(v *VirtualService) {
+	_, findings := mergeDelegates(v, func(name string) *VirtualService {
+		d, _ := r.world.virtualServices.Get(name)
+		return d
+	})
+	for _, f := range findings {
+		if f.Field == delegatedField {
+			r.findings = append(r.findings, f)
 		}
 	}
 }
@@ -119,6 +139,9 @@ func (r *references) overridden(o *networkingv1.VirtualService, v *VirtualServic
 		created = time.Now()
 	}
 	for i, h := range o.Spec.Hosts {
+		if r.ctx.Err() != nil {
+			return
+		}
 		list, _ := r.world.routes.Get(ResolveHost(h, o.Namespace, Domain))
 		for _, other := range list {
 			if other.Ref != v.Ref && other.On(MeshGateway) && other.ExportTo.VisibleFrom(other.Namespace, o.Namespace, r.world.Config.DefaultVirtualServiceExportTo) &&
@@ -132,7 +155,7 @@ func (r *references) overridden(o *networkingv1.VirtualService, v *VirtualServic
 
 // destination looks for the host, the port and the subset of a route.
 func (r *references) destination(view *View, field string, d *networking.Destination) {
-	if r.world.HostCount() == 0 { // hosts are not what this World is about
+	if r.world.HostCount() == 0 || r.ctx.Err() != nil { // without any, hosts are not what this World is about
 		return
 	}
 	host := ResolveHost(d.GetHost(), r.ref.Namespace, Domain)

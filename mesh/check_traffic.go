@@ -160,7 +160,7 @@ func (c *httpCheck) cors() {
 		if o.GetMatchType() == nil {
 			bad("", "it is empty")
 		}
-		text(bad, "", o, false)
+		c.text(bad, "", o, false)
 		if len(c.findings) == before {
 			kept = append(kept, o)
 		}

@@ -58,6 +58,7 @@ type ruleCheck struct {
 	api      bool   // the rules are of the Gateway API, where a redirect may say nothing but its code
 	unusable bool   // the rule at hand cannot be served
 	changed  bool   // something is left out
+	regexes  int    // instructions of the regular expressions until now
 	findings []Finding
 }
 

@@ -119,7 +119,7 @@ func TestCheckRegex(t *testing.T) {
 	for text, ok := range map[string]bool{
 		"a": true, "": false, "(": false, "a(?=b)": false, `\1`: false, "a{1001}": false, `\x{ff}`: true, `\x{100}`: false, `\\x{100}`: true, `\x41`: true, "(?<n>a)": true,
 	} {
-		if _, err := checkRegex(text); (err == nil) != ok {
+		if _, err := new(ruleCheck).checkRegex(text); (err == nil) != ok {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -130,7 +130,7 @@ func FuzzRegexCost(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		groups, err := checkRegex(text)
+		groups, err := new(ruleCheck).checkRegex(text)
 		if cost := RegexCost(text); err == nil && (cost <= 0 || cost > maxRegex || groups < 0) {
 			t.Errorf("%q is let through with a cost of %d", text, cost)
 		}

@@ -26,10 +26,14 @@ func mergeDelegates(root *VirtualService, find func(name string) *VirtualService
 		merged.Spec.Http = append(merged.Spec.Http, r)
 		merged.origins.http = append(merged.origins.http, o)
 	}
+	cost := mergeCost{hosts: max(1, len(root.Hosts))}
 	for i, rule := range spec.Http {
 		o := root.HTTPOrigin(i)
 		if rule.Delegate == nil {
 			add(rule, o)
+			continue
+		}
+		if cost.over {
 			continue
 		}
 		bad := func(code Code, format string, args ...any) {
@@ -46,12 +50,16 @@ func mergeDelegates(root *VirtualService, find func(name string) *VirtualService
 			continue
 		}
 		if len(d.Delegates) > 0 {
-			bad(CodeUnsupported, "VirtualService %s delegates on, which only one with hosts may; those rules of it are left out: delegate to %s directly", name, strings.Join(d.Delegates, ", "))
+			bad(CodeUnsupported, "VirtualService %s delegates on, which only one with hosts may; those rules of it are left out: delegate to %s directly", name, shortened(strings.Join(d.Delegates[:min(3, len(d.Delegates))], ", ")))
 		}
 		for j, part := range d.Spec.Http {
 			from := d.HTTPOrigin(j)
 			if part.Delegate != nil || from.Ref != d.Ref {
 				continue
+			}
+			if !cost.afford(rule, part) {
+				findings = append(findings, tooManyMerged(root.Ref, o.Field))
+				break
 			}
 			r := resolved(part, d.Namespace)
 			if !inherit(r, rule, root.Namespace) {
@@ -62,6 +70,32 @@ func mergeDelegates(root *VirtualService, find func(name string) *VirtualService
 		}
 	}
 	return &merged, findings
+}
+
+// mergeCost counts what the rules of a root and of its delegates become together: each
+// match of the one with each of the other.
+type mergeCost struct {
+	hosts, pairs, bytes int
+	over                bool
+}
+
+// afford tells whether a rule of a delegate can be merged into one of its root within
+// the bounds of a VirtualService.
+func (c *mergeCost) afford(root, own *networking.HTTPRoute) bool {
+	pairs := max(1, len(root.Match)) * max(1, len(own.Match))
+	c.pairs += pairs
+	c.bytes += pairs * (proto.Size(root) + proto.Size(own))
+	c.over = c.over || c.pairs*c.hosts > maxRoutes || c.pairs > maxMatches || c.bytes*c.hosts > maxExpanded
+	return !c.over
+}
+
+// delegatedField is that of findings about rules and those of delegates together.
+const delegatedField = "spec.http × rules of delegates"
+
+func tooManyMerged(root Ref, field string) Finding {
+	return Finding{Object: root, Field: delegatedField, Code: CodeInvalid, Message: fmt.Sprintf(
+		"the matches of its rules and of its delegates' multiply to more than %d, or with the hosts to more than %d routes or %d bytes; what %s delegates is left out from there on, and all delegating rules after it: delegate from fewer rules",
+		maxMatches, maxRoutes, maxExpanded, field)}
 }
 
 func delegateName(d *networking.Delegate, namespace string) string {

@@ -23,7 +23,7 @@ type VirtualService struct {
 	// Destinations are the hosts that any of its routes names, each once.
 	Destinations []string
 	// Delegates are the VirtualServices ("namespace/name") that its routes
-	// delegate to; Routes of a root with delegates are in Spec already merged.
+	// delegate to, each once; Routes of a root with delegates are in Spec already merged.
 	Delegates []string
 	// GatewayAPI: the rules are those of routes of the Gateway API (Sources),
 	// each with one match, the most specific first. Prefixes of theirs are whole
@@ -72,12 +72,13 @@ func parseVirtualService(o *networkingv1.VirtualService, domain string) (*Virtua
 	ref := Ref{KindVirtualService, o.Namespace, o.Name}
 	v := &VirtualService{Ref: ref, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Spec: &o.Spec, ExportTo: o.Spec.ExportTo}
 	var findings []Finding
+	var hosts set
 	for i, h := range o.Spec.Hosts {
 		if !validHost(h) {
 			invalid(ref, &findings)(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host; it is left out: use a DNS name, an address, *, or a wildcard such as *.example.com", h)
 			continue
 		}
-		if h = ResolveHost(h, o.Namespace, domain); !slices.Contains(v.Hosts, h) {
+		if h = ResolveHost(h, o.Namespace, domain); hosts.add(h) {
 			v.Hosts = append(v.Hosts, h)
 		}
 	}
@@ -89,8 +90,9 @@ func parseVirtualService(o *networkingv1.VirtualService, domain string) (*Virtua
 }
 
 func (v *VirtualService) setGateways(names []string) {
+	var known set
 	add := func(g string) {
-		if !slices.Contains(v.Gateways, g) {
+		if known.add(g) {
 			v.Gateways = append(v.Gateways, g)
 		}
 	}
@@ -104,18 +106,17 @@ func (v *VirtualService) setGateways(names []string) {
 
 // setDestinations gathers the hosts that the routes name, and the delegates.
 func (v *VirtualService) setDestinations(domain string) {
+	var hosts, delegates set
 	eachDestination(v.Spec, func(d *networking.Destination) {
-		if h := ResolveHost(d.GetHost(), v.Namespace, domain); h != "" && !slices.Contains(v.Destinations, h) {
+		if h := ResolveHost(d.GetHost(), v.Namespace, domain); h != "" && hosts.add(h) {
 			v.Destinations = append(v.Destinations, h)
 		}
 	})
 	for _, r := range v.Spec.Http {
 		if r.Delegate != nil {
-			ns := r.Delegate.Namespace
-			if ns == "" {
-				ns = v.Namespace
+			if name := delegateName(r.Delegate, v.Namespace); delegates.add(name) {
+				v.Delegates = append(v.Delegates, name)
 			}
-			v.Delegates = append(v.Delegates, ns+"/"+r.Delegate.Name)
 		}
 	}
 }

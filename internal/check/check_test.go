@@ -105,7 +105,7 @@ func TestBase(t *testing.T) {
 		if len(r.Invalid) > 0 || strings.Join(texts(codes), " ") != strings.Join(texts(c.want), " ") {
 			t.Errorf("%s: %v, want %v", c.what, r, c.want)
 		}
-		if admitted := Admission(route[0], mesh.Build(base)); len(admitted.Warnings) != len(r.Warnings) {
+		if admitted := Admission(t.Context(), route[0], mesh.Build(base)); len(admitted.Warnings) != len(r.Warnings) {
 			t.Errorf("%s: the webhook says %v, the command %v", c.what, admitted.Warnings, r.Warnings)
 		}
 	}

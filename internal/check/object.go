@@ -1,7 +1,7 @@
 package check
 
 import (
-	"slices"
+	"context"
 	"strings"
 
 	"github.com/fairway-mesh/fairway/informers"
@@ -15,19 +15,31 @@ type Result struct {
 	Invalid []mesh.Finding
 	// Warnings are what else its owner should know.
 	Warnings []mesh.Finding
+
+	known map[mesh.Finding]struct{} // all of them
 }
 
 // add sorts findings by what they are; each counts once.
 func (r *Result) add(findings ...mesh.Finding) {
+	if r.known == nil {
+		r.known = map[mesh.Finding]struct{}{}
+	}
 	for _, f := range findings {
-		to := &r.Warnings
-		if f.Code == mesh.CodeInvalid && !mendable(f) {
-			to = &r.Invalid
+		if _, known := r.known[f]; known {
+			continue
 		}
-		if !slices.Contains(*to, f) {
-			*to = append(*to, f)
+		r.known[f] = struct{}{}
+		if f.Code == mesh.CodeInvalid && !mendable(f) {
+			r.Invalid = append(r.Invalid, f)
+		} else {
+			r.Warnings = append(r.Warnings, f)
 		}
 	}
+}
+
+// bound keeps what is said about an object within mesh.MaxFindings of each sort.
+func (r *Result) bound() {
+	r.Invalid, r.Warnings = mesh.BoundFindings(r.Invalid), mesh.BoundFindings(r.Warnings)
 }
 
 // mendable tells whether something else than the object itself can be at fault:
@@ -38,25 +50,34 @@ func mendable(f mesh.Finding) bool {
 }
 
 // Object checks one object, by itself and in the world that it is to join; nil
-// is no world, then only by itself.
-func Object(o mesh.Change, w *mesh.World) Result {
+// is no world, then only by itself. When ctx ends it says what it has found until then.
+func Object(ctx context.Context, o mesh.Change, w *mesh.World) Result {
 	var r Result
-	r.add(mesh.Check(o.Object)...)
+	r.add(mesh.Check(o.Ref, o.Object)...)
+	if len(mesh.CheckBounds(o.Ref, o.Object)) > 0 {
+		return r
+	}
 	config := mesh.DefaultConfig()
 	if w != nil {
 		config = w.Config
 	}
-	r.add(translated(mesh.Build([]mesh.Change{o}), o.Ref.Namespace, config)...)
-	if w != nil {
-		r.add(w.CheckReferences(o.Object)...)
+	if ctx.Err() == nil {
+		r.add(translated(ctx, mesh.Build([]mesh.Change{o}), o.Ref.Namespace, config)...)
 	}
+	if w != nil && ctx.Err() == nil {
+		r.add(w.CheckReferences(ctx, o.Object)...)
+	}
+	r.bound()
 	return r
 }
 
 // translated is what translation finds in a world of one object.
-func translated(alone *mesh.World, namespace string, config *mesh.Config) (out []mesh.Finding) {
+func translated(ctx context.Context, alone *mesh.World, namespace string, config *mesh.Config) (out []mesh.Finding) {
 	for _, g := range alone.Gateways() {
 		out = append(out, translate.GatewayFindings(g, config)...)
+	}
+	if ctx.Err() != nil {
+		return out
 	}
 	for _, p := range alone.AuthorizationPolicies.In(namespace) {
 		_, findings := translate.AuthorizationHTTP(translate.AuthorizationInput{Policies: mesh.ListOf(p), Config: config})
@@ -77,15 +98,17 @@ func translated(alone *mesh.World, namespace string, config *mesh.Config) (out [
 const gatewayAPI = "gateway.networking.k8s.io/"
 
 // Admission checks one object as it was written.
-func Admission(o informers.Object, w *mesh.World) Result {
+func Admission(ctx context.Context, o informers.Object, w *mesh.World) Result {
 	var r Result
 	r.add(o.Findings...)
 	if o.Object == nil {
+		r.bound()
 		return r
 	}
-	of := Object(o.Change, w)
+	of := Object(ctx, o.Change, w)
 	r.add(of.Invalid...)
 	r.add(of.Warnings...)
+	r.bound()
 	if strings.HasPrefix(string(o.Ref.Kind), gatewayAPI) {
 		r.Warnings, r.Invalid = append(r.Invalid, r.Warnings...), nil
 	}

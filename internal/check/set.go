@@ -2,6 +2,7 @@ package check
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,17 +30,19 @@ func Set(base []mesh.Change, objects []informers.Object) []Result {
 	for i, o := range objects {
 		out[i].add(o.Findings...)
 		if o.Object == nil {
+			out[i].bound()
 			continue
 		}
-		r := Object(o.Change, world)
+		r := Object(context.Background(), o.Change, world)
 		out[i].add(r.Invalid...)
 		out[i].add(r.Warnings...)
 		// What follows from other objects refuses none.
 		for _, f := range found[o.Ref] {
-			if !slices.Contains(out[i].Invalid, f) && !slices.Contains(out[i].Warnings, f) {
+			if _, known := out[i].known[f]; !known {
 				out[i].Warnings = append(out[i].Warnings, f)
 			}
 		}
+		out[i].bound()
 		for _, l := range [][]mesh.Finding{out[i].Invalid, out[i].Warnings} {
 			slices.SortStableFunc(l, func(a, b mesh.Finding) int { return cmp.Compare(a.Field, b.Field) })
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/fairway-mesh/fairway/discovery"
+	"github.com/fairway-mesh/fairway/internal/listen"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -96,9 +97,17 @@ func writeJSON(w http.ResponseWriter, v any) {
 	_ = e.Encode(v) // the client is gone
 }
 
+// How many connections the port has, in all and of one address. Probes and scrapers use
+// one each.
+const (
+	maxConnections     = 256
+	maxConnectionsEach = 64
+)
+
 // Serve answers on the listener until the context ends.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	l = listen.Bounded(l, maxConnections, maxConnectionsEach)
 	stop := context.AfterFunc(ctx, func() {
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()

@@ -81,6 +81,7 @@ func AllPrefixes() Prefixes { return Prefixes{All: true} }
 // every address, "" none, else CIDRs or single addresses separated by commas.
 func ParsePrefixes(text string) (Prefixes, error) {
 	var list []netip.Prefix
+	listed := map[netip.Prefix]bool{}
 	for _, word := range words(text) {
 		if word == "*" {
 			return AllPrefixes(), nil
@@ -89,7 +90,8 @@ func ParsePrefixes(text string) (Prefixes, error) {
 		if err != nil {
 			return Prefixes{}, fmt.Errorf("range %q: want a CIDR such as 10.0.0.0/8 or fd00::/8, or * for all", word)
 		}
-		if !slices.Contains(list, p) {
+		if !listed[p] {
+			listed[p] = true
 			list = append(list, p)
 		}
 	}

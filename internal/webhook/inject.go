@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/internal/inject"
 )
 
@@ -16,9 +18,12 @@ import (
 const injectionLabel = "istio-injection"
 
 // inject answers for a pod that is about to be created.
-func (c Config) inject(r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+func (c Config) inject(_ context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	if r.Resource != (metav1.GroupVersionResource{Version: "v1", Resource: "pods"}) || r.SubResource != "" || r.Operation != admissionv1.Create {
 		return allowed()
+	}
+	if err := informers.CheckText(r.Object.Raw, informers.MaxValues); err != nil {
+		return refused(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, fmt.Sprintf("the proxy cannot be added: the pod is too large: %v", err))
 	}
 	var pod corev1.Pod
 	if err := json.Unmarshal(r.Object.Raw, &pod); err != nil {

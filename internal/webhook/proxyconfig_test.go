@@ -85,7 +85,7 @@ func TestProxyConfig(t *testing.T) {
 // injectedProxy is the container that injection adds to a pod.
 func injectedProxy(t *testing.T, c Config, pod string) (proxy corev1.Container) {
 	t.Helper()
-	answer := c.inject(&admissionv1.AdmissionRequest{
+	answer := c.inject(t.Context(), &admissionv1.AdmissionRequest{
 		Resource: metav1.GroupVersionResource{Version: "v1", Resource: "pods"}, Operation: admissionv1.Create, Namespace: "shop",
 		Object: runtime.RawExtension{Raw: []byte(pod)},
 	})

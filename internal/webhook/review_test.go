@@ -132,7 +132,7 @@ func TestDisabledNamespace(t *testing.T) {
 		if err := json.Unmarshal(reviewOf("pods", "shop", "CREATE", `{"metadata":{},"spec":{"containers":[{"name":"app"}]}}`), &review); err != nil {
 			t.Fatal(err)
 		}
-		if got := c.inject(review.Request).Patch != nil; got != injected {
+		if got := c.inject(t.Context(), review.Request).Patch != nil; got != injected {
 			t.Errorf("label %q: injected is %v", label, got)
 		}
 	}
@@ -183,7 +183,7 @@ func TestGatewayAPIIsNotRefused(t *testing.T) {
 		if err := json.Unmarshal(reviewOf("gateway.networking.k8s.io/gateways", "shop", "CREATE", object), &review); err != nil {
 			t.Fatal(err)
 		}
-		answer := c.validate(review.Request)
+		answer := c.validate(t.Context(), review.Request)
 		if said := strings.Join(answer.Warnings, "\n"); !answer.Allowed || !strings.Contains(said, says) || says == "" && said != "" {
 			t.Errorf("class %s: allowed %v with %q, want %q", class, answer.Allowed, said, says)
 		}

@@ -13,12 +13,20 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/fairway-mesh/fairway/internal/inject"
+	"github.com/fairway-mesh/fairway/internal/listen"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // MaxRequest is the largest body that is read, in bytes: what etcd stores of one
 // object at most, twice, with room for the rest of the review.
 const MaxRequest = 3 << 20
+
+// How many connections the port has, in all and of one address; an API server uses one
+// or a few.
+const (
+	maxConnections     = 512
+	maxConnectionsEach = 64
+)
 
 // Config is what the webhooks stand on. All functions but Answered are required,
 // and all are safe for concurrent use.
@@ -38,18 +46,19 @@ type Config struct {
 // (admission.k8s.io/v1).
 func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST /inject", review(c.Log, c.counted("inject", c.inject)))
-	mux.Handle("POST /validate", review(c.Log, c.counted("validate", c.validate)))
+	a := newAdmission()
+	mux.Handle("POST /inject", a.review(c.Log, c.counted("inject", c.inject)))
+	mux.Handle("POST /validate", a.review(c.Log, c.counted("validate", c.validate)))
 	return mux
 }
 
 // counted tells of the answers.
-func (c Config) counted(webhook string, answer func(*admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse) func(*admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+func (c Config) counted(webhook string, answer answer) answer {
 	if c.Answered == nil {
 		return answer
 	}
-	return func(r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
-		response := answer(r)
+	return func(ctx context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+		response := answer(ctx, r)
 		c.Answered(webhook, response.Allowed)
 		return response
 	}
@@ -61,10 +70,12 @@ func Serve(ctx context.Context, l net.Listener, c Config) error {
 	s := &http.Server{
 		Handler:           Handler(c),
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.Certificate},
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10,
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: 64, MaxReceiveBufferPerConnection: 256 << 10, MaxReceiveBufferPerStream: 64 << 10, PingTimeout: 15 * time.Second, SendPingTimeout: 30 * time.Second},
 		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), // handshakes that strangers broke off
 	}
+	l = listen.Bounded(l, maxConnections, maxConnectionsEach)
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

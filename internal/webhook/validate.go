@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -15,21 +16,24 @@ import (
 )
 
 // validate answers for an object of the mesh that is about to be stored.
-func (c Config) validate(r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+func (c Config) validate(ctx context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	if r.SubResource != "" || r.Operation != admissionv1.Create && r.Operation != admissionv1.Update {
 		return allowed()
+	}
+	if err := informers.CheckText(r.Object.Raw, informers.MaxValues); err != nil {
+		return refused(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, fmt.Sprintf("the object is too large: %v", err))
 	}
 	text, err := named(r)
 	if err != nil {
 		return refused(http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error())
 	}
-	objects, findings, err := informers.Parse(text)
+	objects, findings, err := informers.ParseJSON(text)
 	if err != nil {
 		return refused(http.StatusBadRequest, metav1.StatusReasonBadRequest, fmt.Sprintf("the object cannot be read: %v", err))
 	}
 	result := check.Result{Warnings: findings}
 	if len(objects) == 1 {
-		result = check.Admission(objects[0], c.World())
+		result = check.Admission(ctx, objects[0], c.World())
 		result.Warnings = append(result.Warnings, findings...)
 	}
 	warnings := make([]string, 0, len(result.Warnings))

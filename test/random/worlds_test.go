@@ -1,6 +1,7 @@
 package random_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -148,7 +149,7 @@ func (r *run) connected(ref mesh.Ref) bool {
 func (r *run) step(c mesh.Change) {
 	t, p := r.t, r.plane
 	old := p.objects[c.Ref]
-	check.Object(c, p.store.World())
+	check.Object(context.Background(), c, p.store.World())
 	before := p.contents()
 	concerned := concernOf(p.objects, c.Ref, old, c.Object)
 	p.apply(t, c)

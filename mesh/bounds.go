@@ -1,0 +1,156 @@
+package mesh
+
+import (
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	corev1 "k8s.io/api/core/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// Limit is how much of something one object may ask for. An object is small and
+// what is made of it need not be: a few lists, each short, multiply. What
+// multiplies is counted here before any of it is made, so that the work for an
+// object, and the memory, follow its size.
+type Limit struct {
+	Kind  Kind
+	Field string // the path of a field, or of several that multiply
+	Most  int
+	Unit  string // what is counted
+	count func(object any) int
+}
+
+const (
+	maxExpanded = 8 << 20 // bytes that the rules of one object become for all its hosts
+	maxRoutes   = 20_000  // routes that they become
+	maxMatches  = 5000    // of one VirtualService, for one of its hosts
+	maxExports  = 1000
+)
+
+// Limits are those of each kind. They lie well over what people write: Istio's own
+// CRDs allow 256 hosts, addresses and ports and 4,096 endpoints of a ServiceEntry, and
+// a VirtualService of a thousand routes is a large one.
+var Limits = []Limit{
+	{KindVirtualService, "spec.hosts", 1000, "hosts", of(func(o *networkingv1.VirtualService) int { return len(o.Spec.Hosts) })},
+	{KindVirtualService, "spec.gateways", 256, "gateways", of(func(o *networkingv1.VirtualService) int { return len(o.Spec.Gateways) })},
+	{KindVirtualService, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.VirtualService) int { return len(o.Spec.ExportTo) })},
+	{KindVirtualService, "spec.http, tcp and tls", maxMatches, "matches", of(func(o *networkingv1.VirtualService) int { return costOfRules(&o.Spec).matches })},
+	{KindVirtualService, "spec.hosts × matches", maxRoutes, "routes", of(func(o *networkingv1.VirtualService) int {
+		return max(1, len(o.Spec.Hosts)) * costOfRules(&o.Spec).matches
+	})},
+	{KindVirtualService, "spec.hosts × matches × what their rules say", maxExpanded, "bytes", of(func(o *networkingv1.VirtualService) int {
+		return max(1, len(o.Spec.Hosts)) * costOfRules(&o.Spec).bytes
+	})},
+
+	{KindDestinationRule, "spec.subsets", 500, "subsets", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.Subsets) })},
+	{KindDestinationRule, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.ExportTo) })},
+	{KindDestinationRule, "portLevelSettings", 1000, "entries", of(func(o *networkingv1.DestinationRule) int { return portSettings(&o.Spec) })},
+	{KindDestinationRule, "spec.subsets × trafficPolicy", maxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
+
+	{KindServiceEntry, "spec.hosts", 256, "hosts", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Hosts) })},
+	{KindServiceEntry, "spec.addresses", 4096, "addresses", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Addresses) })},
+	{KindServiceEntry, "spec.ports", 256, "ports", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Ports) })},
+	{KindServiceEntry, "spec.endpoints", 4096, "endpoints", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Endpoints) })},
+	{KindServiceEntry, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.ExportTo) })},
+	{KindServiceEntry, "spec.hosts × ports", 2000, "clusters", of(clustersOf)},
+	{KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
+	{KindServiceEntry, "spec.hosts × endpoints × ports", 50_000, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
+	{KindServiceEntry, "spec.hosts × ports × what they share", 2 * maxExpanded, "bytes", of(func(o *networkingv1.ServiceEntry) int {
+		return clustersOf(o) * proto.Size(&networking.ServiceEntry{Endpoints: o.Spec.Endpoints, SubjectAltNames: o.Spec.SubjectAltNames})
+	})},
+
+	{KindWorkloadEntry, "spec.ports", 1000, "ports", of(func(o *networkingv1.WorkloadEntry) int { return len(o.Spec.Ports) })},
+	{KindService, "spec.ports", 1000, "ports", of(func(o *corev1.Service) int { return len(o.Spec.Ports) })},
+
+	{KindGateway, "spec.servers", 1000, "servers", of(func(o *networkingv1.Gateway) int { return len(o.Spec.Servers) })},
+	{KindGateway, "spec.servers[*].hosts", 5000, "hosts", of(serverHosts)},
+	{KindGateway, "spec.servers[*].hosts × tls", maxExpanded, "bytes", of(costOfServers)},
+
+	{KindSidecar, "spec.egress", 256, "listeners", of(func(o *networkingv1.Sidecar) int { return len(o.Spec.Egress) })},
+	{KindSidecar, "spec.egress[*].hosts", 5000, "hosts", of(egressHosts)},
+	{KindSidecar, "spec.ingress", 256, "listeners", of(func(o *networkingv1.Sidecar) int { return len(o.Spec.Ingress) })},
+
+	{KindAuthorizationPolicy, "spec.rules × from and to × when", maxExpanded / 4, "bytes", of(func(o *securityv1.AuthorizationPolicy) int { return costOfPolicy(&o.Spec) })},
+	{KindRequestAuthentication, "spec.jwtRules", 256, "rules", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.JwtRules) })},
+	{KindTelemetry, "spec.metrics, tracing and accessLogging", 1000, "entries with their providers and overrides", of(telemetryEntries)},
+
+	{KindHTTPRoute, "spec.rules", 1000, "matches", of(func(o *gatewayv1.HTTPRoute) int { return matchesOf(o) })},
+	{KindHTTPRoute, "spec.parentRefs × hostnames × matches", maxRoutes, "routes", of(func(o *gatewayv1.HTTPRoute) int {
+		return max(1, len(o.Spec.ParentRefs)) * max(1, len(o.Spec.Hostnames)) * matchesOf(o)
+	})},
+	{KindHTTPRoute, "spec.parentRefs × hostnames × matches × backendRefs and filters", 200_000, "backends and filters", of(costOfHTTPRoute)},
+	{KindIngress, "spec.rules", 5000, "paths", of(pathsOf)},
+	{KindIngress, "spec.tls", 5000, "hosts", of(ingressHosts)},
+}
+
+// of is the count for one type of object; others have none.
+func of[T any](count func(*T) int) func(any) int {
+	return func(object any) int {
+		if o, ok := object.(*T); ok && o != nil {
+			return count(o)
+		}
+		return 0
+	}
+}
+
+// bounded tells whether objects of a kind have bounds.
+func bounded(kind Kind) bool {
+	return slices.ContainsFunc(Limits, func(l Limit) bool { return l.Kind == kind })
+}
+
+// CheckBounds says which bounds an object is over. Such an object is not used at all:
+// what a part of it would do, nobody asked for.
+func CheckBounds(ref Ref, object any) (findings []Finding) {
+	for _, b := range Limits {
+		if b.Kind != ref.Kind {
+			continue
+		}
+		if n := b.count(object); n > b.Most {
+			findings = append(findings, Finding{Object: ref, Field: b.Field, Code: CodeInvalid,
+				Message: fmt.Sprintf("it is too large, with %d %s of at most %d: %s; split it into several objects", n, b.Unit, b.Most, leftOut(ref.Kind))})
+		}
+	}
+	return findings
+}
+
+// leftOut is what happens instead of an object that is over a bound.
+func leftOut(kind Kind) string {
+	switch kind {
+	case KindAuthorizationPolicy:
+		return "it stays as it was before, or denies all that it selects when it is new"
+	case KindDestinationRule:
+		return "it stays as it was before, or only its TLS settings are in force when it is new"
+	case KindRequestAuthentication:
+		return "it stays as it was before, or accepts no token when it is new"
+	}
+	return "it stays as it was before, or is left out when it is new"
+}
+
+// restricted is what is in force of an object that is over a bound when nothing was
+// before: nil, or what keeps closed what the object would have closed.
+func restricted(object any) any {
+	switch o := object.(type) {
+	case *securityv1.AuthorizationPolicy: // ALLOW without rules
+		return &securityv1.AuthorizationPolicy{ObjectMeta: o.ObjectMeta, Spec: security.AuthorizationPolicy{
+			Selector: o.Spec.Selector, TargetRef: o.Spec.TargetRef, TargetRefs: o.Spec.TargetRefs,
+		}}
+	case *securityv1.RequestAuthentication: // tokens of a rule without keys are refused
+		out := &securityv1.RequestAuthentication{ObjectMeta: o.ObjectMeta}
+		out.Spec.Selector, out.Spec.TargetRef, out.Spec.TargetRefs = o.Spec.Selector, o.Spec.TargetRef, o.Spec.TargetRefs
+		if len(o.Spec.JwtRules) > 0 {
+			out.Spec.JwtRules = o.Spec.JwtRules[:1]
+		}
+		return out
+	case *networkingv1.DestinationRule:
+		out := &networkingv1.DestinationRule{ObjectMeta: o.ObjectMeta}
+		out.Spec.Host, out.Spec.ExportTo, out.Spec.WorkloadSelector = o.Spec.Host, o.Spec.ExportTo[:min(len(o.Spec.ExportTo), maxExports)], o.Spec.WorkloadSelector
+		out.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: o.Spec.GetTrafficPolicy().GetTls()}
+		return out
+	}
+	return nil
+}

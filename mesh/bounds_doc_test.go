@@ -1,0 +1,29 @@
+package mesh
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestLimitsAreDocumented: docs/security.md has a row for each bound, with its value.
+func TestLimitsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var missing []string
+	for _, l := range Limits {
+		if row := limitRow(l); !strings.Contains(string(text), row) {
+			missing = append(missing, row)
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("docs/security.md lacks\n%s", strings.Join(missing, "\n"))
+	}
+}
+
+func limitRow(l Limit) string {
+	return fmt.Sprintf("| %s | %s | %d %s |", l.Kind, l.Field, l.Most, l.Unit)
+}

@@ -1,0 +1,201 @@
+package mesh
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// times makes n of something.
+func times[T any](n int, one func(i int) T) []T {
+	out := make([]T, n)
+	for i := range out {
+		out[i] = one(i)
+	}
+	return out
+}
+
+func routeOf(w *World, name string) *VirtualService {
+	v, _ := w.virtualServices.Get(name)
+	return v
+}
+
+func evil(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "evil", Name: name} }
+
+func manyRules(hosts, rules int) *networkingv1.VirtualService {
+	o := &networkingv1.VirtualService{ObjectMeta: evil("many")}
+	o.Spec.Hosts = times(hosts, func(i int) string { return fmt.Sprintf("h%d.evil.example", i) })
+	o.Spec.Http = times(rules, func(i int) *networking.HTTPRoute {
+		return &networking.HTTPRoute{
+			Match: []*networking.HTTPMatchRequest{{Uri: &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: fmt.Sprintf("/%d", i)}}}},
+			Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: "a.evil.example"}}},
+		}
+	})
+	return o
+}
+
+func manyOfEntry(hosts, addresses, ports, endpoints int) *networkingv1.ServiceEntry {
+	o := &networkingv1.ServiceEntry{ObjectMeta: evil("many")}
+	o.Spec.Resolution = networking.ServiceEntry_STATIC
+	o.Spec.Hosts = times(hosts, func(i int) string { return fmt.Sprintf("h%d.evil.example", i) })
+	o.Spec.Addresses = times(addresses, func(i int) string { return fmt.Sprintf("240.0.%d.%d", i/256, i%256) })
+	o.Spec.Ports = times(ports, func(i int) *networking.ServicePort {
+		return &networking.ServicePort{Number: uint32(8000 + i), Name: fmt.Sprintf("tcp-%d", i), Protocol: "TCP"}
+	})
+	o.Spec.Endpoints = times(endpoints, func(i int) *networking.WorkloadEntry {
+		return &networking.WorkloadEntry{Address: fmt.Sprintf("10.%d.%d.1", i/256, i%256)}
+	})
+	return o
+}
+
+// TestProductsAreBounded: an object whose lists multiply is refused with its field and
+// bound, and makes nothing when it comes past that; one as people write them is taken.
+func TestProductsAreBounded(t *testing.T) {
+	body := manyRules(1000, 1)
+	body.Spec.Http[0].Route = nil
+	body.Spec.Http[0].DirectResponse = &networking.HTTPDirectResponse{Status: 200, Body: &networking.HTTPBody{Specifier: &networking.HTTPBody_String_{String_: strings.Repeat("x", 900_000)}}}
+	inRule := manyRules(1, 1)
+	inRule.Spec.Http[0].Match = times(4000, func(i int) *networking.HTTPMatchRequest {
+		return &networking.HTTPMatchRequest{Port: uint32(i)}
+	})
+	inRule.Spec.Http[0].Route = times(4000, func(i int) *networking.HTTPRouteDestination {
+		return &networking.HTTPRouteDestination{Weight: 1, Destination: &networking.Destination{Host: fmt.Sprintf("h%d.evil.example", i)}}
+	})
+	subsets := &networkingv1.DestinationRule{ObjectMeta: evil("many")}
+	subsets.Spec.Host = "h.evil.example"
+	subsets.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE, SubjectAltNames: times(9000, func(i int) string { return fmt.Sprint("n", i) })}}
+	subsets.Spec.Subsets = times(400, func(i int) *networking.Subset { return &networking.Subset{Name: fmt.Sprint("v", i)} })
+	policy := manyConditions(1000, 1000)
+	for _, c := range []struct {
+		what   string
+		kind   Kind
+		object any
+		field  string // "": it is within all bounds
+	}{
+		{"30,000 hosts", KindVirtualService, manyRules(30_000, 1), "spec.hosts"},
+		{"300 hosts of 300 rules", KindVirtualService, manyRules(300, 300), "spec.hosts × matches"},
+		{"1000 hosts of a body of 900 kB", KindVirtualService, body, "spec.hosts × matches × what their rules say"},
+		{"a rule of 4000 matches and 4000 destinations", KindVirtualService, inRule, "spec.hosts × matches × what their rules say"},
+		{"100 hosts × 100 addresses × 200 ports", KindServiceEntry, manyOfEntry(100, 100, 200, 1), "spec.hosts × addresses × ports"},
+		{"100 hosts × 10 ports × 1000 endpoints", KindServiceEntry, manyOfEntry(100, 0, 10, 1000), "spec.hosts × endpoints × ports"},
+		{"400 subsets with 9000 names", KindDestinationRule, subsets, "spec.subsets × trafficPolicy"},
+		{"1000 sources × 1000 conditions", KindAuthorizationPolicy, policy, "spec.rules × from and to × when"},
+		{"a large gateway's routes", KindVirtualService, manyRules(20, 500), ""},
+		{"routes of one host", KindVirtualService, manyRules(1, 3000), ""},
+		{"ranges of a cloud", KindServiceEntry, manyOfEntry(1, 4000, 2, 0), ""},
+		{"hosts of a partner", KindServiceEntry, manyOfEntry(256, 0, 2, 0), ""},
+		{"machines behind a host", KindServiceEntry, manyOfEntry(1, 1, 4, 4000), ""},
+		{"many sources", KindAuthorizationPolicy, manyConditions(1000, 2), ""},
+	} {
+		ref := Ref{c.kind, "evil", "many"}
+		findings := Check(ref, c.object)
+		found := map[string]bool{}
+		for _, f := range findings {
+			found[f.Field] = f.Code == CodeInvalid && strings.Contains(f.Message, "too large")
+		}
+		if c.field == "" {
+			if over := CheckBounds(ref, c.object); len(over) > 0 {
+				t.Errorf("%s: %v", c.what, over)
+			}
+			continue
+		}
+		if !found[c.field] {
+			t.Errorf("%s: found %v, want one of %s", c.what, found, c.field)
+		}
+		w := Build([]Change{{Ref: ref, Object: c.object}})
+		if n := w.HostCount(); n > 0 || routeOf(w, "evil/many") != nil {
+			t.Errorf("%s: the object is used, with %d hosts", c.what, n)
+		}
+		said := 0
+		for f := range w.Findings() {
+			if f.Object == ref && found[f.Field] {
+				said++
+			}
+		}
+		if said == 0 {
+			t.Errorf("%s: the world says nothing of it", c.what)
+		}
+	}
+}
+
+func manyConditions(sources, conditions int) *securityv1.AuthorizationPolicy {
+	o := &securityv1.AuthorizationPolicy{ObjectMeta: evil("many")}
+	o.Spec.Action = security.AuthorizationPolicy_DENY
+	o.Spec.Rules = []*security.Rule{{
+		From: times(sources, func(i int) *security.Rule_From {
+			return &security.Rule_From{Source: &security.Source{Namespaces: []string{fmt.Sprint("n", i)}}}
+		}),
+		When: times(conditions, func(i int) *security.Condition {
+			return &security.Condition{Key: fmt.Sprintf("request.headers[x%d]", i), Values: []string{"y"}}
+		}),
+	}}
+	return o
+}
+
+// TestOverABoundFailsClosed: what was in force before stays; a policy that was never in
+// force denies, and a rule keeps its TLS.
+func TestOverABoundFailsClosed(t *testing.T) {
+	policy := Ref{KindAuthorizationPolicy, "evil", "many"}
+	small, large := manyConditions(1, 1), manyConditions(1000, 1000)
+	b := newBuilder()
+	b.apply([]Change{{policy, small}})
+	b.apply([]Change{{policy, large}})
+	w, _ := b.finish()
+	if p := w.AuthorizationPolicies.In("evil"); len(p) != 1 || len(p[0].Spec.Rules) != 1 || len(p[0].Spec.Rules[0].From) != 1 {
+		t.Errorf("what was in force before is gone: %v", p)
+	}
+	b.apply([]Change{{policy, nil}})
+	if w, _ = b.finish(); len(w.AuthorizationPolicies.In("evil")) != 0 {
+		t.Error("a deleted policy stays")
+	}
+	w = Build([]Change{{policy, large}})
+	if p := w.AuthorizationPolicies.In("evil"); len(p) != 1 || len(p[0].Spec.Rules) != 0 || p[0].Spec.Action != security.AuthorizationPolicy_ALLOW {
+		t.Errorf("a new one does not deny all: %v", p)
+	}
+	rule := &networkingv1.DestinationRule{ObjectMeta: evil("many")}
+	rule.Spec.Host = "h.evil.example"
+	rule.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE}}
+	rule.Spec.Subsets = times(2000, func(i int) *networking.Subset { return &networking.Subset{Name: fmt.Sprint("v", i)} })
+	w = Build([]Change{{Ref{KindDestinationRule, "evil", "many"}, rule}})
+	if r, _ := w.rules.Get("h.evil.example"); len(r) != 1 || len(r[0].Subsets) != 0 || r[0].Policy.GetTls().GetMode() != networking.ClientTLSSettings_SIMPLE {
+		t.Errorf("the rule's TLS is lost: %v", r)
+	}
+}
+
+// TestDelegatesMultiplyWithinBounds: 1000 rules that delegate to 1000.
+func TestDelegatesMultiplyWithinBounds(t *testing.T) {
+	root := manyRules(1, 1000)
+	for _, r := range root.Spec.Http {
+		r.Match[0] = &networking.HTTPMatchRequest{Headers: map[string]*networking.StringMatch{"a": {MatchType: &networking.StringMatch_Exact{Exact: r.Match[0].Uri.GetPrefix()}}}}
+		r.Route, r.Delegate = nil, &networking.Delegate{Name: "d"}
+	}
+	delegate := manyRules(0, 1000)
+	delegate.Name = "d"
+	both := []Change{{Ref{KindVirtualService, "evil", "many"}, root}, {Ref{KindVirtualService, "evil", "d"}, delegate}}
+	w := Build(both)
+	if n := len(routeOf(w, "evil/many").Spec.Http); n == 0 || n > maxMatches {
+		t.Errorf("%d rules, want some and at most %d", n, maxMatches)
+	}
+	var fields []string
+	for f := range w.Findings() { // those of the delegate alone are about rules that are never used
+		if f.Code != CodeShadowed {
+			fields = append(fields, f.Field)
+		}
+	}
+	if len(fields) != 1 || fields[0] != delegatedField {
+		t.Errorf("findings of %q", fields)
+	}
+	refused := false
+	for _, f := range w.CheckReferences(t.Context(), root) {
+		refused = refused || f.Field == delegatedField && f.Code == CodeInvalid
+	}
+	if !refused {
+		t.Error("the root is not refused beside its delegate")
+	}
+}

@@ -12,7 +12,7 @@ import (
 )
 
 // maxWanted bounds how many Secrets and ConfigMaps are followed, each by a
-// watch of its own.
+// watch of its own: those that were named first.
 const maxWanted = 2000
 
 // wanted follows single objects by name.
@@ -22,7 +22,7 @@ type wanted struct {
 	wake   chan struct{} // of size 1
 
 	mu    sync.Mutex
-	names []mesh.Ref // sorted, each once
+	names []mesh.Ref // each once; those in front are followed if they are too many
 }
 
 func newWanted(source *Kubernetes) *wanted {
@@ -40,8 +40,12 @@ func (w *wanted) set(refs []mesh.Ref) {
 		meshConfig := r == mesh.Ref{Kind: mesh.KindConfigMap, Namespace: w.source.config.RootNamespace, Name: meshConfigMap} // followed anyway
 		return w.kinds[r.Kind] == nil || r.Namespace == "" || r.Name == "" || meshConfig
 	})
-	slices.SortFunc(refs, compareRefs)
-	refs = slices.Compact(refs)
+	seen := make(map[mesh.Ref]struct{}, len(refs))
+	refs = slices.DeleteFunc(refs, func(r mesh.Ref) bool {
+		_, again := seen[r]
+		seen[r] = struct{}{}
+		return again
+	})
 	w.mu.Lock()
 	same := slices.Equal(w.names, refs)
 	w.names = refs
@@ -74,8 +78,12 @@ func (w *wanted) run(ctx context.Context) {
 		w.mu.Unlock()
 		w.source.config.Report("wanted", w.beyond(names))
 		names = names[:min(len(names), maxWanted)]
+		follow := make(map[mesh.Ref]struct{}, len(names))
+		for _, ref := range names {
+			follow[ref] = struct{}{}
+		}
 		for ref, r := range running {
-			if _, ok := slices.BinarySearchFunc(names, ref, compareRefs); !ok {
+			if _, ok := follow[ref]; !ok {
 				delete(running, ref)
 				r.stop()
 				r.store.clear()

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 )
@@ -48,7 +49,12 @@ type Server struct {
 	// no Gateway of networking.istio.io.
 	Listener string
 	Bound    []Bound
+
+	owners hostOwners // whose hosts are whose, where the mesh gives them to namespaces
 }
+
+// RedirectsToTLS tells whether requests in plain HTTP are sent to https.
+func (s *Server) RedirectsToTLS() bool { return s.Plain() && s.Spec.Tls.GetHttpsRedirect() }
 
 // Field is the path of the server in its object.
 func (s *Server) Field() string {
@@ -63,6 +69,21 @@ func (s *Server) Field() string {
 	}
 	return fmt.Sprintf("spec.servers[%d]", s.Index)
 }
+
+// FieldOf is the path of a field of the server in its object, given as a Gateway
+// of networking.istio.io has it; "" is the server itself.
+func (s *Server) FieldOf(field string) string {
+	switch {
+	case field == "" || s.Gateway.Ref.Kind == KindIngress: // it has no such fields
+		return s.Field()
+	case s.Gateway.OfAPI() && listenerFields[field] != "":
+		field = listenerFields[field]
+	}
+	return s.Field() + "." + field
+}
+
+// listenerFields are what listeners of the Gateway API call fields of servers.
+var listenerFields = map[string]string{"hosts": "hostname", "port.number": "port", "tls.credentialName": "tls.certificateRefs"}
 
 // GatewayHost is a host of a server with the namespaces whose VirtualServices
 // may bind to it.
@@ -80,61 +101,89 @@ func parseGateway(o *networkingv1.Gateway) (*Gateway, []Finding) {
 	ref := Ref{KindGateway, o.Namespace, o.Name}
 	g := &Gateway{Ref: ref, Name: o.Namespace + "/" + o.Name, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Selector: o.Spec.Selector}
 	var findings []Finding
-	bad := func(field, format string, args ...any) {
-		findings = append(findings, Finding{Object: ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
-	}
 	for i, s := range o.Spec.Servers {
-		at := fmt.Sprintf("spec.servers[%d]", i)
-		if s.GetPort() == nil || s.Port.Number == 0 || s.Port.Number > maxPort {
-			bad(at+".port.number", "the server has no port number from 1 to 65535; it is left out")
-			continue
+		srv, found := parseServer(g, i, s)
+		findings = append(findings, found...)
+		if srv != nil {
+			g.Servers = append(g.Servers, srv)
 		}
-		proto, ok := ParseProtocol(s.Port.Protocol)
-		if !ok {
-			bad(at+".port.protocol", "unknown protocol %q; the server is left out: use HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS", s.Port.Protocol)
-			continue
-		}
-		if (proto == ProtocolHTTPS || proto == ProtocolTLS) && s.Tls == nil {
-			bad(at+".tls", "a %s server needs tls settings; it is left out", s.Port.Protocol)
-			continue
-		}
-		s, left := checkServerTLS(ref, at, s)
-		findings = append(findings, left...)
-		if s == nil {
-			continue
-		}
-		if _, err := netip.ParseAddr(s.Bind); s.Bind != "" && err != nil {
-			bad(at+".bind", "%q is no IP address; the server is left out: write an address of the gateway's pods, or remove the field", s.Bind)
-			continue
-		}
-		srv := &Server{Gateway: g, Index: i, Spec: s, Number: s.Port.Number, Protocol: proto}
-		for j, h := range s.Hosts {
-			gh, ok := parseGatewayHost(h, o.Namespace)
-			if !ok {
-				bad(fmt.Sprintf("%s.hosts[%d]", at, j), "%q is no host; it is ignored: use [namespace/]host", h)
-				continue
-			}
-			if !slices.Contains(srv.Hosts, gh) {
-				srv.Hosts = append(srv.Hosts, gh)
-			}
-		}
-		if len(srv.Hosts) == 0 {
-			bad(at+".hosts", "the server has no hosts; it is left out")
-			continue
-		}
-		g.Servers = append(g.Servers, srv)
 	}
 	return g, findings
 }
 
+// parseServer reads a server; nil when it is left out.
+func parseServer(g *Gateway, i int, in *networking.Server) (*Server, []Finding) {
+	at := fmt.Sprintf("spec.servers[%d]", i)
+	var findings []Finding
+	bad := func(field, format string, args ...any) {
+		findings = append(findings, Finding{Object: g.Ref, Field: at + "." + field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+	}
+	if in.GetPort() == nil || in.Port.Number == 0 || in.Port.Number > maxPort {
+		bad("port.number", "the server has no port number from 1 to 65535; it is left out")
+		return nil, findings
+	}
+	protocol, ok := ParseProtocol(in.Port.Protocol)
+	if !ok {
+		bad("port.protocol", "unknown protocol %q; the server is left out: use HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS", in.Port.Protocol)
+		return nil, findings
+	}
+	if protocol.IsTLS() && in.Tls == nil {
+		bad("tls", "a %s server needs tls settings; it is left out", in.Port.Protocol)
+		return nil, findings
+	}
+	if !protocol.IsTLS() && endsTLS(in.Tls) {
+		bad("tls", "a server of protocol %s is plain text, and its tls settings ask for more than httpsRedirect; it is left out: use protocol HTTPS or TLS", in.Port.Protocol)
+		return nil, findings
+	}
+	s, left := checkServerTLS(g.Ref, at, in)
+	if findings = append(findings, left...); s == nil {
+		return nil, findings
+	}
+	if a, err := netip.ParseAddr(s.Bind); s.Bind != "" && (err != nil || a.Zone() != "") {
+		bad("bind", "%q is no IP address; the server is left out: write an address of the gateway's pods, or remove the field", s.Bind)
+		return nil, findings
+	}
+	srv := &Server{Gateway: g, Index: i, Spec: s, Number: s.Port.Number, Protocol: protocol}
+	for j, h := range s.Hosts {
+		gh, ok := parseGatewayHost(h, g.Namespace)
+		if !ok {
+			bad(fmt.Sprintf("hosts[%d]", j), "%q is no host; it is ignored: use [namespace/]host, with a DNS name, * or a wildcard such as *.example.com", h)
+			continue
+		}
+		if !slices.Contains(srv.Hosts, gh) {
+			srv.Hosts = append(srv.Hosts, gh)
+		}
+	}
+	if len(srv.Hosts) == 0 {
+		bad("hosts", "the server has no hosts; it is left out")
+		return nil, findings
+	}
+	return srv, findings
+}
+
+// endsTLS tells whether TLS settings say more than httpsRedirect, which is all
+// that a server of plain text can do.
+func endsTLS(t *networking.ServerTLSSettings) bool {
+	return t != nil && !proto.Equal(t, &networking.ServerTLSSettings{HttpsRedirect: t.HttpsRedirect})
+}
+
+// parseGatewayHost reads a host of a server; false when it is none that proxies
+// take as the name of a server.
 func parseGatewayHost(h, ns string) (GatewayHost, bool) {
-	gh := GatewayHost{Namespace: "*", Host: strings.ToLower(h)}
+	gh := GatewayHost{Namespace: "*", Host: h}
 	if a, b, ok := strings.Cut(h, "/"); ok {
-		gh = GatewayHost{Namespace: a, Host: strings.ToLower(b)}
+		gh = GatewayHost{Namespace: a, Host: b}
 		if a == "." {
 			gh.Namespace = ns
 		}
 	}
-	valid := gh.Host != "" && gh.Namespace != "" && (!strings.Contains(gh.Host[1:], "*")) && (gh.Host == "*" || !IsWildcard(gh.Host) || strings.HasPrefix(gh.Host, "*."))
-	return gh, valid
+	gh.Host = strings.ToLower(strings.TrimSuffix(gh.Host, "."))
+	return gh, gh.Namespace != "" && ValidServerName(gh.Host)
+}
+
+// ValidServerName tells whether a host, in lower case, can be the name of a server
+// that clients ask for by SNI, or "*" for all: Envoy refuses the whole listener
+// for others, such as "*name" and ".name".
+func ValidServerName(host string) bool {
+	return validHost(host) && (host == "*" || !IsWildcard(host) || strings.HasPrefix(host, "*."))
 }

@@ -238,8 +238,8 @@ func (w *World) apiGateway(ref Ref) *apiGateway {
 }
 
 // ListenerSecrets are the Secrets that listeners of the Gateways of the
-// Gateway API show and may show, each once.
-func (w *World) ListenerSecrets() (out []Ref) {
+// Gateway API show and may show.
+func (w *World) ListenerSecrets() (out []Wanted) {
 	for _, x := range w.apiGateways.All() {
 		g := w.apiGateway(x.ref)
 		if g == nil {
@@ -248,8 +248,8 @@ func (w *World) ListenerSecrets() (out []Ref) {
 		for _, l := range g.listeners {
 			secrets, _ := w.certificates(g, l)
 			for _, s := range secrets {
-				if !slices.Contains(out, s) {
-					out = append(out, s)
+				if wanted := (Wanted{s, g.ref, g.created}); !slices.Contains(out, wanted) {
+					out = append(out, wanted)
 				}
 			}
 		}

@@ -68,6 +68,16 @@ func wildcardsOf(host string, f func(pattern string) bool) {
 	f("*")
 }
 
+// Wider is the narrowest pattern that covers the host, which may be a pattern, and
+// is not the host itself; false for "*".
+func Wider(host string) (pattern string, ok bool) {
+	if host == "*" {
+		return "", false
+	}
+	wildcardsOf(host, func(p string) bool { pattern = p; return false })
+	return pattern, true
+}
+
 // parsePrefix reads an address or a CIDR; a plain address becomes a prefix of
 // its whole length.
 func parsePrefix(s string) (netip.Prefix, bool) {

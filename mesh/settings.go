@@ -25,11 +25,15 @@ type Settings struct {
 	// RouteHold (routeHold: 3s, at most 30s, 0s for not at all) is how long a route
 	// keeps its last version while a destination that it names anew does not exist.
 	RouteHold time.Duration
+	// NamedSecrets (namedSecrets: 500, at most 2000) is how many Secrets the objects
+	// of one namespace may name for gateways and sidecars; in all 2000 are read. Of
+	// too many the oldest objects have theirs.
+	NamedSecrets int
 }
 
 // DefaultSettings are the settings of a mesh configuration that has no section
 // `fairway`.
-func DefaultSettings() Settings { return Settings{RouteHold: 3 * time.Second} }
+func DefaultSettings() Settings { return Settings{RouteHold: 3 * time.Second, NamedSecrets: 500} }
 
 // MayLeadInside tells whether objects of the namespace may name addresses that
 // mean the proxy's own host or pod (LocalEndpoints).
@@ -53,6 +57,14 @@ var settings = map[string]func(*Settings, json.RawMessage) error{
 	"routeHold": func(s *Settings, v json.RawMessage) (err error) {
 		s.RouteHold, err = durationWithin(v, 0, 30*time.Second)
 		return err
+	},
+	"namedSecrets": func(s *Settings, v json.RawMessage) error {
+		n := 0
+		if err := decode(v, &n); err != nil || n < 1 || n > 2000 {
+			return fmt.Errorf("%s is not a number from 1 to 2000", v)
+		}
+		s.NamedSecrets = n
+		return nil
 	},
 }
 

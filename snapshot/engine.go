@@ -30,7 +30,8 @@ type Engine struct {
 	secrets  *secretLayers
 	proxies  map[*attached]struct{}
 	departed departed
-	ready    chan struct{} // closed when there is a world
+	tooMany  []mesh.Finding // Secrets that are not asked for
+	ready    chan struct{}  // closed when there is a world
 }
 
 // For how many layers there is room that no proxy looks at, and how long they
@@ -53,7 +54,7 @@ type attached struct {
 
 // NewEngine makes an engine. certificates may be nil: then no proxy gets one.
 // want is told, whenever that may have changed, which Secrets the listeners and
-// clusters of connected proxies name; it must not call back. It may be nil.
+// clusters of connected proxies name, those that were named first in front; it must not call back. It may be nil.
 func NewEngine(log *slog.Logger, certificates *Certificates, want func([]mesh.Ref)) *Engine {
 	memo := NewMemo()
 	if want == nil {
@@ -115,13 +116,20 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 	e.locate(dirty)
 	e.accept(dirty)
 	if len(e.routers.places) > 0 || dirty.Gateways || dirty.All || e.holdSecrets() {
-		e.want(e.wantedSecrets())
+		e.wantSecrets()
 	}
 	e.publish()
 	e.memo.sweep()
 	if first {
 		close(e.ready)
 	}
+}
+
+// wantSecrets asks for the Secrets that are named now.
+func (e *Engine) wantSecrets() {
+	var refs []mesh.Ref
+	refs, e.tooMany = e.wantedSecrets()
+	e.want(refs)
 }
 
 // rebuild computes all layers from nothing.
@@ -261,11 +269,11 @@ func (e *Engine) enter(a *attached) {
 	a.scope = e.world.ScopeOf(a.proxy)
 	if a.proxy.Role == mesh.RoleRouter {
 		if _, made := e.routers.enter(a.scope, func() *routerLayer { return newRouterLayer(e.memo, a.scope, a.proxy.Workload, e.world) }); made {
-			e.want(e.wantedSecrets())
+			e.wantSecrets()
 		}
 	} else {
-		if l, made := e.scopes.enter(a.scope, func() *hostLayer { return e.newScope(a.scope, nil) }); made && len(l.secrets.refs) > 0 {
-			e.want(e.wantedSecrets())
+		if l, made := e.scopes.enter(a.scope, func() *hostLayer { return e.newScope(a.scope, nil) }); made && len(l.secrets.wanted) > 0 {
+			e.wantSecrets()
 		}
 		e.enterInbound(a)
 	}

@@ -37,6 +37,7 @@ func (e *Engine) Findings() []mesh.Finding {
 	for _, r := range e.routers.used() {
 		add(r.findings)
 	}
+	add(e.tooMany)
 	for _, in := range e.inbounds.used() {
 		add(in.findings)
 	}
@@ -56,35 +57,4 @@ func (e *Engine) hostLayers() []*hostLayer {
 		out = append(out, l)
 	}
 	return out
-}
-
-// wantedSecrets are the Secrets that proxies' listeners and clusters name, each
-// once, and those of Gateways of the Gateway API, whose status tells of them even
-// where no router is connected.
-func (e *Engine) wantedSecrets() []mesh.Ref {
-	out := e.world.ListenerSecrets()
-	add := func(s *namedSecrets) {
-		for _, r := range s.refs {
-			if !slices.Contains(out, r) {
-				out = append(out, r)
-			}
-		}
-	}
-	for _, r := range e.routers.all() {
-		add(r.secrets)
-	}
-	for _, l := range e.scopes.all() {
-		add(l.secrets)
-	}
-	return out
-}
-
-// holdSecrets tells whether some sidecars are given Secrets.
-func (e *Engine) holdSecrets() bool {
-	for _, l := range e.scopes.all() {
-		if len(l.secrets.refs) > 0 || len(l.secrets.findings) > 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -34,7 +35,7 @@ type hostState struct {
 	// override tells, with a base, that the claims stand in place of those
 	// that the base has for the host.
 	override bool
-	secrets  []string // names of SDS secrets that the clusters ask for
+	secrets  []translate.SecretUse // SDS secrets that the clusters ask for
 	findings []mesh.Finding
 	uses     uses
 }
@@ -164,19 +165,19 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 // credentials are the secrets that the clusters of the layer ask for, and
 // those that they asked for before.
 func (l *hostLayer) credentials() (put []*Resource, gone []Key) {
-	var names []string
+	var uses []translate.SecretUse
 	for host := range l.asking {
-		names = append(names, l.hosts[host].secrets...)
+		uses = append(uses, l.hosts[host].secrets...)
 	}
-	if len(names) == 0 && len(l.secrets.refs) == 0 {
+	if len(uses) == 0 && len(l.secrets.wanted) == 0 && len(l.secrets.good) == 0 {
 		return nil, nil
 	}
 	for name := range l.secrets.good {
 		gone = append(gone, Key{Secret, name})
 	}
-	slices.Sort(names)
+	slices.SortFunc(uses, func(a, b translate.SecretUse) int { return cmp.Compare(a.Name, b.Name) })
 	l.secrets.findings = nil
-	return l.secrets.resources(l.view.World, slices.Compact(names)), gone
+	return l.secrets.resources(l.view.World, uses), gone
 }
 
 // without are the keys that none of the resources has.

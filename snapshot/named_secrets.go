@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -11,8 +13,9 @@ import (
 // for by name, made of the Secrets of the namespace.
 type namedSecrets struct {
 	namespace string
-	refs      []mesh.Ref           // what they are made of
-	good      map[string]*Resource // the last good one of each name
+	made      map[mesh.Ref]struct{} // what they are made of
+	wanted    []mesh.Wanted         // the same, with who asks
+	good      map[string]*Resource  // the last good one of each name
 	findings  []mesh.Finding
 }
 
@@ -34,17 +37,25 @@ func (s *namedSecrets) resource(w *mesh.World, name string) *Resource {
 	return s.good[name]
 }
 
-// resources are the secrets of the names; others are forgotten.
-func (s *namedSecrets) resources(w *mesh.World, names []string) (out []*Resource) {
-	s.refs = nil
-	for _, name := range names {
-		s.refs = append(s.refs, translate.SecretRefs(name, s.namespace)...)
-		if res := s.resource(w, name); res != nil {
+// resources are the secrets that are asked for; others are forgotten.
+func (s *namedSecrets) resources(w *mesh.World, uses []translate.SecretUse) (out []*Resource) {
+	s.wanted, s.made = nil, map[mesh.Ref]struct{}{}
+	asked := map[string]struct{}{}
+	for _, use := range uses {
+		for _, ref := range translate.SecretRefs(use.Name, s.namespace) {
+			s.wanted = append(s.wanted, mesh.Wanted{Ref: ref, By: use.By, Since: use.Since})
+			s.made[ref] = struct{}{}
+		}
+		if _, again := asked[use.Name]; again {
+			continue
+		}
+		asked[use.Name] = struct{}{}
+		if res := s.resource(w, use.Name); res != nil {
 			out = append(out, res)
 		}
 	}
 	for name := range s.good {
-		if !slices.Contains(names, name) {
+		if _, still := asked[name]; !still {
 			delete(s.good, name)
 		}
 	}
@@ -53,5 +64,62 @@ func (s *namedSecrets) resources(w *mesh.World, names []string) (out []*Resource
 
 // concerns tells whether one of the Secrets is among the changed.
 func (s *namedSecrets) concerns(changed map[mesh.Ref]struct{}) bool {
-	return slices.ContainsFunc(s.refs, func(r mesh.Ref) bool { _, ok := changed[r]; return ok })
+	for ref := range changed {
+		if _, ours := s.made[ref]; ours {
+			return true
+		}
+	}
+	return false
+}
+
+// wantedSecrets are the Secrets that proxies' listeners and clusters name, each
+// once, and those of Gateways of the Gateway API, whose status tells of them even
+// where no router is connected: those of the oldest objects first, and not more
+// than the objects of each namespace may name. Findings tell which are too many.
+func (e *Engine) wantedSecrets() (refs []mesh.Ref, findings []mesh.Finding) {
+	all := e.world.ListenerSecrets()
+	for _, r := range e.routers.all() {
+		all = append(all, r.secrets.wanted...)
+	}
+	for _, l := range e.scopes.all() {
+		all = append(all, l.secrets.wanted...)
+	}
+	return firstCome(all, e.world.Config.NamedSecrets)
+}
+
+// firstCome takes the Secrets in the order in which they were first named, and of
+// each namespace's objects so many.
+func firstCome(all []mesh.Wanted, each int) (refs []mesh.Ref, findings []mesh.Finding) {
+	slices.SortFunc(all, func(a, b mesh.Wanted) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.By.String(), b.By.String()), cmp.Compare(a.Ref.String(), b.Ref.String()))
+	})
+	taken, payers := map[mesh.Ref]struct{}{}, map[string]int{}
+	told := map[mesh.Ref]struct{}{}
+	for _, x := range all {
+		if _, is := taken[x.Ref]; is {
+			continue
+		}
+		if payers[x.By.Namespace] >= each {
+			if _, is := told[x.By]; !is {
+				told[x.By] = struct{}{}
+				findings = append(findings, mesh.Finding{Object: x.By, Code: mesh.CodeSecret,
+					Message: fmt.Sprintf("objects of namespace %s name more than %d Secrets; %s/%s and others are not read, older ones are: name fewer, or raise the mesh setting namedSecrets", x.By.Namespace, each, x.Ref.Namespace, x.Ref.Name)})
+			}
+			continue
+		}
+		payers[x.By.Namespace]++
+		taken[x.Ref] = struct{}{}
+		refs = append(refs, x.Ref)
+	}
+	return refs, findings
+}
+
+// holdSecrets tells whether some sidecars are given Secrets.
+func (e *Engine) holdSecrets() bool {
+	for _, l := range e.scopes.all() {
+		if len(l.secrets.wanted) > 0 || len(l.secrets.findings) > 0 {
+			return true
+		}
+	}
+	return false
 }

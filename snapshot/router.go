@@ -111,8 +111,7 @@ func (r *routerLayer) build(w *mesh.World) {
 			secrets = append(secrets, translate.RuleSecrets(in.Rule)...)
 		}
 	}
-	slices.Sort(secrets)
-	r.rest = append(r.rest, r.secrets.resources(w, slices.Compact(secrets))...)
+	r.rest = append(r.rest, r.secrets.resources(w, secrets)...)
 	r.findings = append(r.findings, r.secrets.findings...)
 	r.replace()
 }

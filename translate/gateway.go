@@ -3,6 +3,7 @@ package translate
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -10,6 +11,8 @@ import (
 	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -35,8 +38,8 @@ type GatewayPlan struct {
 	Listeners    []GatewayListener
 	Frames       []string // names of route configurations
 	VirtualHosts []GatewayVirtualHost
-	Destinations []string // hosts whose clusters the routes name, in order
-	Secrets      []string // names of SDS secrets that the listeners ask for
+	Destinations []string    // hosts whose clusters the routes name, in order
+	Secrets      []SecretUse // SDS secrets that the listeners ask for, those of the oldest Gateways first
 	Findings     []mesh.Finding
 }
 
@@ -57,11 +60,13 @@ type gatewayBuilder struct {
 	GatewayInput
 	topology *meshconfig.Topology
 	plan     GatewayPlan
+	names    map[string]bool // of route configurations
+	bindings map[*mesh.Server][]mesh.Bound
 }
 
 // Gateway makes the listeners and routes of a router.
 func Gateway(in GatewayInput) *GatewayPlan {
-	b := &gatewayBuilder{GatewayInput: in}
+	b := &gatewayBuilder{GatewayInput: in, names: map[string]bool{}, bindings: map[*mesh.Server][]mesh.Bound{}}
 	ports, findings := in.View.Ports(in.Workload)
 	topology, found := in.View.Config.TopologyOf(in.Workload)
 	b.topology, b.plan.Findings = topology, append(findings, found...)
@@ -70,8 +75,6 @@ func Gateway(in GatewayInput) *GatewayPlan {
 	}
 	slices.Sort(b.plan.Destinations)
 	b.plan.Destinations = slices.Compact(b.plan.Destinations)
-	slices.Sort(b.plan.Secrets)
-	b.plan.Secrets = slices.Compact(b.plan.Secrets)
 	return &b.plan
 }
 
@@ -94,7 +97,9 @@ func (b *gatewayBuilder) port(p mesh.RouterPort) {
 		Address:          socketAddress(address, p.Port),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 	}
-	if b.View.Scope.IPv6 && p.Bind == "" {
+	if p.Bind != "" { // it may be that of another Pod
+		l.Freebind = wrapperspb.Bool(true)
+	} else if b.View.Scope.IPv6 {
 		l.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: socketAddress("::", p.Port)}}
 	}
 	head := p.Servers[0]
@@ -103,8 +108,9 @@ func (b *gatewayBuilder) port(p mesh.RouterPort) {
 		l.FilterChains = []*listenerv3.FilterChain{b.plain(p)}
 	case head.Protocol.IsTLS():
 		l.ListenerFilters = []*listenerv3.ListenerFilter{listenerFilter("envoy.filters.listener.tls_inspector", &tlsinspectorv3.TlsInspector{})}
+		names := b.claimNames(p.Servers)
 		for _, s := range p.Servers {
-			l.FilterChains = append(l.FilterChains, b.tls(p, s)...)
+			l.FilterChains = append(l.FilterChains, b.tls(p, s, names)...)
 		}
 		l.FilterChains = distinctChains(l.FilterChains)
 	default:
@@ -126,11 +132,8 @@ func (b *gatewayBuilder) port(p mesh.RouterPort) {
 
 // plain is the chain that all plain HTTP servers of a port share.
 func (b *gatewayBuilder) plain(p mesh.RouterPort) *listenerv3.FilterChain {
-	name := fmt.Sprintf("http.%d", p.Port)
-	if p.Bind != "" {
-		name += "." + p.Bind
-	}
-	b.routes(name, p.Port, p.Servers)
+	name := b.routesName(fmt.Sprintf("http.%d", p.Port), p.Bind)
+	b.routes(name, p.Port, p.Servers, nil)
 	return b.httpChain(p, name)
 }
 
@@ -141,12 +144,14 @@ func (b *gatewayBuilder) httpChain(p mesh.RouterPort, routes string) *listenerv3
 	})}
 }
 
-// tls are the chains of one server that clients speak TLS to.
-func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server) []*listenerv3.FilterChain {
-	if s.Spec.Tls.GetMode() == networking.ServerTLSSettings_PASSTHROUGH {
-		return b.passthrough(s)
+// tls are the chains of one server that clients speak TLS to, for those of its
+// names that are not another's.
+func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server, names *nameClaims) []*listenerv3.FilterChain {
+	mode := s.Spec.Tls.GetMode()
+	if mode == networking.ServerTLSSettings_PASSTHROUGH {
+		return b.passthrough(s, names)
 	}
-	if s.Spec.Tls.GetMode() == networking.ServerTLSSettings_AUTO_PASSTHROUGH {
+	if mode == networking.ServerTLSSettings_AUTO_PASSTHROUGH {
 		b.finding(s, mesh.CodeUnsupported, "tls.mode", "AUTO_PASSTHROUGH is not supported; the server is left out: use PASSTHROUGH and a VirtualService with tls routes")
 		return nil
 	}
@@ -155,53 +160,116 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server) []*listenerv3.Fi
 		b.finding(s, mesh.CodeInvalid, "tls", problem)
 		return nil
 	}
-	b.plan.Secrets = append(b.plan.Secrets, secrets...)
-	if slices.ContainsFunc(secrets, func(name string) bool { return !b.Has(name) }) {
-		b.finding(s, mesh.CodeSecret, "tls.credentialName", "the Secret is missing or cannot be used; the server is left out until it is there: see the findings of the Secret")
+	own, findings := names.of(s)
+	b.plan.Findings = append(b.plan.Findings, findings...)
+	if len(own) == 0 {
+		return nil
+	}
+	if !b.secrets(s, secrets) {
 		return nil
 	}
 	var chains []*listenerv3.FilterChain
-	if s.Protocol == mesh.ProtocolHTTPS {
-		name := fmt.Sprintf("https.%d.%s.%s.%s", s.Number, s.Spec.Port.Name, s.Gateway.Ref.Name, s.Gateway.Namespace)
-		if s.Gateway.OfAPI() { // one of networking.istio.io may have the same name
-			name += ".gateway-api"
-		}
-		b.routes(name, p.Port, []*mesh.Server{s})
-		chains = []*listenerv3.FilterChain{b.httpChain(p, name)}
-	} else {
+	if s.Protocol != mesh.ProtocolHTTPS {
 		chains = b.tcp(s)
 	}
+	if s.Protocol == mesh.ProtocolHTTPS || len(chains) == 0 && s.Gateway.OfAPI() { // what has no routes keeps its names, and answers 404
+		name := b.routesName(fmt.Sprintf("https.%d.%s.%s.%s", s.Number, routeWord(s.Spec.Port.Name), s.Gateway.Ref.Name, s.Gateway.Namespace), b.suffix(p, s))
+		b.routes(name, p.Port, []*mesh.Server{s}, names)
+		chains = []*listenerv3.FilterChain{b.httpChain(p, name)}
+	}
+	var out []*listenerv3.FilterChain
 	for _, c := range chains {
 		c.TransportSocket = socket
+		c.Name = fmt.Sprintf("%s/%d", s.Gateway.Name, s.Index)
 		if c.FilterChainMatch == nil {
 			c.FilterChainMatch = &listenerv3.FilterChainMatch{}
 		}
-		c.FilterChainMatch.ServerNames = serverNames(s)
-		c.Name = fmt.Sprintf("%s/%d", s.Gateway.Name, s.Index)
+		if named := slices.DeleteFunc(slices.Clone(own), func(n string) bool { return n == "*" }); len(named) > 0 {
+			one := proto.CloneOf(c)
+			one.FilterChainMatch.ServerNames = named
+			out = append(out, one)
+		}
+		if slices.Contains(own, "*") { // Envoy has no such name: the chain takes what no other does
+			out = append(out, c)
+		}
 	}
-	return chains
+	return out
 }
 
-// serverNames are the names that clients ask for by SNI; none when the server
-// answers to every name.
-func serverNames(s *mesh.Server) []string {
-	var out []string
-	for _, h := range s.Hosts {
-		if h.Host == "*" {
-			return nil
-		}
-		if !slices.Contains(out, h.Host) {
-			out = append(out, h.Host)
-		}
+// secrets asks for the secrets of a server, and tells whether all are there.
+func (b *gatewayBuilder) secrets(s *mesh.Server, names []string) bool {
+	for _, n := range names {
+		b.plan.Secrets = append(b.plan.Secrets, SecretUse{Name: n, By: s.Gateway.Ref, Since: s.Gateway.Created})
 	}
-	slices.Sort(out)
-	return out
+	if slices.ContainsFunc(names, func(name string) bool { return !b.Has(name) }) {
+		b.finding(s, mesh.CodeSecret, "tls.credentialName", "the Secret is missing or cannot be used; the server is left out until it is there: see the findings of the Secret")
+		return false
+	}
+	return true
+}
+
+// suffix tells the route configuration of a server from those of Istio's servers
+// at any address.
+func (b *gatewayBuilder) suffix(p mesh.RouterPort, s *mesh.Server) string {
+	if s.Gateway.OfAPI() { // one of networking.istio.io may have the same name
+		return strings.TrimSuffix("gateway-api."+p.Bind, ".")
+	}
+	return p.Bind
+}
+
+// routesName is a name that no other route configuration of the router has. The
+// first has the name that Istio gives.
+func (b *gatewayBuilder) routesName(base, suffix string) string {
+	if suffix != "" {
+		base += "." + suffix
+	}
+	name := base
+	for n := 2; b.names[name]; n++ {
+		name = fmt.Sprintf("%s~%d", base, n)
+	}
+	b.names[name] = true
+	return name
+}
+
+// routeWord is a word of an object as it stands in the name of a route
+// configuration, which ends at the first slash in names of virtual hosts.
+func routeWord(word string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' || r == '_' {
+			return r
+		}
+		return '-'
+	}, word[:min(len(word), 253)])
 }
 
 // passthrough are the chains of a server whose clients speak TLS to what is
 // behind it.
-func (b *gatewayBuilder) passthrough(s *mesh.Server) []*listenerv3.FilterChain {
+func (b *gatewayBuilder) passthrough(s *mesh.Server, names *nameClaims) []*listenerv3.FilterChain {
 	var out []*listenerv3.FilterChain
+	for _, l := range b.passthroughChains(s) {
+		if f, lost := names.lost(l.name, s, l.vs); lost {
+			b.plan.Findings = append(b.plan.Findings, f)
+			continue
+		}
+		if l.chain.SNI = []string{l.name}; l.name == "*" {
+			l.chain.SNI = nil // Envoy has no such name: the chain takes what no other does
+		}
+		b.plan.Destinations = append(b.plan.Destinations, l.vs.Destinations...)
+		out = append(out, b.tcpChain(s, l.chain))
+	}
+	return out
+}
+
+// passthroughChain leads the connections for one name.
+type passthroughChain struct {
+	name  string
+	vs    *mesh.VirtualService
+	chain Chain
+}
+
+// passthroughChains are those of all rules of the server, a chain for each name:
+// a name may stand in only one.
+func (b *gatewayBuilder) passthroughChains(s *mesh.Server) (out []passthroughChain) {
 	for _, bound := range b.bound(s) {
 		in := routerInput(b.View, s, bound.VirtualService)
 		for _, c := range tlsChains(in, nil) {
@@ -209,18 +277,12 @@ func (b *gatewayBuilder) passthrough(s *mesh.Server) []*listenerv3.FilterChain {
 			if len(names) == 0 {
 				names = []string{"*"}
 			}
-			for _, name := range intersectAll(names, s, bound.VirtualService) { // a chain for each: a name may stand in only one
-				if c.SNI = []string{name}; name == "*" {
-					c.SNI = nil // Envoy has no such name: the chain takes what no other does
-				}
-				b.plan.Destinations = append(b.plan.Destinations, bound.VirtualService.Destinations...)
-				out = append(out, b.tcpChain(s, c))
+			for _, name := range intersectAll(names, s, bound.VirtualService) {
+				out = append(out, passthroughChain{name, bound.VirtualService, c})
 			}
 		}
 		for _, c := range tcpChains(in, nil, nil) { // a VirtualService may lead TLS on without looking at its name
-			c.SNI = slices.DeleteFunc([]string{bound.Host}, func(h string) bool { return h == "*" })
-			b.plan.Destinations = append(b.plan.Destinations, bound.VirtualService.Destinations...)
-			out = append(out, b.tcpChain(s, c))
+			out = append(out, passthroughChain{bound.Host, bound.VirtualService, c})
 		}
 	}
 	return out
@@ -232,7 +294,7 @@ func intersectAll(sni []string, s *mesh.Server, vs *mesh.VirtualService) []strin
 	var out []string
 	for _, name := range sni {
 		for _, gh := range s.Hosts {
-			if h, ok := mesh.IntersectHosts(gh.Host, name); ok && gh.Admits(vs.Namespace) && !slices.Contains(out, h) {
+			if h, ok := mesh.IntersectHosts(gh.Host, name); ok && mesh.ValidServerName(h) && gh.Admits(vs.Namespace) && s.May(h) && !slices.Contains(out, h) {
 				out = append(out, h)
 			}
 		}
@@ -241,10 +303,20 @@ func intersectAll(sni []string, s *mesh.Server, vs *mesh.VirtualService) []strin
 	return out
 }
 
+// boundTo remembers View.BoundTo.
+func (b *gatewayBuilder) boundTo(s *mesh.Server) []mesh.Bound {
+	l, ok := b.bindings[s]
+	if !ok {
+		l = b.View.BoundTo(s)
+		b.bindings[s] = l
+	}
+	return l
+}
+
 // bound are the VirtualServices of a server, each once.
 func (b *gatewayBuilder) bound(s *mesh.Server) []mesh.Bound {
 	var out []mesh.Bound
-	for _, x := range b.View.BoundTo(s) {
+	for _, x := range b.boundTo(s) {
 		if !slices.ContainsFunc(out, func(o mesh.Bound) bool { return o.VirtualService == x.VirtualService }) {
 			out = append(out, x)
 		}
@@ -319,9 +391,5 @@ func routerInput(v *mesh.View, s *mesh.Server, vs *mesh.VirtualService) RouteInp
 }
 
 func (b *gatewayBuilder) finding(s *mesh.Server, code mesh.Code, field, message string) {
-	field = s.Field() + "." + field
-	if s.Gateway.Ref.Kind == mesh.KindIngress { // it has no such fields
-		field = s.Field()
-	}
-	b.plan.Findings = append(b.plan.Findings, mesh.Finding{Object: s.Gateway.Ref, Field: field, Code: code, Message: message})
+	b.plan.Findings = append(b.plan.Findings, mesh.Finding{Object: s.Gateway.Ref, Field: s.FieldOf(field), Code: code, Message: message})
 }

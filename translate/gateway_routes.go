@@ -3,6 +3,7 @@ package translate
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
@@ -12,8 +13,10 @@ import (
 // hostRoutes is one virtual host of a router while it is gathered.
 type hostRoutes struct {
 	host      string
+	owner     *mesh.Server // the first that has the host
 	routes    []*routev3.Route
-	catchAll  []*routev3.Route // they come last, so that they hide nothing
+	catchAll  *routev3.Route // it comes last, so that it hides nothing
+	closing   *mesh.Server   // whose catchAll is
 	owners    []mesh.Ref
 	needsTLS  bool
 	keep      bool // also when it has nothing to serve: its requests are nobody else's
@@ -21,9 +24,42 @@ type hostRoutes struct {
 	processed map[*mesh.VirtualService]bool
 }
 
+// hosting is what one server does for one host: it has it (rule nil), or serves a
+// rule for it.
+type hosting struct {
+	host   string
+	server *mesh.Server
+	rule   *mesh.VirtualService
+	since  time.Time
+	own    bool // the rule is the router's own, see mesh.View.OwnRoute
+}
+
+// hostings are those of the servers in order of precedence: what was there first
+// comes first, whose ever it is.
+func (b *gatewayBuilder) hostings(servers []*mesh.Server) (out []hosting) {
+	for _, s := range servers {
+		for _, gh := range s.Hosts {
+			out = append(out, hosting{host: gh.Host, server: s, since: s.Gateway.Created})
+		}
+		for _, bound := range b.boundTo(s) {
+			if len(bound.VirtualService.Spec.Http) > 0 {
+				out = append(out, hosting{bound.Host, s, bound.VirtualService, bound.Since(s), b.View.OwnRoute(bound.VirtualService)})
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(x, y hosting) int {
+		if x.own != y.own {
+			return map[bool]int{true: -1, false: 1}[x.own]
+		}
+		return x.since.Compare(y.since)
+	})
+	return out
+}
+
 // routes makes a route configuration that servers share. Several
-// VirtualServices of one host are joined, their catch-alls last.
-func (b *gatewayBuilder) routes(name string, port uint32, servers []*mesh.Server) {
+// VirtualServices of one host are joined, their catch-alls last. Names are those
+// of the port's servers that speak TLS; nil for plain HTTP.
+func (b *gatewayBuilder) routes(name string, port uint32, servers []*mesh.Server, names *nameClaims) {
 	b.plan.Frames = append(b.plan.Frames, name)
 	byHost := map[string]*hostRoutes{}
 	host := func(h string) *hostRoutes {
@@ -32,30 +68,26 @@ func (b *gatewayBuilder) routes(name string, port uint32, servers []*mesh.Server
 		}
 		return byHost[h]
 	}
-	for _, s := range servers {
-		redirect := s.Plain() && s.Spec.Tls.GetHttpsRedirect()
-		if s.Gateway.OfAPI() {
-			for _, gh := range s.Hosts {
-				host(gh.Host).keep = true
-			}
-			for _, h := range misdirected(s) {
-				host(h).elsewhere = true
-			}
+	hostings := b.hostings(servers)
+	for _, x := range hostings {
+		if h := host(x.host); h.owner == nil {
+			h.owner = x.server
 		}
-		for _, bound := range b.View.BoundTo(s) {
-			if len(bound.VirtualService.Spec.Http) == 0 {
-				continue
-			}
-			h := host(bound.Host)
-			h.needsTLS = h.needsTLS || redirect
-			b.add(h, s, bound.VirtualService)
+	}
+	for _, x := range hostings { // first of all, since routes are not added where clients would lose TLS
+		h := host(x.host)
+		h.keep = h.keep || x.rule == nil && (x.server.Gateway.OfAPI() || b.View.Config.OwnedGatewayHosts)
+		if x.server.RedirectsToTLS() && x.server.Gateway.Namespace == h.owner.Gateway.Namespace {
+			h.needsTLS = true
 		}
-		if redirect { // also for hosts that no VirtualService serves
-			for _, gh := range s.Hosts {
-				h := host(gh.Host)
-				h.needsTLS = true
-			}
+	}
+	if names != nil {
+		for _, h := range misdirected(servers[0], hostings, names) {
+			host(h).elsewhere = true
 		}
+	}
+	for _, x := range hostings {
+		b.host(byHost[x.host], x)
 	}
 	hosts := make([]string, 0, len(byHost))
 	for h := range byHost {
@@ -73,53 +105,74 @@ func (b *gatewayBuilder) routes(name string, port uint32, servers []*mesh.Server
 	}
 }
 
-// misdirected are the hosts that a server of a Gateway of the Gateway API that ends
-// TLS does not answer for: those of the others on its port and, unless it serves
-// all, what none of its hosts matches. A client may reuse the connection whose
+// host adds to a host what a server does for it and what older ones leave over.
+func (b *gatewayBuilder) host(h *hostRoutes, x hosting) {
+	if h.elsewhere {
+		return
+	}
+	winner := h.owner.Gateway.Ref
+	switch {
+	case x.server.RedirectsToTLS() && !h.needsTLS:
+		b.loser(x, winner, "tls.httpsRedirect", "host %s is served in plain HTTP by an older Gateway; neither the redirect nor routes of this server are added to it: use another host", h.host)
+	case x.rule == nil || h.processed[x.rule] && !asksForPort(x.rule):
+	case h.closing != nil && h.closing.Gateway.Namespace != x.server.Gateway.Namespace:
+		b.loser(x, h.closing.Gateway.Ref, "hosts", "the routes of an older Gateway take every request for host %s, so that those of %s are not reached: use another host", h.host, x.rule.Objects()[0])
+	default:
+		b.add(h, x.server, x.rule)
+	}
+}
+
+// loser tells the Gateway of a server that an older one wins.
+func (b *gatewayBuilder) loser(x hosting, winner mesh.Ref, field, format string, args ...any) {
+	b.plan.Findings = append(b.plan.Findings, mesh.Finding{Object: x.server.Gateway.Ref, Field: x.server.FieldOf(field), Code: mesh.CodeConflict, Winner: winner, Message: fmt.Sprintf(format, args...)})
+}
+
+// misdirected are the hosts that a server which ends TLS does not answer for: those
+// of the port's others and, with one of the Gateway API that does not serve all,
+// what none of its hosts matches. A client may reuse the connection whose
 // certificate is good for both, and asks again on another when it gets 421 (RFC
-// 9110, section 15.5.20).
-func misdirected(s *mesh.Server) (out []string) {
-	if s.Protocol != mesh.ProtocolHTTPS {
-		return nil
-	}
-	own := func(host string) bool {
-		return slices.ContainsFunc(s.Hosts, func(h mesh.GatewayHost) bool { return h.Host == host })
-	}
-	for _, o := range s.Gateway.Servers {
-		if o.Number != s.Number || o.Protocol != s.Protocol {
-			continue
+// 9110, section 15.5.20). What another asks of its clients is not undone by it.
+func misdirected(s *mesh.Server, hostings []hosting, names *nameClaims) (out []string) {
+	var wide []string // of its hosts, those that cover others
+	for _, h := range s.Hosts {
+		if mesh.IsWildcard(h.Host) {
+			wide = append(wide, h.Host)
 		}
-		for _, h := range o.Hosts {
-			if !own(h.Host) && !slices.Contains(out, h.Host) {
-				out = append(out, h.Host)
+	}
+	if len(wide) > 0 {
+		for name, c := range names.servers {
+			if c.server != s && slices.ContainsFunc(wide, func(w string) bool { return mesh.HostMatches(w, name) }) {
+				out = append(out, name)
 			}
 		}
 	}
-	if !own("*") && !slices.Contains(out, "*") {
+	for _, x := range hostings {
+		if at := names.serverOf(x.host); at != nil && at != s {
+			out = append(out, x.host)
+		}
+	}
+	if s.Gateway.OfAPI() && !slices.Contains(wide, "*") {
 		out = append(out, "*")
 	}
-	return out
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // add joins the routes of a VirtualService to a host. One that is bound to
 // several servers of the listener counts once for each number that its
 // matches could tell apart.
 func (b *gatewayBuilder) add(h *hostRoutes, s *mesh.Server, vs *mesh.VirtualService) {
-	if h.processed[vs] {
-		if !asksForPort(vs) {
-			return
-		}
-	}
 	h.processed[vs] = true
 	routes, findings := Routes(routerInput(b.View, s, vs))
 	b.plan.Findings = append(b.plan.Findings, findings...)
 	b.plan.Destinations = append(b.plan.Destinations, vs.Destinations...)
 	h.owners = append(h.owners, vs.Objects()...)
 	for _, r := range routes {
-		if CatchAll(r) {
-			h.catchAll = append(h.catchAll, r)
-		} else {
+		switch {
+		case !CatchAll(r):
 			h.routes = append(h.routes, r)
+		case h.catchAll == nil:
+			h.catchAll, h.closing = r, s
 		}
 	}
 }
@@ -140,8 +193,8 @@ func asksForPort(vs *mesh.VirtualService) bool {
 // virtualHost adds the host to the plan; false when it has nothing to serve.
 func (b *gatewayBuilder) virtualHost(config string, h *hostRoutes) bool {
 	routes := h.routes
-	if len(h.catchAll) > 0 {
-		routes = append(routes, h.catchAll[0])
+	if h.catchAll != nil {
+		routes = append(routes, h.catchAll)
 	}
 	if len(routes) == 0 && !h.needsTLS && !h.keep && !h.elsewhere {
 		return false

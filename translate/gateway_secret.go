@@ -2,6 +2,7 @@ package translate
 
 import (
 	"strings"
+	"time"
 
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	networking "istio.io/api/networking/v1alpha3"
@@ -23,12 +24,19 @@ func SecretRefs(name, namespace string) []mesh.Ref {
 	return refs
 }
 
-// RuleSecrets are the names of the SDS secrets that clusters under the rule ask
-// for (ClientTLSSettings.credentialName); none without a rule.
-func RuleSecrets(rule *mesh.DestinationRule) (names []string) {
+// SecretUse is an SDS secret that something asks for.
+type SecretUse struct {
+	Name  string
+	By    mesh.Ref  // the Gateway or DestinationRule that names it
+	Since time.Time // when that was created: of too many the oldest are served
+}
+
+// RuleSecrets are the SDS secrets that clusters under the rule ask for
+// (ClientTLSSettings.credentialName); none without a rule.
+func RuleSecrets(rule *mesh.DestinationRule) (uses []SecretUse) {
 	add := func(t *networking.ClientTLSSettings) {
 		if c := t.GetCredentialName(); c != "" {
-			names = append(names, secretScheme+c, secretScheme+c+CASecretSuffix)
+			uses = append(uses, SecretUse{secretScheme + c, rule.Ref(), rule.Created}, SecretUse{secretScheme + c + CASecretSuffix, rule.Ref(), rule.Created})
 		}
 	}
 	policy := func(p *networking.TrafficPolicy) {
@@ -44,7 +52,7 @@ func RuleSecrets(rule *mesh.DestinationRule) (names []string) {
 	for _, s := range rule.Subsets {
 		policy(s.Policy)
 	}
-	return names
+	return uses
 }
 
 // NamedSecret makes the SDS secret of the name from the Secrets of the

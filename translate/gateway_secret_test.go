@@ -14,12 +14,18 @@ func TestRuleSecrets(t *testing.T) {
 		return &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{CredentialName: name}}
 	}
 	port := &networking.TrafficPolicy{PortLevelSettings: []*networking.TrafficPolicy_PortTrafficPolicy{{Tls: &networking.ClientTLSSettings{CredentialName: "b"}}}}
-	rule := &mesh.DestinationRule{Policy: policy("a"), Subsets: []*mesh.Subset{{Policy: port}, {}}}
+	rule := &mesh.DestinationRule{Refs: []mesh.Ref{{Name: "rule"}}, Policy: policy("a"), Subsets: []*mesh.Subset{{Policy: port}, {}}}
 	want := []string{"kubernetes://a", "kubernetes://a-cacert", "kubernetes://b", "kubernetes://b-cacert"}
-	if got := RuleSecrets(rule); !slices.Equal(got, want) {
+	var got []string
+	for _, use := range RuleSecrets(rule) {
+		if got = append(got, use.Name); use.By.Name != "rule" {
+			t.Errorf("%s is asked for by %s", use.Name, use.By)
+		}
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := RuleSecrets(nil); got != nil {
-		t.Errorf("no rule asks for %q", got)
+		t.Errorf("no rule asks for %v", got)
 	}
 }

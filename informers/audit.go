@@ -2,6 +2,7 @@ package informers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -122,7 +123,7 @@ func (a *audit) compare(ctx context.Context) {
 		a.cursor, a.last = "", ""
 		return
 	case err != nil:
-		v.fail(err.Error())
+		v.fail(err)
 		return
 	}
 	a.r.source.link.lives()
@@ -143,9 +144,11 @@ func (a *audit) compare(ctx context.Context) {
 	case whole || v.watched(quietWatch+auditPatience):
 		v.confirm(p.began)
 	default:
-		v.fail("its watch gives no sign of life")
+		v.fail(errSilent)
 	}
 }
+
+var errSilent = errors.New("its watch gives no sign of life")
 
 // second reads the same page again, when the watch has had time to deliver it.
 func (a *audit) second(ctx context.Context) (*page, error) {
@@ -160,7 +163,7 @@ func (a *audit) second(ctx context.Context) (*page, error) {
 // lost has everything read again, unless that is under way.
 func (a *audit) lost(wrong []difference) {
 	v := a.r.store.view
-	v.fail(fmt.Sprintf("its watch has not delivered %d changes, the first of %s", len(wrong), wrong[0].ref))
+	v.fail(fmt.Errorf("its watch has not delivered %d changes, the first of %s", len(wrong), wrong[0].ref))
 	if d := v.underWay(); d > 0 && d < listPatience {
 		return
 	}

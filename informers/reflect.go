@@ -145,7 +145,7 @@ func (r *reflection) answered(ctx context.Context, err error) {
 	if err == nil {
 		r.source.link.lives()
 	} else if ctx.Err() == nil {
-		r.store.view.fail(err.Error())
+		r.store.view.fail(err)
 	}
 }
 

@@ -130,7 +130,7 @@ func (s *store) Replace(list []any, _ string) error {
 	}
 	if len(missing) > 0 && s.believe != nil {
 		if err := s.believe(missing); err != nil {
-			s.view.rejects(err.Error())
+			s.view.rejects(err)
 			return err
 		}
 	}

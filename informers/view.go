@@ -2,6 +2,9 @@ package informers
 
 import (
 	"cmp"
+	"context"
+	"errors"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -54,10 +57,31 @@ func (v *view) confirm(at time.Time) {
 }
 
 // fail says why it is not.
-func (v *view) fail(problem string) {
+func (v *view) fail(err error) {
+	problem := plain(err)
 	v.mu.Lock()
 	v.problem = problem
 	v.mu.Unlock()
+}
+
+// maxProblem is how much of an error people are shown, in bytes.
+const maxProblem = 300
+
+// plain is an error without what was asked for, so that the same trouble of all
+// kinds is one.
+func plain(err error) string {
+	var asked *url.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return "the API server does not answer"
+	case errors.As(err, &asked):
+		err = asked.Err
+	}
+	text := err.Error()
+	if len(text) > maxProblem {
+		text = text[:maxProblem] + "…"
+	}
+	return text
 }
 
 // hears says that the watch lives.
@@ -108,7 +132,8 @@ func (v *view) lists() {
 }
 
 // rejects says that a list has been read and was not believed.
-func (v *view) rejects(problem string) {
+func (v *view) rejects(err error) {
+	problem := plain(err)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now := time.Now()

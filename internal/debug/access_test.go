@@ -96,3 +96,25 @@ func TestEndpointsOfNoWorld(t *testing.T) {
 		t.Errorf("%d %s", code, body)
 	}
 }
+
+// TestStaleViewIsDegraded: an old view is told and is no reason not to be ready.
+func TestStaleViewIsDegraded(t *testing.T) {
+	views := []View{{Kind: "Pod", AgeSeconds: 93.4, Stale: true, Problem: "gone"}, {Kind: "Node", AgeSeconds: 3}, {Kind: "Service", AgeSeconds: 90, Stale: true, Problem: "gone"}}
+	h := Handler(Config{
+		Metrics: prometheus.NewRegistry(), Ready: func() error { return nil }, Views: func() []View { return views },
+		Findings: func() []mesh.Finding { return nil }, Proxies: func() []discovery.ProxyState { return nil },
+		World: func() *mesh.World { return nil }, Dump: func(string) (any, error) { return nil, errors.New("none") },
+	})
+	code, body := from(h, "10.0.0.9:1", "/readyz", "")
+	want := "ok\ndegraded: the view of the API server is old; proxies are served what was read last\n1m33s: gone: Pod, Service\n"
+	if code != 200 || body != want {
+		t.Errorf("%d %q, want %q", code, body, want)
+	}
+	if code, body := from(h, "127.0.0.1:1", "/debug/viewz", ""); code != 200 || !strings.Contains(body, `"kind": "Node"`) {
+		t.Errorf("%d %s", code, body)
+	}
+	views = views[1:2]
+	if _, body := from(h, "10.0.0.9:1", "/readyz", ""); body != "ok\n" {
+		t.Errorf("fresh: %q", body)
+	}
+}

@@ -1,9 +1,13 @@
 package debug
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,17 +24,18 @@ type View struct {
 	Relists uint64 `json:"relists"`           // reads of all objects since a watch had lost something
 }
 
-// Stale are the views that are, one line each.
+// Stale are the views that are: a line for each reason, with the oldest age.
 func Stale(list []View) (lines []string) {
+	kinds, ages := map[string][]string{}, map[string]float64{}
 	for _, v := range list {
-		if !v.Stale {
-			continue
+		if v.Stale {
+			kinds[v.Problem] = append(kinds[v.Problem], v.Kind)
+			ages[v.Problem] = max(ages[v.Problem], v.AgeSeconds)
 		}
-		line := fmt.Sprintf("%s: %s", v.Kind, (time.Duration(math.Round(v.AgeSeconds)) * time.Second).String())
-		if v.Problem != "" {
-			line += ": " + v.Problem
-		}
-		lines = append(lines, line)
+	}
+	for _, problem := range slices.Sorted(maps.Keys(kinds)) {
+		age := time.Duration(math.Round(ages[problem])) * time.Second
+		lines = append(lines, fmt.Sprintf("%s: %s: %s", age, cmp.Or(problem, "nothing confirms it"), strings.Join(kinds[problem], ", ")))
 	}
 	return lines
 }

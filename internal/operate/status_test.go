@@ -53,3 +53,15 @@ func TestOutdatedWorkloadsAreListed(t *testing.T) {
 		t.Errorf("%q", out.String())
 	}
 }
+
+func TestOldViewsAreListed(t *testing.T) {
+	var out strings.Builder
+	printStale(&out, []debug.View{{Kind: "Node", AgeSeconds: 2}})
+	if out.String() != "" {
+		t.Errorf("of fresh ones: %q", out.String())
+	}
+	printStale(&out, []debug.View{{Kind: "Node", AgeSeconds: 2}, {Kind: "Pod", AgeSeconds: 40, Stale: true, Problem: "it hangs"}})
+	if !strings.HasSuffix(out.String(), "with the cluster:\n  40s: it hangs: Pod\n") {
+		t.Errorf("%q", out.String())
+	}
+}

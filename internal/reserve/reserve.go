@@ -71,7 +71,11 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if l.reserve.enter() {
-			return &conn{Conn: c, leave: sync.OnceFunc(l.reserve.leave)}, nil
+			leave := sync.OnceFunc(l.reserve.leave)
+			if tcp, ok := c.(*net.TCPConn); ok {
+				return &tcpConn{TCPConn: tcp, leave: leave}, nil
+			}
+			return &conn{Conn: c, leave: leave}, nil
 		}
 		_ = c.Close()
 	}
@@ -116,4 +120,17 @@ type conn struct {
 func (c *conn) Close() error {
 	defer c.leave()
 	return c.Conn.Close()
+}
+
+// tcpConn is such a connection that still is one of TCP for those who look, as
+// gRPC does to read without a buffer of its own for each.
+type tcpConn struct {
+	*net.TCPConn
+	leave func()
+}
+
+// Close implements net.Conn.
+func (c *tcpConn) Close() error {
+	defer c.leave()
+	return c.TCPConn.Close()
 }

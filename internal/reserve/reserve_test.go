@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,7 +62,11 @@ func TestListener(t *testing.T) {
 	var open []net.Conn
 	for i := range 4 {
 		dial(i)
-		open = append(open, <-accepted)
+		c := <-accepted
+		if _, ok := c.(syscall.Conn); !ok {
+			t.Error("what is accepted hides that it is a connection of TCP")
+		}
+		open = append(open, c)
 	}
 	for i := range 10 {
 		if _, err := dial(i).Read(make([]byte, 1)); err != io.EOF {

@@ -34,6 +34,9 @@ const (
 	// quietWatch is how long a watch may say nothing before it is asked for anew.
 	// That is one request and no list.
 	quietWatch = 20 * time.Second
+	// watchPatience is how long the API server may take to begin a watch. A list
+	// that is asked for as one is then asked for as a list.
+	watchPatience = 8 * time.Second
 	// listPatience is how long a list may be under way before it is begun anew
 	// although something is missing.
 	listPatience = time.Minute

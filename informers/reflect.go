@@ -2,6 +2,7 @@ package informers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -154,12 +155,18 @@ func (r *reflection) answered(ctx context.Context, err error) {
 func (r *reflection) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	o.Watch = true
-	late := time.AfterFunc(quietWatch, cancel)
+	late := time.AfterFunc(watchPatience, cancel)
 	w, err := r.request(&o).Watch(ctx)
 	opened := late.Stop()
-	if err == nil && !opened {
+	_, streams := w.(*watch.StreamWatcher)
+	switch {
+	case err != nil:
+	case !opened:
 		w.Stop()
-		err = fmt.Errorf("watching %s: no answer within %s", r.store.kind.groupKind(), quietWatch)
+		err = fmt.Errorf("watching %s: no answer within %s", r.store.kind.groupKind(), watchPatience)
+	case !streams: // what the client makes of a connection that ended or was too late
+		w.Stop()
+		err = errors.New("the connection ended before an answer came")
 	}
 	r.answered(ctx, err)
 	if err != nil {

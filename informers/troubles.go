@@ -23,9 +23,9 @@ type trouble struct {
 }
 
 // How much is told of kinds that come and go: so many remarks at once, which is
-// each kind once and again, and then one in ten seconds.
+// each kind once, and then one in ten seconds.
 const (
-	troublesAtOnce = 60
+	troublesAtOnce = 30
 	troublesEvery  = 10 * time.Second
 )
 

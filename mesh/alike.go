@@ -14,7 +14,7 @@ func (v *View) AlikeEverywhere(host string) bool {
 		return false
 	}
 	h := v.Host(host)
-	if h == nil || !v.serviceAlike(h) || !v.rulesAlike(host) || !v.routesAlike(host) {
+	if h == nil || !v.keepsNothing(host) || !v.serviceAlike(h) || !v.rulesAlike(host) || !v.routesAlike(host) {
 		return false
 	}
 	if aliases, _ := v.aliases.Get(host); len(aliases) > 0 {
@@ -68,7 +68,7 @@ func (v *View) routeAlike(vs *VirtualService, host string) bool {
 		if d == host {
 			continue
 		}
-		if h := v.Host(d); h != nil && !v.serviceAlike(h) || !v.rulesAlike(d) {
+		if h := v.Host(d); h != nil && !v.serviceAlike(h) || !v.keepsNothing(d) || !v.rulesAlike(d) {
 			return false
 		}
 	}

@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 
@@ -70,13 +69,24 @@ func (b *builder) referenceGrant(ref Ref, o *gatewayv1.ReferenceGrant) {
 	for _, g := range b.world.apiGateways.All() {
 		b.api.stale[g.ref] = struct{}{}
 	}
+	b.holds.granted = true
 	b.dirty.Status = true
 }
 
-// apiRoute replaces a route; nil takes it away.
+// apiRoute takes in a route; nil takes it away.
 func (b *builder) apiRoute(ref Ref, next *apiRoute) {
+	old, _ := b.world.apiRoutes.Get(ref.String())
+	b.changing(ref, old)
+	b.setAPIRoute(ref, next)
+}
+
+// setAPIRoute replaces the version of a route that is in force.
+func (b *builder) setAPIRoute(ref Ref, next *apiRoute) {
 	key := ref.String()
 	old, _ := b.world.apiRoutes.Get(key)
+	if old == next {
+		return
+	}
 	is := func(r *apiRoute) bool { return r.ref == ref }
 	for _, p := range old.parentRefs() {
 		b.world.apiRoutesOf = listed(b.world.apiRoutesOf, p.String(), is, nil, olderAPIRoute)
@@ -123,9 +133,7 @@ func (b *builder) staleNamespace() {
 
 // settleGatewayAPI makes again what is stale, and marks what depends on it.
 func (b *builder) settleGatewayAPI() {
-	stale := slices.SortedFunc(maps.Keys(b.api.stale), func(x, y Ref) int {
-		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
-	})
+	stale := slices.SortedFunc(maps.Keys(b.api.stale), compareRefs)
 	clear(b.api.stale)
 	for _, ref := range stale {
 		if ref.Kind == KindService {
@@ -148,12 +156,15 @@ func (b *builder) deriveGateway(ref Ref) {
 		b.found(ref, nil)
 		if had != nil {
 			b.world.gateways = b.world.gateways.Delete(name)
+			b.leads.set(name, nil)
 			b.dirty.Gateways = true
 		}
 		return
 	}
 	b.found(ref, g.findings)
-	b.world.gateways = b.world.gateways.Set(name, b.world.derive(g, b.podsOf))
+	derived := b.world.derive(g, b.podsOf)
+	b.world.gateways = b.world.gateways.Set(name, derived)
+	b.leads.set(name, leadsOfGateway(derived, ref.Namespace))
 	b.dirty.Gateways = true
 }
 

@@ -21,9 +21,24 @@ func newIngresses() ingresses {
 }
 
 func (b *builder) ingress(ref Ref, o *netv1.Ingress) {
-	delete(b.ingresses.all, ref)
+	b.changing(ref, b.ingresses.all[ref])
+	var next *ingress
 	if o != nil {
-		b.ingresses.all[ref] = parseIngress(o)
+		next = parseIngress(o)
+	}
+	b.setIngress(ref, next)
+}
+
+// setIngress replaces the version of an Ingress that is in force; nil takes it
+// away.
+func (b *builder) setIngress(ref Ref, next *ingress) {
+	if next == b.ingresses.all[ref] {
+		return
+	}
+	if next == nil {
+		delete(b.ingresses.all, ref)
+	} else {
+		b.ingresses.all[ref] = next
 	}
 	b.found(ref, nil)
 	b.ingresses.stale = true
@@ -67,10 +82,12 @@ func (b *builder) settleIngresses() {
 	for _, g := range maker.gateways(served) {
 		made[g.Name] = struct{}{}
 		b.world.gateways = b.world.gateways.Set(g.Name, g)
+		b.leads.set(g.Name, leadsOfGateway(g, b.ingressClient().namespace))
 	}
 	for name := range maps.Keys(b.ingresses.made) {
 		if _, still := made[name]; !still {
 			b.world.gateways = b.world.gateways.Delete(name)
+			b.leads.set(name, nil)
 		}
 	}
 	b.ingresses.made = made

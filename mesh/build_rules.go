@@ -53,14 +53,38 @@ func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
 		findings = append(findings, more...)
 	}
 	b.found(ref, findings)
-	b.placeRoute(old, next)
+	b.changing(ref, b.holds.placed[ref])
 	if next == nil {
 		b.world.virtualServices = b.world.virtualServices.Delete(key)
-		b.setAsks(ref, nil)
+		b.place(ref, nil)
 		return
 	}
 	b.world.virtualServices = b.world.virtualServices.Set(key, next)
-	b.setAsks(ref, asksOfRoutes(next))
+	b.place(ref, []*VirtualService{next})
+}
+
+// place puts versions of a VirtualService in the indexes, each for some of its
+// hosts, in place of those that are there.
+func (b *builder) place(ref Ref, versions []*VirtualService) {
+	old := b.holds.placed[ref]
+	var asks []ask
+	for _, v := range old {
+		if !slices.Contains(versions, v) {
+			b.placeRoute(v, nil)
+		}
+	}
+	for _, v := range versions {
+		if !slices.Contains(old, v) {
+			b.placeRoute(nil, v)
+		}
+		asks = append(asks, asksOfRoutes(v)...)
+	}
+	if len(versions) == 0 {
+		delete(b.holds.placed, ref)
+	} else {
+		b.holds.placed[ref] = versions
+	}
+	b.setAsks(ref, asks)
 }
 
 // placeRoute replaces a VirtualService in the indexes, and marks what either
@@ -68,6 +92,7 @@ func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
 func (b *builder) placeRoute(old, next *VirtualService) {
 	is := func(v *VirtualService) bool { return v == old }
 	if old != nil {
+		b.leads.set(old, nil)
 		b.dirtyRoute(old, true)
 		for _, h := range old.Hosts {
 			b.world.routes = listed(b.world.routes, h, is, nil, olderRoute)
@@ -82,6 +107,8 @@ func (b *builder) placeRoute(old, next *VirtualService) {
 	if next == nil {
 		return
 	}
+	sidecars, routers := b.world.clientsOf(next)
+	b.leads.set(next, leadsOf(next, append(sidecars, routers...)))
 	for _, h := range next.Hosts {
 		b.world.routes = listed(b.world.routes, h, is, &next, olderRoute)
 	}
@@ -223,6 +250,9 @@ func (b *builder) destinationRule(ref Ref, o *networkingv1.DestinationRule) {
 	}
 	b.setAsks(ref, asks)
 	for i, r := range []*DestinationRule{old, next} {
+		if r != nil {
+			b.holds.rule(r)
+		}
 		if r == nil || i == 1 && old != nil && old.Host == r.Host {
 			continue
 		}

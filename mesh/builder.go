@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
@@ -46,6 +47,12 @@ type builder struct {
 
 	admitted map[Ref]struct{} // objects of kinds with bounds that are in force as they were within them
 
+	clock   func() time.Time
+	holding bool   // routes may be held back
+	last    *World // with holding, the one that was finished before; nil: none
+	holds   holds
+	leads   leads
+
 	touched map[string]Touch    // hosts whose record has to be made again
 	spread  map[string]struct{} // hosts whose change has been carried on to what reads them
 }
@@ -56,7 +63,7 @@ func newBuilder() *builder {
 		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[Ref]string{},
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
 		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
-		admitted: map[Ref]struct{}{}, touched: map[string]Touch{}, spread: map[string]struct{}{},
+		admitted: map[Ref]struct{}{}, touched: map[string]Touch{}, spread: map[string]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 	}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
 	return b
@@ -199,15 +206,19 @@ func (b *builder) admitGatewayAPI(c Change) {
 // finish makes the World of what was applied since the last call, and says
 // what it changed.
 func (b *builder) finish() (*World, *Dirty) {
+	now := b.clock()
 	b.settleHosts()
+	b.settleHolds(now, b.world.Config.RouteHold)
 	b.settleGatewayAPI()
 	b.settleIngresses()
+	b.settleKept(now, b.world.Config.RouteHold)
 	b.dirtyTargets()
 	dirty := b.dirty
 	b.dirty = newDirty()
 	clear(b.spread)
 	b.world.Generation++
 	w := b.world
+	b.remember(&w)
 	return &w, dirty
 }
 

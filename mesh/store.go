@@ -13,9 +13,9 @@ import (
 // the next pass, so that a single change on an idle mesh goes out at once and
 // a storm makes larger passes, not more of them.
 type Store struct {
-	// Patience is how long a change that leads routes nowhere is held back while
-	// no other comes; zero is not at all. Set it before Run.
-	Patience time.Duration
+	// HoldRoutes has routes whose destinations are not there yet keep their last
+	// version for a moment (Settings.RouteHold). Set it before Run.
+	HoldRoutes bool
 
 	log     *slog.Logger
 	publish func(*World, *Dirty)
@@ -72,12 +72,15 @@ func (s *Store) World() *World { return s.current.Load() }
 // Run makes Worlds until the context ends.
 func (s *Store) Run(ctx context.Context) error {
 	b := newBuilder()
+	b.holding = s.HoldRoutes
 	published := false
 	for {
+		due := alarm(b.due())
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.wake:
+		case <-due:
 		}
 		changes, synced := s.take()
 		if !synced && !published {
@@ -87,9 +90,6 @@ func (s *Store) Run(ctx context.Context) error {
 		start := time.Now()
 		b.apply(changes)
 		w, dirty := b.finish()
-		if published && s.Patience > 0 {
-			w, dirty = s.whole(ctx, b, w, dirty)
-		}
 		if !published {
 			dirty.All = true
 		}
@@ -101,6 +101,14 @@ func (s *Store) Run(ctx context.Context) error {
 		s.publish(w, dirty)
 		s.log.Debug("made a new world", "generation", w.Generation, "changes", len(changes), "took", time.Since(start))
 	}
+}
+
+// alarm rings at a time; never at the zero one.
+func alarm(at time.Time) <-chan time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	return time.After(time.Until(at))
 }
 
 func (s *Store) take() ([]Change, bool) {

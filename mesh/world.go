@@ -34,6 +34,8 @@ type World struct {
 	vips            persist.Map[string, []string]           // hosts by each single address that they declare
 	secrets         persist.Map[string, *Secret]            // by "namespace/name"
 	findings        persist.Map[string, []Finding]          // of building, by the object and the step
+	kept            persist.Map[string, []*keptDestination] // what is gone and still named, by the host that routes name
+	keptAt          persist.Map[string, []*keptDestination] // and by the host whose clusters serve it
 
 	apiGateways persist.Map[string, *apiGateway] // of the Gateway API, by "namespace/name"
 	apiRoutes   persist.Map[string, *apiRoute]   // by Ref.String

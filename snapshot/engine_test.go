@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,17 +35,31 @@ type plane struct {
 	engine *snapshot.Engine
 	passes chan struct{}
 	views  map[string]*snapshot.View
+	shown  atomic.Pointer[mesh.World] // the newest that proxies see
 }
 
 func newPlane(t *testing.T) *plane {
+	t.Helper()
+	return startPlane(t, false)
+}
+
+// newHoldingPlane makes one that holds routes back.
+func newHoldingPlane(t *testing.T) *plane {
+	t.Helper()
+	return startPlane(t, true)
+}
+
+func startPlane(t *testing.T, holds bool) *plane {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	p := &plane{passes: make(chan struct{}, 100), views: map[string]*snapshot.View{}}
 	p.engine = snapshot.NewEngine(log, nil, nil)
 	p.store = mesh.NewStore(log, func(w *mesh.World, d *mesh.Dirty) {
 		p.engine.Update(w, d)
+		p.shown.Store(w)
 		p.passes <- struct{}{}
 	})
+	p.store.HoldRoutes = holds
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = p.store.Run(ctx) }()

@@ -58,13 +58,17 @@ func newHostLayer(memo *Memo, base *hostLayer, view *mesh.View) *hostLayer {
 }
 
 // units are the names of all hosts that the world could have translated: those
-// that services declare and those that VirtualServices name.
+// that services declare, those that VirtualServices name, and those that are
+// gone and still served.
 func units(w *mesh.World) map[string]mesh.Touch {
 	all := make(map[string]mesh.Touch, w.HostCount())
 	for name := range w.Hosts() {
 		all[name] = mesh.TouchHost
 	}
 	for name := range w.RouteHosts() {
+		all[name] = mesh.TouchHost
+	}
+	for _, name := range w.KeptHosts() {
 		all[name] = mesh.TouchHost
 	}
 	return all
@@ -213,6 +217,13 @@ func (l *hostLayer) host(host string) *hostState {
 		s.findings = append(s.findings, findings...)
 		if in.Rule != nil && len(in.Rule.Selector) > 0 { // a rule for everybody hands out no key
 			s.secrets = append(s.secrets, translate.RuleSecrets(in.Rule)...)
+		}
+	}
+	for _, k := range plan.Kept {
+		resources, _ := l.memo.cluster(&s.uses, k.Input, k.Endpoints, l.view)
+		s.resources = append(s.resources, resources...)
+		if k.Input.Rule != nil && len(k.Input.Rule.Selector) > 0 {
+			s.secrets = append(s.secrets, translate.RuleSecrets(k.Input.Rule)...)
 		}
 	}
 	for _, in := range plan.VirtualHosts {

@@ -110,6 +110,9 @@ func (r *routerLayer) build(w *mesh.World) {
 		for _, in := range translate.ResolveDestination(view, host) {
 			secrets = append(secrets, translate.RuleSecrets(in.Rule)...)
 		}
+		for _, k := range translate.KeptDestination(view, host) {
+			secrets = append(secrets, translate.RuleSecrets(k.Input.Rule)...)
+		}
 	}
 	r.rest = append(r.rest, r.secrets.resources(w, secrets)...)
 	r.findings = append(r.findings, r.secrets.findings...)
@@ -147,6 +150,10 @@ func (r *routerLayer) destination(v *mesh.View, host string) (d destination) {
 		resources, more := r.memo.cluster(&d.uses, in, endpoints, v)
 		d.resources = append(d.resources, resources...)
 		d.findings = append(d.findings, more...)
+	}
+	for _, k := range translate.KeptDestination(v, host) {
+		resources, _ := r.memo.cluster(&d.uses, k.Input, k.Endpoints, v)
+		d.resources = append(d.resources, resources...)
 	}
 	return d
 }

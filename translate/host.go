@@ -10,6 +10,7 @@ import (
 // resources that the host needs there.
 type Plan struct {
 	Clusters     []ClusterInput
+	Kept         []KeptCluster
 	VirtualHosts []VirtualHostInput
 	Claims       []Claim
 	Findings     []mesh.Finding
@@ -18,7 +19,7 @@ type Plan struct {
 // ResolveHost says what the sidecars of the view need for the host: a service,
 // or a name that only VirtualServices know.
 func ResolveHost(v *mesh.View, host string) *Plan {
-	p := &Plan{}
+	p := &Plan{Kept: KeptClusters(v, host)}
 	s, endpoints := v.Service(host)
 	route, overridden := v.Route(host)
 	for _, o := range overridden {
@@ -76,7 +77,7 @@ func destinations(v *mesh.View, hosts []string) map[string]Destination {
 				break
 			}
 			s, _ := v.Service(h)
-			out[h] = Destination{Service: s, Rule: v.Rule(s)}
+			out[h] = Destination{Service: s, Rule: v.Rule(s), Kept: v.Kept(h)}
 			h = ""
 			if s != nil {
 				h = s.Alias
@@ -208,7 +209,7 @@ func (r *resolver) input(vs *mesh.VirtualService, port uint32) RouteInput {
 	if in.Destinations == nil {
 		in.Destinations = map[string]Destination{}
 	}
-	in.Destinations[r.service.Host] = Destination{Service: r.service, Rule: r.rule}
+	in.Destinations[r.service.Host] = Destination{Service: r.service, Rule: r.rule, Kept: r.Kept(r.service.Host)}
 	return in
 }
 

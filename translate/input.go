@@ -10,6 +10,7 @@ import (
 type Destination struct {
 	Service *mesh.Service         // nil: no such host in the scope
 	Rule    *mesh.DestinationRule // in force for the host in the scope; nil: the mesh's defaults
+	Kept    *mesh.KeptList        // ports and subsets that are gone and still served; nil: none
 }
 
 // Client holds the facts about a client that endpoints may depend on. Each is

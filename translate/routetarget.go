@@ -62,17 +62,21 @@ func (b *routeBuilder) targets(rule *networking.HTTPRoute, o mesh.Origin) *targe
 const maxAliases = 8
 
 // target resolves a destination: its host in the VirtualService's namespace,
-// through aliases, and its port, which is the service's only one, or else that
+// through aliases, as it was when it is gone and kept, and its port, which is the service's only one, or else that
 // of the listener, unless it is given.
 func (b *routeBuilder) target(d *networking.Destination, o mesh.Origin, field string) target {
 	host := mesh.ResolveHost(d.GetHost(), b.VirtualService.Namespace, mesh.Domain)
 	to := b.Destinations[host]
+	kept := to.Kept.Find(d.GetPort().GetNumber(), d.GetSubset())
 	for range maxAliases {
-		if to.Service == nil || to.Service.Resolution != mesh.ResolutionAlias || to.Service.Alias == "" {
+		if kept != nil || to.Service == nil || to.Service.Resolution != mesh.ResolutionAlias || to.Service.Alias == "" {
 			break
 		}
 		host = to.Service.Alias
 		to = b.Destinations[host]
+	}
+	if kept != nil {
+		host, to = kept.Service.Host, Destination{Service: kept.Service, Rule: kept.Rule}
 	}
 	port := d.GetPort().GetNumber()
 	if port == 0 {

@@ -107,7 +107,7 @@ func serve(ctx context.Context, f serveFlags) error {
 		started.Do(func() { log.Info("ready", "hosts", w.HostCount()) })
 		reports.signal()
 	})
-	store.Patience = mesh.DefaultPatience
+	store.HoldRoutes = true
 	ids.world = store.World
 	server := discovery.New(discovery.Config{Attach: engine.Attach, Workload: ownerIn(store.World), OnProgress: reports.signal, Log: log, Registerer: registry})
 	reports.refusals = server.Refusals

@@ -1,0 +1,163 @@
+package mesh
+
+import (
+	"slices"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// heldAPIRoute is a route of the Gateway API that changed or waits: as a whole,
+// and only on parents that served one of its hostnames.
+type heldAPIRoute struct {
+	*builder
+	ref    Ref
+	next   *apiRoute
+	before *apiRoute // in force until now; nil: none
+}
+
+func (r *heldAPIRoute) newest() any { return r.next }
+
+func (r *heldAPIRoute) hold() { r.setAPIRoute(r.ref, r.before) }
+
+func (r *heldAPIRoute) release() { r.setAPIRoute(r.ref, r.next) }
+
+func (r *heldAPIRoute) torn(j *judge) *waits {
+	var w waits
+	for _, p := range r.next.parentRefs() {
+		c := client{RoleRouter, p.Namespace}
+		if p.Kind == KindService {
+			c = client{RoleSidecar, r.ref.Namespace}
+		}
+		named, refused := j.backendsOf(r.next, p.Kind == KindService)
+		before, refusedBefore := j.backendsOf(r.before, p.Kind == KindService)
+		missing := j.missing(named, before, []client{c})
+		waits := slices.ContainsFunc(refused, func(d destination) bool { return !slices.Contains(refusedBefore, d) && !slices.Contains(before, d) })
+		if len(missing) == 0 && !waits || !j.parentServed(r.next, p) {
+			continue
+		}
+		w.grants = w.grants || waits
+		if !w.waitFor(missing) {
+			return nil
+		}
+	}
+	if len(w.hosts) == 0 && !w.grants {
+		return nil
+	}
+	return &w
+}
+
+// backendsOf are the destinations of a route, which may be nil, and those that
+// no ReferenceGrant lets it use.
+func (j *judge) backendsOf(r *apiRoute, mesh bool) (named, refused []destination) {
+	if r == nil {
+		return nil, nil
+	}
+	for _, b := range r.backends() {
+		d, problem := j.world.destination(r.ref, b, true)
+		if problem != (backendProblem{}) {
+			continue
+		}
+		to := destination{d.Host, d.GetPort().GetNumber(), ""}
+		if _, problem = j.world.destination(r.ref, b, mesh); problem.Reason == gatewayv1.RouteReasonRefNotPermitted {
+			refused = append(refused, to)
+			continue
+		}
+		named = append(named, to)
+	}
+	return named, refused
+}
+
+// parentServed tells whether the clients of a parent were served any of the
+// route's hostnames before: a Service by itself, a Gateway by some route.
+func (j *judge) parentServed(r *apiRoute, parent Ref) bool {
+	if parent.Kind == KindService {
+		return j.last.Host(parent.Name+"."+parent.Namespace+".svc."+Domain) != nil
+	}
+	routes, _ := j.last.apiRoutesOf.Get(parent.String())
+	return slices.ContainsFunc(routes, func(o *apiRoute) bool { return len(commonHostnames(r.hostnames, o.hostnames)) > 0 })
+}
+
+// commonHostnames are those that two lists have in common; an empty list is all.
+func commonHostnames(a, b []string) (out []string) {
+	all := func(l []string) []string {
+		if len(l) == 0 {
+			return []string{"*"}
+		}
+		return l
+	}
+	for _, x := range all(a) {
+		for _, y := range all(b) {
+			if h, ok := IntersectHosts(x, y); ok {
+				out = append(out, h)
+			}
+		}
+	}
+	return out
+}
+
+// heldIngress is an Ingress that changed or waits, as a whole.
+type heldIngress struct {
+	*builder
+	ref    Ref
+	next   *ingress
+	before *ingress // in force until now; nil: none
+}
+
+func (r *heldIngress) newest() any { return r.next }
+
+func (r *heldIngress) hold() { r.setIngress(r.ref, r.before) }
+
+func (r *heldIngress) release() { r.setIngress(r.ref, r.next) }
+
+func (r *heldIngress) torn(j *judge) *waits {
+	if !j.world.Config.servesIngress(r.next, j.ingresses.classes[r.next.class]) || !j.ingressServed(r.next, r.before) {
+		return nil
+	}
+	missing := j.missing(j.placesOf(r.next), j.placesOf(r.before), []client{j.ingressClient()})
+	var w waits
+	if len(missing) == 0 || !w.waitFor(missing) {
+		return nil
+	}
+	return &w
+}
+
+// ingressClient is who calls what Ingresses lead to.
+func (b *builder) ingressClient() client { return client{RoleRouter, b.world.Config.RootNamespace} }
+
+// unnamedPort stands for a port's name that the Service does not have.
+const unnamedPort = 1 << 16
+
+// placesOf are the destinations of an Ingress, which may be nil.
+func (b *builder) placesOf(in *ingress) (out []destination) {
+	if in == nil {
+		return nil
+	}
+	for _, p := range in.everything() {
+		d := destination{host: p.to.Name + "." + in.ref.Namespace + ".svc." + Domain, port: uint32(p.to.Port.Number)}
+		if p.namely {
+			if d.port = b.portNamed(Ref{KindService, in.ref.Namespace, p.to.Name}, p.to.Port.Name); d.port == 0 {
+				d.port = unnamedPort
+			}
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// ingressServed tells whether a host of the Ingress was served before, by its
+// last version or by another.
+func (b *builder) ingressServed(next, before *ingress) bool {
+	served := newHostSet()
+	for ref, in := range b.ingresses.all {
+		if ref == next.ref {
+			in = before
+		}
+		if in == nil {
+			continue
+		}
+		for _, p := range in.everything() {
+			served.add(p.host)
+		}
+	}
+	return slices.ContainsFunc(next.everything(), func(p ingressPath) bool { return served.covers(p.host) })
+}

@@ -1,0 +1,215 @@
+package mesh
+
+import "slices"
+
+// heldVirtualService is a VirtualService that changed or waits. Host by host and
+// gateway by gateway either its newest version is in force or what was before.
+type heldVirtualService struct {
+	*builder
+	ref    Ref
+	next   *VirtualService
+	before []*VirtualService // in force until now: versions of the object, each for some of its hosts
+
+	split [][2]part // of before, and of next
+}
+
+// part is some hosts on some gateways.
+type part struct{ hosts, gateways []string }
+
+func (r *heldVirtualService) newest() any { return r.next }
+
+func (r *heldVirtualService) torn(j *judge) *waits {
+	r.split = nil
+	sidecars, routers := j.world.clientsOf(r.next)
+	named := destinationsOf(r.next)
+	var before []destination
+	for _, v := range r.before {
+		before = append(before, destinationsOf(v)...)
+	}
+	var w waits
+	var mesh, gateways []string
+	for _, g := range r.next.Gateways {
+		if g == MeshGateway {
+			mesh = []string{g}
+		} else {
+			gateways = append(gateways, g)
+		}
+	}
+	held := false
+	for _, side := range []struct {
+		gateways []string
+		clients  []client
+	}{{mesh, sidecars}, {gateways, routers}} {
+		if len(side.gateways) == 0 {
+			continue
+		}
+		missing := j.missing(named, before, side.clients)
+		if len(missing) == 0 {
+			r.split = append(r.split, [2]part{{}, {r.next.Hosts, side.gateways}})
+			continue
+		}
+		for _, g := range side.gateways {
+			had, new := j.servedBefore(r.next, g)
+			held = held || len(had) > 0
+			r.split = append(r.split, [2]part{{had, []string{g}}, {new, []string{g}}})
+		}
+		if !w.waitFor(missing) {
+			return nil
+		}
+	}
+	if !held {
+		return nil
+	}
+	return &w
+}
+
+func (r *heldVirtualService) hold() {
+	var pieces []*VirtualService
+	add := func(v *VirtualService, p part) {
+		if v = v.narrowed(p); v != nil {
+			pieces = append(pieces, v)
+		}
+	}
+	for _, s := range r.split {
+		for _, v := range r.before {
+			add(v, s[0])
+		}
+		add(r.next, s[1])
+	}
+	r.place(r.ref, joined(pieces))
+}
+
+func (r *heldVirtualService) release() { r.place(r.ref, []*VirtualService{r.next}) }
+
+// narrowed is the VirtualService for some of its hosts on some of its gateways;
+// nil for none. It is the same when that is all that it has.
+func (v *VirtualService) narrowed(p part) *VirtualService {
+	in := func(all []string) func(string) bool {
+		of := make(map[string]struct{}, len(all))
+		for _, s := range all {
+			of[s] = struct{}{}
+		}
+		return func(s string) bool { _, ok := of[s]; return !ok }
+	}
+	if len(p.hosts) == 0 || len(p.gateways) == 0 {
+		return nil
+	}
+	out := *v
+	out.Hosts = slices.DeleteFunc(slices.Clone(v.Hosts), in(p.hosts))
+	out.Gateways = slices.DeleteFunc(slices.Clone(v.Gateways), in(p.gateways))
+	if len(out.Hosts) == 0 || len(out.Gateways) == 0 {
+		return nil
+	}
+	if len(out.Hosts) == len(v.Hosts) && len(out.Gateways) == len(v.Gateways) {
+		return v
+	}
+	return &out
+}
+
+// joined are the parts with those of one version for the same hosts made one.
+func joined(parts []*VirtualService) (out []*VirtualService) {
+	for _, p := range parts {
+		i := slices.IndexFunc(out, func(o *VirtualService) bool { return o.Spec == p.Spec && slices.Equal(o.Hosts, p.Hosts) })
+		if i < 0 {
+			out = append(out, p)
+			continue
+		}
+		both := *out[i]
+		both.Gateways = append(slices.Clone(both.Gateways), p.Gateways...)
+		out[i] = &both
+	}
+	return out
+}
+
+// servedBefore divides the hosts of a VirtualService into those that proxies had
+// from the gateway in the last World, whoever served them, and new ones.
+func (j *judge) servedBefore(v *VirtualService, gateway string) (had, new []string) {
+	is := j.meshHosts(v)
+	if gateway != MeshGateway {
+		is = j.hostsOf(gateway).covers
+	}
+	for _, h := range v.Hosts {
+		if is(h) {
+			had = append(had, h)
+		} else {
+			new = append(new, h)
+		}
+	}
+	return had, new
+}
+
+// meshHosts tells which hosts sidecars had: those of services, by whatever name,
+// and those of VirtualServices, and what the patterns of either cover.
+func (j *judge) meshHosts(v *VirtualService) func(host string) bool {
+	w := j.last
+	routed := func(name string) bool {
+		l, _ := w.routes.Get(name)
+		return slices.ContainsFunc(l, func(o *VirtualService) bool { return o.On(MeshGateway) })
+	}
+	var covered *hostSet
+	return func(h string) bool {
+		if !eachPattern(h, func(p string) bool { return w.Host(p) == nil && !routed(p) }) {
+			return true
+		}
+		if slices.ContainsFunc(j.nameOwners(h), func(o string) bool { return w.Host(o) != nil }) {
+			return true
+		}
+		if !IsWildcard(h) {
+			return false
+		}
+		if covered == nil {
+			covered = newHostSet()
+			for name := range w.Hosts() {
+				covered.add(name)
+			}
+			for name := range w.RouteHosts() {
+				if routed(name) {
+					covered.add(name)
+				}
+			}
+		}
+		return covered.covers(h)
+	}
+}
+
+// hostsOf are the hosts of the VirtualServices that were bound to a gateway.
+func (j *judge) hostsOf(gateway string) *hostSet {
+	s := j.gatewayHosts[gateway]
+	if s == nil {
+		s = newHostSet()
+		for _, v := range j.last.VirtualServicesOf(gateway) {
+			for _, h := range v.Hosts {
+				s.add(h)
+			}
+		}
+		j.gatewayHosts[gateway] = s
+	}
+	return s
+}
+
+// hostSet answers whether hosts, which may be patterns, have anything in common
+// with one of the set.
+type hostSet struct {
+	names map[string]struct{}
+	above map[string]struct{} // patterns that cover one of them
+}
+
+func newHostSet() *hostSet {
+	return &hostSet{map[string]struct{}{}, map[string]struct{}{}}
+}
+
+func (s *hostSet) add(host string) {
+	s.names[host] = struct{}{}
+	wildcardsOf(host, func(p string) bool {
+		s.above[p] = struct{}{}
+		return true
+	})
+}
+
+// covers tells whether one of the set is the host, covers it or is covered by it.
+func (s *hostSet) covers(host string) bool {
+	if _, ok := s.above[host]; ok {
+		return true
+	}
+	return !eachPattern(host, func(p string) bool { _, ok := s.names[p]; return !ok })
+}

@@ -245,13 +245,13 @@ func (st *typeState) force(name string, held bool) {
 	st.forced[name] = held
 }
 
-// goal is the stack that a type is to reach now. Endpoints and secrets do not
-// wait for anything.
+// goal is the stack that a type is to reach now. Endpoints, secrets and runtime
+// values do not wait for anything.
 func (s *session) goal(t snapshot.Type) snapshot.Stack {
 	switch t {
 	case snapshot.Cluster:
 		return s.target
-	case snapshot.Endpoint, snapshot.Secret:
+	case snapshot.Endpoint, snapshot.Secret, snapshot.Runtime:
 		return s.latest
 	default:
 		return s.reached
@@ -263,7 +263,7 @@ func (s *session) blocked(t snapshot.Type) bool {
 	switch t {
 	case snapshot.Cluster:
 		return s.recalling
-	case snapshot.Endpoint, snapshot.Secret:
+	case snapshot.Endpoint, snapshot.Secret, snapshot.Runtime:
 		return false
 	case snapshot.VirtualHost:
 		// Envoy passes over virtual hosts of a route configuration that it does not have.

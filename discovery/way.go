@@ -17,6 +17,7 @@ var groups = [...][]int{
 	{snapshot.LayerOutbound, snapshot.LayerBase},
 	{snapshot.LayerInbound},
 	{snapshot.LayerSecrets},
+	{snapshot.LayerLife},
 }
 
 // commonGroup is the group that many proxies share.

@@ -69,6 +69,9 @@ func (b *builder) workload(key string, old, next *Workload) {
 			b.world.addresses = b.world.addresses.Set(a.String(), next)
 		}
 	}
+	if next != nil && next.Terminating && (old == nil || !old.Terminating) {
+		b.dirty.Ending[next.Ref] = struct{}{}
+	}
 	for _, w := range []*Workload{old, next} {
 		if w == nil {
 			continue

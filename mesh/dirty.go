@@ -20,18 +20,19 @@ type Dirty struct {
 	Gateways   bool                // Gateways, or VirtualServices bound to one
 	Inbound    map[string]struct{} // what the workloads of the namespace accept; "" is every namespace
 	Workloads  map[Ref]struct{}    // Pods that came, went or changed in more than readiness
+	Ending     map[Ref]struct{}    // Pods whose end began
 	Selectors  map[string]struct{} // services of the namespace that select workloads
 	Secrets    map[Ref]struct{}    // Secrets
 	Status     bool                // what objects of the Gateway API are told of themselves, if nothing else
 }
 
 func newDirty() *Dirty {
-	return &Dirty{Hosts: map[string]Touch{}, Namespaces: map[string]struct{}{}, Inbound: map[string]struct{}{}, Workloads: map[Ref]struct{}{}, Selectors: map[string]struct{}{}, Secrets: map[Ref]struct{}{}}
+	return &Dirty{Hosts: map[string]Touch{}, Namespaces: map[string]struct{}{}, Inbound: map[string]struct{}{}, Workloads: map[Ref]struct{}{}, Ending: map[Ref]struct{}{}, Selectors: map[string]struct{}{}, Secrets: map[Ref]struct{}{}}
 }
 
 // Empty tells whether nothing changed.
 func (d *Dirty) Empty() bool {
-	return !d.All && !d.Scopes && !d.Gateways && !d.Status && len(d.Hosts) == 0 && len(d.Namespaces) == 0 && len(d.Inbound) == 0 && len(d.Workloads) == 0 && len(d.Selectors) == 0 && len(d.Secrets) == 0
+	return !d.All && !d.Scopes && !d.Gateways && !d.Status && len(d.Hosts) == 0 && len(d.Namespaces) == 0 && len(d.Inbound) == 0 && len(d.Workloads) == 0 && len(d.Ending) == 0 && len(d.Selectors) == 0 && len(d.Secrets) == 0
 }
 
 func (d *Dirty) host(name string, t Touch) {
@@ -57,6 +58,9 @@ func (d *Dirty) Merge(o *Dirty) {
 	}
 	for k := range o.Workloads {
 		d.Workloads[k] = struct{}{}
+	}
+	for k := range o.Ending {
+		d.Ending[k] = struct{}{}
 	}
 	for k := range o.Selectors {
 		d.Selectors[k] = struct{}{}

@@ -31,7 +31,8 @@ type Engine struct {
 	proxies  map[*attached]struct{}
 	departed departed
 	tooMany  []mesh.Finding // Secrets that are not asked for
-	ready    chan struct{}  // closed when there is a world
+	life     life
+	ready    chan struct{} // closed when there is a world
 }
 
 // For how many layers there is room that no proxy looks at, and how long they
@@ -62,7 +63,7 @@ func NewEngine(log *slog.Logger, certificates *Certificates, want func([]mesh.Re
 	}
 	return &Engine{
 		log: log, memo: memo, want: want, scopes: newShelf[mesh.Scope](idleScopes, (*hostLayer).release), routers: newShelf[mesh.Scope](idleScopes, (*routerLayer).release),
-		inbounds: newShelf[mesh.Inbound](idleInbounds, func(*inboundLayer) {}), secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, departed: newDeparted(), ready: make(chan struct{}),
+		inbounds: newShelf[mesh.Inbound](idleInbounds, func(*inboundLayer) {}), secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, departed: newDeparted(), life: newLife(), ready: make(chan struct{}),
 	}
 }
 
@@ -291,15 +292,17 @@ func (e *Engine) leave(a *attached) {
 	e.secrets.leave(a.identity)
 }
 
-// locate moves proxies to other layers whose Pod changed, or whose scope did.
+// locate moves proxies to other layers whose Pod changed or began to end, or whose
+// scope changed.
 func (e *Engine) locate(dirty *mesh.Dirty) {
-	if !dirty.All && !dirty.Scopes && len(dirty.Workloads) == 0 {
+	if !dirty.All && !dirty.Scopes && len(dirty.Workloads) == 0 && len(dirty.Ending) == 0 {
 		return
 	}
 	for a := range e.proxies {
 		_, changed := dirty.Workloads[a.proxy.Workload.Ref]
+		_, ends := dirty.Ending[a.proxy.Workload.Ref]
 		proxy := a.proxy
-		if changed || dirty.All || dirty.Scopes {
+		if changed || ends || dirty.All || dirty.Scopes {
 			pod := e.world.Workload(a.client.Namespace, a.client.Pod)
 			if a.lost(pod) {
 				a.view.End(a.client.Identity.revoked())
@@ -309,6 +312,9 @@ func (e *Engine) locate(dirty *mesh.Dirty) {
 			}
 		}
 		if !changed && e.world.ScopeOf(proxy) == a.scope {
+			if ends {
+				a.proxy = proxy
+			}
 			continue
 		}
 		old := *a
@@ -343,5 +349,6 @@ func (e *Engine) stack(a *attached) Stack {
 	if a.identity != nil {
 		s[LayerSecrets] = a.identity.revision
 	}
+	s[LayerLife] = e.life.of(a.proxy.Workload)
 	return s
 }

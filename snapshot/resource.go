@@ -21,6 +21,7 @@ const (
 	Endpoint                    // EDS; named as its cluster, or as that cluster's service_name
 	Secret                      // SDS
 	ExtensionConfig             // ECDS
+	Runtime                     // RTDS
 	Listener                    // LDS
 	RouteConfig                 // RDS; a frame: the route configuration without virtual hosts and with vhds unset
 	VirtualHost                 // VHDS; named ROUTECONFIG/NAME, which is the name within the message as well
@@ -32,6 +33,7 @@ var types = [NumTypes]struct{ short, url string }{
 	Endpoint:        {"eds", "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"},
 	Secret:          {"sds", "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"},
 	ExtensionConfig: {"ecds", "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"},
+	Runtime:         {"rtds", "type.googleapis.com/envoy.service.runtime.v3.Runtime"},
 	Listener:        {"lds", "type.googleapis.com/envoy.config.listener.v3.Listener"},
 	RouteConfig:     {"rds", "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"},
 	VirtualHost:     {"vhds", "type.googleapis.com/envoy.config.route.v3.VirtualHost"},

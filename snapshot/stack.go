@@ -13,6 +13,7 @@ const (
 	LayerOutbound = iota // outbound(scope) or gateway(selection)
 	LayerInbound         // inbound(workload)
 	LayerSecrets         // secrets(identity)
+	LayerLife            // what follows where the Pod is in its life
 	LayerBase            // what most sidecars see alike; LayerOutbound overrides and hides parts of it
 	numLayers
 )

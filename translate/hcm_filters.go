@@ -24,6 +24,9 @@ const (
 // faults are injected only into requests that are let through.
 func httpFilters(in HCMInput) []*hcmv3.HttpFilter {
 	chain := []*hcmv3.HttpFilter{}
+	if in.Direction != DirectionOutbound {
+		chain = append(chain, drainFilter())
+	}
 	if in.GRPCWeb {
 		chain = append(chain, httpFilter("envoy.filters.http.grpc_web", &grpcwebv3.GrpcWeb{}))
 	}

@@ -72,15 +72,16 @@ func running(t *testing.T, directory string) (xds, debug string) {
 	return xds, debug
 }
 
-// connectEnvoy runs a stock Envoy on the configuration that it is given over xds.
-func connectEnvoy(t *testing.T, xds string) {
+// connectEnvoy runs a stock Envoy of a node id on the configuration that it is
+// given over xds.
+func connectEnvoy(t *testing.T, xds, node string) {
 	t.Helper()
 	host, port, err := net.SplitHostPort(xds)
 	if err != nil {
 		t.Fatal(err)
 	}
 	bootstrap := fmt.Sprintf(`
-node: {id: "sidecar~10.244.0.2~web-0.default~default.svc.cluster.local", cluster: web}
+node: {id: %q, cluster: web}
 dynamic_resources:
   ads_config: {api_type: DELTA_GRPC, transport_api_version: V3, set_node_on_first_message_only: true, grpc_services: [{envoy_grpc: {cluster_name: xds-grpc}}]}
   cds_config: {ads: {}, resource_api_version: V3}
@@ -94,7 +95,7 @@ static_resources:
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
         explicit_http_config: {http2_protocol_options: {}}
     load_assignment: {cluster_name: xds-grpc, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, port_value: %s}}}}]}]}
-`, host, port)
+`, node, host, port)
 	file := filepath.Join(t.TempDir(), "envoy.yaml")
 	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
 		t.Fatal(err)
@@ -151,7 +152,7 @@ func TestControlPlaneMetrics(t *testing.T) {
 	}
 	write(scraped)
 	xds, debug := running(t, directory)
-	connectEnvoy(t, xds)
+	connectEnvoy(t, xds, "sidecar~10.244.0.2~web-0.default~default.svc.cluster.local")
 	until := func(name, label string, ok func(v float64) bool) {
 		t.Helper()
 		v := -2.0

@@ -62,7 +62,8 @@ In a pod, names and addresses may be placeholders that the kubelet fills in: --p
 	f.BoolVar(&c.Plaintext, "plaintext", false, "speak to the control plane without TLS and token")
 	f.StringVar(&c.CredentialDir, "credential-dir", DefaultCredentialDir, "directory with the token, the authority's certificates and their SDS files")
 	f.BoolVar(&c.StateOfTheWorld, "sotw", false, "use state-of-the-world xDS instead of delta")
-	f.DurationVar(&c.DrainWait, "drain-wait", 0, "how long GET :15021/drain waits before it answers")
+	f.Duration("drain-wait", 0, "")
+	_ = f.MarkDeprecated("drain-wait", "it has no effect: the control plane drains proxies, and a preStop hook that sleeps keeps them alive meanwhile") // fails for unknown flags only
 	f.StringSliceVar(&c.Stats.Prefixes, "stats-prefix", nil, "keep Envoy's own statistics with this prefix too; may be repeated")
 	f.StringVarP(&output, "output", "o", "yaml", "yaml or json")
 	f.StringVar(&file, "file", "", "write to this file (default: standard output)")

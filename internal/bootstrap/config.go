@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Role says what a proxy is for. It is the first part of its node id.
@@ -22,24 +21,36 @@ const (
 // Ports on which the static part of the configuration listens. They are never
 // captured: internal/redirect leaves them out.
 const (
-	AdminPort      = 15000 // on 127.0.0.1 only
+	AdminPort      = 15000 // of sidecars, on 127.0.0.1 only
 	ProbePort      = 15020 // rewritten application probes
-	ReadinessPort  = 15021 // ReadinessPath and DrainPath
+	ReadinessPort  = 15021 // ReadinessPath
 	PrometheusPort = 15090 // PrometheusPath
 )
 
 // Paths served on those ports.
 const (
 	ReadinessPath  = "/healthz/ready"
-	DrainPath      = "/drain"
 	PrometheusPath = "/stats/prometheus"
 )
 
 // MetadataVersion is the entry of node.metadata with Config.Version.
 const MetadataVersion = "FAIRWAY_VERSION"
 
-// XDSCluster is the name of the static cluster of the control plane.
-const XDSCluster = "xds-grpc"
+// AdminSocket is the abstract Unix socket of a gateway's admin interface. It
+// belongs to the network namespace, so to the pod.
+const AdminSocket = "fairway-admin"
+
+// Static clusters: the control plane's xDS port, and the same address for what
+// proxies report of single requests, with a small bound of its own so that
+// reports never hold up configuration.
+const (
+	XDSCluster = "xds-grpc"
+	TapCluster = "fairway-tap"
+)
+
+// RuntimeLayer is the RTDS layer by which the control plane switches features
+// of a running proxy.
+const RuntimeLayer = "fairway"
 
 // DefaultClusterDomain is the DNS domain of services when Config names none.
 const DefaultClusterDomain = "cluster.local"
@@ -95,8 +106,6 @@ type Config struct {
 	Stats Stats
 	// Probes are application probes to serve on ProbePort.
 	Probes []Probe
-	// DrainWait is how long GET /drain waits before it answers. Zero: not at all.
-	DrainWait time.Duration
 }
 
 // isPlaceholder says whether s holds something for the kubelet to replace.

@@ -19,19 +19,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/types/known/anypb"
 )
 
-const (
-	clusterType  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
-	listenerType = "type.googleapis.com/envoy.config.listener.v3.Listener"
-)
-
-// control is a control plane that knows no more than its listeners. It
-// remembers who connected.
+// control is a control plane of an empty mesh. It remembers who connected.
 type control struct {
 	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
-	listeners []*anypb.Any
 
 	mu     sync.Mutex
 	silent bool // do not answer
@@ -71,11 +63,6 @@ func (c *control) DeltaAggregatedResources(s discoveryv3.AggregatedDiscoveryServ
 		}
 		answered[request.TypeUrl] = true
 		response := &discoveryv3.DeltaDiscoveryResponse{TypeUrl: request.TypeUrl, Nonce: "1"}
-		if request.TypeUrl == listenerType {
-			for _, l := range c.listeners {
-				response.Resources = append(response.Resources, &discoveryv3.Resource{Name: "inbound", Version: "1", Resource: l})
-			}
-		}
 		if err := s.Send(response); err != nil {
 			return err
 		}
@@ -93,9 +80,6 @@ func (c *control) StreamAggregatedResources(s discoveryv3.AggregatedDiscoverySer
 			continue
 		}
 		response := &discoveryv3.DiscoveryResponse{TypeUrl: request.TypeUrl, Nonce: "1", VersionInfo: "1"}
-		if request.TypeUrl == listenerType {
-			response.Resources = c.listeners
-		}
 		if err := s.Send(response); err != nil {
 			return err
 		}

@@ -9,24 +9,22 @@
 //
 // # Ports
 //
-//   - 15000, loopback only: Envoy's admin interface.
-//   - 15021: GET /healthz/ready is the admin's /ready; GET /drain begins a
-//     graceful drain (see below). Everything else is 404.
+//   - 15000, loopback only: a sidecar's admin interface. A gateway's is the
+//     abstract Unix socket AdminSocket. Either only tells: pages that change or
+//     end the proxy are not served.
+//   - 15021: GET /healthz/ready is the admin's /ready. Everything else is 404.
 //   - 15020, only with probes: exactly the probe paths of Config.Probes.
 //   - 15090: GET /stats/prometheus, nothing else of the admin interface.
 //
-// # Drain
+// No port takes a command, since strangers reach every port of a pod. The control
+// plane drains a proxy when its pod's end begins.
 //
-// Kubernetes calls the preStop hook GET :15021/drain from the node, so the path
-// is open to whoever reaches the pod. It is therefore made such that a stranger
-// who calls it does no harm: it posts /drain_listeners?graceful&skip_exit to
-// the admin interface, which never closes a listener and never makes the proxy
-// unready. From then on responses ask their clients to close the connection
-// (HTTP/1: connection: close, HTTP/2: GOAWAY), and that is all; on a sidecar it
-// concerns inbound listeners only (inboundonly). The answer comes after
-// Config.DrainWait, so that a kubelet that waits for the hook keeps Envoy alive
-// that long. To take effect at once Envoy wants the argument
-// --drain-strategy immediate: see Args.
+// # Later changes
+//
+// A changed bootstrap takes new pods. So it names everything that the control
+// plane may want to switch later without them: the RTDS layer RuntimeLayer,
+// internal listeners, the cluster TapCluster, and room for long regular
+// expressions.
 //
 // The package must never read a file, the environment or the network, and never
 // put a secret into the configuration: a proxy's token and its authority's

@@ -2,7 +2,6 @@ package bootstrap_test
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,14 +12,9 @@ import (
 	"testing"
 	"time"
 
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3" // known to protojson
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
@@ -42,7 +36,7 @@ func TestEnvoyAccepts(t *testing.T) {
 		{Path: "/a", Kind: bootstrap.ProbeHTTP, Port: 1, Target: "/x?y=z"}, {Path: "/b", Kind: bootstrap.ProbeHTTPS, Port: 1},
 		{Path: "/c", Kind: bootstrap.ProbeTCP, Port: 1}, {Path: "/d", Kind: bootstrap.ProbeGRPC, Port: 1, Target: "s"},
 	}
-	literal := bootstrap.Config{Pod: "web-1", Namespace: "shop", IP: "10.0.0.7", CredentialDir: dir, Probes: probes, DrainWait: time.Second}
+	literal := bootstrap.Config{Pod: "web-1", Namespace: "shop", IP: "10.0.0.7", CredentialDir: dir, Probes: probes}
 	for name, change := range map[string]func(*bootstrap.Config){
 		"plaintext":      func(c *bootstrap.Config) { c.XDSAddress, c.Plaintext = "127.0.0.1:15010", true },
 		"TLS by name":    func(c *bootstrap.Config) { c.XDSAddress = "fairway.istio-system.svc:15012" },
@@ -101,128 +95,69 @@ func TestReadyWhenTheControlPlaneHasAnswered(t *testing.T) {
 	}
 }
 
-// TestOnlyWhatIsMeantIsOpen asks for what the admin interface could do.
+// TestOnlyWhatIsMeantIsOpen asks for what the admin interface could do, by every
+// port of both roles.
 func TestOnlyWhatIsMeantIsOpen(t *testing.T) {
 	for _, family := range []struct{ ip, xds string }{{podIP4, "127.0.0.1:15010"}, {podIP6, "[::1]:15010"}} {
-		t.Run(family.ip, func(t *testing.T) {
-			p := newPod(t)
-			(&control{}).serve(t, p.listen(family.xds))
-			c := placeholder()
-			c.IP, c.XDSAddress = family.ip, family.xds
-			p.start(c)
-			p.ready(family.ip)
-
-			status, body := p.get(url(family.ip, bootstrap.PrometheusPort, bootstrap.PrometheusPath))
-			if status != 200 || !strings.Contains(body, "envoy_server_live") {
-				t.Errorf("Prometheus gets %d %.200s", status, body)
-			}
-			if status, _ := p.get("http://127.0.0.1:15000/ready"); status != 200 {
-				t.Errorf("the admin interface answers %d on loopback", status)
-			}
-			for _, u := range []string{
-				url(family.ip, bootstrap.PrometheusPort, "/stats"), url(family.ip, bootstrap.PrometheusPort, "/config_dump"),
-				url(family.ip, bootstrap.PrometheusPort, "/stats/prometheus/../../quitquitquit"),
-				url(family.ip, bootstrap.ReadinessPort, "/ready"), url(family.ip, bootstrap.ReadinessPort, "/quitquitquit"),
-				url(family.ip, bootstrap.ReadinessPort, "/drain_listeners"), url(family.ip, bootstrap.ReadinessPort, "/drain/"),
-			} {
-				if status, _ := p.get(u); status != 404 {
-					t.Errorf("%s answers %d", u, status)
-				}
-			}
-			if status, _ := p.get(url(family.ip, bootstrap.AdminPort, "/ready")); status != 0 {
-				t.Errorf("the admin interface answers %d on the pod's address", status)
-			}
-			response, err := p.client(false).Post(url(family.ip, bootstrap.ReadinessPort, bootstrap.DrainPath), "", nil)
-			if err != nil || response.StatusCode != 404 {
-				t.Errorf("POST of the drain path: %v %v", response, err)
-			}
-		})
+		for _, role := range []bootstrap.Role{bootstrap.Sidecar, bootstrap.Router} {
+			t.Run(family.ip+" "+string(role), func(t *testing.T) {
+				p := newPod(t)
+				(&control{}).serve(t, p.listen(family.xds))
+				c := placeholder()
+				c.IP, c.XDSAddress, c.Role = family.ip, family.xds, role
+				p.start(c)
+				p.ready(family.ip)
+				onlyWhatIsMeant(t, p, family.ip, role)
+			})
+		}
 	}
 }
 
-// inboundListener answers 200 to everything on port 8000.
-func inboundListener(t *testing.T, direction string) *anypb.Any {
-	t.Helper()
-	var l listenerv3.Listener
-	if err := protojson.Unmarshal([]byte(`{"name": "inbound", "traffic_direction": "`+direction+`", "address": {"socket_address": {"address": "127.0.0.1", "port_value": 8000}},
-		"filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": {
-			"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "inbound",
-			"http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
-			"route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]}]}}}]}]}`), &l); err != nil {
-		t.Fatal(err)
+func onlyWhatIsMeant(t *testing.T, p *pod, ip string, role bootstrap.Role) {
+	status, body := p.get(url(ip, bootstrap.PrometheusPort, bootstrap.PrometheusPath))
+	if status != 200 || !strings.Contains(body, "envoy_server_live") {
+		t.Errorf("Prometheus gets %d %.200s", status, body)
 	}
-	a, err := anypb.New(&l)
-	if err != nil {
-		t.Fatal(err)
+	const admin = "http://127.0.0.1:15000"
+	for _, path := range []string{"/ready", "/config_dump?include_eds", "/stats?filter=server"} {
+		want := 200
+		if role == bootstrap.Router {
+			want = 0 // it is a Unix socket
+		}
+		if status, _ := p.get(admin + path); status != want {
+			t.Errorf("the admin interface answers %s on loopback with %d, want %d", path, status, want)
+		}
 	}
-	return a
-}
-
-// TestDrain calls the preStop hook while a client keeps a connection.
-func TestDrain(t *testing.T) {
-	for _, tc := range []struct {
-		name      string
-		role      bootstrap.Role
-		direction string
-		closes    bool
-	}{
-		{"sidecar, inbound", bootstrap.Sidecar, "INBOUND", true},
-		{"sidecar, outbound", bootstrap.Sidecar, "OUTBOUND", false},
-		{"gateway", bootstrap.Router, "OUTBOUND", true},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			p := newPod(t)
-			(&control{listeners: []*anypb.Any{inboundListener(t, tc.direction)}}).serve(t, p.listen("127.0.0.1:15010"))
-			c := placeholder()
-			c.Role, c.DrainWait = tc.role, 1500*time.Millisecond
-			p.start(c)
-			p.ready(podIP4)
-			kept := p.client(true)
-			asked := func() (closes bool) {
-				t.Helper()
-				response, err := kept.Get("http://127.0.0.1:8000/")
+	commands := []string{
+		"/quitquitquit", "/drain_listeners", "/drain_listeners?graceful", "/drain", "/drain/", "/healthcheck/fail", "/healthcheck/ok", "/reset_counters", "/logging?level=trace",
+		"/runtime_modify?a=b", "/cpuprofiler?enable=y", "/heapprofiler?enable=y", "/reopen_logs", "/stats/prometheus/../../quitquitquit", "/ready/../quitquitquit", "/tap",
+	}
+	for _, command := range commands {
+		for _, base := range []string{admin, url(ip, bootstrap.ReadinessPort, ""), url(ip, bootstrap.PrometheusPort, ""), url(ip, bootstrap.AdminPort, "")} {
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				request, err := http.NewRequestWithContext(t.Context(), method, base+command, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
-				io.Copy(io.Discard, response.Body)
+				response, err := p.client(false).Do(request)
+				if err != nil {
+					continue // nobody listens
+				}
 				response.Body.Close()
-				return response.Close
-			}
-			if asked() {
-				t.Error("the connection closes before the drain")
-			}
-			begin := time.Now()
-			hook := make(chan string, 1)
-			go func() {
-				status, body := p.get(url(podIP4, bootstrap.ReadinessPort, bootstrap.DrainPath))
-				hook <- fmt.Sprint(status, body)
-			}()
-			if tc.closes {
-				p.eventually(func() string {
-					if asked() {
-						return ""
-					}
-					return "responses do not ask to close the connection"
-				})
-				if waited := time.Since(begin); waited >= c.DrainWait {
-					t.Errorf("the drain begins after %v, not at once", waited)
+				if response.StatusCode != 404 && response.StatusCode != 403 {
+					t.Errorf("%s %s%s is answered with %d", method, base, command, response.StatusCode)
 				}
 			}
-			if answer := <-hook; answer != "200" {
-				t.Errorf("the hook got %s", answer)
-			}
-			const early = 50 * time.Millisecond // Envoy's timers count from when its event loop last woke
-			if waited := time.Since(begin); waited < c.DrainWait-early {
-				t.Errorf("the hook waited %v, want %v", waited, c.DrainWait)
-			}
-			for range 3 { // new connections are still served
-				if closes := asked(); closes != tc.closes {
-					t.Errorf("after the drain began: connection closes %v, want %v", closes, tc.closes)
-				}
-			}
-			p.ready(podIP4)
-		})
+		}
 	}
+	for _, path := range []string{"/stats", "/config_dump", "/ready"} {
+		for _, port := range []uint16{bootstrap.ReadinessPort, bootstrap.PrometheusPort, bootstrap.AdminPort} {
+			if status, _ := p.get(url(ip, int(port), path)); status != 404 && status != 0 {
+				t.Errorf("%s on the pod's address, port %d, is answered with %d", path, port, status)
+			}
+		}
+	}
+	p.ready(ip)
 }
 
 // application is what the probes ask, on every address of the pod but loopback.

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -9,16 +10,35 @@ import (
 const (
 	adminName      = "prometheus_stats" // as Istio's, so that tools leave it out
 	readinessName  = "agent"            // as Istio's
-	drainName      = "drain"
 	probeName      = "probes"
 	prometheusName = "prometheus"
 )
 
+// adminAddress is where the admin interface listens. Applications and tools of
+// the pod reach a sidecar's on loopback. A gateway's is a Unix socket, since
+// names of tenants lead gateways to addresses that nobody can check before they
+// are resolved; that they lead to loopback must not open it.
+func adminAddress(c Config) object {
+	if c.Role == Router {
+		return pipe(AdminSocket)
+	}
+	return socket("127.0.0.1", AdminPort)
+}
+
+// admin only tells: what would change or end the proxy is not served at all.
+func admin(c Config) object {
+	pages := "/(" + strings.Join(adminPages, "|") + `)(\?.*)?`
+	return object{"address": adminAddress(c), "allow_paths": []any{object{"safe_regex": object{"regex": pages}}}}
+}
+
+// adminPages are what is served of the admin interface, with any query.
+var adminPages = []string{"ready", "stats", "stats/prometheus", "config_dump", "init_dump", "clusters", "listeners", "certs", "server_info", "memory", "runtime", "help"}
+
 // adminCluster is Envoy's own admin interface.
-func adminCluster() object {
+func adminCluster(c Config) object {
 	return object{
 		"name": adminName, "type": "STATIC", "connect_timeout": "0.25s",
-		"load_assignment": assignment(adminName, socket("127.0.0.1", AdminPort)),
+		"load_assignment": assignment(adminName, adminAddress(c)),
 	}
 }
 
@@ -29,63 +49,12 @@ func prometheusListener(c Config) object {
 	})
 }
 
-// readinessListener answers readiness probes and takes the preStop hook.
+// readinessListener answers readiness probes.
 func readinessListener(c Config) object {
-	drain := "/drain_listeners?graceful&skip_exit"
-	if c.Role == Sidecar {
-		drain = "/drain_listeners?graceful&skip_exit&inboundonly"
-	}
-	return listener(readinessName, socket(c.Listen, ReadinessPort), []any{postFilter()}, []any{
-		object{
-			"match": get(ReadinessPath),
-			"route": object{"cluster": adminName, "prefix_rewrite": "/ready", "timeout": "5s"},
-		},
-		object{
-			"match": get(DrainPath),
-			// The copy of the request goes to the admin interface at once; the
-			// request itself waits in drainListener and gives the answer.
-			"route": object{
-				"cluster": drainName, "prefix_rewrite": drain, "timeout": seconds(c.DrainWait + 10*time.Second),
-				"request_mirror_policies": []any{object{"cluster": adminName}},
-			},
-			"typed_per_filter_config": object{luaFilter: object{
-				"@type":       typeURL("extensions.filters.http.lua.v3.LuaPerRoute"),
-				"source_code": object{"inline_string": postInstead},
-			}},
-		},
-	})
-}
-
-const luaFilter = "envoy.filters.http.lua"
-
-// postInstead turns the hook's GET into the POST that the admin interface
-// insists on. No other filter of stock Envoy may change the method.
-const postInstead = `function envoy_on_request(h) h:headers():replace(":method", "POST") end`
-
-// postFilter makes the route of before the change stand, which matches GET.
-func postFilter() object {
-	return filter(luaFilter, "extensions.filters.http.lua.v3.Lua", object{"clear_route_cache": false})
-}
-
-// drainCluster leads to drainListener.
-func drainCluster() object {
-	return object{
-		"name": drainName, "type": "STATIC", "connect_timeout": "0.25s",
-		"load_assignment": assignment(drainName, pipe("fairway-drain")),
-	}
-}
-
-// drainListener answers after Config.DrainWait.
-func drainListener(c Config) object {
-	var filters []any
-	if c.DrainWait > 0 {
-		filters = []any{filter("envoy.filters.http.fault", "extensions.filters.http.fault.v3.HTTPFault", object{
-			"delay": object{"fixed_delay": seconds(c.DrainWait), "percentage": object{"numerator": 100}},
-		})}
-	}
-	return listener(drainName, pipe("fairway-drain"), filters, []any{
-		object{"match": object{"prefix": "/"}, "direct_response": object{"status": 200}},
-	})
+	return listener(readinessName, socket(c.Listen, ReadinessPort), nil, []any{object{
+		"match": get(ReadinessPath),
+		"route": object{"cluster": adminName, "prefix_rewrite": "/ready", "timeout": "5s"},
+	}})
 }
 
 // seconds is google.protobuf.Duration in JSON.

@@ -23,23 +23,30 @@ func Render(c Config) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	xds, err := xdsCluster(c)
+	xds, err := xdsCluster(c, XDSCluster)
 	if err != nil {
 		return nil, err
 	}
+	tap, err := xdsCluster(c, TapCluster)
+	if err != nil {
+		return nil, err
+	}
+	tap["circuit_breakers"] = object{"thresholds": []any{object{"max_connections": 1, "max_pending_requests": 20, "max_requests": 50}}}
 	probeClusters, probeListeners, err := probes(c)
 	if err != nil {
 		return nil, err
 	}
-	clusters := append([]any{xds, adminCluster(), drainCluster()}, probeClusters...)
-	listeners := append([]any{readinessListener(c), prometheusListener(c), drainListener(c)}, probeListeners...)
+	clusters := append([]any{xds, tap, adminCluster(c)}, probeClusters...)
+	listeners := append([]any{readinessListener(c), prometheusListener(c)}, probeListeners...)
 	return object{
-		"node":              node(c),
-		"admin":             object{"address": socket("127.0.0.1", AdminPort)},
-		"dynamic_resources": dynamicResources(c),
-		"static_resources":  object{"clusters": clusters, "listeners": listeners},
-		"stats_config":      statsConfig(c),
-		"overload_manager":  overloadManager(),
+		"node":                 node(c),
+		"admin":                admin(c),
+		"dynamic_resources":    dynamicResources(c),
+		"static_resources":     object{"clusters": clusters, "listeners": listeners},
+		"stats_config":         statsConfig(c),
+		"overload_manager":     overloadManager(),
+		"layered_runtime":      layeredRuntime(),
+		"bootstrap_extensions": []any{filter("envoy.bootstrap.internal_listener", "extensions.bootstrap.internal_listener.v3.InternalListener", nil)},
 	}, nil
 }
 

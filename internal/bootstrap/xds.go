@@ -20,7 +20,7 @@ func dynamicResources(c Config) object {
 			"set_node_on_first_message_only": true,
 			"grpc_services": []any{object{"envoy_grpc": object{
 				"cluster_name": XDSCluster,
-				"retry_policy": object{"retry_back_off": object{"base_interval": "0.5s", "max_interval": "10s"}},
+				"retry_policy": object{"retry_back_off": object{"base_interval": "0.5s", "max_interval": "1s"}},
 			}}},
 		},
 		"cds_config": source,
@@ -28,8 +28,20 @@ func dynamicResources(c Config) object {
 	}
 }
 
-// xdsCluster is where the control plane is.
-func xdsCluster(c Config) (object, error) {
+// layeredRuntime has room for regular expressions that are longer than Envoy
+// allows by itself, and a layer of the control plane's. One that does not know
+// the layer delays the start by a second.
+func layeredRuntime() object {
+	return object{"layers": []any{
+		object{"name": "static", "static_layer": object{"re2": object{"max_program_size": object{"error_level": 5000}}}},
+		object{"name": RuntimeLayer, "rtds_layer": object{"name": RuntimeLayer, "rtds_config": object{
+			"ads": object{}, "resource_api_version": "V3", "initial_fetch_timeout": "1s",
+		}}},
+	}}
+}
+
+// xdsCluster is where the control plane is, under a name.
+func xdsCluster(c Config, name string) (object, error) {
 	host, port, err := splitXDS(c.XDSAddress)
 	if err != nil {
 		return nil, err
@@ -41,9 +53,9 @@ func xdsCluster(c Config) (object, error) {
 		}},
 	}
 	cluster := object{
-		"name":            XDSCluster,
+		"name":            name,
 		"connect_timeout": "1s",
-		"load_assignment": assignment(XDSCluster, socket(host, port)),
+		"load_assignment": assignment(name, socket(host, port)),
 		"typed_extension_protocol_options": object{
 			"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol,
 		},

@@ -61,9 +61,6 @@ func proxyContainer(config bootstrap.Config, s settings, p Params) (corev1.Conta
 			ProbeHandler: ready(), TimeoutSeconds: 3,
 			InitialDelaySeconds: s.readiness.initialDelay, PeriodSeconds: s.readiness.period, FailureThreshold: s.readiness.failures,
 		},
-		Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{
-			HTTPGet: &corev1.HTTPGetAction{Path: bootstrap.DrainPath, Port: intstr.FromInt32(bootstrap.ReadinessPort)},
-		}},
 		SecurityContext: &corev1.SecurityContext{
 			RunAsUser: &user, RunAsGroup: &group, RunAsNonRoot: new(true),
 			Privileged: new(false), AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
@@ -133,6 +130,14 @@ func bootstrapConfig(role bootstrap.Role, pod *corev1.Pod, owner Owner, p Params
 		ServiceAccount: "$(SERVICE_ACCOUNT)", Workload: workload, Labels: labels,
 		ClusterID: p.ClusterID, ClusterDomain: p.ClusterDomain,
 		XDSAddress: p.XDSAddress, Plaintext: p.Plaintext,
+	}
+}
+
+// outlive keeps a container for a while when its pod ends: that long it serves on,
+// and the control plane, which learns of the end at once, drains its proxy.
+func outlive(c *corev1.Container, wait time.Duration) {
+	if seconds := int64(wait / time.Second); seconds > 0 {
+		c.Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: seconds}}}
 	}
 }
 

@@ -40,11 +40,11 @@ func injectGateway(pod *corev1.Pod, owner Owner, s settings, p Params) error {
 	}
 	config := bootstrapConfig(bootstrap.Router, pod, owner, p)
 	config.Stats = s.stats
-	config.DrainWait = drainWait(s.drainWait, pod)
 	proxy, err := proxyContainer(config, s, p)
 	if err != nil {
 		return err
 	}
+	outlive(&proxy, drainWait(s.drainWait, pod))
 	pod.Spec.Containers[i] = overlay(proxy, pod.Spec.Containers[i])
 	annotate(pod, false, false, p)
 	if pod.Spec.SecurityContext == nil {

@@ -77,9 +77,6 @@ func injectSidecar(pod *corev1.Pod, owner Owner, s settings, p Params) (notes []
 	}
 	config := bootstrapConfig(bootstrap.Sidecar, pod, owner, p)
 	config.Stats = s.stats
-	if !native {
-		config.DrainWait = drainWait(s.drainWait, pod)
-	}
 	if p.DrainApplication && !ends(pod, owner) {
 		drainApplication(pod, drainWait(s.drainWait, pod))
 	}
@@ -91,6 +88,9 @@ func injectSidecar(pod *corev1.Pod, owner Owner, s settings, p Params) (notes []
 	proxy, err := proxyContainer(config, s, p)
 	if err != nil {
 		return nil, err
+	}
+	if !native { // a native one ends after the application anyway
+		outlive(&proxy, drainWait(s.drainWait, pod))
 	}
 	if i := autoProxy(pod); i >= 0 {
 		proxy = overlay(proxy, pod.Spec.Containers[i])

@@ -32,7 +32,7 @@ type ResourceDiffered struct {
 
 // kinds are what people call the types.
 var kinds = [snapshot.NumTypes]string{
-	snapshot.Cluster: "cluster", snapshot.Endpoint: "endpoints", snapshot.Secret: "secret", snapshot.ExtensionConfig: "extension",
+	snapshot.Cluster: "cluster", snapshot.Endpoint: "endpoints", snapshot.Secret: "secret", snapshot.ExtensionConfig: "extension", snapshot.Runtime: "runtime values",
 	snapshot.Listener: "listener", snapshot.RouteConfig: "route table", snapshot.VirtualHost: "virtual host",
 }
 

@@ -190,8 +190,8 @@ func TestGatewayIsABootstrappedProxy(t *testing.T) {
 	if got, want := proxy.Args[2:len(proxy.Args)-2], bootstrap.Args(); !slices.Equal(got, want) {
 		t.Errorf("the arguments are %v, want %v", got, want)
 	}
-	if h := proxy.Lifecycle.PreStop.HTTPGet; h.Path != bootstrap.DrainPath || h.Port.IntValue() != bootstrap.ReadinessPort {
-		t.Errorf("the hook is %v", h)
+	if h := proxy.Lifecycle.PreStop; h.HTTPGet != nil || h.Exec != nil || h.Sleep.Seconds != 15 {
+		t.Errorf("the hook is %v, want 15 s of sleep and no command that strangers could give too", h)
 	}
 	if h := proxy.ReadinessProbe.HTTPGet; h.Path != bootstrap.ReadinessPath || h.Port.IntValue() != bootstrap.ReadinessPort {
 		t.Errorf("the probe is %v", h)

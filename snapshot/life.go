@@ -1,0 +1,43 @@
+package snapshot
+
+import (
+	"fmt"
+
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate"
+)
+
+// RuntimeName is the RTDS layer that Fairway's bootstraps ask for. Envoy waits
+// for it when it starts, so it is always served. It has no values yet.
+const RuntimeName = "fairway"
+
+// life is what proxies get for where their Pods are in their lives. There are
+// two revisions, which all proxies share.
+type life struct{ serving, ending *Revision }
+
+func newLife() life {
+	runtime := constant(Runtime, RuntimeName, &runtimev3.Runtime{Name: RuntimeName, Layer: &structpb.Struct{}})
+	drain := constant(ExtensionConfig, translate.DrainName, translate.Draining())
+	return life{serving: NewRevision(runtime), ending: NewRevision(runtime, drain)}
+}
+
+// constant encodes a message that no object has a part in.
+func constant(t Type, name string, m proto.Message) *Resource {
+	r, err := NewResource(t, name, m)
+	if err != nil { // the message is written in this program
+		panic(fmt.Sprintf("encoding %s %q: %v", t, name, err))
+	}
+	return r
+}
+
+// of is the revision for the proxy of a workload. One whose Pod ends drains.
+func (l life) of(w *mesh.Workload) *Revision {
+	if w.Terminating {
+		return l.ending
+	}
+	return l.serving
+}

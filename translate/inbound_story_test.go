@@ -205,7 +205,8 @@ func validAny(t testing.TB, where string, f *listenerv3.Filter) {
 	check(m)
 	if h, ok := m.(*hcmv3.HttpConnectionManager); ok {
 		for _, x := range h.HttpFilters {
-			inner, err := x.GetTypedConfig().UnmarshalNew()
+			config := cmp.Or(x.GetTypedConfig(), x.GetConfigDiscovery().GetDefaultConfig())
+			inner, err := config.UnmarshalNew()
 			if err != nil {
 				t.Errorf("%s: %v", where, err)
 				continue
@@ -229,7 +230,7 @@ func (s inboundStory) part(t testing.TB, name string) string {
 	case "http-filters.yaml":
 		for _, c := range l.FilterChains {
 			if h := managerOf(t, c); h != nil {
-				return storyYAML(t, h.HttpFilters[1:len(h.HttpFilters)-1]) // without cors and router
+				return storyYAML(t, h.HttpFilters[2:len(h.HttpFilters)-1]) // without drain, cors and router
 			}
 		}
 	case "tcp-filters.yaml":

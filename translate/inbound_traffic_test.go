@@ -192,6 +192,7 @@ func runEnvoy(t *testing.T, resources, node map[string]any) *inboundEnvoy {
 	return e
 }
 
+// withoutADS leaves out what an Envoy without a control plane cannot ask for.
 func withoutADS(js json.RawMessage) json.RawMessage {
 	var v any
 	if err := json.Unmarshal(js, &v); err != nil {
@@ -202,6 +203,10 @@ func withoutADS(js json.RawMessage) json.RawMessage {
 		switch x := v.(type) {
 		case map[string]any:
 			delete(x, "sdsConfig")
+			if discovery, ok := x["configDiscovery"].(map[string]any); ok {
+				x["typedConfig"] = discovery["defaultConfig"]
+				delete(x, "configDiscovery")
+			}
 			for _, y := range x {
 				clean(y)
 			}

@@ -7,7 +7,7 @@ import (
 )
 
 func TestSettings(t *testing.T) {
-	long := Settings{OwnedGatewayHosts: true, LocalEndpoints: "ops, infra", RouteHold: 500 * time.Millisecond}
+	long := Settings{OwnedGatewayHosts: true, LocalEndpoints: "ops, infra", RouteHold: 500 * time.Millisecond, NamedSecrets: 7}
 	for _, c := range []struct {
 		name, text string
 		want       Settings
@@ -15,9 +15,9 @@ func TestSettings(t *testing.T) {
 	}{
 		{"none", "trustDomain: example.org", DefaultSettings(), nil},
 		{"empty", "fairway:", DefaultSettings(), nil},
-		{"all", "fairway: {gatewayHosts: owned, localEndpoints: 'ops, infra', routeHold: 500ms}", long, nil},
+		{"all", "fairway: {gatewayHosts: owned, localEndpoints: 'ops, infra', routeHold: 500ms, namedSecrets: 7}", long, nil},
 		{"not a map", "fairway: [1]", DefaultSettings(), []string{"fairway"}},
-		{"unknown beside known", "fairway: {routeHolds: 1s, routeHold: 0s}", Settings{}, []string{"fairway.routeHolds"}},
+		{"unknown beside known", "fairway: {routeHolds: 1s, routeHold: 0s}", Settings{NamedSecrets: DefaultSettings().NamedSecrets}, []string{"fairway.routeHolds"}},
 		{"bad values keep the defaults", "fairway: {routeHold: 31s, gatewayHosts: mine, localEndpoints: [a]}", DefaultSettings(),
 			[]string{"fairway.gatewayHosts", "fairway.localEndpoints", "fairway.routeHold"}},
 	} {

@@ -1,6 +1,7 @@
 package reserve
 
 import (
+	"errors"
 	"bytes"
 	"io"
 	"log/slog"
@@ -69,7 +70,7 @@ func TestListener(t *testing.T) {
 		open = append(open, c)
 	}
 	for i := range 10 {
-		if _, err := dial(i).Read(make([]byte, 1)); err != io.EOF {
+		if _, err := dial(i).Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("a connection over the limit: %v", err)
 		}
 	}
@@ -83,7 +84,7 @@ func TestListener(t *testing.T) {
 	_ = open[0].Close() // counts once
 	dial(1)
 	<-accepted
-	if _, err := dial(0).Read(make([]byte, 1)); err != io.EOF {
+	if _, err := dial(0).Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("a place was given twice: %v", err)
 	}
 	if !strings.Contains(said.String(), "taken in again") {

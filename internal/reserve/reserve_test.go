@@ -1,8 +1,8 @@
 package reserve
 
 import (
-	"errors"
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"net"

@@ -28,6 +28,7 @@ type Limit struct {
 const (
 	maxExpanded = 8 << 20 // bytes that the rules of one object become for all its hosts
 	maxRoutes   = 20_000  // routes that they become
+	maxSubsets  = 500     // of the rules for one host
 	maxMatches  = 5000    // of one VirtualService, for one of its hosts
 	maxExports  = 1000
 )
@@ -47,7 +48,7 @@ var Limits = []Limit{
 		return max(1, len(o.Spec.Hosts)) * costOfRules(&o.Spec).bytes
 	})},
 
-	{KindDestinationRule, "spec.subsets", 500, "subsets", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.Subsets) })},
+	{KindDestinationRule, "spec.subsets", maxSubsets, "subsets", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.Subsets) })},
 	{KindDestinationRule, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.ExportTo) })},
 	{KindDestinationRule, "portLevelSettings", 1000, "entries", of(func(o *networkingv1.DestinationRule) int { return portSettings(&o.Spec) })},
 	{KindDestinationRule, "spec.subsets × trafficPolicy", maxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},

@@ -146,6 +146,7 @@ func (b *builder) withDelegates(root *VirtualService) (*VirtualService, []Findin
 	merged.Destinations = nil
 	merged.setDestinations(Domain)
 	merged.Delegates = root.Delegates
+	merged.cost = costOfRules(merged.Spec)
 	return merged, findings
 }
 

@@ -107,6 +107,11 @@ func mergeDestinationRules(rules []*DestinationRule) ([]*DestinationRule, []Find
 				Message: "an older rule for the same host has a trafficPolicy already; this one is ignored: put both into one object"})
 		}
 		for _, s := range r.Subsets {
+			if len(merged.Subsets) >= maxSubsets {
+				findings = append(findings, Finding{Object: r.Ref(), Field: "spec.subsets", Code: CodeInvalid, Winner: merged.Ref(),
+					Message: fmt.Sprintf("the rules for the same host have more than %d subsets together; those from %s on are left out: define fewer", maxSubsets, s.Name)})
+				break
+			}
 			if merged.Subset(s.Name) != nil {
 				findings = append(findings, Finding{Object: r.Ref(), Field: "spec.subsets[" + s.Name + "]", Code: CodeConflict, Winner: merged.Ref(),
 					Message: "an older rule for the same host defines the subset already; this definition is ignored"})

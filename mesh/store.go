@@ -21,8 +21,10 @@ type Store struct {
 	publish func(*World, *Dirty)
 
 	mu      sync.Mutex
-	pending map[Ref]Change // what is not yet taken; by object, so bounded by their number
+	pending map[Ref]queued // what is not yet taken; by object, so bounded by their number
 	order   []Ref
+	turns   turns
+	started bool // the first World is made: namespaces take turns
 	synced  bool
 	wake    chan struct{} // of size 1: something is pending
 
@@ -33,18 +35,22 @@ type Store struct {
 // changed since the one before. publish is called by Run, one call at a time,
 // and not before Synced.
 func NewStore(log *slog.Logger, publish func(*World, *Dirty)) *Store {
-	return &Store{log: log, publish: publish, pending: map[Ref]Change{}, wake: make(chan struct{}, 1)}
+	return &Store{log: log, publish: publish, pending: map[Ref]queued{}, wake: make(chan struct{}, 1)}
 }
 
 // Submit hands over changes. Of several changes of one object only the last
 // counts. It never blocks and may be called from several goroutines.
 func (s *Store) Submit(changes []Change) {
+	weights := make([]int, len(changes))
+	for i, c := range changes {
+		weights[i] = weigh(c)
+	}
 	s.mu.Lock()
-	for _, c := range changes {
+	for i, c := range changes {
 		if _, ok := s.pending[c.Ref]; !ok {
 			s.order = append(s.order, c.Ref)
 		}
-		s.pending[c.Ref] = c
+		s.pending[c.Ref] = queued{c, weights[i]}
 	}
 	s.mu.Unlock()
 	s.signal()
@@ -111,13 +117,26 @@ func alarm(at time.Time) <-chan time.Time {
 	return time.After(time.Until(at))
 }
 
+// take is what the next pass takes in: all there is before the first World, and then
+// what is each namespace's turn.
 func (s *Store) take() ([]Change, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	changes := make([]Change, 0, len(s.order))
-	for _, r := range s.order {
-		changes = append(changes, s.pending[r])
+	taken, left := s.order, []Ref(nil)
+	if s.started {
+		taken, left = s.turns.share(s.order, s.pending)
 	}
-	s.pending, s.order = map[Ref]Change{}, nil // after the first lists they are large
+	s.started = s.started || s.synced
+	changes := make([]Change, 0, len(taken))
+	for _, r := range taken {
+		changes = append(changes, s.pending[r].Change)
+		delete(s.pending, r)
+	}
+	s.order = left
+	if len(left) == 0 {
+		s.pending = map[Ref]queued{} // after the first lists it is large
+	} else {
+		s.signal()
+	}
 	return changes, s.synced
 }

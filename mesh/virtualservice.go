@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,16 @@ type VirtualService struct {
 	Sources    []Ref
 
 	origins origins
+	cost    ruleCost // of Spec, for one host; zero for those of the Gateway API and of Ingresses
+}
+
+// FitsPorts is on how many ports of one host the rules are served: as many as keep what
+// they become within the bounds of the object.
+func (v *VirtualService) FitsPorts() int {
+	if v == nil {
+		return math.MaxInt
+	}
+	return max(1, min(maxRoutes/max(1, v.cost.matches), maxExpanded/max(1, v.cost.bytes)))
 }
 
 // On tells whether the VirtualService is bound to the gateway, MeshGateway or
@@ -86,6 +97,7 @@ func parseVirtualService(o *networkingv1.VirtualService, domain string) (*Virtua
 	var more []Finding
 	v.Spec, v.origins, more = checkVirtualService(ref, v.Spec)
 	v.setDestinations(domain)
+	v.cost = costOfRules(v.Spec)
 	return v, append(findings, more...)
 }
 

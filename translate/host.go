@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -32,6 +33,11 @@ func ResolveHost(v *mesh.View, host string) *Plan {
 	default:
 		r := resolver{View: v, service: s, endpoints: endpoints, rule: v.Rule(s), route: route}
 		for i := range s.Ports {
+			if i == route.FitsPorts() {
+				p.Findings = append(p.Findings, mesh.Finding{Object: route.Ref, Field: "spec.hosts", Code: mesh.CodeInvalid,
+					Message: fmt.Sprintf("host %s has %d ports, and the rules are too large for all of them; from port %d on it is served without them: make the rules fewer", host, len(s.Ports), s.Ports[i].Number)})
+				r.route = nil
+			}
 			r.port(p, &s.Ports[i])
 		}
 	}

@@ -26,11 +26,14 @@ type Limit struct {
 }
 
 const (
-	maxExpanded = 8 << 20 // bytes that the rules of one object become for all its hosts
-	maxRoutes   = 20_000  // routes that they become
-	maxSubsets  = 500     // of the rules for one host
-	maxMatches  = 5000    // of one VirtualService, for one of its hosts
-	maxExports  = 1000
+	maxExpanded       = 8 << 20 // bytes that the rules of one object become for all its hosts
+	maxRoutes         = 20_000  // routes that they become
+	maxEntryPorts     = 256     // of the entries for one host
+	maxEntryAddresses = 4096    // … as well
+	maxEntryEndpoints = 50_000  // …, each for all ports
+	maxSubsets        = 500     // of the rules for one host
+	maxMatches        = 5000    // of one VirtualService, for one of its hosts
+	maxExports        = 1000
 )
 
 // Limits are those of each kind. They lie well over what people write: Istio's own
@@ -54,13 +57,13 @@ var Limits = []Limit{
 	{KindDestinationRule, "spec.subsets × trafficPolicy", maxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
 
 	{KindServiceEntry, "spec.hosts", 256, "hosts", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Hosts) })},
-	{KindServiceEntry, "spec.addresses", 4096, "addresses", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Addresses) })},
-	{KindServiceEntry, "spec.ports", 256, "ports", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Ports) })},
+	{KindServiceEntry, "spec.addresses", maxEntryAddresses, "addresses", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Addresses) })},
+	{KindServiceEntry, "spec.ports", maxEntryPorts, "ports", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Ports) })},
 	{KindServiceEntry, "spec.endpoints", 4096, "endpoints", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Endpoints) })},
 	{KindServiceEntry, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.ExportTo) })},
 	{KindServiceEntry, "spec.hosts × ports", 2000, "clusters", of(clustersOf)},
 	{KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
-	{KindServiceEntry, "spec.hosts × endpoints × ports", 50_000, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
+	{KindServiceEntry, "spec.hosts × endpoints × ports", maxEntryEndpoints, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
 	{KindServiceEntry, "spec.hosts × ports × what they share", 2 * maxExpanded, "bytes", of(func(o *networkingv1.ServiceEntry) int {
 		return clustersOf(o) * proto.Size(&networking.ServiceEntry{Endpoints: o.Spec.Endpoints, SubjectAltNames: o.Spec.SubjectAltNames})
 	})},

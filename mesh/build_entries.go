@@ -1,7 +1,9 @@
 package mesh
 
 import (
+	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
@@ -93,17 +95,35 @@ func (b *builder) addEntry(h *Host, s *Service, endpoints []Endpoint) {
 				merged.Ports = append(merged.Ports, p)
 			}
 		}
-		for _, a := range s.Addresses {
-			if !slices.Contains(merged.Addresses, a) {
-				merged.Addresses = append(slices.Clone(merged.Addresses), a)
-			}
+		merged.Addresses = together(x.Addresses, s.Addresses)
+		if len(merged.Ports) > maxEntryPorts || len(merged.Addresses) > maxEntryAddresses || len(merged.Ports)*(len(h.Endpoints[i].Endpoints)+len(endpoints)) > maxEntryEndpoints {
+			b.foundAs(s.Ref, "together "+h.Name, []Finding{{Object: s.Ref, Field: "spec.hosts", Code: CodeInvalid, Winner: x.Ref, Message: fmt.Sprintf(
+				"with this entry, those of the namespace for host %s have more than %d ports, %d addresses or %d endpoints of ports together; it is left out for the host: declare fewer", h.Name, maxEntryPorts, maxEntryAddresses, maxEntryEndpoints)}})
+			return
 		}
+		b.foundAs(s.Ref, "together "+h.Name, nil)
 		list := realign(h.Endpoints[i].Endpoints, x, &merged)
 		list = append(list, realign(endpoints, s, &merged)...)
 		h.Services[i], h.Endpoints[i] = &merged, newEndpointSet(list)
 		return
 	}
 	h.add(s, newEndpointSet(endpoints))
+}
+
+// together are the addresses of both lists, each once.
+func together(a, b []netip.Prefix) []netip.Prefix {
+	if len(b) == 0 {
+		return a
+	}
+	known := make(map[netip.Prefix]struct{}, len(a)+len(b))
+	out := make([]netip.Prefix, 0, len(a)+len(b))
+	for _, p := range slices.Concat(a, b) {
+		if _, have := known[p]; !have {
+			known[p] = struct{}{}
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // realign maps endpoints of one service to the ports of another that has at

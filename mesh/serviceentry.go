@@ -83,6 +83,7 @@ func (se *serviceEntry) setPorts(base *Service, o *networkingv1.ServiceEntry) {
 
 // setAddresses gives the services the addresses that clients connect to.
 func (se *serviceEntry) setAddresses(base *Service, o *networkingv1.ServiceEntry) {
+	known := map[netip.Prefix]bool{}
 	for i, a := range o.Spec.Addresses {
 		p, ok := parsePrefix(a)
 		if !ok {
@@ -92,7 +93,8 @@ func (se *serviceEntry) setAddresses(base *Service, o *networkingv1.ServiceEntry
 		if p.Bits() == 0 {
 			continue // 0.0.0.0/0 is every address, which is what no address says
 		}
-		if !slices.Contains(base.Addresses, p) {
+		if !known[p] {
+			known[p] = true
 			base.Addresses = append(base.Addresses, p)
 		}
 	}
@@ -118,13 +120,14 @@ func (se *serviceEntry) keepAddressed(base *Service) {
 
 // setServices makes a service of each host.
 func (se *serviceEntry) setServices(base *Service, o *networkingv1.ServiceEntry) {
+	var known set
 	for i, h := range o.Spec.Hosts {
 		host := strings.ToLower(strings.TrimSuffix(h, "."))
 		if host == "*" || !validHost(host) {
 			se.bad(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host; it is left out: use a DNS name, or a wildcard such as *.example.com", h)
 			continue
 		}
-		if slices.ContainsFunc(se.services, func(s *Service) bool { return s.Host == host }) {
+		if !known.add(host) {
 			continue
 		}
 		s := *base

@@ -85,6 +85,7 @@ func (b *builder) indexAddresses(old, next *Host) {
 				continue
 			}
 			b.world.vips = member(b.world.vips, a, change.host.Name, change.host == next)
+			b.touchUsers(a)
 			others, _ := b.world.vips.Get(a)
 			for _, o := range others {
 				if o != change.host.Name {

@@ -166,7 +166,7 @@ func (b *builder) entryEndpoints(se *serviceEntry, s *Service) []Endpoint {
 	for _, e := range se.inline {
 		add(entryWorkload(e, se.ref, nil, se.created))
 	}
-	if len(out) == 0 && (s.Resolution == ResolutionDNS || s.Resolution == ResolutionDNSRoundRobin) && !IsWildcard(s.Host) {
+	if len(out) == 0 && s.byItsName() {
 		add(&Workload{Ref: se.ref, Namespace: s.Namespace, Name: s.Host, Owner: s.Host, Hostname: s.Host, Ready: true, ServiceAccount: "default"})
 	}
 	return out

@@ -3,6 +3,7 @@ package mesh
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -12,23 +13,36 @@ import (
 // settleHosts makes the records of the hosts that were touched, and marks
 // what depends on them.
 func (b *builder) settleHosts() {
-	for _, name := range slices.Sorted(maps.Keys(b.touched)) {
-		old := b.world.Host(name)
-		next := b.record(name)
-		t := compareHosts(old, next)
-		b.indexAddresses(old, next)
-		if next == nil {
-			b.world.hosts = b.world.hosts.Delete(name)
-		} else if t != TouchNone {
-			b.world.hosts = b.world.hosts.Set(name, next)
-		}
-		if t == TouchHost {
-			b.dirtyHost(name)
-		} else if t == TouchEndpoints {
-			b.dirty.host(name, t)
+	for range maxLeads { // records may follow from those of other hosts
+		touched := slices.Sorted(maps.Keys(b.touched))
+		clear(b.touched)
+		for _, name := range touched {
+			b.settleHost(name)
 		}
 	}
 	clear(b.touched)
+}
+
+func (b *builder) settleHost(name string) {
+	old := b.world.Host(name)
+	next := b.record(name)
+	b.withhold(name, next)
+	t := compareHosts(old, next)
+	b.indexAddresses(old, next)
+	if next == nil {
+		b.world.hosts = b.world.hosts.Delete(name)
+	} else if t != TouchNone {
+		b.world.hosts = b.world.hosts.Set(name, next)
+	}
+	if t == TouchNone {
+		return
+	}
+	b.touchUsers(name)
+	if t == TouchHost {
+		b.dirtyHost(name)
+	} else {
+		b.dirty.host(name, t)
+	}
 }
 
 // record gathers all services that declare the host.
@@ -91,14 +105,12 @@ func (b *builder) serviceEndpoints(s *Service) []Endpoint {
 // podAt finds the Pod behind an address of an EndpointSlice.
 func (b *builder) podAt(ns, pod, ip string) *Workload {
 	if pod != "" {
-		if w, ok := b.world.workloads.Get(ns + "/" + pod); ok {
+		w, _ := b.world.workloads.Get(ns + "/" + pod)
+		if w != nil && slices.ContainsFunc(w.Addresses, func(a netip.Addr) bool { return a.String() == ip }) {
 			return w
 		}
 	}
-	if w, ok := b.world.addresses.Get(ip); ok && w.Namespace == ns {
-		return w
-	}
-	return nil
+	return b.holderIn(ns, ip)
 }
 
 // compareHosts says how deep two records of a host differ.
@@ -119,7 +131,7 @@ func compareHosts(old, next *Host) Touch {
 		if same && len(s.More) > 0 {
 			next.Services[i] = old.Services[i]
 		}
-		if !same || o.Identities != n.Identities || o.MutualTLS != n.MutualTLS || s.inCluster() && !o.equal(n) {
+		if !same || !o.alike(n) || s.inCluster() && !o.equal(n) {
 			return TouchHost
 		}
 		if o.equal(n) {

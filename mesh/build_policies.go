@@ -147,6 +147,11 @@ func (b *builder) config(ref Ref, text []byte) {
 	if next.equal(b.world.Config) {
 		return
 	}
+	if next.Settings != b.world.Config.Settings {
+		for host := range b.uses { // which findings are due may change
+			b.touch(host, TouchEndpoints)
+		}
+	}
 	b.world.Config = next
 	b.ingresses.stale = true
 	b.setAsks(Ref{Kind: KindConfigMap, Name: meshConfigMap}, asksOfConfig(next))

@@ -52,6 +52,9 @@ func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
 		next, more = b.withDelegates(next)
 		findings = append(findings, more...)
 	}
+	if next != nil {
+		findings = append(findings, next.uncovered(b.world.Config)...)
+	}
 	b.found(ref, findings)
 	b.changing(ref, b.holds.placed[ref])
 	if next == nil {
@@ -94,7 +97,7 @@ func (b *builder) placeRoute(old, next *VirtualService) {
 	if old != nil {
 		b.leads.set(old, nil)
 		b.dirtyRoute(old, true)
-		for _, h := range old.Hosts {
+		for _, h := range old.routed() {
 			b.world.routes = listed(b.world.routes, h, is, nil, olderRoute)
 		}
 		for _, h := range old.Destinations {
@@ -109,7 +112,7 @@ func (b *builder) placeRoute(old, next *VirtualService) {
 	}
 	sidecars, routers := b.world.clientsOf(next)
 	b.leads.set(next, leadsOf(next, append(sidecars, routers...)))
-	for _, h := range next.Hosts {
+	for _, h := range next.routed() {
 		b.world.routes = listed(b.world.routes, h, is, &next, olderRoute)
 	}
 	for _, h := range next.Destinations {

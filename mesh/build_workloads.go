@@ -54,10 +54,11 @@ func (b *builder) workload(key string, old, next *Workload) {
 	if old == nil && next == nil || old != nil && next != nil && old.sameAs(next) {
 		return
 	}
-	if old != nil {
-		for _, a := range old.Addresses {
-			if x, _ := b.world.addresses.Get(a.String()); x == old {
-				b.world.addresses = b.world.addresses.Delete(a.String())
+	for _, x := range []*Workload{old, next} {
+		if x != nil {
+			for _, a := range x.Addresses {
+				b.hold(a.String(), x, x == next)
+				b.touchUsers(a.String())
 			}
 		}
 	}
@@ -65,9 +66,6 @@ func (b *builder) workload(key string, old, next *Workload) {
 		b.world.workloads = b.world.workloads.Delete(key)
 	} else {
 		b.world.workloads = b.world.workloads.Set(key, next)
-		for _, a := range next.Addresses {
-			b.world.addresses = b.world.addresses.Set(a.String(), next)
-		}
 	}
 	if next != nil && next.Terminating && (old == nil || !old.Terminating) {
 		b.dirty.Ending[next.Ref] = struct{}{}

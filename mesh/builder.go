@@ -53,6 +53,10 @@ type builder struct {
 	holds   holds
 	leads   leads
 
+	holders map[string][]*Workload         // who says to have an address, the likeliest first
+	uses    map[string]map[string]struct{} // names and addresses beyond its own objects by the host whose record was made with them
+	usedBy  map[string]map[string]struct{} // the hosts by each of these
+
 	touched map[string]Touch    // hosts whose record has to be made again
 	spread  map[string]struct{} // hosts whose change has been carried on to what reads them
 }
@@ -64,6 +68,7 @@ func newBuilder() *builder {
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
 		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
 		admitted: map[Ref]struct{}{}, touched: map[string]Touch{}, spread: map[string]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
+		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{},
 	}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
 	return b

@@ -27,6 +27,12 @@ func (w *World) CheckReferences(ctx context.Context, object any) []Finding {
 	case *networkingv1.DestinationRule:
 		r.ref = Ref{KindDestinationRule, o.Namespace, o.Name}
 		r.destinationRule(o)
+	case *networkingv1.ServiceEntry:
+		r.ref = Ref{KindServiceEntry, o.Namespace, o.Name}
+		r.serviceEntry(o)
+	case *networkingv1.WorkloadEntry:
+		r.ref = Ref{KindWorkloadEntry, o.Namespace, o.Name}
+		r.leadsInside(entryWorkload(&o.Spec, r.ref, o.Labels, o.CreationTimestamp.Time).Address())
 	case *networkingv1.Gateway:
 		r.ref = Ref{KindGateway, o.Namespace, o.Name}
 		r.selected("spec.selector", o.Spec.Selector, "")
@@ -95,6 +101,7 @@ func (r *references) virtualService(o *networkingv1.VirtualService) {
 	scope := Scope{Role: RoleRouter, Namespace: o.Namespace}
 	if v.On(MeshGateway) {
 		scope.Role = RoleSidecar
+		r.findings = append(r.findings, v.uncovered(r.world.Config)...)
 		r.overridden(o, v)
 	}
 	view := r.world.View(scope)

@@ -30,6 +30,9 @@ type EndpointSet struct {
 	// MutualTLS tells whether there are endpoints and all of them take the
 	// mesh's mutual TLS.
 	MutualTLS bool
+	// Shown is what gateways and sidecars of other namespaces get in place of the
+	// set; nil: the set itself.
+	Shown *EndpointSet
 }
 
 var noEndpoints = &EndpointSet{}
@@ -58,9 +61,18 @@ func newEndpointSet(list []Endpoint) *EndpointSet {
 	return set
 }
 
+// alike tells whether two sets differ at most in which endpoints there are, and
+// not in what all of them have in common.
+func (s *EndpointSet) alike(o *EndpointSet) bool {
+	if s == nil || o == nil {
+		return s == o
+	}
+	return s.Identities == o.Identities && s.MutualTLS == o.MutualTLS && s.Shown.alike(o.Shown)
+}
+
 // equal tells whether two sets lead to the same configuration.
 func (s *EndpointSet) equal(o *EndpointSet) bool {
-	return s == o || s != nil && o != nil && slices.EqualFunc(s.Endpoints, o.Endpoints, func(a, b Endpoint) bool {
+	return s == o || s != nil && o != nil && s.Shown.equal(o.Shown) && slices.EqualFunc(s.Endpoints, o.Endpoints, func(a, b Endpoint) bool {
 		return a.Workload == b.Workload && a.Address == b.Address && a.Healthy == b.Healthy && a.Draining == b.Draining && a.Weight == b.Weight && a.Locality == b.Locality && slices.Equal(a.Ports, b.Ports)
 	})
 }

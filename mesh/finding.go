@@ -29,6 +29,7 @@ const (
 	CodeRejected      Code = "Rejected"       // a proxy refused what was made of the object
 	CodeShadowed      Code = "Shadowed"       // an earlier rule matches all that this one matches
 	CodeSecret        Code = "SecretInvalid"  // a Secret is missing or broken; the last good one stays
+	CodeWithheld      Code = "Withheld"       // only proxies of the object's own namespace are given it
 	CodeOutdated      Code = "ProxyOutdated"  // the proxies of a workload were made by another version
 )
 

@@ -52,11 +52,11 @@ func (v *View) Service(host string) (*Service, *EndpointSet) {
 	}
 	best := -1
 	for i, s := range h.Services {
-		if !v.sees(s) {
+		if !v.sees(s) || s.resolvesInside() && !v.ownSidecars(s) {
 			continue
 		}
 		if s.Namespace == v.Scope.Namespace {
-			return s, h.Endpoints[i]
+			return s, v.shown(s, h.Endpoints[i])
 		}
 		if best < 0 {
 			best = i
@@ -65,7 +65,23 @@ func (v *View) Service(host string) (*Service, *EndpointSet) {
 	if best < 0 {
 		return nil, noEndpoints
 	}
-	return h.Services[best], h.Endpoints[best]
+	return h.Services[best], v.shown(h.Services[best], h.Endpoints[best])
+}
+
+// shown is what the view may be shown of the endpoints of a service: proxies
+// that others share are not led to themselves.
+func (v *View) shown(s *Service, set *EndpointSet) *EndpointSet {
+	if set.Shown == nil || v.ownSidecars(s) {
+		return set
+	}
+	return set.Shown
+}
+
+// ownSidecars tells whether the view is one of sidecars that the service may
+// lead to whatever it likes: those of its own namespace, or all when the mesh
+// configuration allows it.
+func (v *View) ownSidecars(s *Service) bool {
+	return v.Scope.Role == RoleSidecar && v.Scope.Namespace == s.Namespace || v.Config.MayLeadInside(s.Namespace)
 }
 
 // sees tells whether the service is exported to the scope and, with a Sidecar,
@@ -78,7 +94,7 @@ func (v *View) sees(s *Service) bool {
 		return true
 	}
 	return slices.ContainsFunc(v.Referrers(s.Host), func(vs *VirtualService) bool {
-		return vs.On(MeshGateway) && slices.ContainsFunc(vs.Hosts, func(h string) bool { return v.importsRoute(vs, h) })
+		return vs.On(MeshGateway) && slices.ContainsFunc(vs.routed(), func(h string) bool { return v.importsRoute(vs, h) })
 	})
 }
 
@@ -151,7 +167,7 @@ func (v *View) Route(host string) (found *VirtualService, overridden []*VirtualS
 		l, _ := v.routes.Get(pattern)
 		var public []*VirtualService
 		for _, vs := range l {
-			if !vs.On(MeshGateway) || len(vs.Spec.Hosts) == 0 || !v.importsRoute(vs, pattern) {
+			if !vs.On(MeshGateway) || len(vs.Spec.Hosts) == 0 || !v.importsRoute(vs, pattern) || pattern != host && !v.coversService(vs, host) {
 				continue
 			}
 			if vs.Namespace == v.Scope.Namespace && vs.ExportTo.Private(vs.Namespace, v.Config.DefaultVirtualServiceExportTo) {
@@ -171,6 +187,17 @@ func (v *View) Route(host string) (found *VirtualService, overridden []*VirtualS
 		wildcardsOf(host, pick)
 	}
 	return found, overridden
+}
+
+// coversService tells whether a wildcard of a VirtualService may stand for the
+// host. The Services of a namespace are covered by its own wildcards, by those
+// of the root namespace and, for the clients of its namespace, by anybody's.
+func (v *View) coversService(vs *VirtualService, host string) bool {
+	if vs.Namespace == v.Scope.Namespace || vs.Namespace == v.Config.RootNamespace {
+		return true
+	}
+	h := v.Host(host)
+	return h == nil || !h.Services[0].Kubernetes() || h.Services[0].Namespace == vs.Namespace
 }
 
 // RouteOnly tells whether the host, which a VirtualService names, stands for

@@ -45,6 +45,15 @@ func (v *VirtualService) FitsPorts() int {
 	return max(1, min(maxRoutes/max(1, v.cost.matches), maxExpanded/max(1, v.cost.bytes)))
 }
 
+// routed are the hosts that sidecars may route by the rules: never all of them
+// at once.
+func (v *VirtualService) routed() []string {
+	if v.On(MeshGateway) && slices.Contains(v.Hosts, "*") {
+		return slices.DeleteFunc(slices.Clone(v.Hosts), func(h string) bool { return h == "*" })
+	}
+	return v.Hosts
+}
+
 // On tells whether the VirtualService is bound to the gateway, MeshGateway or
 // "namespace/name", as a whole (routes may narrow that).
 func (v *VirtualService) On(gateway string) bool { return slices.Contains(v.Gateways, gateway) }
@@ -94,6 +103,9 @@ func parseVirtualService(o *networkingv1.VirtualService, domain string) (*Virtua
 		}
 	}
 	v.setGateways(o.Spec.Gateways)
+	if v.On(MeshGateway) && slices.Contains(v.Hosts, "*") {
+		invalid(ref, &findings)(fmt.Sprintf("spec.hosts[%d]", slices.Index(o.Spec.Hosts, "*")), "* on sidecars would take the requests for every service of the mesh; sidecars leave it out, and gateways and the other hosts stay: name the hosts, or bind the rules to a Gateway")
+	}
 	var more []Finding
 	v.Spec, v.origins, more = checkVirtualService(ref, v.Spec)
 	v.setDestinations(domain)
@@ -156,4 +168,22 @@ func eachDestination(spec *networking.VirtualService, f func(*networking.Destina
 			f(d.GetDestination())
 		}
 	}
+}
+
+// uncovered tells of wildcards that include the names of other namespaces'
+// Services, which they do not cover for other namespaces' clients.
+func (v *VirtualService) uncovered(c *Config) (findings []Finding) {
+	if !v.On(MeshGateway) || v.Namespace == c.RootNamespace || v.ExportTo.Private(v.Namespace, c.DefaultVirtualServiceExportTo) {
+		return nil
+	}
+	for _, h := range v.routed() {
+		if !IsWildcard(h) || HostMatches("*."+v.Namespace+".svc."+Domain, h) {
+			continue
+		}
+		if HostMatches("*.svc."+Domain, h) || HostMatches(h, "*.svc."+Domain) {
+			findings = append(findings, Finding{Object: v.Ref, Field: "spec.hosts", Code: CodeUnsupported,
+				Message: fmt.Sprintf("%s includes Services of other namespaces, which belong to these; for clients outside of namespace %s the rules cover Services of %s only: name the hosts, or put the rules into namespace %s", h, v.Namespace, v.Namespace, c.RootNamespace)})
+		}
+	}
+	return findings
 }

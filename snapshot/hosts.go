@@ -126,7 +126,7 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 		if next != nil {
 			put = append(put, next.resources...)
 		}
-		if !claimAlike(old, next) || host == "*" { // on which more depends
+		if !claimAlike(old, next) {
 			l.setClaims(host, old, next, keys)
 			l.moved = true
 		}

@@ -188,9 +188,6 @@ type fallbackKey struct {
 func (l *hostLayer) routes(u *uses, at translate.ListenerKey) []*Resource {
 	name := at.RouteConfig()
 	out := []*Resource{l.frame(u, name)}
-	if at.Port == translate.RouteOnlyPort && l.view.RouteOnly("*") {
-		return out // the host "*" has a virtual host of its own
-	}
 	key := fallbackKey{name, translate.Unclaimed(l.view)}
 	b := l.memo.get(u, key, func() (*Resource, []mesh.Finding) {
 		vh := translate.FallbackVirtualHost(key.config, key.unclaimed)

@@ -10,6 +10,9 @@ import (
 // view as from a sidecar of no particular namespace. False means only that it
 // may look otherwise.
 func (v *View) AlikeEverywhere(host string) bool {
+	if strings.HasSuffix(host, "."+v.Scope.Namespace+".svc."+Domain) || v.Scope.Namespace != "" && v.nameOwner(host+"."+v.Scope.Namespace, "") != nil {
+		return false // it has a name by itself there, or is one
+	}
 	if v.Sidecar != nil || v.Scope != (Scope{Role: RoleSidecar, Namespace: v.Scope.Namespace}) || IsWildcard(host) {
 		return false
 	}

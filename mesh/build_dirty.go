@@ -25,6 +25,11 @@ func (b *builder) dirtyHost(name string) {
 	for _, owner := range b.nameOwners(name) { // the name is short for them, unless it is a host
 		b.dirty.host(owner, TouchHost)
 	}
+	for _, form := range formsOf(name) { // names that belong to it, or no longer do
+		if l, _ := b.world.routes.Get(form); len(l) > 0 || b.world.Host(form) != nil {
+			b.dirty.host(form, TouchHost)
+		}
+	}
 	for _, vs := range b.world.Referrers(name) {
 		b.dirtyRoute(vs, false)
 	}
@@ -86,6 +91,7 @@ func (b *builder) indexAddresses(old, next *Host) {
 			}
 			b.world.vips = member(b.world.vips, a, change.host.Name, change.host == next)
 			b.touchUsers(a)
+			b.dirtyAt(a)
 			others, _ := b.world.vips.Get(a)
 			for _, o := range others {
 				if o != change.host.Name {
@@ -126,5 +132,17 @@ func (b *builder) dirtySharers(name string) {
 				b.dirty.host(o, TouchHost)
 			}
 		}
+	}
+}
+
+// dirtyAt marks the hosts that could be found at an address: whose it is has
+// changed.
+func (b *builder) dirtyAt(address string) {
+	hosts, _ := b.world.vips.Get(address)
+	for _, h := range hosts {
+		b.dirty.host(h, TouchHost)
+	}
+	for h := range b.usedBy[address] {
+		b.dirty.host(h, TouchHost)
 	}
 }

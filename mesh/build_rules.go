@@ -197,6 +197,11 @@ func (b *builder) dirtyRoute(vs *VirtualService, own bool) {
 				}
 			}
 		}
+		for _, form := range formsOf(h) { // the rule of the one may be in force for the other
+			if l, _ := b.world.routes.Get(form); len(l) > 0 {
+				b.dirty.host(form, TouchHost)
+			}
+		}
 		for _, o := range b.nameOwners(h) { // the name may have been short for them
 			b.dirty.host(o, TouchHost)
 		}

@@ -57,8 +57,12 @@ func (b *builder) workload(key string, old, next *Workload) {
 	for _, x := range []*Workload{old, next} {
 		if x != nil {
 			for _, a := range x.Addresses {
+				was := b.world.AddressHolder(a)
 				b.hold(a.String(), x, x == next)
 				b.touchUsers(a.String())
+				if b.world.AddressHolder(a).Namespace != was.Namespace {
+					b.dirtyAt(a.String())
+				}
 			}
 		}
 	}
@@ -111,6 +115,6 @@ func (w *Workload) sameAs(o *Workload) bool {
 // sameIdentity tells whether two workloads differ at most in readiness.
 func (w *Workload) sameIdentity(o *Workload) bool {
 	return w.UID == o.UID && maps.Equal(w.Labels, o.Labels) && slices.Equal(w.Addresses, o.Addresses) && w.Hostname == o.Hostname && w.ServiceAccount == o.ServiceAccount &&
-		w.Node == o.Node && w.Locality == o.Locality && w.Network == o.Network && w.Owner == o.Owner && w.PodHostname == o.PodHostname &&
+		w.Node == o.Node && w.HostNetwork == o.HostNetwork && w.Locality == o.Locality && w.Network == o.Network && w.Owner == o.Owner && w.PodHostname == o.PodHostname &&
 		w.Subdomain == o.Subdomain && maps.Equal(w.Ports, o.Ports) && slices.Equal(w.Listening, o.Listening) && maps.Equal(w.Annotations, o.Annotations)
 }

@@ -86,6 +86,9 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 		if err != nil {
 			return netip.Prefix{}, false
 		}
+		if p.Addr().Is4In6() && p.Bits() >= 96 { // Envoy takes the address for one of IPv4 as well
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
 		return p.Masked(), true
 	}
 	a, err := netip.ParseAddr(s)

@@ -52,7 +52,7 @@ func (v *View) Service(host string) (*Service, *EndpointSet) {
 	}
 	best := -1
 	for i, s := range h.Services {
-		if !v.sees(s) || s.resolvesInside() && !v.ownSidecars(s) {
+		if !v.sees(s) || v.takesName(s, v.Scope.Namespace) || s.resolvesInside() && !v.ownSidecars(s) {
 			continue
 		}
 		if s.Namespace == v.Scope.Namespace {
@@ -208,7 +208,7 @@ func (v *View) RouteOnly(host string) bool {
 	if !slices.ContainsFunc(l, func(vs *VirtualService) bool { return vs.On(MeshGateway) && v.importsRoute(vs, host) }) {
 		return false
 	}
-	if s, _ := v.Service(host); s != nil {
+	if s, _ := v.Service(host); s != nil || v.BeatenBy(host) != nil {
 		return false
 	}
 	if IsWildcard(host) {
@@ -248,17 +248,16 @@ func (v *View) RegistryOnly() bool {
 }
 
 // AddressOwner is the host that a virtual address stands for in the view on a port:
-// of all that declare both the one from Kubernetes, else the oldest; "" when the
+// of all that declare both, and that the address does not belong to another
+// namespace than theirs, the one from Kubernetes, else the oldest; "" when the
 // view sees none.
 func (v *View) AddressOwner(a netip.Addr, port uint32) string {
 	hosts, _ := v.vips.Get(a.String())
-	if len(hosts) == 1 {
-		return hosts[0]
-	}
+	holder := v.AddressHolder(a)
 	var owner *Service
 	for _, h := range hosts {
 		s, _ := v.Service(h)
-		if s == nil || s.Port(port) == nil {
+		if s == nil || s.Port(port) == nil || holder != (Ref{}) && holder.Namespace != s.Namespace {
 			continue
 		}
 		if owner == nil || s.Kubernetes() && !owner.Kubernetes() || s.Kubernetes() == owner.Kubernetes() && older(s.Created, s.Ref, owner.Created, owner.Ref) < 0 {

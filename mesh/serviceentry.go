@@ -177,7 +177,8 @@ func entryWorkload(e *networking.WorkloadEntry, ref Ref, meta map[string]string,
 	if w.ServiceAccount == "" {
 		w.ServiceAccount = "default"
 	}
-	w.MutualTLS = w.Labels["security.istio.io/tlsMode"] == "istio"
+	mode, said := w.Labels["security.istio.io/tlsMode"]
+	w.MutualTLS = mode == "istio" || !said && e.ServiceAccount != "" // an identity is there to be proved
 	if a, err := netip.ParseAddr(e.Address); err == nil {
 		w.Addresses = []netip.Addr{a.Unmap()}
 	} else {

@@ -17,6 +17,7 @@ func (b *builder) withhold(name string, h *Host) {
 	var findings []Finding
 	w := withholder{builder: b, host: name, uses: map[string]struct{}{}}
 	if h != nil {
+		w.findTakers(h)
 		for i, s := range h.Services {
 			h.Endpoints[i] = w.set(s, h.Endpoints[i])
 			if s.resolvesInside() && !b.world.Config.MayLeadInside(s.Namespace) {

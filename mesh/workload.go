@@ -37,6 +37,7 @@ type Workload struct {
 	Hostname       string       // a DNS name or unix path instead of Addresses (WorkloadEntry.address)
 	ServiceAccount string
 	Node           string
+	HostNetwork    bool // of the Pod: its addresses are the node's, and not its own
 	Locality       Locality
 	Network        string
 	Weight         uint32 // 0: not given
@@ -100,6 +101,7 @@ func podWorkload(p *corev1.Pod, node *corev1.Node) *Workload {
 		Labels: p.Labels, Annotations: p.Annotations,
 		ServiceAccount: p.Spec.ServiceAccountName,
 		Node:           p.Spec.NodeName,
+		HostNetwork:    p.Spec.HostNetwork,
 		Created:        p.CreationTimestamp.Time,
 		PodHostname:    p.Spec.Hostname, Subdomain: p.Spec.Subdomain,
 		Terminating: p.DeletionTimestamp != nil,

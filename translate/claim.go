@@ -2,7 +2,6 @@ package translate
 
 import (
 	"cmp"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -147,7 +146,7 @@ func (r *resolver) tcpClaims(port *mesh.Port) []Claim {
 	case r.service.Headless:
 		direct := OriginalDestinationCluster(r.service.Host, port.Number)
 		for _, e := range r.endpoints.Endpoints {
-			if net.ParseIP(e.Address) != nil {
+			if r.ServesDirectly(r.service, e) {
 				out = append(out, claim(ListenerKey{e.Address, port.Number}, nil, nil, direct))
 			}
 		}

@@ -31,7 +31,7 @@ func (d Domains) and(o Domains) Domains {
 func domainsOf(v *mesh.View, host string, s *mesh.Service, port uint32) Domains {
 	d := Domains{Wide: []string{host}}
 	add := func(to *[]string, name string) {
-		if !ownName(v, name) {
+		if !ownName(v, name, port) {
 			*to = append(*to, name)
 		}
 	}
@@ -50,7 +50,7 @@ func domainsOf(v *mesh.View, host string, s *mesh.Service, port uint32) Domains 
 	}
 	if s != nil {
 		for _, p := range s.Addresses {
-			if p.IsSingleIP() && v.AddressOwner(p.Addr(), port) == host && !ownName(v, p.Addr().String()) {
+			if p.IsSingleIP() && v.AddressOwner(p.Addr(), port) == host && !ownName(v, p.Addr().String(), port) {
 				d.Wide = append(d.Wide, addressDomain(p.Addr()))
 			}
 		}
@@ -74,12 +74,13 @@ func podDomainsOf(v *mesh.View, host string) Domains {
 	return out
 }
 
-// ownName tells whether the name is a host by itself in the view.
-func ownName(v *mesh.View, name string) bool {
+// ownName tells whether the name is a host by itself in the view, on the port
+// (0: on any).
+func ownName(v *mesh.View, name string, port uint32) bool {
 	if s, _ := v.Service(name); s != nil {
 		return true
 	}
-	return v.RouteOnly(name)
+	return (port == 0 || port == RouteOnlyPort) && v.RouteOnly(name)
 }
 
 // addressDomain writes an address as it stands in a Host header.

@@ -50,6 +50,10 @@ const RouteOnlyPort = 80
 
 // routeOnly serves a name that only a VirtualService knows.
 func (p *Plan) routeOnly(v *mesh.View, host string, route *mesh.VirtualService) {
+	if winner := v.BeatenBy(host); winner != nil {
+		p.Findings = append(p.Findings, mesh.Finding{Object: route.Ref, Field: "spec.hosts", Code: mesh.CodeConflict, Winner: winner.Ref,
+			Message: host + " is a name of a Service that has a rule of its own namespace, or an older one; this rule has no effect on sidecars: merge the two"})
+	}
 	if route == nil || len(route.Spec.Http) == 0 || !slices.Contains(route.Hosts, host) || !v.RouteOnly(host) || !v.Sidecar.Listens(v.Scope.Namespace, route.Namespace, host, RouteOnlyPort) {
 		return
 	}

@@ -1,0 +1,152 @@
+package mesh
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// fullName is the name of the Kubernetes Service that a name in one of its
+// forms stands for in every namespace: NAME.NAMESPACE, with or without .svc and
+// the cluster's domain; "" for any other name.
+func fullName(name string) string {
+	base, ok := strings.CutSuffix(name, ".svc."+Domain)
+	if !ok {
+		base = strings.TrimSuffix(name, ".svc")
+	}
+	service, namespace, ok := strings.Cut(base, ".")
+	if !ok || service == "" || namespace == "" || strings.Contains(namespace, ".") || IsWildcard(name) {
+		return ""
+	}
+	return base + ".svc." + Domain
+}
+
+// formsOf are the other names of a Kubernetes Service, by its full one; nil for
+// any other name.
+func formsOf(full string) []string {
+	base, ok := strings.CutSuffix(full, ".svc."+Domain)
+	if !ok || fullName(full) != full {
+		return nil
+	}
+	name, _, _ := strings.Cut(base, ".")
+	return []string{base + ".svc", base, name}
+}
+
+// nameOwner is the Kubernetes Service to which a name belongs, whatever else
+// declares it: in every namespace in its forms with a dot, and for clients of
+// its own by its name alone. Nil when there is none.
+func (w *World) nameOwner(name, client string) *Service {
+	full := fullName(name)
+	if full == "" {
+		if strings.Contains(name, ".") || client == "" || IsWildcard(name) {
+			return nil
+		}
+		full = name + "." + client + ".svc." + Domain
+	}
+	if h := w.Host(full); h != nil && h.Services[0].Kubernetes() {
+		return h.Services[0]
+	}
+	return nil
+}
+
+// nameHolder is the Service or Pod to which a name belongs, which may be an
+// address; the zero Ref is nobody.
+func (w *World) nameHolder(name, client string) Ref {
+	if a, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return w.AddressHolder(a)
+	}
+	if o := w.nameOwner(name, client); o != nil {
+		return o.Ref
+	}
+	return Ref{}
+}
+
+// takesName tells whether a service has a name that belongs to a Service or
+// Pod of another namespace.
+func (w *World) takesName(s *Service, client string) bool {
+	if s.Kubernetes() {
+		return false
+	}
+	holder := w.nameHolder(s.Host, client)
+	return holder != (Ref{}) && holder.Namespace != s.Namespace
+}
+
+// AddressHolder is the Service whose cluster IP an address is, or the Pod that
+// has it to itself, and their namespace. No other namespace's object has the
+// address. The zero Ref is nobody.
+func (w *World) AddressHolder(a netip.Addr) Ref {
+	text := a.Unmap().String()
+	hosts, _ := w.vips.Get(text)
+	var of *Service
+	for _, name := range hosts {
+		h := w.Host(name)
+		if h == nil || !h.Services[0].Kubernetes() {
+			continue
+		}
+		if s := h.Services[0]; of == nil || older(s.Created, s.Ref, of.Created, of.Ref) < 0 {
+			of = s
+		}
+	}
+	if of != nil {
+		return of.Ref
+	}
+	if x, _ := w.addresses.Get(text); x != nil && x.Ref.Kind == KindPod && !x.HostNetwork {
+		return x.Ref
+	}
+	return Ref{}
+}
+
+// mayServe tells whether a service may be what clients find at an address.
+func (w *World) mayServe(s *Service, a netip.Addr) bool {
+	holder := w.AddressHolder(a)
+	return holder == (Ref{}) || holder.Namespace == s.Namespace
+}
+
+// ServesDirectly tells whether clients that connect to the endpoint's own
+// address come to the service: a Pod of its own namespace, or a machine that
+// is nobody's Pod.
+func (w *World) ServesDirectly(s *Service, e Endpoint) bool {
+	a, err := netip.ParseAddr(e.Address)
+	if err != nil {
+		return false
+	}
+	a = a.Unmap()
+	if e.Workload.Ref.Kind == KindPod && e.Workload.Namespace == s.Namespace && slices.Contains(e.Workload.Addresses, a) {
+		return true
+	}
+	if x := w.WorkloadAt(a); x != nil && x.Ref.Kind == KindPod {
+		return false
+	}
+	return w.mayServe(s, a)
+}
+
+// beats tells whether the rule of a Service's full name, which may be nil, is
+// in force for another form of its name before a rule for that form: the
+// owner's before everybody else's, then the older one.
+func beats(owner *Service, full, short *VirtualService) bool {
+	if full == nil || short == nil {
+		return false
+	}
+	if a, b := full.Namespace == owner.Namespace, short.Namespace == owner.Namespace; a != b {
+		return a
+	}
+	return olderRoute(full, short) < 0
+}
+
+// BeatenBy is the VirtualService that is in force for a form of a Service's
+// name although another one names that form; nil when there is none.
+func (v *View) BeatenBy(name string) *VirtualService {
+	owner := v.nameOwner(name, v.Scope.Namespace)
+	if owner == nil || owner.Host == name {
+		return nil
+	}
+	if s, _ := v.Service(owner.Host); s == nil {
+		return nil
+	}
+	full, _ := v.Route(owner.Host)
+	short, _ := v.Route(name)
+	if full == nil || !slices.Contains(full.routed(), owner.Host) || !beats(owner, full, short) {
+		return nil
+	}
+	return full
+}

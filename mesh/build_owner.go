@@ -25,7 +25,7 @@ func (w *withholder) findTakers(h *Host) {
 	}
 	for _, s := range h.Services {
 		if owner != (Ref{}) && !s.Kubernetes() && owner.Namespace != s.Namespace {
-			lost(s, owner, "spec.hosts", "%s is a name of a Service or a Pod of namespace %s, to which it belongs; the entry is not served under it: use another host, or put the entry into that namespace", s.Host, owner.Namespace)
+			lost(s, owner, "spec.hosts", "%s is a name of a Service or a Pod of namespace %s, to which it belongs; for clients of other namespaces than the entry's it is not served: use another host, or put the entry into that namespace", s.Host, owner.Namespace)
 		}
 		for _, p := range s.Addresses {
 			if !p.IsSingleIP() {

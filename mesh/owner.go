@@ -62,9 +62,10 @@ func (w *World) nameHolder(name, client string) Ref {
 }
 
 // takesName tells whether a service has a name that belongs to a Service or
-// Pod of another namespace.
+// Pod of another namespace. For clients of its own namespace it may stand for
+// that one: they harm nobody but themselves.
 func (w *World) takesName(s *Service, client string) bool {
-	if s.Kubernetes() {
+	if s.Kubernetes() || s.Namespace == client {
 		return false
 	}
 	holder := w.nameHolder(s.Host, client)
@@ -145,7 +146,7 @@ func (v *View) BeatenBy(name string) *VirtualService {
 	}
 	full, _ := v.Route(owner.Host)
 	short, _ := v.Route(name)
-	if full == nil || !slices.Contains(full.routed(), owner.Host) || !beats(owner, full, short) {
+	if full == nil || short != nil && short.Namespace == v.Scope.Namespace && short.ExportTo.Private(short.Namespace, v.Config.DefaultVirtualServiceExportTo) || !slices.Contains(full.routed(), owner.Host) || !beats(owner, full, short) {
 		return nil
 	}
 	return full

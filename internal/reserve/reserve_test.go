@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,9 +26,29 @@ func TestShareOfProxies(t *testing.T) {
 	}
 }
 
+// text is what is logged, by several goroutines.
+type text struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (t *text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.all.Write(p)
+}
+
+// String is all of it.
+func (t *text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.all.String()
+}
+
 // TestListener fills the share over two ports, as a control plane has them.
 func TestListener(t *testing.T) {
-	var said bytes.Buffer
+	var said text
 	registry := prometheus.NewRegistry()
 	r := of(8, slog.New(slog.NewTextHandler(&said, nil)), registry) // 4 of proxies
 	accepted := make(chan net.Conn, 16)

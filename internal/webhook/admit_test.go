@@ -154,18 +154,18 @@ func (b *blocked) waits(t *testing.T, lane, n int) {
 // TestTurns: small reviews go on while a large one works, the large ones of addresses
 // take turns, and who has hung up is not worked for.
 func TestTurns(t *testing.T) {
-	b := newBlocked("large", "a1", "a2", "b1")
+	uids := []string{"large", "a1", "a2", "b1"}
+	for i := range 2 * smallAtOnce {
+		uids = append(uids, fmt.Sprint("small", i))
+	}
+	b := newBlocked(uids...)
 	large := b.post(t.Context(), "10.0.0.1", "large", 2*small)
 	if got := <-b.begun; got != "large" {
 		t.Fatal(got)
 	}
 	for i := range 2 * smallAtOnce {
 		uid := fmt.Sprint("small", i)
-		b.mu.Lock()
-		done := make(chan any)
-		close(done)
-		b.mu.Unlock()
-		b.allow[uid] = done
+		close(b.allow[uid])
 		if status := <-b.post(t.Context(), "10.0.0.1", uid, 10); status != http.StatusOK {
 			t.Errorf("a small one beside a large one: %d", status)
 		}

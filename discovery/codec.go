@@ -43,7 +43,7 @@ func (r *response) buffers() mem.BufferSlice {
 	return slice
 }
 
-// codec sends responses as they are, reads incremental requests by itself, and
+// codec sends responses as they are, reads requests by itself, and
 // leaves all else to protobuf.
 type codec struct{ encoding.CodecV2 }
 
@@ -63,8 +63,12 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
+	decode := decodeDelta
+	if r.state {
+		decode = decodeState
+	}
 	var err error
-	*r, err = decodeDelta(data.Materialize())
+	*r, err = decode(data.Materialize())
 	return err
 }
 

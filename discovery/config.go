@@ -42,7 +42,7 @@ type Config struct {
 	HandshakeTimeout      time.Duration // 10 seconds until the first message of a stream
 	DrainTimeout          time.Duration // 5 seconds for streams to end when the server does
 	MaxStreams            int           // 20000 streams at a time
-	MaxMessageBytes       int           // 32 MiB: a reconnecting client lists all that it holds
+	MaxMessageBytes       int           // 16 MiB: a reconnecting client lists all that it holds
 	CacheBytes            int           // 64 MiB of encoded responses
 }
 
@@ -57,7 +57,7 @@ func (c Config) withDefaults() Config {
 	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, 10*time.Second)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 5*time.Second)
 	c.MaxStreams = cmp.Or(c.MaxStreams, 20000)
-	c.MaxMessageBytes = cmp.Or(c.MaxMessageBytes, 32<<20)
+	c.MaxMessageBytes = cmp.Or(c.MaxMessageBytes, 16<<20)
 	c.CacheBytes = cmp.Or(c.CacheBytes, 64<<20)
 	return c
 }

@@ -6,11 +6,30 @@ import (
 	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// Bounds of one request. What is longer than a name is the name of nothing that
+// there is, and is passed over; a request beyond the others ends its stream.
+const (
+	maxName   = 1 << 10   // bytes of a resource's name
+	maxListed = 256 << 10 // names in one request; a mesh of 10,000 hosts has some 50,000 clusters
+	maxNode   = 256 << 10 // bytes of the node; the list of Envoy's extensions is most of it
+)
+
+// Field numbers of envoy.service.discovery.v3.DiscoveryRequest.
+const (
+	fieldStateVersion = 1
+	fieldStateNode    = 2
+	fieldStateNames   = 3
+	fieldStateURL     = 4
+	fieldStateNonce   = 5
+	fieldStateError   = 6
+
+	fieldStatusMessage = 2 // of google.rpc.Status
 )
 
 // Field numbers of envoy.service.discovery.v3.DeltaDiscoveryRequest, and of the
@@ -46,32 +65,28 @@ func decodeDelta(data []byte) (request, error) {
 }
 
 func (r *request) decode(data []byte) error {
+	listed := 0
 	err := eachField(data, func(field protowire.Number, value []byte) error {
 		switch field {
 		case fieldDeltaNode:
-			if r.node == nil {
-				r.node = &corev3.Node{}
-			}
-			return proto.UnmarshalOptions{Merge: true}.Unmarshal(value, r.node)
+			return r.decodeNode(value)
 		case fieldDeltaError:
-			var detail rpcstatus.Status
-			if err := proto.Unmarshal(value, &detail); err != nil {
-				return err
-			}
-			r.nack, r.refuse = true, wordsOf(&detail)
-			return nil
+			return r.decodeError(value)
 		case fieldDeltaInitial:
 			name, version, err := mapEntry(value)
-			if err == nil {
+			if err != nil {
+				return err
+			}
+			if len(name) <= maxName {
 				r.held.add(name, version)
 			}
-			return err
+			return count(&listed)
 		case fieldDeltaURL:
 			r.url = string(value)
 		case fieldDeltaSubscribe:
-			r.subscribe = append(r.subscribe, string(value))
+			return list(&r.subscribe, value, &listed)
 		case fieldDeltaUnsubscribe:
-			r.unsubscribe = append(r.unsubscribe, string(value))
+			return list(&r.unsubscribe, value, &listed)
 		case fieldDeltaNonce:
 			r.nonce = string(value)
 		default:
@@ -81,6 +96,78 @@ func (r *request) decode(data []byte) error {
 	})
 	r.typ, r.known = snapshot.TypeOf(r.url)
 	return err
+}
+
+// decodeState reads an encoded DiscoveryRequest.
+func decodeState(data []byte) (request, error) {
+	var r request
+	listed := 0
+	err := eachField(data, func(field protowire.Number, value []byte) error {
+		switch field {
+		case fieldStateNode:
+			return r.decodeNode(value)
+		case fieldStateError:
+			return r.decodeError(value)
+		case fieldStateURL:
+			r.url = string(value)
+		case fieldStateNames:
+			return list(&r.names, value, &listed)
+		case fieldStateNonce:
+			r.nonce = string(value)
+		case fieldStateVersion:
+			r.version = string(value)
+		default:
+			return nil
+		}
+		return valid(value)
+	})
+	if err != nil {
+		return request{}, fmt.Errorf("decoding a DiscoveryRequest: %w", err)
+	}
+	r.typ, r.known = snapshot.TypeOf(r.url)
+	r.digest = digestOf(r.names)
+	return r, nil
+}
+
+// list adds a name to those of a request.
+func list(names *[]string, value []byte, listed *int) error {
+	if err := valid(value); err != nil {
+		return err
+	}
+	if len(value) <= maxName {
+		*names = append(*names, string(value))
+	}
+	return count(listed)
+}
+
+func count(listed *int) error {
+	if *listed++; *listed > maxListed {
+		return fmt.Errorf("more than %d names", maxListed)
+	}
+	return nil
+}
+
+func (r *request) decodeNode(data []byte) error {
+	if r.nodeBytes += len(data); r.nodeBytes > maxNode {
+		return fmt.Errorf("a node of more than %d bytes", maxNode)
+	}
+	if r.node == nil {
+		r.node = &corev3.Node{}
+	}
+	return proto.UnmarshalOptions{Merge: true}.Unmarshal(data, r.node)
+}
+
+// decodeError takes the message of a google.rpc.Status; an Envoy that refuses
+// many resources at once says much.
+func (r *request) decodeError(data []byte) error {
+	r.nack = true
+	return eachField(data, func(field protowire.Number, value []byte) error {
+		if field != fieldStatusMessage {
+			return nil
+		}
+		r.refuse = wordsOf(value)
+		return valid(value)
+	})
 }
 
 // mapEntry is key and value of an entry of a map from text to text.

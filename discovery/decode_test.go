@@ -69,7 +69,7 @@ func FuzzDecodeDelta(f *testing.F) {
 		if len(held) != len(m.GetInitialResourceVersions()) {
 			t.Errorf("holds %v, want %v", held, m.GetInitialResourceVersions())
 		}
-		if detail := m.GetErrorDetail(); got.nack != (detail != nil) || got.refuse != wordsOf(detail) {
+		if detail := m.GetErrorDetail(); got.nack != (detail != nil) || got.refuse != wordsOf([]byte(detail.GetMessage())) {
 			t.Errorf("refuses: %v %q, want %v", got.nack, got.refuse, detail)
 		}
 	})

@@ -18,8 +18,11 @@ type endpointNames struct {
 	extra   *names // what it asks for besides
 }
 
-// maxNames bounds what a stream may ask for by name.
-const maxNames = 16384
+// What a stream may ask for by name, of each type.
+const (
+	maxNames     = 16384
+	maxNameBytes = 1 << 20
+)
 
 func (s *session) wantsEndpoints(name string) bool {
 	if s.endpoints.extra.has(name) {
@@ -82,8 +85,14 @@ func (s *session) subscribeEndpoints(list []string) error {
 		}
 	}
 	s.endpoints.extra = s.shared.names.change(s.endpoints.extra, extra, nil)
-	if s.endpoints.extra.len() > maxNames {
-		return fmt.Errorf("more than %d endpoint names that belong to no cluster", maxNames)
+	return s.boundExtra()
+}
+
+// boundExtra is an error when the proxy asks for too many endpoints that belong
+// to no cluster which it was sent.
+func (s *session) boundExtra() error {
+	if n := s.endpoints.extra; n.len() > maxNames || sizeOf(n.list()) > maxNameBytes {
+		return fmt.Errorf("more than %d endpoint names, or %d bytes of them, that belong to no cluster", maxNames, maxNameBytes)
 	}
 	return nil
 }

@@ -15,7 +15,9 @@ const (
 	// nobody for longer.
 	joinTime = time.Second
 
-	streamWindow = 256 << 10 // bytes
+	// streamWindow is what a stream may send before it is read, in bytes. A large
+	// message has its window widened when its turn has come.
+	streamWindow = 64 << 10
 )
 
 // join waits for a place among those that are taken in.

@@ -59,9 +59,15 @@ func (t *nameTable) of(list []string) *names {
 	if len(list) == 0 {
 		return nil
 	}
-	sorted := slices.Clone(list)
-	slices.Sort(sorted)
-	n := &names{sorted: slices.Clip(slices.Compact(sorted))}
+	return t.share(sortedOf(list))
+}
+
+// share returns the set of sorted names, each of which is there once.
+func (t *nameTable) share(sorted []string) *names {
+	if len(sorted) == 0 {
+		return nil
+	}
+	n := &names{sorted: slices.Clip(sorted)}
 	if len(n.sorted) > maxShared {
 		return n
 	}
@@ -84,11 +90,46 @@ func (t *nameTable) of(list []string) *names {
 	return n
 }
 
-// change returns set with and without some names.
+func sizeOf(list []string) int {
+	size := 0
+	for _, n := range list {
+		size += len(n)
+	}
+	return size
+}
+
+// change returns set without some names, and then with others.
 func (t *nameTable) change(set *names, add, remove []string) *names {
-	if len(add) == 0 && len(remove) == 0 {
+	adds := sortedOf(add)
+	lacks := slices.ContainsFunc(adds, func(n string) bool { return !set.has(n) })
+	if !lacks && !slices.ContainsFunc(remove, set.has) {
 		return set
 	}
-	list := slices.DeleteFunc(slices.Clone(set.list()), func(n string) bool { return slices.Contains(remove, n) })
-	return t.of(append(list, add...))
+	removes := sortedOf(remove)
+	out := make([]string, 0, set.len()+len(adds))
+	for _, n := range set.list() {
+		for len(adds) > 0 && adds[0] < n {
+			out, adds = append(out, adds[0]), adds[1:]
+		}
+		if len(adds) > 0 && adds[0] == n {
+			out, adds = append(out, n), adds[1:]
+			continue
+		}
+		for len(removes) > 0 && removes[0] < n {
+			removes = removes[1:]
+		}
+		if len(removes) == 0 || removes[0] != n {
+			out = append(out, n)
+		}
+	}
+	return t.share(append(out, adds...))
+}
+
+func sortedOf(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	sorted := slices.Clone(list)
+	slices.Sort(sorted)
+	return slices.Compact(sorted)
 }

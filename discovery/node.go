@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -19,10 +20,16 @@ const (
 	oldestMinor = 38
 )
 
+// maxNodeID is more than the longest names of a pod and its namespace take.
+const maxNodeID = 1 << 10
+
 // clientOf reads the node of a first message. The error tells the owner of the
 // bootstrap what was expected.
 func clientOf(node *corev3.Node, builds *buildTable) (snapshot.Client, error) {
 	var c snapshot.Client
+	if len(node.GetId()) > maxNodeID {
+		return c, fmt.Errorf("the node id is longer than %d bytes", maxNodeID)
+	}
 	parts := strings.Split(node.GetId(), "~")
 	expected := func(what string) error {
 		return fmt.Errorf("node id %q: %s; expected ROLE~IP~POD.NAMESPACE~NAMESPACE.svc.DOMAIN, where ROLE is sidecar or router (node.id in the Envoy bootstrap; `fairway bootstrap` prints one)", node.GetId(), what)
@@ -82,15 +89,16 @@ func stringMap(v *structpb.Value) map[string]string {
 }
 
 // buildTable shares the lists of extensions, hundreds of names each, among the
-// proxies of one build. It is bounded.
+// proxies of one build. It is bounded, and keeps those of several proxies longer
+// than those of one.
 type buildTable struct {
-	known *lru.Cache[string, map[string]struct{}]
+	known *lru.TwoQueueCache[[sha256.Size]byte, map[string]struct{}]
 }
 
 const buildTableSize = 64
 
 func newBuildTable() *buildTable {
-	cache, err := lru.New[string, map[string]struct{}](buildTableSize)
+	cache, err := lru.New2Q[[sha256.Size]byte, map[string]struct{}](buildTableSize)
 	if err != nil { // only for a size below 1
 		panic(err)
 	}
@@ -101,19 +109,19 @@ func (t *buildTable) extensions(v snapshot.Version, list []*corev3.Extension) ma
 	if len(list) == 0 {
 		return nil
 	}
-	var key strings.Builder
-	fmt.Fprintf(&key, "%d.%d.%d", v.Major, v.Minor, v.Patch)
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%d.%d.%d", v.Major, v.Minor, v.Patch)
 	for _, e := range list {
-		key.WriteByte('\n')
-		key.WriteString(e.GetName())
+		fmt.Fprintf(sum, "\n%d %s", len(e.GetName()), e.GetName())
 	}
-	if known, ok := t.known.Get(key.String()); ok {
+	key := [sha256.Size]byte(sum.Sum(nil))
+	if known, ok := t.known.Get(key); ok {
 		return known
 	}
 	set := make(map[string]struct{}, len(list))
 	for _, e := range list {
 		set[e.GetName()] = struct{}{}
 	}
-	t.known.Add(key.String(), set)
+	t.known.Add(key, set)
 	return set
 }

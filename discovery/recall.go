@@ -51,17 +51,16 @@ func (s *session) recall() {
 func (s *session) recalled(endpoints []string) {
 	s.recalling = false
 	asked := make(map[string]struct{}, len(endpoints))
+	var unknown []string
 	for _, name := range endpoints {
 		asked[name] = struct{}{}
 		if s.target.Get(snapshot.Cluster, name) != nil {
 			continue
 		}
-		if r := standIn(name); r != nil {
-			if s.linger == nil {
-				s.linger = map[string]*snapshot.Resource{}
-			}
-			s.linger[name], s.standsIn = r, true
-		}
+		unknown = append(unknown, name)
+	}
+	if len(unknown) <= maxStandIns {
+		s.standIns(unknown)
 	}
 	for r := range s.target.All(snapshot.Cluster) {
 		if name := needsEndpoints(r); name != "" {
@@ -69,6 +68,22 @@ func (s *session) recalled(endpoints []string) {
 			if _, known := asked[name]; !known {
 				s.await(snapshot.Key{Type: snapshot.Endpoint, Name: name})
 			}
+		}
+	}
+}
+
+// maxStandIns bounds for how many clusters of its past a proxy gets stand-ins: a
+// cluster costs far more than its name in the request. One that names more
+// loses them at once, as without.
+const maxStandIns = 4096
+
+func (s *session) standIns(names []string) {
+	for _, name := range names {
+		if r := standIn(name); r != nil {
+			if s.linger == nil {
+				s.linger = map[string]*snapshot.Resource{}
+			}
+			s.linger[name], s.standsIn = r, true
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (s *session) begin(r request) error {
 	if r.typ != snapshot.Endpoint {
 		st.names = s.shared.names.of(list)
 	}
-	if err := s.bound(r.typ, len(list)); err != nil {
+	if err := s.bound(r.typ); err != nil {
 		return err
 	}
 	s.noteSubscribed(r.typ, list)
@@ -121,9 +121,13 @@ func broadcast(t snapshot.Type) bool {
 	return t == snapshot.Cluster || t == snapshot.Listener || t == snapshot.VirtualHost
 }
 
-func (s *session) bound(t snapshot.Type, n int) error {
-	if t != snapshot.Endpoint && n > maxNames {
-		return fmt.Errorf("subscription to more than %d %s names", maxNames, t)
+// bound is an error when the proxy asks for too much by name.
+func (s *session) bound(t snapshot.Type) error {
+	if t == snapshot.Endpoint {
+		return s.boundExtra()
+	}
+	if n := s.types[t].names; n.len() > maxNames || sizeOf(n.list()) > maxNameBytes {
+		return fmt.Errorf("subscription to more than %d %s names, or %d bytes of them", maxNames, t, maxNameBytes)
 	}
 	return nil
 }
@@ -167,8 +171,11 @@ func (s *session) subscribeDelta(t snapshot.Type, add, remove []string) error {
 		}
 	}
 	st.names = s.shared.names.change(st.names, list, nil)
+	if err := s.bound(t); err != nil {
+		return err
+	}
 	s.noteSubscribed(t, list)
-	return s.bound(t, st.names.len())
+	return nil
 }
 
 func (s *session) unsubscribe(t snapshot.Type, remove []string) {
@@ -212,9 +219,6 @@ func (s *session) subscribeState(r request) error {
 	if len(r.names) == 0 && first && broadcast(r.typ) {
 		all = true
 	}
-	if err := s.bound(r.typ, len(list)); err != nil {
-		return err
-	}
 	if r.typ == snapshot.Endpoint {
 		return s.listEndpoints(list, first)
 	}
@@ -226,6 +230,9 @@ func (s *session) subscribeState(r request) error {
 	before := st.names
 	wasAll := st.all
 	st.all, st.names = all, s.shared.names.of(list)
+	if err := s.bound(r.typ); err != nil {
+		return err
+	}
 	switch {
 	case r.typ != snapshot.Cluster && r.typ != snapshot.Listener:
 		for _, name := range list {
@@ -262,7 +269,7 @@ func (s *session) listEndpoints(list []string, first bool) error {
 			clusters = s.target // which is sent at once
 		}
 		s.coverEndpoints(list, clusters)
-		return nil
+		return s.boundExtra()
 	}
 	var added []string
 	for _, name := range list {
@@ -276,8 +283,5 @@ func (s *session) listEndpoints(list []string, first bool) error {
 	for _, name := range added {
 		s.types[snapshot.Endpoint].force(name, false)
 	}
-	if s.endpoints.extra.len() > maxNames {
-		return fmt.Errorf("more than %d endpoint names that belong to no cluster", maxNames)
-	}
-	return nil
+	return s.boundExtra()
 }

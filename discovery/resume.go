@@ -142,11 +142,20 @@ func (s *session) compare(t snapshot.Type, to snapshot.Stack, h held) {
 	}
 }
 
+// maxLingering bounds how many clusters, and virtual hosts of a route
+// configuration, a proxy keeps for now that it alone knows of. Clusters beyond
+// are removed at once.
+const maxLingering = maxNames
+
 // holdsBesides takes note of what the proxy holds and a stack lacks.
 func (s *session) holdsBesides(t snapshot.Type, to snapshot.Stack, name string) {
 	st := &s.types[t]
 	switch t {
 	case snapshot.Cluster:
+		if len(s.linger) >= maxLingering {
+			st.remove(name)
+			return
+		}
 		if s.linger == nil {
 			s.linger = map[string]*snapshot.Resource{}
 		}
@@ -156,7 +165,7 @@ func (s *session) holdsBesides(t snapshot.Type, to snapshot.Stack, name string) 
 	case snapshot.VirtualHost:
 		if table := routeConfigOf(name); to.Get(snapshot.RouteConfig, table) != nil {
 			st.remove(name)
-		} else if s.types[snapshot.RouteConfig].names.has(table) {
+		} else if s.types[snapshot.RouteConfig].names.has(table) && len(s.parked[table].names) < maxLingering {
 			s.keepParked(table, parking{names: append(s.parked[table].names, name)})
 		}
 	}

@@ -33,6 +33,10 @@ type Server struct {
 	away    chan struct{} // closed at its end; nil: this replica takes proxies in
 }
 
+// maxHeaders bounds the headers of a stream, in bytes: the token of a proxy is
+// most of them.
+const maxHeaders = 32 << 10
+
 const loggedSize = 4096 // remarks that are not repeated
 
 // New returns a server.
@@ -57,10 +61,12 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Tra
 		grpc.Creds(newCredentials(transport.TLS)),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			Time: s.config.KeepaliveTime, Timeout: s.config.KeepaliveTimeout,
-			MaxConnectionAge: s.config.MaxConnectionAge, MaxConnectionAgeGrace: s.config.MaxConnectionAgeGrace,
+			MaxConnectionIdle: 2 * s.config.HandshakeTimeout,
+			MaxConnectionAge:  s.config.MaxConnectionAge, MaxConnectionAgeGrace: s.config.MaxConnectionAgeGrace,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.MaxConcurrentStreams(8), // of one connection; Envoy opens one
+		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxRecvMsgSize(s.config.MaxMessageBytes),
 		grpc.ConnectionTimeout(s.config.HandshakeTimeout),
 		// Buffers of idle connections would be most of what a stream costs.

@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -133,16 +132,9 @@ func (st *stream) act(hand func() error) error {
 }
 
 func (st *stream) read() (request, error) {
-	if st.delta {
-		var r request
-		err := st.grpc.RecvMsg(&r)
-		return r, err
-	}
-	var m discoveryv3.DiscoveryRequest
-	if err := st.grpc.RecvMsg(&m); err != nil {
-		return request{}, err
-	}
-	return fromState(&m), nil
+	r := request{state: !st.delta}
+	err := st.grpc.RecvMsg(&r)
+	return r, err
 }
 
 // open waits for the first message, and attaches the client that it names. A
@@ -277,7 +269,7 @@ func (st *stream) arm(deadline time.Time) {
 func (st *stream) handle(r request) error {
 	if !r.known {
 		if st.via.server.once("type " + r.url) {
-			st.via.server.config.Log.Info("a proxy asks for a type of resource that Fairway does not serve", "proxy", st.client.NodeID, "type", r.url)
+			st.via.server.config.Log.Info("a proxy asks for a type of resource that Fairway does not serve", "proxy", st.client.NodeID, "type", excerpt(r.url))
 		}
 		return nil
 	}

@@ -69,6 +69,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	}
 	var err error
 	*r, err = decode(data.Materialize())
+	r.size = data.Len()
 	return err
 }
 

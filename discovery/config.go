@@ -73,13 +73,6 @@ type Transport struct {
 	Authenticate func(ctx context.Context) (snapshot.Identity, error)
 }
 
-// readBuffer is the size of the buffer, in bytes, that gRPC reads into. Of plain
-// connections it takes one while there is something to read; but with a frame
-// that is larger it goes on pointing to memory of that frame, 16 kB of the last
-// one. Over TLS every connection keeps its own.
-func (t Transport) readBuffer() int {
-	if t.TLS == nil {
-		return 32 << 10
-	}
-	return 2 << 10
-}
+// readBuffer is the size of the buffer, in bytes, that gRPC reads into. Every
+// connection keeps its own.
+const readBuffer = 2 << 10

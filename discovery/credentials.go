@@ -15,20 +15,22 @@ import (
 // sent can only be ended by closing that.
 type connCredentials struct {
 	credentials.TransportCredentials
+	server  *Server
 	records bool // of TLS
 }
 
-func newCredentials(config *tls.Config) connCredentials {
+func newCredentials(server *Server, config *tls.Config) connCredentials {
 	if config == nil {
-		return connCredentials{TransportCredentials: insecure.NewCredentials()}
+		return connCredentials{TransportCredentials: insecure.NewCredentials(), server: server}
 	}
-	return connCredentials{TransportCredentials: credentials.NewTLS(config), records: true}
+	return connCredentials{TransportCredentials: credentials.NewTLS(config), server: server, records: true}
 }
 
 // connInfo is the AuthInfo of a connection together with the connection.
 type connInfo struct {
 	credentials.AuthInfo
-	conn net.Conn
+	conn  net.Conn
+	meter *meter
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
@@ -41,24 +43,25 @@ func (c connCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.Au
 	if err != nil {
 		return nil, nil, err
 	}
-	return conn, connInfo{AuthInfo: info, conn: raw}, nil
+	m := newMeter(conn, c.server.ledger, c.server.reached)
+	return m, connInfo{AuthInfo: info, conn: raw, meter: m}, nil
 }
 
 // Clone implements credentials.TransportCredentials.
 func (c connCredentials) Clone() credentials.TransportCredentials {
-	return connCredentials{TransportCredentials: c.TransportCredentials.Clone(), records: c.records}
+	return connCredentials{TransportCredentials: c.TransportCredentials.Clone(), server: c.server, records: c.records}
 }
 
 // openConn returns the connection of a stream, the address of its peer, and a
 // context in which the peer is as other credentials would show it.
-func openConn(ctx context.Context) (context.Context, net.Conn, string) {
+func openConn(ctx context.Context) (context.Context, connInfo, string) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return ctx, nil, ""
+		return ctx, connInfo{}, ""
 	}
 	info, ok := p.AuthInfo.(connInfo)
 	if !ok {
-		return ctx, nil, p.Addr.String()
+		return ctx, connInfo{}, p.Addr.String()
 	}
-	return peer.NewContext(ctx, &peer.Peer{Addr: p.Addr, LocalAddr: p.LocalAddr, AuthInfo: info.AuthInfo}), info.conn, p.Addr.String()
+	return peer.NewContext(ctx, &peer.Peer{Addr: p.Addr, LocalAddr: p.LocalAddr, AuthInfo: info.AuthInfo}), info, p.Addr.String()
 }

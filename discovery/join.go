@@ -3,6 +3,9 @@ package discovery
 import (
 	"context"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // A proxy that comes back lists all that it holds, a few hundred bytes for each
@@ -22,12 +25,20 @@ const (
 
 // join waits for a place among those that are taken in.
 func (st *stream) join(ctx context.Context) error {
+	// Who has said nothing takes no place.
+	patience := time.NewTimer(st.via.server.config.HandshakeTimeout)
+	defer patience.Stop()
 	select {
-	case st.via.server.joins <- struct{}{}:
+	case <-st.meter.arrived:
 	case <-ctx.Done():
 		return ctx.Err()
 	case err := <-st.failed:
-		return ended(err)
+		return err
+	case <-patience.C:
+		return status.Error(codes.DeadlineExceeded, "the first message did not come")
+	}
+	if err := st.via.server.joins.Enter(ctx, st.payer, st.failed); err != nil {
+		return err
 	}
 	st.joining.Store(true)
 	time.AfterFunc(joinTime, st.joined)
@@ -37,6 +48,6 @@ func (st *stream) join(ctx context.Context) error {
 // joined gives the place back, once.
 func (st *stream) joined() {
 	if st.joining.CompareAndSwap(true, false) {
-		<-st.via.server.joins
+		st.via.server.joins.Leave()
 	}
 }

@@ -16,6 +16,7 @@ type metrics struct {
 	pushBytes     [snapshot.NumTypes]prometheus.Counter
 	nacks         [snapshot.NumTypes]prometheus.Counter
 	overdue       *prometheus.CounterVec
+	bounds        *prometheus.CounterVec
 	convergence   prometheus.Histogram
 	pilotProxies  prometheus.Gauge
 	pilotPushes   [snapshot.NumTypes]prometheus.Counter
@@ -45,6 +46,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}, []string{"type"})
 	m := &metrics{
 		proxies: prometheus.NewGauge(prometheus.GaugeOpts{Name: "fairway_xds_proxies", Help: "Proxies connected."}),
+		bounds:  vec("fairway_xds_bound_reached_total", "How often a bound of what proxies and strangers may take up was reached.", "bound"),
 		overdue: vec("fairway_xds_overdue_total", "Steps of a change that went on because a proxy did not answer in time.", "step"),
 		convergence: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "fairway_xds_convergence_seconds", Help: "From the publication of a change until a proxy has accepted all of it.", Buckets: buckets,
@@ -72,7 +74,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.pilotSize[t] = size.WithLabelValues(name)
 	}
 	if reg != nil {
-		reg.MustRegister(m.proxies, pushes, pushBytes, nacks, m.overdue, m.convergence,
+		reg.MustRegister(m.proxies, pushes, pushBytes, nacks, m.overdue, m.bounds, m.convergence,
 			m.pilotProxies, pilotPushes, m.pilotConverge, pilotRejects, m.pilotErrors, m.pilotQueue, pushTime, size)
 	}
 	return m

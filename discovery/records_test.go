@@ -96,7 +96,7 @@ func TestServerReadsRecords(t *testing.T) {
 		_, _ = c.Write(make([]byte, 256<<10))
 		_ = c.Close()
 	}()
-	conn, _, err := newCredentials(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}).ServerHandshake(widest)
+	conn, _, err := newCredentials(New(Config{}), &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}).ServerHandshake(widest)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type request struct {
 	nack   bool
 
 	nodeBytes int // of node, encoded
+	size      int // of the message
 
 	// The incremental variant.
 	subscribe, unsubscribe []string

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -17,6 +18,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+
+	"github.com/fairway-mesh/fairway/internal/turns"
 )
 
 // Server serves ADS. It starts nothing until Serve is called.
@@ -26,7 +29,10 @@ type Server struct {
 	shared  *shared
 	builds  *buildTable
 	logged  *lru.Cache[uint64, struct{}] // hashes of what was said once
-	joins   chan struct{}                // the places that are taken, see join
+	joins   *turns.Queue[podKey]         // of places, see join
+	ledger  *ledger
+
+	said sync.Map // when each bound was last in the log
 
 	mu      sync.Mutex
 	streams map[*stream]struct{}
@@ -48,7 +54,7 @@ func New(config Config) *Server {
 	config = config.withDefaults()
 	return &Server{
 		config: config, metrics: newMetrics(config.Registerer), shared: newShared(config.CacheBytes),
-		builds: newBuildTable(), logged: logged, joins: make(chan struct{}, maxJoins), streams: map[*stream]struct{}{},
+		builds: newBuildTable(), logged: logged, joins: turns.New[podKey](maxJoins, config.MaxStreams), ledger: newLedger(), streams: map[*stream]struct{}{},
 	}
 }
 
@@ -58,7 +64,7 @@ func New(config Config) *Server {
 func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Transport) error {
 	server := grpc.NewServer(
 		grpc.ForceServerCodecV2(newCodec()),
-		grpc.Creds(newCredentials(transport.TLS)),
+		grpc.Creds(newCredentials(s, transport.TLS)),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			Time: s.config.KeepaliveTime, Timeout: s.config.KeepaliveTimeout,
 			MaxConnectionIdle: 2 * s.config.HandshakeTimeout,
@@ -72,7 +78,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, transport Tra
 		// Buffers of idle connections would be most of what a stream costs.
 		grpc.SharedWriteBuffer(true),
 		grpc.WriteBufferSize(64<<10),
-		grpc.ReadBufferSize(transport.readBuffer()),
+		grpc.ReadBufferSize(readBuffer),
 		// Windows that adapt themselves cost a ping for every ACK.
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(1<<20),
@@ -151,17 +157,28 @@ func (v *service) DeltaAggregatedResources(str discoveryv3.AggregatedDiscoverySe
 }
 
 func (v *service) serve(str grpc.ServerStream, delta bool) error {
-	ctx, conn, addr := openConn(str.Context())
-	st := newStream(v, str, conn, delta)
+	ctx, info, addr := openConn(str.Context())
+	st := newStream(v, str, info, delta)
 	st.client.Peer = addr
+	st.payer = podKey{pod: hostOf(addr)}
 	if v.transport.Authenticate != nil {
 		id, err := v.transport.Authenticate(ctx)
 		if err != nil {
 			return asStatus(err, codes.Unauthenticated)
 		}
 		st.client.Identity = id
+		if id.Pod != "" {
+			st.payer = podKey{id.Namespace, id.Pod}
+			if err := st.charge(); err != nil {
+				return err
+			}
+		}
 	}
+	defer st.discharge()
+	st.meter.began(cmp.Or(st.account, &account{key: st.payer}))
+	defer st.meter.ended()
 	if !v.server.enter(st) {
+		v.server.reached("streams")
 		return status.Errorf(codes.ResourceExhausted, "this control plane serves %d streams already; another replica may have room", v.server.config.MaxStreams)
 	}
 	defer v.server.leave(st)
@@ -175,6 +192,30 @@ func (v *service) serve(str grpc.ServerStream, delta bool) error {
 	return st.run(ctx)
 }
 
+// hostOf is an address without its port.
+func hostOf(addr string) string {
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		return host
+	}
+	return addr
+}
+
+// charge takes a place for the stream among those of its pod.
+func (st *stream) charge() error {
+	if st.account = st.via.server.ledger.open(st.payer); st.account == nil {
+		st.via.server.reached("streams of a pod")
+		return status.Errorf(codes.ResourceExhausted, "pod %s/%s has %d streams already", st.payer.namespace, st.payer.pod, maxPodStreams)
+	}
+	return nil
+}
+
+// discharge takes back a charge.
+func (st *stream) discharge() {
+	if st.account != nil {
+		st.via.server.ledger.close(st.account)
+	}
+}
+
 // asStatus keeps the status that err bears, or gives it one.
 func asStatus(err error, code codes.Code) error {
 	if _, ok := status.FromError(err); ok {
@@ -186,12 +227,52 @@ func asStatus(err error, code codes.Code) error {
 func (s *Server) enter(st *stream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.streams) >= s.config.MaxStreams {
+	if len(s.streams) >= s.config.MaxStreams && !s.makeRoom(st) {
 		return false
 	}
 	s.streams[st] = struct{}{}
 	return true
 }
+
+// makeRoom ends the newest stream of the namespace that has the most, when it
+// has more than its share and that of the newcomer has less.
+func (s *Server) makeRoom(newcomer *stream) bool {
+	if newcomer.account == nil || s.ledger.crowded(newcomer.payer.namespace, s.config.MaxStreams) {
+		return false
+	}
+	most := s.ledger.largest()
+	if !s.ledger.crowded(most, s.config.MaxStreams) {
+		return false
+	}
+	var newest *stream
+	for st := range s.streams {
+		if st.payer.namespace == most && st.account != nil && (newest == nil || st.since.After(newest.since)) {
+			newest = st
+		}
+	}
+	if newest == nil {
+		return false
+	}
+	newest.fail(status.Errorf(codes.ResourceExhausted, "this control plane serves as many streams as it may, and namespace %s has more than its share", most))
+	s.reached("streams of a namespace")
+	return true
+}
+
+// reached says that a bound is reached: each time in the metrics, now and then
+// in the log.
+func (s *Server) reached(bound string) {
+	s.metrics.bounds.WithLabelValues(bound).Inc()
+	now := time.Now()
+	if last, loaded := s.said.LoadOrStore(bound, now); loaded {
+		if now.Sub(last.(time.Time)) < sayEvery || !s.said.CompareAndSwap(bound, last, now) {
+			return
+		}
+	}
+	s.config.Log.Warn("a bound is reached; what is beyond it waits or is refused (docs/security.md; counted by fairway_xds_bound_reached_total)", "bound", bound)
+}
+
+// sayEvery is how often one bound is in the log.
+const sayEvery = time.Minute
 
 func (s *Server) leave(st *stream) {
 	s.mu.Lock()

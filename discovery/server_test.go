@@ -311,8 +311,11 @@ func TestJoin(t *testing.T) {
 		}
 	}, Transport{})
 	for range maxJoins {
-		h.server.joins <- struct{}{}
+		if err := h.server.joins.Enter(t.Context(), podKey{}, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
+	taken := func() int { return maxJoins - h.server.joins.Free() }
 	_, stop := connect(t, h.addr, wire.Options{NodeID: nodeID, Delta: true})
 	eventually(t, "one waits", func() bool { return len(h.server.open()) == 1 })
 	stop()
@@ -323,12 +326,17 @@ func TestJoin(t *testing.T) {
 	if n := attached.Load(); n != 0 {
 		t.Fatalf("%d were taken in without a place", n)
 	}
-	<-h.server.joins
+	h.server.joins.Leave()
 	eventually(t, "it has everything", func() bool { return holds(c, small(t), false) })
-	eventually(t, "its place is free", func() bool { return len(h.server.joins) == maxJoins-1 })
+	eventually(t, "its place is free", func() bool { return taken() == maxJoins-1 })
 	_ = silent(t, h.addr, false)
-	eventually(t, "one that says nothing has a place", func() bool { return len(h.server.joins) == maxJoins })
-	eventually(t, "it has it for a while", func() bool { return len(h.server.joins) == maxJoins-1 && len(h.server.open()) == 2 })
+	eventually(t, "one that says nothing is there", func() bool { return len(h.server.open()) == 2 })
+	time.Sleep(50 * time.Millisecond)
+	if n := taken(); n != maxJoins-1 {
+		t.Errorf("%d places are taken, one by who says nothing", n)
+	}
+	_ = silent(t, h.addr, true)
+	eventually(t, "one that says no more has its place for a while", func() bool { return taken() == maxJoins-1 && len(h.server.open()) == 3 })
 }
 
 func TestDrain(t *testing.T) {

@@ -25,13 +25,16 @@ import (
 // turn, hands it in and sends what comes out, so that an acknowledgement wakes
 // nobody else.
 type stream struct {
-	via    *service
-	grpc   grpc.ServerStream
-	conn   net.Conn // nil when the transport does not tell
-	delta  bool
-	since  time.Time
-	client *snapshot.Client // complete before attached is, and never changed from then on
-	failed chan error       // what ends the stream; the first counts
+	via     *service
+	grpc    grpc.ServerStream
+	conn    net.Conn // nil when the transport does not tell
+	meter   *meter
+	payer   podKey   // on whose account the stream is
+	account *account // of payer; nil while that is not known
+	delta   bool
+	since   time.Time
+	client  *snapshot.Client // complete before attached is, and never changed from then on
+	failed  chan error       // what ends the stream; the first counts
 
 	turn  sync.Mutex  // held by who moves the session on and sends
 	over  bool        // the stream has ended; guarded by turn
@@ -46,8 +49,8 @@ type stream struct {
 	court   *court // of the proxy's namespace; set with session
 }
 
-func newStream(v *service, g grpc.ServerStream, conn net.Conn, delta bool) *stream {
-	return &stream{via: v, grpc: g, conn: conn, delta: delta, since: time.Now(), failed: make(chan error, 1), client: &snapshot.Client{Delta: delta}}
+func newStream(v *service, g grpc.ServerStream, of connInfo, delta bool) *stream {
+	return &stream{via: v, grpc: g, conn: of.conn, meter: of.meter, delta: delta, since: time.Now(), failed: make(chan error, 1), client: &snapshot.Client{Delta: delta}}
 }
 
 // run serves the stream until it ends.
@@ -134,6 +137,9 @@ func (st *stream) act(hand func() error) error {
 func (st *stream) read() (request, error) {
 	r := request{state: !st.delta}
 	err := st.grpc.RecvMsg(&r)
+	if err == nil {
+		st.meter.took(r.size)
+	}
 	return r, err
 }
 
@@ -156,6 +162,12 @@ func (st *stream) open(ctx context.Context, requests <-chan request) (*snapshot.
 			st.via.server.config.Log.Warn("refused a proxy", "peer", st.client.Peer, "err", err)
 		}
 		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if st.account == nil {
+		st.payer = podKey{client.Namespace, client.Pod}
+		if err := st.charge(); err != nil {
+			return nil, err
+		}
 	}
 	client.Delta, client.Peer, client.Identity = st.delta, st.client.Peer, st.client.Identity
 	client.VHDS = st.delta && client.UserAgent == "envoy" && client.Version.AtLeast(oldestMajor, oldestMinor)

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/internal/identity"
@@ -44,7 +45,14 @@ func newIdentities(ctx context.Context, f serveFlags, s *source, log *slog.Logge
 		o.Storage = &identity.Directory{Path: path}
 	} else {
 		keepIn(&o, s.client, f.namespace)
-		ids.review = kube.Review(s.client)
+		// Proxies that all connect anew do not share the rate of what else is asked.
+		config := rest.CopyConfig(s.rest)
+		config.QPS = -1
+		client, err := kubernetes.NewForConfig(config)
+		if err != nil {
+			return nil, fmt.Errorf("making a client for token reviews: %w", err)
+		}
+		ids.review = kube.Review(client)
 	}
 	var err error
 	if ids.authority, err = identity.Open(ctx, o); err != nil {

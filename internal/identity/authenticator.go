@@ -5,16 +5,20 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+
+	"github.com/fairway-mesh/fairway/internal/turns"
 )
 
 // DefaultAudience is the audience of the tokens that proxies show.
@@ -56,16 +60,25 @@ const (
 	acceptedFor   = time.Minute      // unless its pod is Gone
 	refusedFor    = 10 * time.Second // a proxy with a bad token tries again this often
 	reviewTimeout = 10 * time.Second
-	maxReviews    = 50 // at once
+	// Reviews at once, of tokens that name a pod which is there, and of others:
+	// a stranger may make up the latter, but hardly the UID of a pod.
+	maxReviews        = 40
+	maxForeignReviews = 10
+	// maxWaiting bounds the tokens that wait for their review, for each pod and
+	// for each address that others come from.
+	maxWaiting = 4096
 )
 
 // Authenticator tells who is at the other end of an xDS stream. Safe for use by
 // several goroutines.
 type Authenticator struct {
 	options  AuthenticatorOptions
-	verdicts *lru.Cache[[sha256.Size]byte, verdict]
+	accepted *lru.Cache[[sha256.Size]byte, verdict]
+	refused  *lru.Cache[[sha256.Size]byte, verdict] // apart: strangers can fill it
 	flights  singleflight.Group
-	reviews  *semaphore.Weighted
+	reviews  *turns.Queue[string] // by the UID of the pod
+	foreign  *turns.Queue[string] // by address
+	said     atomic.Int64         // when it was last in the log that reviews fail, in seconds since 1970
 }
 
 // verdict is what was found about one token.
@@ -84,11 +97,16 @@ func NewAuthenticator(o AuthenticatorOptions) (*Authenticator, error) {
 	if len(o.Audiences) == 0 {
 		o.Audiences = []string{DefaultAudience}
 	}
-	verdicts, err := lru.New[[sha256.Size]byte, verdict](maxVerdicts)
+	accepted, err := lru.New[[sha256.Size]byte, verdict](maxVerdicts)
 	if err != nil {
 		return nil, err
 	}
-	return &Authenticator{options: o, verdicts: verdicts, reviews: semaphore.NewWeighted(maxReviews)}, nil
+	refused, err := lru.New[[sha256.Size]byte, verdict](maxVerdicts)
+	if err != nil {
+		return nil, err
+	}
+	return &Authenticator{options: o, accepted: accepted, refused: refused,
+		reviews: turns.New[string](maxReviews, maxWaiting), foreign: turns.New[string](maxForeignReviews, maxWaiting)}, nil
 }
 
 // Authenticate reads the proof from the context of an incoming gRPC stream.
@@ -108,7 +126,10 @@ func (a *Authenticator) Authenticate(ctx context.Context) (Peer, error) {
 func (a *Authenticator) byToken(ctx context.Context, t token) (Peer, error) {
 	now := time.Now()
 	key := sha256.Sum256([]byte(t))
-	v, ok := a.verdicts.Get(key)
+	v, ok := a.accepted.Get(key)
+	if !ok {
+		v, ok = a.refused.Get(key)
+	}
 	if !ok || !now.Before(v.until) || a.gone(v) {
 		c, err := parseClaims(t)
 		if err == nil {
@@ -142,16 +163,21 @@ func (a *Authenticator) review(ctx context.Context, key [sha256.Size]byte, t tok
 		// On its own time: the stream that came first may end, others wait too.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewTimeout)
 		defer cancel()
-		if err := a.reviews.Acquire(ctx, 1); err != nil {
-			return verdict{}, errors.New("too many reviews at once")
+		queue, who := a.queueOf(ctx, c)
+		if err := queue.Enter(ctx, who, nil); err != nil {
+			return verdict{}, fmt.Errorf("too many reviews at once: %w", err)
 		}
-		defer a.reviews.Release(1)
+		defer queue.Leave()
 		review, err := a.options.Review(ctx, string(t), a.options.Audiences)
 		if err != nil && !errors.As(err, new(*Refusal)) {
 			return verdict{}, err
 		}
 		v := a.judge(review, err, c)
-		a.verdicts.Add(key, v)
+		if a.accepted.Remove(key); v.refusal == nil {
+			a.accepted.Add(key, v)
+		} else {
+			a.refused.Add(key, v)
+		}
 		return v, nil
 	})
 	select {
@@ -159,10 +185,34 @@ func (a *Authenticator) review(ctx context.Context, key [sha256.Size]byte, t tok
 		return verdict{}, &Refusal{ReasonUnavailable, "the stream ended before its token was reviewed"}
 	case r := <-answer:
 		if r.Err != nil {
-			a.options.Log.Warn("a token could not be reviewed", "err", r.Err)
+			a.failed(r.Err)
 			return verdict{}, &Refusal{ReasonUnavailable, "the API server could not review the token: try again"}
 		}
 		return r.Val.(verdict), nil
+	}
+}
+
+// queueOf is where a token waits for its review, and with whom it takes turns.
+func (a *Authenticator) queueOf(ctx context.Context, c claims) (queue *turns.Queue[string], who string) {
+	k := c.Kubernetes
+	if a.options.Gone != nil && k.Pod.UID != "" && !a.options.Gone(k.Namespace, k.Pod.Name, k.Pod.UID) {
+		return a.reviews, k.Pod.UID
+	}
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
+		who = p.Addr.String()
+		if host, _, err := net.SplitHostPort(who); err == nil {
+			who = host
+		}
+	}
+	return a.foreign, who
+}
+
+// failed says now and then that reviews fail.
+func (a *Authenticator) failed(err error) {
+	now := time.Now().Unix()
+	last := a.said.Load()
+	if now-last >= 10 && a.said.CompareAndSwap(last, now) {
+		a.options.Log.Warn("a token could not be reviewed; this is said at most every ten seconds", "err", err)
 	}
 }
 

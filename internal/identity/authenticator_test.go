@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +23,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
 
@@ -448,4 +451,93 @@ func TestGonePodIsReviewedAgain(t *testing.T) {
 			t.Errorf("%+v: after %d reviews", step, n)
 		}
 	}
+}
+
+// TestFloodOfTokensDoesNotDelayPods has strangers of one address show tokens that
+// nobody has issued, each another, while reviews are slow, and a stranger of
+// another address and a pod that is there show theirs.
+func TestFloodOfTokensDoesNotDelayPods(t *testing.T) {
+	var log lockedText
+	release := make(chan struct{})
+	a, err := NewAuthenticator(AuthenticatorOptions{
+		Review: func(ctx context.Context, text string, _ []string) (Review, error) {
+			if strings.Contains(text, "nonsense") {
+				<-release
+				return Review{}, &Refusal{ReasonRejected, "no"}
+			}
+			return sleep, nil
+		},
+		TrustDomain: func() string { return "cluster.local" },
+		Gone:        func(_, _, uid string) bool { return uid != "u1" },
+		Log:         slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := func(address string) context.Context {
+		return peer.NewContext(t.Context(), &peer.Peer{Addr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))})
+	}
+	token := func(signature, uid string) string {
+		payload, err := json.Marshal(map[string]any{"aud": "fairway", "exp": time.Now().Add(time.Hour).Unix(),
+			"kubernetes.io": map[string]any{"namespace": "default", "pod": map[string]any{"name": "sleep-1", "uid": uid}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "e30." + base64.RawURLEncoding.EncodeToString(payload) + "." + signature
+	}
+	var flood sync.WaitGroup
+	for i := range 500 {
+		flood.Go(func() {
+			_, _ = a.Authenticate(bearer(from("10.0.0.9:1000"), token(fmt.Sprint("nonsense", i), "made-up")))
+		})
+	}
+	for a.foreign.Waiting("10.0.0.9") < 100 {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := a.Authenticate(bearer(from("10.0.0.9:1001"), token("good", "u1"))); err != nil {
+		t.Errorf("a pod that is there, behind the address of the flood: %v", err)
+	}
+	other := make(chan error, 1)
+	go func() {
+		_, err := a.Authenticate(bearer(from("10.0.0.8:1"), token("new", "u2")))
+		other <- err
+	}()
+	for a.foreign.Waiting("10.0.0.8") == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	before := a.foreign.Waiting("10.0.0.9")
+	release <- struct{}{}
+	release <- struct{}{}
+	if err := <-other; err != nil {
+		t.Errorf("a pod that is not known yet: %v", err)
+	}
+	if after := a.foreign.Waiting("10.0.0.9"); after < before-3 {
+		t.Errorf("it had to wait for %d strangers", before-after)
+	}
+	close(release)
+	flood.Wait()
+	if n := a.accepted.Len(); n != 2 {
+		t.Errorf("%d tokens are remembered as accepted", n)
+	}
+	if n := strings.Count(log.String(), "\n"); n > 3 {
+		t.Errorf("%d lines in the log", n)
+	}
+}
+
+// lockedText is a text that several goroutines write.
+type lockedText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

@@ -51,6 +51,14 @@ func parseAuthorization(values []string) (token, error) {
 type claims struct {
 	Audience audience `json:"aud"`
 	Expires  float64  `json:"exp"` // seconds since 1970
+	// Kubernetes is what the API server says of whom a token is bound to.
+	Kubernetes struct {
+		Namespace string `json:"namespace"`
+		Pod       struct {
+			Name string `json:"name"`
+			UID  string `json:"uid"`
+		} `json:"pod"`
+	} `json:"kubernetes.io"`
 }
 
 // audience is a string or a list of them (RFC 7519, 4.1.3).

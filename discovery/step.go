@@ -49,6 +49,7 @@ type steps struct {
 	cache *simplelru.LRU[stepKey, *step]
 	bytes int
 	limit int
+	shed  int                             // steps that were dropped since there was no room
 	sums  *lru.Cache[clusterSets, uint64] // see endpoints
 }
 
@@ -100,6 +101,23 @@ func (s *steps) forget(since time.Time) {
 	s.sums.Purge()
 }
 
+// CacheState is how much of its room a cache takes.
+type CacheState struct {
+	Entries, Bytes, Limit int
+	Evictions             int // entries that were dropped since there was no room
+}
+
+// Cache is the state of the cache of steps.
+func (s *Server) Cache() CacheState {
+	steps := s.shared.steps
+	steps.mu.Lock()
+	defer steps.mu.Unlock()
+	return CacheState{steps.cache.Len(), steps.bytes, steps.limit, steps.shed}
+}
+
+// Shed lets go of all that can be made again.
+func (s *Server) Shed() { s.shared.steps.forget(time.Now()) }
+
 // once makes a step that hardly anyone shares.
 func (s *steps) once(key stepKey) *step {
 	st := &step{}
@@ -118,6 +136,7 @@ func (s *steps) account(key stepKey, st *step) {
 	st.cost = stepBytes + st.kept + 10*len(st.put) + 16*len(st.gone) + 8*(len(st.dropped)+len(st.spared))
 	s.bytes += st.cost
 	for s.bytes > s.limit && s.cache.Len() > 1 {
+		s.shed++
 		s.cache.RemoveOldest()
 	}
 }

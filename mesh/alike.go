@@ -7,13 +7,14 @@ import (
 )
 
 // AlikeEverywhere tells, without resolving it, that a host looks from the
-// view as from a sidecar of no particular namespace. False means only that it
+// view as from the base, a sidecar of no particular namespace. False means only that it
 // may look otherwise.
-func (v *View) AlikeEverywhere(host string) bool {
+func (v *View) AlikeEverywhere(host string, base Scope) bool {
 	if strings.HasSuffix(host, "."+v.Scope.Namespace+".svc."+Domain) || v.Scope.Namespace != "" && v.nameOwner(host+"."+v.Scope.Namespace, "") != nil {
 		return false // it has a name by itself there, or is one
 	}
-	if v.Sidecar != nil || v.Scope != (Scope{Role: RoleSidecar, Namespace: v.Scope.Namespace}) || IsWildcard(host) {
+	base.Namespace = v.Scope.Namespace
+	if v.Sidecar != nil || v.Scope != base || IsWildcard(host) {
 		return false
 	}
 	h := v.Host(host)

@@ -133,8 +133,14 @@ func BenchmarkAttachNamespace(b *testing.B) {
 				v.Close()
 			}
 			b.ReportAllocs()
+			i := 0
 			for b.Loop() {
-				attach(b, e, 1)[0].Close()
+				i++
+				v, err := e.Attach(b.Context(), &snapshot.Client{NodeID: "new", Role: snapshot.RoleSidecar, Namespace: fmt.Sprint("new", i), Pod: "p", IP: "10.1.0.1"})
+				if err != nil {
+					b.Fatal(err)
+				}
+				v.Close()
 			}
 		})
 	}

@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"time"
+
 	lru "github.com/hashicorp/golang-lru/v2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -12,13 +14,13 @@ import (
 // to accept their tokens for some seconds (it remembers ten, as of
 // k8s.io/apiserver), and a Pod that is not in the world may only be newer than
 // it.
-type departed struct{ uids *lru.Cache[string, struct{}] }
+type departed struct{ uids *lru.Cache[string, time.Time] }
 
 // departedSize bounds them: many more than are deleted in those seconds.
 const departedSize = 10_000
 
 func newDeparted() departed {
-	uids, err := lru.New[string, struct{}](departedSize)
+	uids, err := lru.New[string, time.Time](departedSize)
 	if err != nil { // only for a size below 1
 		panic(err)
 	}
@@ -33,8 +35,15 @@ func (d departed) note(old, now *mesh.World, dirty *mesh.Dirty) {
 	for ref := range dirty.Workloads {
 		was, is := old.Workload(ref.Namespace, ref.Name), now.Workload(ref.Namespace, ref.Name)
 		if was != nil && was.UID != "" && (is == nil || is.UID != was.UID) {
-			d.uids.Add(was.UID, struct{}{})
+			d.uids.Add(was.UID, time.Now())
 		}
+	}
+}
+
+// forget drops those that were deleted before.
+func (d departed) forget(before time.Time) {
+	for _, at, ok := d.uids.GetOldest(); ok && at.Before(before); _, at, ok = d.uids.GetOldest() {
+		d.uids.RemoveOldest()
 	}
 }
 

@@ -7,43 +7,76 @@ import (
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
-// Findings are all that is known to be wrong with the objects of the mesh:
-// what parsing found, and what the layers of connected proxies found, each
-// once and in the order of the objects.
-func (e *Engine) Findings() []mesh.Finding {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// faults is what the layers of connected proxies found, as it was published.
+type faults struct {
+	world *mesh.World
+	lists [][]mesh.Finding
+}
+
+// report publishes what the layers of connected proxies found.
+func (e *Engine) report() {
 	if e.world == nil {
-		return nil
+		return
 	}
-	seen := map[mesh.Finding]struct{}{}
+	f := &faults{world: e.world}
 	add := func(list []mesh.Finding) {
-		for _, f := range list {
-			seen[f] = struct{}{}
+		if len(list) > 0 {
+			f.lists = append(f.lists, list)
 		}
 	}
-	for f := range e.world.Findings() {
-		seen[f] = struct{}{}
-	}
-	for _, l := range e.hostLayers() {
+	of := func(l *hostLayer) {
 		add(l.secrets.findings)
-		for _, s := range l.hosts {
-			add(s.findings)
+		for host := range l.faulty {
+			add(l.hosts[host].findings)
 		}
 		for _, s := range l.ports {
 			add(s.findings)
 		}
 	}
-	for _, r := range e.routers.used() {
-		add(r.findings)
+	for _, b := range e.bases {
+		of(b)
 	}
 	add(e.tooMany)
-	for _, in := range e.inbounds.used() {
-		add(in.findings)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range e.scopes.places {
+		if p.users > 0 {
+			of(p.layer)
+		}
+	}
+	for _, p := range e.routers.places {
+		if p.users > 0 {
+			add(p.layer.findings)
+		}
+	}
+	for _, p := range e.inbounds.places {
+		if p.users > 0 {
+			add(p.layer.findings)
+		}
+	}
+	e.faults.Store(f)
+}
+
+// Findings are all that is known to be wrong with the objects of the mesh:
+// what parsing found, and what the layers of connected proxies found, each
+// once and in the order of the objects. They are those of the last pass.
+func (e *Engine) Findings() []mesh.Finding {
+	f := e.faults.Load()
+	if f == nil {
+		return nil
+	}
+	seen := map[mesh.Finding]struct{}{}
+	for x := range f.world.Findings() {
+		seen[x] = struct{}{}
+	}
+	for _, list := range f.lists {
+		for _, x := range list {
+			seen[x] = struct{}{}
+		}
 	}
 	out := make([]mesh.Finding, 0, len(seen))
-	for f := range seen {
-		out = append(out, f)
+	for x := range seen {
+		out = append(out, x)
 	}
 	slices.SortFunc(out, func(a, b mesh.Finding) int {
 		return cmp.Or(cmp.Compare(a.Object.String(), b.Object.String()), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Message, b.Message))
@@ -51,10 +84,9 @@ func (e *Engine) Findings() []mesh.Finding {
 	return out
 }
 
-func (e *Engine) hostLayers() []*hostLayer {
-	out := []*hostLayer{e.base}
-	for _, l := range e.scopes.used() {
-		out = append(out, l)
-	}
-	return out
+// holdRouters tells whether there are layers of routers.
+func (e *Engine) holdRouters() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.routers.places) > 0
 }

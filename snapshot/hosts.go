@@ -17,6 +17,7 @@ type hostLayer struct {
 	view      *mesh.View
 	reporting translate.Reporting
 	ipv6      bool
+	breathe   func() // called now and then while nobody sees the layer yet; may be nil
 
 	hosts    map[string]*hostState // with a base: hosts that differ
 	claims   map[translate.ListenerKey]*claimSet
@@ -24,6 +25,7 @@ type hostLayer struct {
 	moved    bool                                 // claims changed with the last update
 	fixed    []*Resource
 	asking   map[string]struct{} // hosts whose state names secrets
+	faulty   map[string]struct{} // hosts with findings
 	secrets  *namedSecrets       // by rules that select the workloads of the scope
 	revision *Revision
 }
@@ -54,7 +56,7 @@ type portState struct {
 }
 
 func newHostLayer(memo *Memo, base *hostLayer, view *mesh.View) *hostLayer {
-	return &hostLayer{memo: memo, base: base, view: view, secrets: newNamedSecrets(view.Scope.Namespace), hosts: map[string]*hostState{}, asking: map[string]struct{}{}, claims: map[translate.ListenerKey]*claimSet{}, ports: map[translate.ListenerKey]*portState{}}
+	return &hostLayer{memo: memo, base: base, view: view, secrets: newNamedSecrets(view.Scope.Namespace), hosts: map[string]*hostState{}, faulty: map[string]struct{}{}, asking: map[string]struct{}{}, claims: map[translate.ListenerKey]*claimSet{}, ports: map[translate.ListenerKey]*portState{}}
 }
 
 // units are the names of all hosts that the world could have translated: those
@@ -114,7 +116,10 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 	var gone []Key
 	keys := map[translate.ListenerKey]struct{}{}
 	l.moved = false
-	for _, host := range slices.Sorted(maps.Keys(dirty)) {
+	for i, host := range slices.Sorted(maps.Keys(dirty)) {
+		if l.breathe != nil && i%64 == 63 {
+			l.breathe()
+		}
 		old := l.hosts[host]
 		next := l.host(host)
 		if old != nil {
@@ -134,6 +139,11 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 			delete(l.hosts, host)
 		} else {
 			l.hosts[host] = next
+		}
+		if next == nil || len(next.findings) == 0 {
+			delete(l.faulty, host)
+		} else {
+			l.faulty[host] = struct{}{}
 		}
 		if next == nil || len(next.secrets) == 0 {
 			delete(l.asking, host)
@@ -198,7 +208,7 @@ func without(gone []Key, put []*Resource) []Key {
 
 // host computes what a host contributes; nil for nothing.
 func (l *hostLayer) host(host string) *hostState {
-	if l.base != nil && l.view.AlikeEverywhere(host) {
+	if l.base != nil && l.view.AlikeEverywhere(host, l.base.view.Scope) {
 		return nil // the base shows it
 	}
 	plan := translate.ResolveHost(l.view, host)

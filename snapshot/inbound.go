@@ -14,10 +14,12 @@ type inboundLayer struct {
 	findings []mesh.Finding
 }
 
-// enterInbound is the layer for what the workload accepts now.
-func (e *Engine) enterInbound(a *attached) {
-	in, findings := e.world.InboundOf(a.proxy.Workload)
-	a.inbound, _ = e.inbounds.enter(in, func() *inboundLayer { return newInbound(e.memo, in, findings) })
+// enterInbound is the layer for what a workload accepts, with one more user.
+func (e *Engine) enterInbound(in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
+	if p := e.inbounds.enter(in); p != nil {
+		return p.layer
+	}
+	return e.inbounds.add(in, newInbound(e.memo, in, findings), Stack{}).layer
 }
 
 // leanFrom is the size in bytes from which a resource that one workload alone has
@@ -84,7 +86,7 @@ func (e *Engine) accept(dirty *mesh.Dirty) {
 	if !everywhere && len(dirty.Inbound) == 0 && len(dirty.Workloads) == 0 && len(dirty.Selectors) == 0 {
 		return
 	}
-	for a := range e.proxies {
+	for _, a := range e.connected() {
 		w := a.proxy.Workload
 		_, near := dirty.Inbound[w.Namespace]
 		_, itself := dirty.Workloads[w.Ref]
@@ -93,8 +95,13 @@ func (e *Engine) accept(dirty *mesh.Dirty) {
 		if a.inbound == nil || !everywhere && !near && !itself && !stranger {
 			continue
 		}
-		before := a.inbound
-		e.enterInbound(a)
-		e.inbounds.leave(before.accepts)
+		in, findings := e.world.InboundOf(w)
+		e.mu.Lock()
+		if _, there := e.proxies[a]; there {
+			before := a.inbound
+			a.inbound = e.enterInbound(in, findings)
+			e.inbounds.leave(before.accepts)
+		}
+		e.mu.Unlock()
 	}
 }

@@ -106,6 +106,14 @@ func (m *Memo) sweep() {
 	}
 }
 
+// Size is how many inputs the memo knows, and the bytes of what they were built
+// into.
+func (m *Memo) Size() (entries, bytes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.known), m.bytes
+}
+
 // virtualHostKey is a VirtualHostInput in comparable form, without the names that
 // it has in one namespace only. Routes that name
 // more hosts than fit are built anew each time.

@@ -78,12 +78,14 @@ func (s *namedSecrets) concerns(changed map[mesh.Ref]struct{}) bool {
 // than the objects of each namespace may name. Findings tell which are too many.
 func (e *Engine) wantedSecrets() (refs []mesh.Ref, findings []mesh.Finding) {
 	all := e.world.ListenerSecrets()
-	for _, r := range e.routers.all() {
-		all = append(all, r.secrets.wanted...)
+	e.mu.Lock()
+	for _, p := range e.routers.places {
+		all = append(all, p.layer.secrets.wanted...)
 	}
-	for _, l := range e.scopes.all() {
-		all = append(all, l.secrets.wanted...)
+	for _, p := range e.scopes.places {
+		all = append(all, p.layer.secrets.wanted...)
 	}
+	e.mu.Unlock()
 	return firstCome(all, e.world.Config.NamedSecrets)
 }
 
@@ -116,8 +118,10 @@ func firstCome(all []mesh.Wanted, each int) (refs []mesh.Ref, findings []mesh.Fi
 
 // holdSecrets tells whether some sidecars are given Secrets.
 func (e *Engine) holdSecrets() bool {
-	for _, l := range e.scopes.all() {
-		if len(l.secrets.wanted) > 0 || len(l.secrets.findings) > 0 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range e.scopes.places {
+		if l := p.layer; len(l.secrets.wanted) > 0 || len(l.secrets.findings) > 0 {
 			return true
 		}
 	}

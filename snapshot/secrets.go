@@ -2,6 +2,8 @@ package snapshot
 
 import (
 	"log/slog"
+	"sync"
+	"sync/atomic"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/translate"
@@ -29,7 +31,7 @@ type Certificates struct {
 // secretLayer is the secrets of one identity.
 type secretLayer struct {
 	key      CertificateKey
-	revision *Revision
+	revision atomic.Pointer[Revision]
 	release  func()
 	users    int
 }
@@ -38,12 +40,15 @@ type secretLayer struct {
 type secretLayers struct {
 	log    *slog.Logger
 	source *Certificates // nil: there are none
+
+	mu     sync.Mutex // guards what follows; held while a certificate is signed
 	layers map[CertificateKey]*secretLayer
-	roots  *Resource // the latest, which all identities share
+	roots  *Resource                   // the latest, which all identities share
+	failed map[CertificateKey]struct{} // those that could not be had when last asked for
 }
 
 func newSecretLayers(log *slog.Logger, source *Certificates) *secretLayers {
-	return &secretLayers{log: log, source: source, layers: map[CertificateKey]*secretLayer{}}
+	return &secretLayers{log: log, source: source, layers: map[CertificateKey]*secretLayer{}, failed: map[CertificateKey]struct{}{}}
 }
 
 // enter is the layer of the workload's identity, signed before it returns so
@@ -52,14 +57,20 @@ func (s *secretLayers) enter(w *mesh.World, x *mesh.Workload) *secretLayer {
 	if s.source == nil {
 		return nil
 	}
-	key := CertificateKey{w.Config.TrustDomain, x.Namespace, x.ServiceAccount, x.Owner, x.CanonicalName(), x.CanonicalRevision()}
+	key := keyOfWorkload(w, x)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	l := s.layers[key]
 	if l == nil {
 		release, err := s.source.Acquire(key)
 		if err != nil {
-			s.log.Error("a workload gets no certificate", "namespace", key.Namespace, "serviceAccount", key.ServiceAccount, "err", err)
+			if _, again := s.failed[key]; !again {
+				s.log.Error("a workload gets no certificate; this is tried again", "namespace", key.Namespace, "serviceAccount", key.ServiceAccount, "err", err)
+				s.fail(key)
+			}
 			return nil
 		}
+		delete(s.failed, key)
 		l = &secretLayer{key: key, release: release}
 		s.layers[key] = l
 		s.refresh(l)
@@ -68,10 +79,27 @@ func (s *secretLayers) enter(w *mesh.World, x *mesh.Workload) *secretLayer {
 	return l
 }
 
+// mostFailed bounds what is remembered of certificates that could not be had.
+const mostFailed = 1000
+
+func (s *secretLayers) fail(key CertificateKey) {
+	if len(s.failed) >= mostFailed {
+		clear(s.failed)
+	}
+	s.failed[key] = struct{}{}
+}
+
+// keyOfWorkload is whom the certificate of a workload is for.
+func keyOfWorkload(w *mesh.World, x *mesh.Workload) CertificateKey {
+	return CertificateKey{w.Config.TrustDomain, x.Namespace, x.ServiceAccount, x.Owner, x.CanonicalName(), x.CanonicalRevision()}
+}
+
 func (s *secretLayers) leave(l *secretLayer) {
 	if l == nil {
 		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if l.users--; l.users == 0 {
 		delete(s.layers, l.key)
 		l.release()
@@ -93,7 +121,7 @@ func (s *secretLayers) refresh(l *secretLayer) {
 	if r := own.resource(); r != nil {
 		put = append(put, r.without(own)) // its source keeps chain and key, and the proxy gets them once
 	}
-	l.revision = l.revision.With(put)
+	l.revision.Store(l.revision.Load().With(put))
 }
 
 // workloadSecret is the certificate of a workload, as a source.
@@ -117,17 +145,25 @@ func (s *secretLayers) rootsOf(roots []byte) *Resource {
 // Renew reads the certificates of the keys again, all of them when the roots
 // changed, and publishes them.
 func (e *Engine) Renew(keys []CertificateKey, roots bool) {
+	e.secrets.renew(keys, roots)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for a := range e.proxies {
+		a.view.Publish(e.stack(a))
+	}
+}
+
+func (s *secretLayers) renew(keys []CertificateKey, roots bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if roots {
-		for _, l := range e.secrets.layers {
-			e.secrets.refresh(l)
+		for _, l := range s.layers {
+			s.refresh(l)
 		}
 	}
 	for _, k := range keys {
-		if l := e.secrets.layers[k]; l != nil {
-			e.secrets.refresh(l)
+		if l := s.layers[k]; l != nil {
+			s.refresh(l)
 		}
 	}
-	e.publish()
 }

@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"iter"
 	"time"
 )
 
@@ -10,33 +9,43 @@ import (
 // for a while: proxies lose their streams and come back, and whole namespaces of
 // them do when a replica goes away.
 type shelf[K comparable, L any] struct {
-	places map[K]*place[L]
+	places map[K]*place[K, L]
 	room   int     // for layers that nobody looks at
 	idle   int     // how many of those there are
 	drop   func(L) // lets go of what a layer was made of
 }
 
-type place[L any] struct {
+type place[K comparable, L any] struct {
+	key   K
 	layer L
+	shown Stack // what was published of it last
 	users int
 	left  time.Time // when the last went, while there are none
+	gone  bool      // it was dropped
 }
 
 func newShelf[K comparable, L any](room int, drop func(L)) *shelf[K, L] {
-	return &shelf[K, L]{places: map[K]*place[L]{}, room: room, drop: drop}
+	return &shelf[K, L]{places: map[K]*place[K, L]{}, room: room, drop: drop}
 }
 
-// enter is the layer of a key for one more user, made when there is none.
-func (s *shelf[K, L]) enter(key K, make func() L) (layer L, made bool) {
+// enter is the place of a key for one more user; nil when there is none.
+func (s *shelf[K, L]) enter(key K) *place[K, L] {
 	p := s.places[key]
 	if p == nil {
-		p, made = &place[L]{layer: make()}, true
-		s.places[key] = p
-	} else if p.users == 0 {
+		return nil
+	}
+	if p.users == 0 {
 		s.idle--
 	}
 	p.users++
-	return p.layer, made
+	return p
+}
+
+// add puts a layer in the place of its key, with one user.
+func (s *shelf[K, L]) add(key K, layer L, shown Stack) *place[K, L] {
+	p := &place[K, L]{key: key, layer: layer, shown: shown, users: 1}
+	s.places[key] = p
+	return p
 }
 
 // leave takes one user from the layer of a key.
@@ -48,54 +57,54 @@ func (s *shelf[K, L]) leave(key K) {
 	if p.users--; p.users > 0 {
 		return
 	}
-	if s.idle == s.room {
-		delete(s.places, key)
-		s.drop(p.layer)
-		return
-	}
 	s.idle++
 	p.left = time.Now()
 }
 
-// get is the layer of a key; the zero L when there is none.
-func (s *shelf[K, L]) get(key K) (layer L) {
+// shown is what was published last of the layer of a key.
+func (s *shelf[K, L]) shown(key K) Stack {
 	if p := s.places[key]; p != nil {
-		layer = p.layer
+		return p.shown
 	}
-	return layer
+	return Stack{}
 }
 
-// all are the layers that are kept up to date, in no order. They may be
-// replaced meanwhile.
-func (s *shelf[K, L]) all() iter.Seq2[K, L] { return s.of(0) }
-
-// used are the layers that proxies look at, in no order.
-func (s *shelf[K, L]) used() iter.Seq2[K, L] { return s.of(1) }
-
-func (s *shelf[K, L]) of(users int) iter.Seq2[K, L] {
-	return func(yield func(K, L) bool) {
-		for key, p := range s.places {
-			if p.users >= users && !yield(key, p.layer) {
-				return
-			}
-		}
+// all are the places, whose layers are kept up to date, in no order.
+func (s *shelf[K, L]) all() []*place[K, L] {
+	out := make([]*place[K, L], 0, len(s.places))
+	for _, p := range s.places {
+		out = append(out, p)
 	}
+	return out
 }
 
-// replace puts another layer into the place of one.
-func (s *shelf[K, L]) replace(key K, layer L) {
-	p := s.places[key]
+// replace puts another layer into a place.
+func (s *shelf[K, L]) replace(p *place[K, L], layer L) {
 	s.drop(p.layer)
 	p.layer = layer
 }
 
-// forget lets go of the layers that nobody has looked at since.
+// forget lets go of the layers that nobody has looked at since, and of those for
+// which there is no room.
 func (s *shelf[K, L]) forget(since time.Time) {
-	for key, p := range s.places {
+	for _, p := range s.places {
 		if p.users == 0 && p.left.Before(since) {
-			delete(s.places, key)
-			s.drop(p.layer)
-			s.idle--
+			s.remove(p)
 		}
 	}
+	for _, p := range s.places {
+		if s.idle <= s.room {
+			return
+		}
+		if p.users == 0 {
+			s.remove(p)
+		}
+	}
+}
+
+func (s *shelf[K, L]) remove(p *place[K, L]) {
+	delete(s.places, p.key)
+	p.gone = true
+	s.idle--
+	s.drop(p.layer)
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/internal/version"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/snapshot"
 )
 
 // planeMetrics counts what the control plane reads and is asked. The names are
@@ -155,4 +157,39 @@ func (s stateMetrics) Collect(to chan<- prometheus.Metric) {
 	for code, n := range codes {
 		gauge(findingsDesc, n, string(code))
 	}
+}
+
+// cacheMetrics tells, when it is asked, how much what is kept for speed takes.
+type cacheMetrics struct {
+	engine *snapshot.Engine
+	server *discovery.Server
+}
+
+var (
+	cacheEntriesDesc   = prometheus.NewDesc("fairway_cache_entries", "Entries of a cache: resources that are in use (built), ways from one state to the next (steps).", []string{"cache"}, nil)
+	cacheBytesDesc     = prometheus.NewDesc("fairway_cache_bytes", "Bytes of a cache, about.", []string{"cache"}, nil)
+	cacheLimitDesc     = prometheus.NewDesc("fairway_cache_limit_bytes", "Bytes that a cache may take; what is built is bounded by the mesh.", []string{"cache"}, nil)
+	cacheEvictionsDesc = prometheus.NewDesc("fairway_cache_evictions_total", "Entries that were dropped since a cache had no room.", []string{"cache"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (cacheMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{cacheEntriesDesc, cacheBytesDesc, cacheLimitDesc, cacheEvictionsDesc} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c cacheMetrics) Collect(to chan<- prometheus.Metric) {
+	tell := func(d *prometheus.Desc, kind prometheus.ValueType, n int, cache string) {
+		to <- prometheus.MustNewConstMetric(d, kind, float64(n), cache)
+	}
+	entries, bytes := c.engine.Built()
+	tell(cacheEntriesDesc, prometheus.GaugeValue, entries, "built")
+	tell(cacheBytesDesc, prometheus.GaugeValue, bytes, "built")
+	steps := c.server.Cache()
+	tell(cacheEntriesDesc, prometheus.GaugeValue, steps.Entries, "steps")
+	tell(cacheBytesDesc, prometheus.GaugeValue, steps.Bytes, "steps")
+	tell(cacheLimitDesc, prometheus.GaugeValue, steps.Limit, "steps")
+	tell(cacheEvictionsDesc, prometheus.CounterValue, steps.Evictions, "steps")
 }

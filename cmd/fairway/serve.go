@@ -119,7 +119,11 @@ func serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 
+	registry.MustRegister(cacheMetrics{engine, server})
+	memory := reserve.NewMemory(log, registry, func() { engine.Shed(); server.Shed() })
+
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { memory.Run(ctx); return nil })
 	g.Go(func() error { return store.Run(ctx) })
 	g.Go(func() error { engine.Run(ctx); return nil })
 	g.Go(func() error {

@@ -308,6 +308,9 @@ const (
 // TestWorkIsLinear: whatever repeated field is made long, four times the length takes
 // about four times the work; two of them together stay below a bound.
 func TestWorkIsLinear(t *testing.T) {
+	if testing.Short() {
+		t.Skip("counts what is allocated, to which the race detector adds; not with -short")
+	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -100,7 +100,7 @@ type step struct {
 func sortPolicies(in AuthorizationInput, tcp bool) *authorization {
 	a := &authorization{in: in, tcp: tcp}
 	for _, p := range in.Policies.Slice() {
-		dry, _ := strconv.ParseBool(p.Annotations[dryRunAnnotation])
+		dry := a.dryRun(p)
 		switch p.Spec.GetAction() {
 		case security.AuthorizationPolicy_DENY:
 			a.rules(p, a.deny.of(dry), true)
@@ -109,14 +109,35 @@ func sortPolicies(in AuthorizationInput, tcp bool) *authorization {
 		case security.AuthorizationPolicy_AUDIT:
 			a.rules(p, a.audit.of(dry), true)
 		case security.AuthorizationPolicy_CUSTOM:
-			if dry {
-				a.found(p, "metadata.annotations", mesh.CodeUnsupported, "CUSTOM policies have no dry run; this one does nothing")
-				continue
-			}
 			a.rules(p, a.customOf(p).rules, true)
+		default:
+			a.found(p, "spec.action", mesh.CodeInvalid, "%d is no action; nothing is allowed where the policy applies: use ALLOW, DENY, AUDIT or CUSTOM", p.Spec.GetAction())
+			a.allow.of(false)
+		}
+		if len(p.Spec.GetRules()) == 0 && p.Spec.GetAction() != security.AuthorizationPolicy_ALLOW {
+			a.found(p, "spec.rules", mesh.CodeInvalid, "there are no rules, so that %s never applies: add rules, an empty one ({}) for all that the policy selects", p.Spec.GetAction())
 		}
 	}
 	return a
+}
+
+// dryRun tells whether a policy only counts what it would do. One that does not say so
+// in a way that everybody reads alike is in force.
+func (a *authorization) dryRun(p *mesh.AuthorizationPolicy) bool {
+	text, given := p.Annotations[dryRunAnnotation]
+	if !given {
+		return false
+	}
+	field := "metadata.annotations[" + dryRunAnnotation + "]"
+	dry, err := strconv.ParseBool(text)
+	switch action := p.Spec.GetAction(); {
+	case err != nil:
+		a.found(p, field, mesh.CodeInvalid, `%q is neither "true" nor "false"; the policy is in force: correct the value`, text)
+	case dry && action != security.AuthorizationPolicy_ALLOW && action != security.AuthorizationPolicy_DENY:
+		a.found(p, field, mesh.CodeInvalid, "%s has no dry run; the policy is in force: take the annotation away", action)
+		return false
+	}
+	return dry
 }
 
 // rules adds the rules of a policy to a set; for broad see ruleBuilder.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+	"google.golang.org/protobuf/proto"
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -17,8 +18,8 @@ type ruleBuilder struct {
 	*authorization
 	policy *mesh.AuthorizationPolicy
 	rule   int
-	// broad is for actions that match without looking at what only HTTP has
-	// where there is none; the others do not match then.
+	// broad is for actions that restrict by what they match: what cannot be looked at, since
+	// only HTTP has it or nobody can read it, counts as matched. For the others it does not match.
 	broad bool
 }
 
@@ -67,6 +68,9 @@ func (b *ruleBuilder) build(r *security.Rule) *rbacv3.Policy {
 
 // source is who a client has to be; false when nobody can be.
 func (b *ruleBuilder) source(s *security.Source, at string) (*rbacv3.Principal, bool) {
+	if saysNothing(s) {
+		return anyPrincipal(), b.empty(at)
+	}
 	var all []*rbacv3.Principal
 	ok := true
 	field := func(name string, requests bool, values, nots []string, one func(string) (*rbacv3.Principal, error)) {
@@ -86,6 +90,9 @@ func (b *ruleBuilder) source(s *security.Source, at string) (*rbacv3.Principal, 
 
 // operation is what a client may do; false when that is nothing.
 func (b *ruleBuilder) operation(o *security.Operation, at string) (*rbacv3.Permission, bool) {
+	if saysNothing(o) {
+		return anyPermission(), b.empty(at)
+	}
 	var all []*rbacv3.Permission
 	ok := true
 	field := func(name string, requests bool, values, nots []string, one func(string) (*rbacv3.Permission, error)) {
@@ -110,7 +117,10 @@ func matching[T any](b *ruleBuilder, field string, requests bool, values, nots [
 		return nil, b.broad
 	}
 	yes, no := understood(b, field, values, one), understood(b, field, nots, one)
-	if len(values) > 0 && len(yes) == 0 || len(no) < len(nots) {
+	switch {
+	case b.broad && len(yes) < len(values):
+		yes = nil // it may be what was meant
+	case !b.broad && (len(values) > 0 && len(yes) == 0 || len(no) < len(nots)):
 		return nil, false
 	}
 	var out []T
@@ -123,14 +133,15 @@ func matching[T any](b *ruleBuilder, field string, requests bool, values, nots [
 	return out, true
 }
 
-// understood are the values that mean something. The others are left out, and
-// so is a rule that without them would match what it was not meant for: one
-// wrong value neither opens a workload nor closes it altogether.
+// understood are the values that mean something.
 func understood[T any](b *ruleBuilder, field string, values []string, one func(string) (T, error)) (out []T) {
 	for _, v := range values {
 		t, err := one(v)
+		if strings.TrimSpace(v) == "" {
+			err = errEmpty
+		}
 		if err != nil {
-			b.invalid(field, v, err)
+			b.invalid(field, fmt.Sprintf("%q: %v", v, err))
 			continue
 		}
 		out = append(out, t)
@@ -138,10 +149,26 @@ func understood[T any](b *ruleBuilder, field string, values []string, one func(s
 	return out
 }
 
-func (b *ruleBuilder) invalid(field, value string, err error) {
+// saysNothing tells whether a part of a rule is there and has no fields. Whoever leaves a
+// part out means everybody; whoever wrote an empty one meant something else.
+func saysNothing(m proto.Message) bool { return proto.Size(m) == 0 }
+
+// empty reports a part of a rule that says nothing, and tells whether it matches.
+func (b *ruleBuilder) empty(at string) bool {
+	b.invalid(at, "it says nothing; give one of its fields, or leave out the whole list where nothing is to be restricted")
+	return b.broad
+}
+
+// invalid reports a part of a rule that cannot be read. The rule never lets more
+// through for it.
+func (b *ruleBuilder) invalid(field, what string) {
+	instead := "the value matches nothing, and the rule matches nothing where no other value is left or an exclusion is missing"
+	if b.broad {
+		instead = "it counts as matching everything, so that the rule applies to more than it says"
+	}
 	f := mesh.Finding{
 		Object: b.policy.Ref, Field: fmt.Sprintf("spec.rules[%d].%s", b.rule, field), Code: mesh.CodeInvalid,
-		Message: fmt.Sprintf("%q: %v; the value is left out, and the rule never matches when none is left or an exclusion is missing", value, err),
+		Message: what + "; until it is corrected " + instead,
 	}
 	if !slices.Contains(b.findings, f) {
 		b.findings = append(b.findings, f)
@@ -158,6 +185,9 @@ func (b *ruleBuilder) condition(c *security.Condition, at string) (p *rbacv3.Pri
 	permission := func(one func(string) (*rbacv3.Permission, error)) (*rbacv3.Principal, *rbacv3.Permission, bool) {
 		l, ok := matching(b, at, false, c.GetValues(), c.GetNotValues(), one, orPermissions, notPermission)
 		return nil, andPermissions(l), ok
+	}
+	if len(c.GetValues())+len(c.GetNotValues()) == 0 {
+		return nil, nil, b.empty(at)
 	}
 	switch {
 	case strings.HasPrefix(key, "request.headers["):
@@ -195,8 +225,8 @@ func (b *ruleBuilder) condition(c *security.Condition, at string) (p *rbacv3.Pri
 	case key == "connection.sni":
 		return permission(sniPermission)
 	}
-	b.invalid(at+".key", key, fmt.Errorf("not an attribute that conditions know"))
-	return nil, nil, false
+	b.invalid(at+".key", fmt.Sprintf("%q is not an attribute that conditions know", key))
+	return nil, nil, b.broad
 }
 
 // brackets reads "[a][b]" as a and b.

@@ -30,6 +30,10 @@ type Config struct {
 	// Server.Refusals and Server.Deliveries. It is called from the streams'
 	// goroutines and must not block. May be nil.
 	OnProgress func()
+	// Ready is closed when clients can be attached. Until then streams wait, and
+	// nothing that their clients send is read: those that come back list all
+	// that they hold. Nil: they can from the beginning.
+	Ready      <-chan struct{}
 	Log        *slog.Logger          // nil: slog.Default
 	Registerer prometheus.Registerer // nil: metrics are counted and not shown
 
@@ -40,6 +44,7 @@ type Config struct {
 	SendTimeout           time.Duration // 20 seconds that one message may take to be sent, or a quarter more
 	PhaseTimeout          time.Duration // 5 seconds that one step of a change waits for the proxy
 	HandshakeTimeout      time.Duration // 10 seconds until the first message of a stream
+	ReadyTimeout          time.Duration // 30 seconds, or a tenth less, until a stream that waits for Ready is ended: another replica may serve it
 	DrainTimeout          time.Duration // 5 seconds for streams to end when the server does
 	MaxStreams            int           // 20000 streams at a time
 	MaxMessageBytes       int           // 16 MiB: a reconnecting client lists all that it holds
@@ -55,6 +60,7 @@ func (c Config) withDefaults() Config {
 	c.SendTimeout = cmp.Or(c.SendTimeout, 20*time.Second)
 	c.PhaseTimeout = cmp.Or(c.PhaseTimeout, 5*time.Second)
 	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, 10*time.Second)
+	c.ReadyTimeout = cmp.Or(c.ReadyTimeout, 30*time.Second)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 5*time.Second)
 	c.MaxStreams = cmp.Or(c.MaxStreams, 20000)
 	c.MaxMessageBytes = cmp.Or(c.MaxMessageBytes, 16<<20)

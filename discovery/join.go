@@ -51,3 +51,23 @@ func (st *stream) joined() {
 		st.via.server.joins.Leave()
 	}
 }
+
+// ready waits until clients can be attached. What the client sends stays in its
+// connection meanwhile.
+func (st *stream) ready(ctx context.Context) error {
+	if st.via.server.config.Ready == nil {
+		return nil
+	}
+	late := time.NewTimer(spread(st.via.server.config.ReadyTimeout))
+	defer late.Stop()
+	select {
+	case <-st.via.server.config.Ready:
+		return nil
+	case <-late.C:
+		return status.Error(codes.Unavailable, "this control plane is starting and waits for the API server; keep what you hold and connect again")
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-st.failed:
+		return ended(err)
+	}
+}

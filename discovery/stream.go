@@ -55,6 +55,9 @@ func newStream(v *service, g grpc.ServerStream, of connInfo, delta bool) *stream
 
 // run serves the stream until it ends.
 func (st *stream) run(ctx context.Context) error {
+	if err := st.ready(ctx); err != nil {
+		return err
+	}
 	if err := st.join(ctx); err != nil {
 		return err
 	}

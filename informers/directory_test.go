@@ -41,7 +41,7 @@ func (r *recorder) sink(changes []mesh.Change) {
 	defer r.mu.Unlock()
 	for _, c := range changes {
 		r.changes = append(r.changes, c)
-		if c.Object == nil {
+		if _, unread := c.Object.(mesh.Unread); unread || c.Object == nil {
 			delete(r.objects, c.Ref)
 		} else {
 			r.objects[c.Ref] = c.Object

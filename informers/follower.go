@@ -2,10 +2,10 @@ package informers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -47,15 +47,18 @@ type follower struct {
 	source   *Kubernetes
 	stores   map[*kind]*store
 	running  map[*kind]*reflection
-	poke     chan struct{} // of size 1: definitions may have changed
-	began    bool          // the first look at what is served succeeded
-	looks    int           // before that
+	absent   map[*kind]bool   // custom kinds that the cluster does not have, as of the last question
+	poke     chan struct{}    // of size 1: definitions may have changed
+	watching atomic.Bool      // definitions are watched, so that changes of them are told
+	said     map[*kind]string // what was said of a kind last, so as not to repeat it
+	allow    time.Duration    // how long the next question what is served may take
+	deaf     bool             // it was said that the API server does not answer
 	metadata metadata.Interface
 	discover *discovery.DiscoveryClient
 }
 
 func newFollower(k *Kubernetes) *follower {
-	return &follower{source: k, stores: map[*kind]*store{}, running: map[*kind]*reflection{}, poke: make(chan struct{}, 1)}
+	return &follower{source: k, stores: map[*kind]*store{}, running: map[*kind]*reflection{}, absent: map[*kind]bool{}, poke: make(chan struct{}, 1), said: map[*kind]string{}, allow: lookTime}
 }
 
 // start begins to follow what every API server serves. The error says that no
@@ -70,31 +73,55 @@ func (f *follower) start(ctx context.Context) error {
 		return fmt.Errorf("making a client for the API server: %w", err)
 	}
 	for _, k := range kinds() {
-		f.stores[k] = newStore(k, f.source.out, f.source.config.Report)
-		sel := k.selection()
-		switch {
-		case k.custom():
-			continue
-		case k.mesh == mesh.KindConfigMap:
-			sel = selection{namespace: f.source.config.RootNamespace, fields: fields.OneTermEqualSelector("metadata.name", meshConfigMap).String()}
-		case k.byName():
-			delete(f.stores, k)
+		if k.mesh == mesh.KindSecret {
 			continue
 		}
-		r, err := f.source.reflect(ctx, f.stores[k], k.versions[0], sel)
-		if err != nil {
+		s := newStore(k, f.source.out, f.source.config.Report)
+		f.stores[k] = s
+		f.source.expected.begin(k, s, f.source.excused[k.groupKind()])
+	}
+	for k := range f.stores {
+		sel := k.selection()
+		if k.custom() {
+			continue
+		}
+		if k.mesh == mesh.KindConfigMap {
+			sel = selection{namespace: f.source.config.RootNamespace, fields: fields.OneTermEqualSelector("metadata.name", meshConfigMap).String()}
+		}
+		if err := f.follow(ctx, k, k.versions[0], sel); err != nil {
 			return err
 		}
-		f.running[k] = r
 	}
+	return nil
+}
+
+// follow begins to follow a kind in a version, in place of another if any.
+func (f *follower) follow(ctx context.Context, k *kind, version string, sel selection) error {
+	if now := f.running[k]; now != nil {
+		now.stop()
+	}
+	r, err := f.source.reflect(ctx, f.stores[k], version, sel)
+	if err != nil {
+		return err
+	}
+	f.running[k] = r
+	delete(f.absent, k)
+	f.source.expected.follow(k)
 	return nil
 }
 
 const (
 	// lookAtServedEvery is how often is looked at what is served without a hint.
 	lookAtServedEvery = 30 * time.Second
-	// lookAtServedFirst is how soon is looked again until the first look succeeds.
-	lookAtServedFirst = 500 * time.Millisecond
+	// lookAtServedSoon is how soon is looked again while a kind is late, or the
+	// API server says nothing.
+	lookAtServedSoon = 500 * time.Millisecond
+	// lookAtServedBlind is how often is looked while changes of definitions are
+	// not told, as without the right to watch them, and how often when a kind has
+	// been late for long.
+	lookAtServedBlind = 2 * time.Second
+	// lateForLong is after how many looks a kind is late for long.
+	lateForLong = 120
 )
 
 // afterPoke is when is looked after a definition has changed: it is served a
@@ -111,111 +138,160 @@ func (f *follower) run(ctx context.Context) {
 			<-r.ended
 		}
 	}()
-	step := 0
+	step, late, poked := 0, 0, true
 	for ctx.Err() == nil {
-		err := f.look(ctx)
+		if f.look(ctx, poked) {
+			late = 0
+		} else {
+			late++
+		}
+		f.source.out.signal()
 		next := lookAtServedEvery
+		if !f.watching.Load() {
+			next = lookAtServedBlind
+		}
 		switch {
-		case err != nil && !f.began:
-			f.source.config.Log.Warn("the API server does not say what it serves; waiting for it", "err", err)
-			next = lookAtServedFirst
-		case step < len(afterPoke):
-			next = afterPoke[step]
+		case late > lateForLong:
+			next = lookAtServedBlind
+		case late > 0:
+			next = lookAtServedSoon
+		}
+		if step < len(afterPoke) {
+			next = min(next, afterPoke[step])
 			step++
 		}
+		poked = next == lookAtServedEvery
 		select {
 		case <-ctx.Done():
 		case <-f.poke:
-			step = 0
+			step, poked = 0, true
 		case <-time.After(next):
 		}
 	}
 }
 
-// look asks what is served, and begins or ends following it.
-func (f *follower) look(ctx context.Context) error {
-	served, partial, err := f.served(ctx)
+// How long the API server may take to say what it serves: soon enough to ask one
+// anew that has hung, and after one that took longer, long enough for a slow one.
+const (
+	lookTime     = 5 * time.Second
+	lookTimeLast = time.Minute
+)
+
+// look asks what is served, and begins or ends following it. It tells whether
+// all is clear: each kind is followed, or the cluster does not have it. afresh
+// says that kinds that the cluster did not have may be there now.
+func (f *follower) look(ctx context.Context, afresh bool) (clear bool) {
+	served, failed, err := f.served(ctx)
 	if err != nil {
-		return err
+		f.unanswered(ctx, err)
+		return false
 	}
-	if !f.began {
-		if err := f.starting(ctx, served, partial); err != nil {
-			return err
+	f.deaf = false
+	clear = true
+	for k := range f.stores {
+		if k.custom() && ctx.Err() == nil {
+			clear = f.lookAt(ctx, k, served[k], failed[k.group], afresh) && clear
 		}
 	}
-	for k, s := range f.stores {
-		if !k.custom() {
-			continue
-		}
-		version, now := served[k], f.running[k]
-		switch {
-		case now != nil && version == now.version:
-		case version != "":
-			if now != nil {
-				now.stop()
-			}
-			r, err := f.source.reflect(ctx, s, version, selection{})
-			if err != nil {
-				return err
-			}
-			f.running[k] = r
-		case now != nil && !partial && f.undefined(ctx, k):
-			now.stop()
-			delete(f.running, k)
-			s.clear()
-		}
-	}
-	if !f.began {
-		f.began = true
-		required := make([]*store, 0, len(f.running))
-		for k := range f.running {
-			required = append(required, f.stores[k])
-		}
-		f.source.require(required)
-	}
-	return nil
+	return clear
 }
 
-// startPatience is how often, at the start, is looked again at an API server
-// that defines kinds without serving them.
-const startPatience = 10
-
-// starting tells whether the API server does not serve yet what is defined: it
-// is starting itself, and a mesh without its rules must not be taken for
-// complete.
-func (f *follower) starting(ctx context.Context, served map[*kind]string, partial bool) error {
-	if f.looks++; f.looks > startPatience {
-		return nil
-	}
-	if partial {
-		return errors.New("some groups cannot be told yet")
-	}
-	list, err := f.metadata.Resource(definitions).List(ctx, metav1.ListOptions{})
-	if apierrors.IsForbidden(err) {
-		return nil // what is served has to do
-	}
-	if err != nil {
-		return fmt.Errorf("asking what is defined: %w", err)
+// unanswered notes that the API server does not say what it serves.
+func (f *follower) unanswered(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
 	}
 	for k := range f.stores {
-		defined := slices.ContainsFunc(list.Items, func(d metav1.PartialObjectMetadata) bool { return d.Name == k.resource+"."+k.group })
-		if k.custom() && defined && served[k] == "" {
-			return fmt.Errorf("%s is defined and not served yet", k.groupKind())
+		if k.custom() && f.running[k] == nil {
+			f.source.expected.late(k, "what the API server serves cannot be told: "+short(err))
 		}
 	}
-	return nil
+	if !f.deaf {
+		f.source.config.Log.Warn("the API server does not say what it serves; waiting for it", "err", err)
+	}
+	f.deaf = true
 }
 
-// served are the versions in which custom kinds can be read, the best of each.
-// partial tells that some groups could not be told.
-func (f *follower) served(ctx context.Context) (versions map[*kind]string, partial bool, err error) {
-	_, lists, err := f.discover.ServerGroupsAndResourcesWithContext(ctx)
-	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
-		return nil, false, fmt.Errorf("asking what is served: %w", err)
+// lookAt does so for a kind, which is served in the version, or in none, or of
+// whose group that could not be told.
+func (f *follower) lookAt(ctx context.Context, k *kind, version, failure string, afresh bool) (clear bool) {
+	now := f.running[k]
+	switch {
+	case version != "" && now != nil && version == now.version:
+		return true
+	case version != "":
+		if err := f.follow(ctx, k, version, selection{}); err != nil {
+			f.late(k, short(err))
+			return false
+		}
+		f.again(k)
+		return true
+	case failure != "":
+		if now == nil {
+			f.late(k, "the API server does not answer for its group: "+failure)
+		}
+		return false
+	case now == nil && f.absent[k] && !afresh:
+		return true
 	}
-	if failed, ok := discovery.GroupDiscoveryFailedErrorGroups(err); ok { // often a broken extension that is no concern of the mesh
-		for gv := range failed {
-			partial = partial || concerns("."+gv.Group)
+	absent, why := f.absence(ctx, k)
+	switch {
+	case absent:
+		if now != nil {
+			now.stop()
+			delete(f.running, k)
+			f.stores[k].clear()
+		}
+		f.absent[k] = true
+		f.source.expected.never(k)
+		f.again(k)
+	case now == nil:
+		delete(f.absent, k)
+		f.late(k, why)
+	}
+	return absent
+}
+
+// late notes why a kind cannot be followed, and says so when it is news.
+func (f *follower) late(k *kind, why string) {
+	f.source.expected.late(k, why)
+	f.remark(k, "objects of a kind cannot be read yet; proxies keep what they hold, and it is tried again", "why", why)
+}
+
+// remark says something of a kind unless it was the last that was said.
+func (f *follower) remark(k *kind, what string, about ...any) {
+	if f.said[k] == what {
+		return
+	}
+	f.said[k] = what
+	f.source.config.Log.Warn(what, append([]any{"kind", k.groupKind()}, about...)...)
+}
+
+// again says that a kind that was late is no longer.
+func (f *follower) again(k *kind) {
+	if _, late := f.said[k]; late {
+		delete(f.said, k)
+		f.source.config.Log.Info("the kind is clear", "kind", k.groupKind(), "followed", f.running[k] != nil)
+	}
+}
+
+// served are the versions in which custom kinds can be read, the best of each,
+// and why that could not be told of some groups.
+func (f *follower) served(ctx context.Context) (versions map[*kind]string, failed map[string]string, err error) {
+	within, cancel := context.WithTimeout(ctx, f.allow)
+	defer cancel()
+	_, lists, err := f.discover.ServerGroupsAndResourcesWithContext(within)
+	f.allow = lookTime
+	if within.Err() != nil {
+		f.allow = lookTimeLast
+	}
+	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
+		return nil, nil, fmt.Errorf("asking what is served: %w", err)
+	}
+	failed = map[string]string{}
+	if groups, ok := discovery.GroupDiscoveryFailedErrorGroups(err); ok { // often a broken extension that is no concern of the mesh
+		for gv, err := range groups {
+			failed[gv.Group] = short(err)
 		}
 	}
 	at := map[schema.GroupVersionResource]bool{}
@@ -238,17 +314,7 @@ func (f *follower) served(ctx context.Context) (versions map[*kind]string, parti
 			}
 		}
 	}
-	return versions, partial, nil
-}
-
-var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-
-// undefined makes sure that a kind that is not served is gone for good. An API
-// server that is starting does not serve custom resources yet; to take all
-// objects of a kind for deleted then would empty the mesh.
-func (f *follower) undefined(ctx context.Context, k *kind) bool {
-	_, err := f.metadata.Resource(definitions).Get(ctx, k.resource+"."+k.group, metav1.GetOptions{})
-	return apierrors.IsNotFound(err)
+	return versions, failed, nil
 }
 
 // watchDefinitions pokes at each change of a CustomResourceDefinition that
@@ -260,6 +326,7 @@ func (f *follower) watchDefinitions(ctx context.Context) {
 		began := time.Now()
 		w, err := f.metadata.Resource(definitions).Watch(ctx, metav1.ListOptions{})
 		if err == nil {
+			f.watching.Store(true)
 			for e := range w.ResultChan() {
 				if m, ok := e.Object.(metav1.Object); ok && concerns(m.GetName()) {
 					select {
@@ -269,13 +336,14 @@ func (f *follower) watchDefinitions(ctx context.Context) {
 				}
 			}
 			w.Stop()
+			f.watching.Store(false)
 		}
 		if time.Since(began) > time.Minute {
 			pause = retryBackoff()
 		}
-		wait := pause.Step()
+		wait := min(pause.Step(), lookAtServedBlind)
 		if apierrors.IsForbidden(err) {
-			wait = lookAtServedEvery
+			wait = lookAtServedBlind
 		}
 		select {
 		case <-ctx.Done():

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
@@ -24,6 +25,12 @@ type KubeConfig struct {
 	RootNamespace string
 	// MeshConfig is a file with a MeshConfig; empty: none.
 	MeshConfig string
+	// StartWithout are kinds that Run does not wait for before it calls synced,
+	// as "Telemetry.telemetry.istio.io". They are followed all the same.
+	StartWithout []string
+	// SecretsPatience is how long a Secret that the API server refuses (403) is
+	// waited for before it counts as missing; 0: for ever.
+	SecretsPatience time.Duration
 	// Report hears what is wrong with objects; nil: nobody does.
 	Report Report
 	// Log takes what concerns the API server and not the objects; nil: slog's default.
@@ -41,9 +48,8 @@ type Kubernetes struct {
 	out        *outbox
 	troubles   *troubles
 	wanted     *wanted
-
-	mu       sync.Mutex
-	required []*store // whose first list has to be in before the source is synced; nil: not known yet
+	expected   *expected
+	excused    map[schema.GroupKind]bool
 }
 
 // NewKubernetes makes the source; it connects to nothing before Run.
@@ -60,6 +66,10 @@ func NewKubernetes(config KubeConfig) (*Kubernetes, error) {
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
+	excused, err := checkExcused(config.StartWithout)
+	if err != nil {
+		return nil, fmt.Errorf("--start-without: %w", err)
+	}
 	link, err := NewLink(config.REST, config.Log)
 	if err != nil {
 		return nil, err
@@ -74,7 +84,7 @@ func NewKubernetes(config KubeConfig) (*Kubernetes, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Kubernetes{config: config, link: link, metadata: objects, codecs: codecs, parameters: parameters, out: newOutbox()}
+	k := &Kubernetes{config: config, link: link, metadata: objects, codecs: codecs, parameters: parameters, out: newOutbox(), expected: newExpected(), excused: excused}
 	k.views.list = map[*reflection]struct{}{}
 	k.troubles = newTroubles(k)
 	k.wanted = newWanted(k)
@@ -113,27 +123,14 @@ func (k *Kubernetes) Run(ctx context.Context, sink Sink, synced func()) error {
 	}
 	parts.Go(func() { follower.run(ctx) })
 	parts.Go(func() { k.wanted.run(ctx) })
-	k.out.run(ctx, sink, k.complete, synced)
+	k.out.run(ctx, sink, k.expected.complete, synced)
 	return nil
 }
 
-// require names the stores whose first list makes the source complete.
-func (k *Kubernetes) require(stores []*store) {
-	k.mu.Lock()
-	k.required = stores
-	k.mu.Unlock()
-	k.out.signal()
-}
-
-func (k *Kubernetes) complete() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, s := range k.required {
-		if !s.isSynced() {
-			return false
-		}
-	}
-	return k.required != nil
+// Missing is what has not been read yet: of what has to be before synced is
+// called, and of what is wanted.
+func (k *Kubernetes) Missing() []Awaited {
+	return append(k.expected.missing(), k.wanted.missing()...)
 }
 
 // meshConfigEvery is how often the file of --mesh-config is looked at beside an

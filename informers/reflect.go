@@ -142,6 +142,9 @@ func (r *reflection) mayAsk(ctx context.Context, list bool) error {
 
 // answered notes what became of a request.
 func (r *reflection) answered(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		r.store.note(err)
+	}
 	r.source.troubles.note(ctx, r.store.kind, err)
 	if err == nil {
 		r.source.link.lives()

@@ -5,9 +5,11 @@ import (
 	"maps"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 	lru "github.com/hashicorp/golang-lru/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -25,6 +27,10 @@ type store struct {
 	texts  map[mesh.Ref]uint64 // digests of what was read of custom resources
 	wrong  map[mesh.Ref]bool   // objects with findings
 	synced bool                // the first list is in
+	failed error               // why it could not be read when it was asked for last
+	named  mesh.Ref            // the one object that is followed; the zero Ref: all of the kind
+	given  bool                // up, see giveUp
+	since  time.Time
 	// versions are those in which objects were read, by digestOf. A pair of numbers
 	// for each costs a third of what their names would.
 	versions map[uint64]uint64
@@ -40,7 +46,7 @@ const sharedLabels = 4096
 
 func newStore(k *kind, out *outbox, report Report) *store {
 	labels, _ := lru.New[uint64, map[string]string](sharedLabels) // fails for a size below one only
-	return &store{kind: k, out: out, report: report, view: newView(), versions: map[uint64]uint64{}, prints: map[mesh.Ref]uint64{}, texts: map[mesh.Ref]uint64{}, wrong: map[mesh.Ref]bool{}, labels: labels}
+	return &store{kind: k, out: out, report: report, since: time.Now(), view: newView(), versions: map[uint64]uint64{}, prints: map[mesh.Ref]uint64{}, texts: map[mesh.Ref]uint64{}, wrong: map[mesh.Ref]bool{}, labels: labels}
 }
 
 // share replaces the labels of an object by those of an earlier one that are
@@ -139,6 +145,9 @@ func (s *store) Replace(list []any, _ string) error {
 	for _, ref := range missing {
 		s.remove(ref)
 	}
+	if _, there := s.prints[s.named]; s.named != (mesh.Ref{}) && !there && !s.synced {
+		s.out.put(mesh.Change{Ref: s.named})
+	}
 	s.synced = true
 	s.view.lists()
 	s.out.signal()
@@ -235,7 +244,8 @@ func (s *store) found(ref mesh.Ref, findings []mesh.Finding) {
 	s.report(ref.String(), findings)
 }
 
-// clear says that all objects are gone.
+// clear says that all objects are gone, or that the one object is no longer
+// followed.
 func (s *store) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -245,10 +255,44 @@ func (s *store) clear() {
 	for ref := range s.wrong {
 		s.remove(ref)
 	}
+	if s.named != (mesh.Ref{}) {
+		s.out.put(mesh.Change{Ref: s.named, Object: mesh.Unread{}})
+	}
 }
 
 func (s *store) isSynced() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.synced
+}
+
+// note keeps what became of the last question to the API server.
+func (s *store) note(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = err
+}
+
+// pending says why the first list is not in, and whether the API server refuses
+// it.
+func (s *store) pending() (why string, refused bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return "it cannot be read: " + short(s.failed), apierrors.IsForbidden(s.failed)
+	}
+	return "it is being read", false
+}
+
+// giveUp says, once, that the one object that is followed does not exist, if
+// the API server has refused it for so long.
+func (s *store) giveUp(patience time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.given || s.synced || !apierrors.IsForbidden(s.failed) || time.Since(s.since) < patience {
+		return false
+	}
+	s.given = true
+	s.out.put(mesh.Change{Ref: s.named})
+	return true
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/fields"
 
@@ -21,12 +23,13 @@ type wanted struct {
 	kinds  map[mesh.Kind]*kind
 	wake   chan struct{} // of size 1
 
-	mu    sync.Mutex
-	names []mesh.Ref // each once; those in front are followed if they are too many
+	mu     sync.Mutex
+	names  []mesh.Ref          // each once; those in front are followed if they are too many
+	unread map[mesh.Ref]*store // of those that are followed, the ones that may not be in yet
 }
 
 func newWanted(source *Kubernetes) *wanted {
-	w := &wanted{source: source, kinds: map[mesh.Kind]*kind{}, wake: make(chan struct{}, 1)}
+	w := &wanted{source: source, kinds: map[mesh.Kind]*kind{}, unread: map[mesh.Ref]*store{}, wake: make(chan struct{}, 1)}
 	for _, k := range kinds() {
 		if k.mesh == mesh.KindSecret || k.mesh == mesh.KindConfigMap {
 			w.kinds[k.mesh] = k
@@ -67,16 +70,24 @@ func (w *wanted) run(ctx context.Context) {
 			<-r.ended
 		}
 	}()
+	look := time.NewTicker(lookAtRefused)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-look.C:
+			w.lookAtUnread()
+			continue
 		case <-w.wake:
 		}
 		w.mu.Lock()
 		names := w.names
 		w.mu.Unlock()
 		w.source.config.Report("wanted", w.beyond(names))
+		for _, ref := range names[min(len(names), maxWanted):] {
+			w.source.out.put(mesh.Change{Ref: ref}) // nobody waits for it
+		}
 		names = names[:min(len(names), maxWanted)]
 		follow := make(map[mesh.Ref]struct{}, len(names))
 		for _, ref := range names {
@@ -85,6 +96,7 @@ func (w *wanted) run(ctx context.Context) {
 		for ref, r := range running {
 			if _, ok := follow[ref]; !ok {
 				delete(running, ref)
+				w.forget(ref)
 				r.stop()
 				r.store.clear()
 			}
@@ -106,6 +118,10 @@ func (w *wanted) run(ctx context.Context) {
 func (w *wanted) start(ctx context.Context, ref mesh.Ref) (*reflection, error) {
 	k := w.kinds[ref.Kind]
 	s := newStore(k, w.source.out, w.source.config.Report)
+	s.named = ref
+	w.mu.Lock()
+	w.unread[ref] = s
+	w.mu.Unlock()
 	return w.source.reflect(ctx, s, k.versions[0], selection{namespace: ref.Namespace, fields: fields.OneTermEqualSelector("metadata.name", ref.Name).String()})
 }
 
@@ -115,5 +131,49 @@ func (w *wanted) beyond(names []mesh.Ref) []mesh.Finding {
 	for _, r := range names[min(len(names), maxWanted):] {
 		out = append(out, mesh.Finding{Object: r, Code: mesh.CodeSecret, Message: fmt.Sprintf("is not read: only %d Secrets and ConfigMaps may be named in all; name fewer", maxWanted)})
 	}
+	return out
+}
+
+// lookAtRefused is how often is looked which objects are refused.
+const lookAtRefused = 500 * time.Millisecond
+
+// lookAtUnread forgets objects that are in, and gives up those that have been
+// refused for longer than the configuration's patience: they count as absent
+// from then on, until they can be read.
+func (w *wanted) lookAtUnread() {
+	patience := w.source.config.SecretsPatience
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ref, s := range w.unread {
+		switch {
+		case s.isSynced():
+			delete(w.unread, ref)
+			w.source.config.Report("refused "+ref.String(), nil)
+		case patience > 0 && s.giveUp(patience):
+			w.source.config.Report("refused "+ref.String(), []mesh.Finding{{Object: ref, Code: mesh.CodeSecret,
+				Message: fmt.Sprintf("the API server has refused it for %s, and it counts as missing: grant the control plane's ServiceAccount get, list and watch on it", patience)}})
+		}
+	}
+}
+
+func (w *wanted) forget(ref mesh.Ref) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.unread, ref)
+	w.source.config.Report("refused "+ref.String(), nil)
+}
+
+// missing are the objects that are wanted and not in yet.
+func (w *wanted) missing() []Awaited {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []Awaited
+	for ref, s := range w.unread {
+		if !s.isSynced() {
+			why, refused := s.pending()
+			out = append(out, Awaited{What: ref.String(), Since: s.since, Why: why, Refused: refused})
+		}
+	}
+	slices.SortFunc(out, func(a, b Awaited) int { return strings.Compare(a.What, b.What) })
 	return out
 }

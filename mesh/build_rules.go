@@ -354,12 +354,15 @@ func (b *builder) sidecar(ref Ref, o *networkingv1.Sidecar) {
 	}
 }
 
-func (b *builder) secret(ref Ref, o *corev1.Secret) {
+func (b *builder) secret(ref Ref, object any) {
 	key := ref.Namespace + "/" + ref.Name
-	if o == nil {
-		b.world.secrets = b.world.secrets.Delete(key)
-	} else {
+	switch o := object.(type) {
+	case *corev1.Secret:
 		b.world.secrets = b.world.secrets.Set(key, parseSecret(o))
+	case Unread:
+		b.world.secrets = b.world.secrets.Delete(key)
+	default:
+		b.world.secrets = b.world.secrets.Set(key, nil)
 	}
 	b.dirty.Secrets[ref] = struct{}{}
 }

@@ -139,8 +139,7 @@ func (b *builder) admit(c Change) {
 		o, _ := c.Object.(*discoveryv1.EndpointSlice)
 		b.slice(c.Ref, o)
 	case KindSecret:
-		o, _ := c.Object.(*corev1.Secret)
-		b.secret(c.Ref, o)
+		b.secret(c.Ref, c.Object)
 	case KindConfigMap:
 		o, _ := c.Object.(*corev1.ConfigMap)
 		b.configMap(c.Ref, o)

@@ -66,3 +66,7 @@ type Change struct {
 	Ref    Ref
 	Object any
 }
+
+// Unread is the Object of a Secret that is no longer followed: it may exist, and
+// nobody looks.
+type Unread struct{}

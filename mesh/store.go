@@ -17,6 +17,14 @@ type Store struct {
 	// version for a moment (Settings.RouteHold). Set it before Run.
 	HoldRoutes bool
 
+	// SecretsByName says that only Secrets are read that are asked for by name.
+	// Set it before Run.
+	SecretsByName bool
+	// Complete, unless nil, is asked about the first World before it is
+	// published, whenever something has changed and when Reconsider is called;
+	// it is not while it says no. Set it before Run.
+	Complete func(*World) bool
+
 	log     *slog.Logger
 	publish func(*World, *Dirty)
 
@@ -65,6 +73,9 @@ func (s *Store) Synced() {
 	s.signal()
 }
 
+// Reconsider asks Complete again.
+func (s *Store) Reconsider() { s.signal() }
+
 func (s *Store) signal() {
 	select {
 	case s.wake <- struct{}{}:
@@ -79,6 +90,7 @@ func (s *Store) World() *World { return s.current.Load() }
 func (s *Store) Run(ctx context.Context) error {
 	b := newBuilder()
 	b.holding = s.HoldRoutes
+	b.world.secretsByName = s.SecretsByName
 	published := false
 	for {
 		due := alarm(b.due())
@@ -96,6 +108,9 @@ func (s *Store) Run(ctx context.Context) error {
 		start := time.Now()
 		b.apply(changes)
 		w, dirty := b.finish()
+		if !published && s.Complete != nil && !s.Complete(w) {
+			continue
+		}
 		if !published {
 			dirty.All = true
 		}

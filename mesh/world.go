@@ -32,7 +32,7 @@ type World struct {
 	selecting       persist.Map[string, *Service]           // services with a selector, see selectingKey
 	aliases         persist.Map[string, []string]           // ExternalName hosts by the host that they stand for
 	vips            persist.Map[string, []string]           // hosts by each single address that they declare
-	secrets         persist.Map[string, *Secret]            // by "namespace/name"
+	secrets         persist.Map[string, *Secret]            // by "namespace/name"; nil: it was looked for and does not exist
 	findings        persist.Map[string, []Finding]          // of building, by the object and the step
 	kept            persist.Map[string, []*keptDestination] // what is gone and still named, by the host that routes name
 	keptAt          persist.Map[string, []*keptDestination] // and by the host whose clusters serve it
@@ -42,6 +42,8 @@ type World struct {
 	apiRoutesOf persist.Map[string, []*apiRoute] // by the Ref.String of each parent, in order of precedence
 	apiClasses  map[string]*apiClass
 	grants      map[string][]*referenceGrant // by namespace
+
+	secretsByName bool // only Secrets that are asked for are read
 
 	sidecars map[string][]*Sidecar        // by namespace, oldest first
 	spaces   map[string]map[string]string // labels by namespace
@@ -101,6 +103,9 @@ func (w *World) Gateway(name string) *Gateway {
 	return g
 }
 
+// DestinationRules are all rules by their host, those of a namespace merged.
+func (w *World) DestinationRules() iter.Seq2[string, []*DestinationRule] { return w.rules.All() }
+
 // Workload finds a Pod by namespace and name; nil when there is none.
 func (w *World) Workload(namespace, name string) *Workload {
 	x, _ := w.workloads.Get(namespace + "/" + name)
@@ -142,6 +147,13 @@ func (w *World) AliasesOf(host string) []string {
 func (w *World) Secret(namespace, name string) *Secret {
 	s, _ := w.secrets.Get(namespace + "/" + name)
 	return s
+}
+
+// SecretRead tells whether the Secret has been looked for, so that Secret is nil
+// only when it does not exist. False is that nobody knows yet.
+func (w *World) SecretRead(namespace, name string) bool {
+	_, read := w.secrets.Get(namespace + "/" + name)
+	return read || !w.secretsByName
 }
 
 // NamespaceLabels are the labels of a namespace.

@@ -20,10 +20,13 @@ type attached struct {
 	identity *secretLayer
 }
 
-// Attach gives a connected proxy its view. It waits for the first world, and
-// fails when the context ends before, or when the proxy is not who it says. It
-// keeps the client, which must not change any more. It does not wait for the end
-// of a pass.
+// Ready is closed when there is a world, so that Attach does not wait for it.
+func (e *Engine) Ready() <-chan struct{} { return e.ready }
+
+// Attach gives a connected proxy its view. It waits for the first world and for
+// the Secrets that the proxy needs, and fails when the context ends before, or
+// when the proxy is not who it says. It keeps the client, which must not change
+// any more. It does not wait for the end of a pass.
 func (e *Engine) Attach(ctx context.Context, c *Client) (*View, error) {
 	select {
 	case <-e.ready:
@@ -43,6 +46,12 @@ func (e *Engine) Attach(ctx context.Context, c *Client) (*View, error) {
 		p := proxyOf(w, c)
 		a := &attached{client: c, proxy: p, scope: w.ScopeOf(p)}
 		e.provide(a.scope, p.Workload)
+		if err := e.await(ctx, a.scope); err != nil {
+			e.mu.Lock()
+			e.leave(a)
+			e.mu.Unlock()
+			return nil, err
+		}
 		a.identity = e.secrets.enter(w, p.Workload)
 		done, err := e.admit(a)
 		if err != nil || !done {
@@ -156,17 +165,21 @@ func (e *Engine) lay(scope mesh.Scope, of *mesh.Workload) bool {
 	if scope.Role == mesh.RoleRouter {
 		r := newRouterLayer(e.memo, scope, of, e.laid)
 		e.mu.Lock()
-		e.routers.add(scope, r, r.stack())
+		place := e.routers.add(scope, r, r.stack())
+		place.unread = len(r.secrets.wanted) > 0
 		e.mu.Unlock()
 		e.wantSecrets()
+		e.tellRead(&place.unread, r.secrets)
 		return true
 	}
 	l := e.newScope(scope, nil)
 	e.mu.Lock()
-	e.scopes.add(scope, l, l.stack())
+	place := e.scopes.add(scope, l, l.stack())
+	place.unread = len(l.secrets.wanted) > 0
 	e.mu.Unlock()
 	if len(l.secrets.wanted) > 0 {
 		e.wantSecrets()
+		e.tellRead(&place.unread, l.secrets)
 	}
 	return true
 }

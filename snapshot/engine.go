@@ -25,7 +25,10 @@ type Engine struct {
 	work    sync.Mutex // guards the layers; taken before mu, never after it
 	bases   map[mesh.Scope]*hostLayer
 	laid    *mesh.World    // the world of the bases
-	tooMany []mesh.Finding // Secrets that are not asked for
+	tooMany []mesh.Finding        // Secrets that are not asked for
+	asked   map[mesh.Ref]struct{} // Secrets that are asked for
+	early   []mesh.Ref            // those that the first world named, for a while
+	began   time.Time             // when there was a world
 
 	mu       sync.Mutex  // guards what follows, of shelves the places; held for moments
 	world    *mesh.World // changes under both locks
@@ -38,6 +41,7 @@ type Engine struct {
 	life     life
 	faults   atomic.Pointer[faults]
 	ready    chan struct{} // closed when there is a world
+	passed   chan struct{} // closed when something else is published
 }
 
 // For how many layers there is room that no proxy looks at, and how long they
@@ -58,7 +62,7 @@ func NewEngine(log *slog.Logger, certificates *Certificates, want func([]mesh.Re
 	}
 	return &Engine{
 		log: log, memo: memo, want: want, scopes: newShelf[mesh.Scope](idleScopes, (*hostLayer).release), routers: newShelf[mesh.Scope](idleScopes, (*routerLayer).release),
-		inbounds: newShelf[mesh.Inbound](idleInbounds, func(*inboundLayer) {}), bases: map[mesh.Scope]*hostLayer{}, secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, departed: newDeparted(), life: newLife(), ready: make(chan struct{}),
+		inbounds: newShelf[mesh.Inbound](idleInbounds, func(*inboundLayer) {}), bases: map[mesh.Scope]*hostLayer{}, secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, departed: newDeparted(), life: newLife(), ready: make(chan struct{}), passed: make(chan struct{}),
 	}
 }
 
@@ -76,6 +80,10 @@ func (e *Engine) Run(ctx context.Context) {
 			if n%3 == 0 {
 				e.work.Lock()
 				e.forget(now.Add(-idleTime))
+				if len(e.early) > 0 && now.Sub(e.began) > earlyTime {
+					e.early = nil
+					e.wantSecrets()
+				}
 				e.work.Unlock()
 			}
 		}
@@ -137,6 +145,9 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 	e.departed.note(e.world, w, dirty)
 	e.world = w
 	e.mu.Unlock()
+	if first {
+		e.early, e.began = NamedSecrets(w), time.Now()
+	}
 	if dirty.All || first {
 		e.rebuild()
 	} else {

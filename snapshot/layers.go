@@ -160,14 +160,15 @@ func (e *Engine) publish() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, p := range e.scopes.places {
-		p.shown = p.layer.stack()
+		p.shown, p.unread = p.layer.stack(), e.unread(p.layer.secrets)
 	}
 	for _, p := range e.routers.places {
-		p.shown = p.layer.stack()
+		p.shown, p.unread = p.layer.stack(), e.unread(p.layer.secrets)
 	}
 	for a := range e.proxies {
 		a.view.Publish(e.stack(a))
 	}
+	e.wake()
 }
 
 // stack is what a proxy of the scope sees of the layer.

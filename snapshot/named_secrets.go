@@ -76,6 +76,7 @@ func (s *namedSecrets) concerns(changed map[mesh.Ref]struct{}) bool {
 // once, and those of Gateways of the Gateway API, whose status tells of them even
 // where no router is connected: those of the oldest objects first, and not more
 // than the objects of each namespace may name. Findings tell which are too many.
+// For a while after the start those come in addition that the world names.
 func (e *Engine) wantedSecrets() (refs []mesh.Ref, findings []mesh.Finding) {
 	all := e.world.ListenerSecrets()
 	e.mu.Lock()
@@ -86,7 +87,25 @@ func (e *Engine) wantedSecrets() (refs []mesh.Ref, findings []mesh.Finding) {
 		all = append(all, p.layer.secrets.wanted...)
 	}
 	e.mu.Unlock()
-	return firstCome(all, e.world.Config.NamedSecrets)
+	refs, findings = firstCome(all, e.world.Config.NamedSecrets)
+	e.asked = make(map[mesh.Ref]struct{}, len(refs)+len(e.early))
+	for _, r := range refs {
+		e.asked[r] = struct{}{}
+	}
+	for _, r := range e.early {
+		if _, is := e.asked[r]; !is {
+			e.asked[r] = struct{}{}
+			refs = append(refs, r)
+		}
+	}
+	return refs, findings
+}
+
+// NamedSecrets are the Secrets that proxies may be given, whichever connect,
+// and not more than the objects of each namespace may name.
+func NamedSecrets(w *mesh.World) []mesh.Ref {
+	refs, _ := firstCome(translate.NamedSecrets(w), w.Config.NamedSecrets)
+	return refs
 }
 
 // firstCome takes the Secrets in the order in which they were first named, and of

@@ -19,7 +19,10 @@ type place[K comparable, L any] struct {
 	key   K
 	layer L
 	shown Stack // what was published of it last
-	users int
+	// unread says that this is not whole: Secrets that it names have been asked
+	// for, and nobody has looked for them yet.
+	unread bool
+	users  int
 	left  time.Time // when the last went, while there are none
 	gone  bool      // it was dropped
 }

@@ -26,13 +26,16 @@ type identities struct {
 	review    identity.ReviewFunc // nil without Kubernetes
 	namespace string
 	log       *slog.Logger
+	opening   opening
 
 	world   func() *mesh.World                    // set before run
 	renewed func([]snapshot.CertificateKey, bool) // set before run
 }
 
+// newIdentities makes the mesh's authority. Where it lies in the cluster it is
+// opened by run, which waits for the API server; else it is open.
 func newIdentities(ctx context.Context, f serveFlags, s *source, log *slog.Logger) (*identities, error) {
-	ids := &identities{namespace: f.namespace, log: log}
+	ids := &identities{namespace: f.namespace, log: log, opening: newOpening()}
 	if f.certificateLifetime < minCertificateLifetime {
 		return nil, fmt.Errorf("--certificate-lifetime %s: must be at least %s", f.certificateLifetime, minCertificateLifetime)
 	}
@@ -55,8 +58,13 @@ func newIdentities(ctx context.Context, f serveFlags, s *source, log *slog.Logge
 		ids.review = kube.Review(client)
 	}
 	var err error
-	if ids.authority, err = identity.Open(ctx, o); err != nil {
-		return nil, fmt.Errorf("opening the certificate authority: %w", err)
+	if ids.authority, err = identity.New(o); err != nil {
+		return nil, err
+	}
+	if s.client == nil {
+		if err := ids.open(ctx); err != nil {
+			return nil, err
+		}
 	}
 	ids.source = identity.NewSource(ids.authority, identity.SourceOptions{Changed: ids.changed, Log: log})
 	return ids, nil
@@ -124,8 +132,11 @@ func (ids *identities) certificates() *snapshot.Certificates {
 	}
 }
 
-// run follows the authority and replaces certificates in time.
+// run opens the authority, follows it and replaces certificates in time.
 func (ids *identities) run(ctx context.Context) error {
+	if !ids.openAtLast(ctx) {
+		return nil
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ids.authority.Run(ctx) })
 	g.Go(func() error { return ids.source.Run(ctx) })
@@ -152,10 +163,6 @@ func (ids *identities) gone(namespace, pod, uid string) bool {
 // transport is that of the secure port: TLS by the mesh's own authority, and
 // proxies that prove who they are.
 func (ids *identities) transport() (discovery.Transport, error) {
-	server, err := ids.authority.ServerCertificate(serviceNames(ids.namespace)...)
-	if err != nil {
-		return discovery.Transport{}, fmt.Errorf("issuing the certificate of the secure xDS port: %w", err)
-	}
 	o := identity.AuthenticatorOptions{Review: ids.review, TrustDomain: ids.trustDomain, Gone: ids.gone, Log: ids.log}
 	if ids.review == nil {
 		o.Authority = ids.authority
@@ -164,7 +171,7 @@ func (ids *identities) transport() (discovery.Transport, error) {
 	if err != nil {
 		return discovery.Transport{}, err
 	}
-	return discovery.Transport{TLS: server.TLS(), Authenticate: func(ctx context.Context) (snapshot.Identity, error) {
+	return discovery.Transport{TLS: identity.TLS(ids.certificate), Authenticate: func(ctx context.Context) (snapshot.Identity, error) {
 		p, err := authenticator.Authenticate(ctx)
 		if err != nil {
 			return snapshot.Identity{}, err

@@ -59,7 +59,7 @@ func (m *planeMetrics) counting(next func([]mesh.Change)) func([]mesh.Change) {
 	return func(changes []mesh.Change) {
 		for _, c := range changes {
 			event := "update"
-			if c.Object == nil {
+			if _, unread := c.Object.(mesh.Unread); unread || c.Object == nil {
 				event = "delete"
 			}
 			into := m.config

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -35,6 +34,8 @@ type serveFlags struct {
 	webhookConfiguration           string
 	certificateLifetime            time.Duration
 	gatewayDeployments             bool
+	startWithout                   []string
+	secretsPatience                time.Duration
 	verbose                        bool
 }
 
@@ -62,6 +63,8 @@ directory of YAML (--config), and serve Envoys by xDS until ended by SIGTERM.`,
 	p.DurationVar(&f.certificateLifetime, "certificate-lifetime", 24*time.Hour, "how long the certificates of workloads last; they are replaced at half of it")
 	p.StringVar(&f.namespace, "namespace", first(os.Getenv("POD_NAMESPACE"), "istio-system"), "namespace that the control plane runs in")
 	p.BoolVar(&f.gatewayDeployments, "gateway-deployments", true, "run the Pods of Gateways of the Gateway API that name no Service; only with Kubernetes")
+	p.StringSliceVar(&f.startWithout, "start-without", nil, `kinds that a start does not wait for, as "Telemetry.telemetry.istio.io": their rules are taken from proxies until they can be read`)
+	p.DurationVar(&f.secretsPatience, "secrets-patience", 5*time.Minute, "how long proxies keep what they hold while the API server refuses (403) a Secret that they need, before it counts as missing; 0: for ever")
 	p.BoolVarP(&f.verbose, "verbose", "v", false, "log what is done, not only what is wrong")
 	cmd.MarkFlagsMutuallyExclusive("config", "kubeconfig")
 	return cmd
@@ -109,7 +112,9 @@ func serve(ctx context.Context, f serveFlags) error {
 	})
 	store.HoldRoutes = true
 	ids.world = store.World
-	server := discovery.New(discovery.Config{Attach: engine.Attach, Workload: ownerIn(store.World), OnProgress: reports.signal, Log: log, Registerer: registry})
+	start := &starting{source: source, ids: ids, store: store, log: log}
+	store.Complete, store.SecretsByName = start.complete, source.client != nil
+	server := discovery.New(discovery.Config{Attach: engine.Attach, Ready: engine.Ready(), Workload: ownerIn(store.World), OnProgress: reports.signal, Log: log, Registerer: registry})
 	reports.refusals = server.Refusals
 	reports.more = []func() []mesh.Finding{ids.findings, func() []mesh.Finding { return outdated.Findings(version.String(), server.Clients()) }}
 	registry.MustRegister(stateMetrics{store.World, reports.all}, viewMetrics{source})
@@ -130,6 +135,7 @@ func serve(ctx context.Context, f serveFlags) error {
 		return source.run(ctx, metrics.counting(store.Submit), func() { log.Info("the first lists are in"); store.Synced() })
 	})
 	g.Go(func() error { return ids.run(ctx) })
+	g.Go(func() error { return start.run(ctx) })
 	g.Go(func() error { return reports.run(ctx) })
 	g.Go(func() error { return source.watchViews(ctx, log) })
 	g.Go(func() error { return over.run(ctx) })
@@ -144,8 +150,8 @@ func serve(ctx context.Context, f serveFlags) error {
 		Metrics: registry, World: store.World, Findings: reports.all, Proxies: server.Proxies, Dump: engine.Dump, Authorize: authorize(source.client),
 		Views: source.shownViews,
 		Ready: func() error {
-			if store.World() == nil {
-				return errors.New("the first complete state of the mesh is not in yet")
+			if err := start.ready(); err != nil {
+				return err
 			}
 			return over.ready()
 		},

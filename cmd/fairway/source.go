@@ -26,6 +26,8 @@ type source struct {
 	// connections with it were given up; none, and nil, of a directory.
 	views   func() []informers.View
 	renewed func() uint64
+	// missing is what has not been read yet; none of a directory.
+	missing func() []informers.Awaited
 	// client reaches the Kubernetes API; nil for a directory.
 	client kubernetes.Interface
 	// rest is how client reaches it; nil for a directory.
@@ -35,13 +37,13 @@ type source struct {
 func newSource(f serveFlags, report informers.Report, log *slog.Logger) (*source, error) {
 	if f.config != "" {
 		d := informers.NewDirectory(informers.DirConfig{Path: f.config, MeshConfig: f.meshConfig, Report: report, Log: log})
-		return &source{place: f.config, run: d.Run, want: func([]mesh.Ref) {}, views: func() []informers.View { return nil }}, nil
+		return &source{place: f.config, run: d.Run, want: func([]mesh.Ref) {}, views: func() []informers.View { return nil }, missing: func() []informers.Awaited { return nil }}, nil
 	}
 	config, err := kubeConfig(f.kubeconfig)
 	if err != nil {
 		return nil, err
 	}
-	k, err := informers.NewKubernetes(informers.KubeConfig{REST: config, RootNamespace: mesh.DefaultConfig().RootNamespace, MeshConfig: f.meshConfig, Report: report, Log: log})
+	k, err := informers.NewKubernetes(informers.KubeConfig{REST: config, RootNamespace: mesh.DefaultConfig().RootNamespace, MeshConfig: f.meshConfig, StartWithout: f.startWithout, SecretsPatience: f.secretsPatience, Report: report, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +52,7 @@ func newSource(f serveFlags, report informers.Report, log *slog.Logger) (*source
 	if err != nil {
 		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
 	}
-	return &source{place: config.Host, run: k.Run, want: k.Want, views: k.Views, renewed: k.Link().Renewed, client: client, rest: shared}, nil
+	return &source{place: config.Host, run: k.Run, want: k.Want, missing: k.Missing, views: k.Views, renewed: k.Link().Renewed, client: client, rest: shared}, nil
 }
 
 // authorize asks the API server who may read the pages for debugging; nil

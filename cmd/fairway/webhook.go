@@ -2,12 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
@@ -16,7 +15,6 @@ import (
 	"github.com/fairway-mesh/fairway/internal/identity/kube"
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/internal/lease"
-	"github.com/fairway-mesh/fairway/internal/version"
 	"github.com/fairway-mesh/fairway/internal/webhook"
 	"github.com/fairway-mesh/fairway/mesh"
 )
@@ -27,22 +25,30 @@ func listenWebhook(ctx context.Context, g *errgroup.Group, f serveFlags, client 
 	if client == nil || f.webhook == "" {
 		return nil
 	}
-	params, err := injectionParams(f, client)
+	params, err := newInjection(f)
 	if err != nil {
 		return err
-	}
-	server, err := ids.authority.ServerCertificate(serviceNames(f.namespace)...)
-	if err != nil {
-		return fmt.Errorf("issuing the certificate of the webhooks: %w", err)
 	}
 	l, err := net.Listen("tcp", f.webhook)
 	if err != nil {
 		return fmt.Errorf("opening the port of the webhooks (--webhook-address): %w", err)
 	}
-	config := webhook.Config{Certificate: server.GetCertificate, World: ids.world, Log: log, Answered: answered, Params: func() inject.Params { return configured(params, ids.world()) }}
+	certificate := func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if err := params.await(hello.Context()); err != nil {
+			return nil, err
+		}
+		return ids.certificate(hello)
+	}
+	config := webhook.Config{Certificate: certificate, World: ids.world, Log: log, Answered: answered, Params: func() inject.Params { return configured(params.now(), ids.world()) }}
 	trust := &webhook.Trust{Client: client, Authority: ids.authority, Name: first(f.webhookConfiguration, "fairway-"+f.namespace), Log: log}
 	g.Go(func() error { return webhook.Serve(ctx, l, config) })
-	g.Go(func() error { return trust.Run(ctx) })
+	g.Go(func() error { params.ask(ctx, client, log); return nil })
+	g.Go(func() error {
+		if !ids.awaitOpen(ctx) {
+			return nil
+		}
+		return trust.Run(ctx)
+	})
 	return nil
 }
 
@@ -60,41 +66,6 @@ func configured(p inject.Params, w *mesh.World) inject.Params {
 	}
 	p.Environment = c.GetProxyMetadata()
 	return p
-}
-
-// injectionParams are those of the file, over those that follow from where the
-// control plane runs.
-func injectionParams(f serveFlags, client kubernetes.Interface) (inject.Params, error) {
-	p := inject.DefaultParams()
-	p.Version = version.String()
-	p.RootNamespace = f.namespace
-	p.XDSAddress = "fairway." + f.namespace + ".svc:15012"
-	v, err := client.Discovery().ServerVersion()
-	if err != nil {
-		return p, fmt.Errorf("asking the API server for its version: %w", err)
-	}
-	p.NativeSidecar = atLeast(v.Major, v.Minor, nativeSidecars)
-	p.DrainApplication = atLeast(v.Major, v.Minor, sleepHooks)
-	if f.injection == "" {
-		return p, nil
-	}
-	text, err := os.ReadFile(f.injection)
-	if err != nil {
-		return p, fmt.Errorf("reading --injection: %w", err)
-	}
-	return inject.ReadParams(text, p)
-}
-
-// The minor versions of Kubernetes 1 in which features are on by default.
-const (
-	nativeSidecars = 29 // restartPolicy Always of init containers
-	sleepHooks     = 30 // lifecycle.preStop.sleep
-)
-
-func atLeast(major, minor string, want int) bool {
-	a, err := strconv.Atoi(major)
-	b, err2 := strconv.Atoi(strings.TrimRight(minor, "+"))
-	return err == nil && err2 == nil && (a > 1 || a == 1 && b >= want)
 }
 
 // serviceNames are those by which the Service of the control plane is reached.
@@ -115,10 +86,13 @@ func replica() (string, error) {
 	return name, nil
 }
 
-// write runs what only one replica may: the care of the roots, telling them
+// write, once the authority is open, runs what only one replica may: the care of the roots, telling them
 // to every namespace, telling people on their objects what became of them, and
 // running the Pods of their Gateways. A control plane without Kubernetes is the only one.
 func write(ctx context.Context, f serveFlags, client kubernetes.Interface, ids *identities, leading *leading, log *slog.Logger) error {
+	if !ids.awaitOpen(ctx) {
+		return nil
+	}
 	if client == nil {
 		return ids.authority.Maintain(ctx)
 	}

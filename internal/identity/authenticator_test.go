@@ -304,7 +304,7 @@ func TestSecurePort(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g := grpc.NewServer(grpc.Creds(credentials.NewTLS(server.TLS())))
+			g := grpc.NewServer(grpc.Creds(credentials.NewTLS(TLS(server.GetCertificate))))
 			grpc_health_v1.RegisterHealthServer(g, s)
 			go g.Serve(l) //nolint:errcheck // ends with Stop
 			defer g.Stop()

@@ -72,16 +72,35 @@ type trust struct {
 	from   time.Time
 }
 
-// Open reads the roots, or makes the first one; of several replicas that do so
-// at once one wins and all use its root. A plugged-in authority that is broken
-// is an error here, since there is no last good one to fall back to.
-func Open(ctx context.Context, o Options) (*Authority, error) {
+// New makes an authority that is closed: before Start has returned nil only
+// Start, Changed and Problem may be called.
+func New(o Options) (*Authority, error) {
 	a := &Authority{options: o.complete(), changed: make(chan struct{})}
 	if t := a.options.terms(); t.rootLife < 2*t.renewal() {
 		return nil, fmt.Errorf("a root that lasts %s is too short for certificates of %s and an overlap of %s", t.rootLife, t.leafLife, t.overlap)
 	}
+	return a, nil
+}
+
+// Start reads the roots, or makes the first one; of several replicas that do so
+// at once one wins and all use its root. A plugged-in authority that is broken
+// is an error here, since there is no last good one to fall back to. After an
+// error it may be called again.
+func (a *Authority) Start(ctx context.Context) error {
 	if broken, err := a.reload(ctx); broken != nil || err != nil {
-		return nil, fmt.Errorf("opening the certificate authority: %w", errors.Join(broken, err))
+		return fmt.Errorf("opening the certificate authority: %w", errors.Join(broken, err))
+	}
+	return nil
+}
+
+// Open is New and Start.
+func Open(ctx context.Context, o Options) (*Authority, error) {
+	a, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Start(ctx); err != nil {
+		return nil, err
 	}
 	return a, nil
 }

@@ -49,14 +49,15 @@ func (s *Server) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	return s.pair, nil
 }
 
-// TLS is the configuration of a port for proxies: HTTP/2, TLS 1.2 or newer. A
-// client certificate is asked for and none is refused here: the Authenticator
-// decides what it proves, and a token counts whatever certificate came with it.
-func (s *Server) TLS() *tls.Config {
+// TLS is the configuration of a port for proxies that shows the certificate:
+// HTTP/2, TLS 1.2 or newer. A client certificate is asked for and none is refused
+// here: the Authenticator decides what it proves, and a token counts whatever
+// certificate came with it.
+func TLS(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2"},
-		GetCertificate: s.GetCertificate,
+		GetCertificate: certificate,
 		ClientAuth:     tls.RequestClientCert,
 		// A first configuration is megabytes, which would begin in records of 1 kB.
 		DynamicRecordSizingDisabled: true,

@@ -1,0 +1,56 @@
+package translate
+
+import (
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// NamedSecrets are the Secrets that proxies may be given, whichever connect:
+// those that servers of Gateways name, in the namespaces of the Pods that serve
+// them, and those that DestinationRules name, in the namespaces of who may use
+// them. One that several name is there for each.
+func NamedSecrets(w *mesh.World) []mesh.Wanted {
+	out := w.ListenerSecrets()
+	add := func(uses []SecretUse, namespaces map[string]struct{}) {
+		for _, use := range uses {
+			for namespace := range namespaces {
+				for _, r := range SecretRefs(use.Name, namespace) {
+					out = append(out, mesh.Wanted{Ref: r, By: use.By, Since: use.Since})
+				}
+			}
+		}
+	}
+	routers := map[string]struct{}{}
+	for g, namespaces := range w.RouterNamespaces() {
+		for namespace := range namespaces {
+			routers[namespace] = struct{}{}
+		}
+		for _, s := range g.Servers {
+			add(serverUses(s), namespaces)
+		}
+	}
+	for _, rules := range w.DestinationRules() {
+		for _, r := range rules {
+			users := routers
+			if len(r.Selector) > 0 { // it is for workloads of its namespace
+				users = map[string]struct{}{r.Namespace: {}}
+			}
+			add(RuleSecrets(r), users)
+		}
+	}
+	return out
+}
+
+// serverUses are the SDS secrets that a server asks for.
+func serverUses(s *mesh.Server) (uses []SecretUse) {
+	t := s.Spec.Tls
+	if len(credentialNames(t)) == 0 || t.GetMode() == networking.ServerTLSSettings_ISTIO_MUTUAL {
+		return nil
+	}
+	for _, name := range serverCredentials(&tlsv3.CommonTlsContext{}, s) {
+		uses = append(uses, SecretUse{Name: name, By: s.Gateway.Ref, Since: s.Gateway.Created})
+	}
+	return uses
+}

@@ -24,7 +24,7 @@ type Engine struct {
 
 	work    sync.Mutex // guards the layers; taken before mu, never after it
 	bases   map[mesh.Scope]*hostLayer
-	laid    *mesh.World    // the world of the bases
+	laid    *mesh.World           // the world of the bases
 	tooMany []mesh.Finding        // Secrets that are not asked for
 	asked   map[mesh.Ref]struct{} // Secrets that are asked for
 	early   []mesh.Ref            // those that the first world named, for a while

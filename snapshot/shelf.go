@@ -23,8 +23,8 @@ type place[K comparable, L any] struct {
 	// for, and nobody has looked for them yet.
 	unread bool
 	users  int
-	left  time.Time // when the last went, while there are none
-	gone  bool      // it was dropped
+	left   time.Time // when the last went, while there are none
+	gone   bool      // it was dropped
 }
 
 func newShelf[K comparable, L any](room int, drop func(L)) *shelf[K, L] {

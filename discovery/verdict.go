@@ -126,6 +126,9 @@ func newCourt(namespace string) *court {
 // refuse records that a proxy refused r, in its words, and held good before,
 // which may be nil.
 func (c *court) refuse(by juror, r, good *snapshot.Resource, words string) {
+	if r.OfFiles() {
+		return // what one proxy does not have, another may
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if good != nil {

@@ -161,7 +161,11 @@ func (b *builder) deriveGateway(ref Ref) {
 		}
 		return
 	}
-	b.found(ref, g.findings)
+	findings := g.findings
+	if problem := b.world.foreignAddress(g); problem != "" {
+		findings = append(findings[:len(findings):len(findings)], Finding{Object: ref, Field: "spec.addresses", Code: CodeUnreferenced, Message: problem})
+	}
+	b.found(ref, findings)
 	derived := b.world.derive(g, b.podsOf)
 	b.world.gateways = b.world.gateways.Set(name, derived)
 	b.leads.set(name, leadsOfGateway(derived, ref.Namespace))

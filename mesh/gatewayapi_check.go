@@ -16,6 +16,9 @@ func (w *World) checkGatewayAPI(object any) (out []Finding) {
 		}
 		g := parseAPIGateway(o)
 		out = append(out, g.findings...)
+		if problem := w.foreignAddress(g); problem != "" {
+			out = append(out, Finding{Object: g.ref, Field: "spec.addresses", Code: CodeUnreferenced, Message: problem})
+		}
 		for _, l := range g.listeners {
 			if _, problem := w.certificates(g, l); problem != (listenerProblem{}) {
 				message := strings.TrimPrefix(problem.Message, l.field+".tls.")

@@ -29,7 +29,7 @@ func (w *World) derive(g *apiGateway, selector func(host string) (PodSelector, b
 		out.Pods = []PodSelector{{g.ref.Namespace, map[string]string{GatewayNameLabel: g.ref.Name}}}
 	}
 	for _, host := range g.services {
-		if s, ok := selector(host); ok {
+		if s, ok := selector(host); ok && w.foreignAddress(g) == "" {
 			out.Pods = append(out.Pods, s)
 		}
 	}
@@ -82,10 +82,15 @@ func (w *World) servers(g *apiGateway, l *apiListener, attached []attachment, se
 	for _, h := range hosts {
 		s.Bound = append(s.Bound, Bound{w.merge(byHost[h], merging{host: h, names: s.Spec.Tls.GetMode() == networking.ServerTLSSettings_PASSTHROUGH}), h})
 	}
-	if s.Protocol != ProtocolTLS || s.Spec.Tls.Mode == networking.ServerTLSSettings_PASSTHROUGH || len(hosts) < 2 {
+	if s.Protocol != ProtocolTLS || s.Spec.Tls.Mode == networking.ServerTLSSettings_PASSTHROUGH {
 		return []*Server{s}
 	}
 	var out []*Server
+	if !slices.Contains(hosts, l.hostname) { // what no route leads on is the listener's nevertheless
+		rest := *s
+		rest.Bound = nil
+		out = append(out, &rest)
+	}
 	for _, b := range s.Bound {
 		one := *s
 		one.Hosts, one.Bound = []GatewayHost{{"*", b.Host}}, []Bound{b}

@@ -237,6 +237,23 @@ func (w *World) apiGateway(ref Ref) *apiGateway {
 	return g
 }
 
+// foreignAddress says which Service of another namespace the Gateway names as its
+// address without that namespace's consent: the Service's Pods would serve its
+// listeners; "" when there is none.
+func (w *World) foreignAddress(g *apiGateway) string {
+	for _, host := range g.services {
+		h := w.Host(host)
+		if h == nil || !h.Services[0].Kubernetes() {
+			continue
+		}
+		if s := h.Services[0]; s.Namespace != g.ref.Namespace && !w.granted(g.ref, "", string(KindService), s.Namespace, s.Name) {
+			return fmt.Sprintf("Service %s is of namespace %s, and no ReferenceGrant there allows Gateways of namespace %s to refer to it; no pod serves the Gateway: add one there, or name a Service of namespace %s",
+				s.Name, s.Namespace, g.ref.Namespace, g.ref.Namespace)
+		}
+	}
+	return ""
+}
+
 // ListenerSecrets are the Secrets that listeners of the Gateways of the
 // Gateway API show and may show.
 func (w *World) ListenerSecrets() (out []Wanted) {

@@ -61,10 +61,15 @@ func (w *World) GatewayStatus(ref Ref) (status *gatewayv1.GatewayStatus, generat
 		accepted = apiCondition(gatewayv1.GatewayConditionAccepted, false, gatewayv1.GatewayReasonInvalidParameters, "infrastructure.parametersRef is not supported: remove it", g.generation)
 	case g.unusable != "":
 		accepted = apiCondition(gatewayv1.GatewayConditionAccepted, false, gatewayv1.GatewayReasonUnsupportedAddress, g.unusable+": name a Service with type Hostname, or leave addresses out", g.generation)
+	case w.foreignAddress(g) != "":
+		accepted = apiCondition(gatewayv1.GatewayConditionAccepted, false, gatewayv1.GatewayReasonUnsupportedAddress, w.foreignAddress(g), g.generation)
 	case valid < len(g.listeners):
 		accepted = apiCondition(gatewayv1.GatewayConditionAccepted, valid > 0, gatewayv1.GatewayReasonListenersNotValid, "some listeners are not served: see their conditions", g.generation)
 	}
 	addresses, pending := w.apiAddresses(g)
+	if w.foreignAddress(g) != "" {
+		addresses = nil
+	}
 	out.Addresses = addresses
 	programmed := apiCondition(gatewayv1.GatewayConditionProgrammed, true, gatewayv1.GatewayReasonProgrammed, "the proxies of the Gateway have its listeners", g.generation)
 	switch {
@@ -119,6 +124,9 @@ func (w *World) certificateProblem(g *apiGateway, l *apiListener) listenerProble
 	secrets, problem := w.certificates(g, l)
 	for _, ref := range secrets {
 		s := w.Secret(ref.Namespace, ref.Name)
+		if s.HoldsAuthority() || authoritySecret(ref.Name) {
+			return listenerProblem{gatewayv1.ListenerReasonInvalidCertificateRef, fmt.Sprintf("Secret %s/%s is that of an authority and is never shown: name the Secret of a server's certificate", ref.Namespace, ref.Name)}
+		}
 		if s == nil {
 			return listenerProblem{gatewayv1.ListenerReasonInvalidCertificateRef, fmt.Sprintf("there is no Secret %s/%s: create it", ref.Namespace, ref.Name)}
 		}

@@ -1,6 +1,10 @@
 package mesh
 
 import (
+	"crypto/x509"
+	"encoding/pem"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,15 +13,52 @@ import (
 // Secret is a Secret with key material that a Gateway or DestinationRule
 // names. It never changes. Its text forms hold no key material.
 type Secret struct {
-	Ref  Ref
-	Data map[string][]byte
+	Ref       Ref
+	Data      map[string][]byte
+	authority bool
 }
 
 // String names the secret and nothing that it holds.
 func (s *Secret) String() string { return s.Ref.String() }
 
 func parseSecret(o *corev1.Secret) *Secret {
-	return &Secret{Ref: Ref{KindSecret, o.Namespace, o.Name}, Data: o.Data}
+	return &Secret{Ref: Ref{KindSecret, o.Namespace, o.Name}, Data: o.Data, authority: authoritySecret(o.Name) || holdsAuthority(o)}
+}
+
+// HoldsAuthority tells whether the Secret is that of a certificate authority, which
+// no proxy is ever given: whoever has its key is everybody.
+func (s *Secret) HoldsAuthority() bool { return s != nil && s.authority }
+
+// authoritySecret tells whether authorities of meshes keep their keys under the
+// name: Fairway's own, Istio's, and those that are plugged in.
+func authoritySecret(name string) bool {
+	return slices.Contains([]string{"cacerts", "fairway-ca-secret", "istio-ca-secret"}, strings.TrimSuffix(name, "-cacert"))
+}
+
+// holdsAuthority tells whether a Secret of whatever name holds an authority's key:
+// by entries that only those have, or since its certificate may sign others and is
+// issued for that: named by nobody as a server.
+func holdsAuthority(o *corev1.Secret) bool {
+	if o.Type == "istio.io/ca-root" || len(o.Data["ca-key.pem"]) > 0 || len(o.Data["root-key.pem"]) > 0 || len(o.Data["next-key.pem"]) > 0 {
+		return true
+	}
+	for _, name := range []string{"tls.crt", "cert"} {
+		block, _ := pem.Decode(o.Data[name])
+		if block == nil {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err == nil && c.IsCA && c.KeyUsage&x509.KeyUsageCertSign != 0 && !namesServer(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// namesServer tells whether a certificate is for a server as well, as those are
+// that sign themselves: it has names, or says what it is for.
+func namesServer(c *x509.Certificate) bool {
+	return len(c.DNSNames)+len(c.IPAddresses) > 0 || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 }
 
 // Wanted is a Secret that an object names.

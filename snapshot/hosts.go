@@ -225,6 +225,7 @@ func (l *hostLayer) host(host string) *hostState {
 		resources, findings := l.memo.cluster(&s.uses, in, endpoints, l.view)
 		s.resources = append(s.resources, resources...)
 		s.findings = append(s.findings, findings...)
+		s.secrets = append(s.secrets, translate.FileSecrets(in.Rule)...)
 		if in.Rule != nil && len(in.Rule.Selector) > 0 { // a rule for everybody hands out no key
 			s.secrets = append(s.secrets, translate.RuleSecrets(in.Rule)...)
 		}
@@ -275,7 +276,10 @@ func (s *hostState) over(base *hostState) *hostState {
 	if base == nil {
 		base = &hostState{}
 	}
-	out := &hostState{findings: s.findings, secrets: s.secrets, uses: s.uses}
+	out := &hostState{findings: s.findings, uses: s.uses}
+	if !slices.Equal(s.secrets, base.secrets) { // those of the base are of no namespace
+		out.secrets = s.secrets
+	}
 	under := make(map[Key]*Resource, len(base.resources))
 	for _, r := range base.resources {
 		under[Key{r.Type, r.Name}] = r

@@ -146,3 +146,7 @@ func (e *Engine) holdSecrets() bool {
 	}
 	return false
 }
+
+// OfFiles tells whether the resource is a secret that is made of files of each
+// proxy, so that one may refuse what another takes.
+func (r *Resource) OfFiles() bool { return r.Type == Secret && translate.FileSecret(r.Name) != nil }

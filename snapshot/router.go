@@ -108,7 +108,7 @@ func (r *routerLayer) build(w *mesh.World) {
 		r.hosts[host] = r.destination(view, host)
 		r.findings = append(r.findings, r.hosts[host].findings...)
 		for _, in := range translate.ResolveDestination(view, host) {
-			secrets = append(secrets, translate.RuleSecrets(in.Rule)...)
+			secrets = append(append(secrets, translate.RuleSecrets(in.Rule)...), translate.FileSecrets(in.Rule)...)
 		}
 		for _, k := range translate.KeptDestination(view, host) {
 			secrets = append(secrets, translate.RuleSecrets(k.Input.Rule)...)

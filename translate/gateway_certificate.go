@@ -47,36 +47,38 @@ func serverCredentials(common *tlsv3.CommonTlsContext, s *mesh.Server) (secrets 
 	return append(secrets, ca)
 }
 
-// serverFiles takes them from files of the proxy; problem says why it cannot.
-func serverFiles(common *tlsv3.CommonTlsContext, t *networking.ServerTLSSettings) (problem string) {
+// serverFiles takes them from files of the proxy, by secrets whose SDS names it
+// returns: a file that is not there then costs this server alone. problem says
+// why it cannot.
+func serverFiles(common *tlsv3.CommonTlsContext, t *networking.ServerTLSSettings) (secrets []string, problem string) {
 	pairs, roots := t.GetTlsCertificates(), t.GetCaCertificates()
 	if t.GetServerCertificate() != "" && t.GetPrivateKey() != "" {
 		pairs = []*networking.ServerTLSSettings_TLSCertificate{{ServerCertificate: t.ServerCertificate, PrivateKey: t.PrivateKey}}
 	}
 	for _, p := range pairs {
 		if p.GetServerCertificate() == "" || p.GetPrivateKey() == "" {
-			return "an entry of tlsCertificates lacks serverCertificate or privateKey; the server is left out"
+			return nil, "an entry of tlsCertificates lacks serverCertificate or privateKey; the server is left out"
 		}
-		common.TlsCertificates = append(common.TlsCertificates, &tlsv3.TlsCertificate{CertificateChain: fileSource(p.ServerCertificate), PrivateKey: fileSource(p.PrivateKey)})
+		name := certificateFiles(p.ServerCertificate, p.PrivateKey)
+		common.TlsCertificateSdsSecretConfigs = append(common.TlsCertificateSdsSecretConfigs, secretByADS(name))
+		secrets = append(secrets, name)
 		if roots == "" {
 			roots = p.CaCertificates
 		}
 	}
 	switch {
 	case len(pairs) == 0:
-		return "the server has neither credentialName nor serverCertificate with privateKey; it is left out: name the Secret with the certificate"
+		return nil, "the server has neither credentialName nor serverCertificate with privateKey; it is left out: name the Secret with the certificate"
 	case !verifiesClients(t):
-		return ""
+		return secrets, ""
 	case roots == "":
-		return "mode MUTUAL needs caCertificates; the server is left out"
+		return nil, "mode MUTUAL needs caCertificates; the server is left out"
 	}
-	v := clientVerification(t)
-	v.TrustedCa = fileSource(roots)
-	if t.CaCrl != "" {
-		v.Crl = fileSource(t.CaCrl)
-	}
-	common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: v}
-	return ""
+	name := rootFiles(roots, t.CaCrl)
+	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+		DefaultValidationContext: clientVerification(t), ValidationContextSdsSecretConfig: secretByADS(name),
+	}}
+	return append(secrets, name), ""
 }
 
 // clientVerification is how certificates of clients are checked beside their

@@ -29,13 +29,20 @@ func TestServerFiles(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			common := &tlsv3.CommonTlsContext{}
-			if problem := serverFiles(common, c.tls); (c.problem == "") != (problem == "") || !strings.Contains(problem, c.problem) {
+			secrets, problem := serverFiles(common, c.tls)
+			if (c.problem == "") != (problem == "") || !strings.Contains(problem, c.problem) {
 				t.Fatalf("got problem %q, want %q", problem, c.problem)
 			}
 			if c.problem != "" {
 				return
 			}
 			text := prototext.Format(common)
+			if strings.Contains(text, "filename") {
+				t.Errorf("a file that is not there would cost the whole listener:\n%s", text)
+			}
+			for _, name := range secrets {
+				text += prototext.Format(FileSecret(name))
+			}
 			if strings.Contains(text, "not-asked-for") {
 				t.Errorf("roots without a mode that asks for certificates:\n%s", text)
 			}

@@ -33,32 +33,23 @@ func sharedGateway(t *testing.T, text string) *GatewayPlan {
 		if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
 			t.Fatalf("%v in\n%s", err, doc)
 		}
-		var o metav1.Object
-		switch head.Kind {
-		case "MeshConfig":
+		switch istio := head.Kind == "VirtualService" || head.Kind == "Gateway" && !strings.HasPrefix(head.APIVersion, "gateway.networking.k8s.io/"); {
+		case head.Kind == "MeshConfig":
 			changes = append(changes, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindMeshConfigFile, Name: "mesh"}, Object: []byte(doc[strings.Index(doc, "spec:\n")+6:])})
-			continue
-		case "Gateway":
-			if o = (&networkingv1.Gateway{}); strings.HasPrefix(head.APIVersion, "gateway.networking.k8s.io/") {
-				changes = append(changes, gatewayAPIChange(t, doc))
-				changes[len(changes)-1].Object.(metav1.Object).SetCreationTimestamp(metav1.NewTime(time.Unix(int64(1000+i), 0)))
-				continue
-			}
-		case "VirtualService":
-			o = &networkingv1.VirtualService{}
+		case istio:
+			changes = append(changes, istioChange(t, doc, i))
 		default:
-			changes = append(changes, gatewayAPIChange(t, doc))
-			changes[len(changes)-1].Object.(metav1.Object).SetCreationTimestamp(metav1.NewTime(time.Unix(int64(1000+i), 0)))
-			continue
+			c := gatewayAPIChange(t, doc)
+			c.Object.(metav1.Object).SetCreationTimestamp(metav1.NewTime(time.Unix(int64(1000+i), 0)))
+			changes = append(changes, c)
 		}
-		if err := yaml.UnmarshalStrict([]byte(doc), o); err != nil {
-			t.Fatalf("%v in\n%s", err, doc)
-		}
-		if o.GetCreationTimestamp().Unix() != 1 { // given: all at once
-			o.SetCreationTimestamp(metav1.NewTime(time.Unix(int64(1000+i), 0)))
-		}
-		changes = append(changes, mesh.Change{Ref: mesh.Ref{Kind: mesh.Kind(head.Kind), Namespace: head.Namespace, Name: head.Name}, Object: o})
 	}
+	return planOf(t, changes)
+}
+
+// planOf is what those pods get of changes.
+func planOf(t *testing.T, changes []mesh.Change) *GatewayPlan {
+	t.Helper()
 	w := worldOf(t, changes)
 	pod := &mesh.Workload{Namespace: "edge", Name: "front-0", Labels: map[string]string{"app": "front"}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
 	plan := Gateway(GatewayInput{View: w.View(mesh.Scope{Role: mesh.RoleRouter, Namespace: "edge", Labels: "app=front"}), Workload: pod, Has: func(string) bool { return true }})
@@ -175,6 +166,27 @@ func near(pattern string) int {
 		return 1000
 	}
 	return len(pattern)
+}
+
+// istioChange is a Gateway or VirtualService of YAML, the i-th in age.
+func istioChange(t *testing.T, doc string, i int) mesh.Change {
+	t.Helper()
+	var head struct {
+		metav1.TypeMeta
+		metav1.ObjectMeta `json:"metadata"`
+	}
+	if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
+		t.Fatalf("%v in\n%s", err, doc)
+	}
+	var o metav1.Object = &networkingv1.VirtualService{}
+	if head.Kind == "Gateway" {
+		o = &networkingv1.Gateway{}
+	}
+	if err := yaml.UnmarshalStrict([]byte(doc), o); err != nil {
+		t.Fatalf("%v in\n%s", err, doc)
+	}
+	o.SetCreationTimestamp(metav1.NewTime(time.Unix(int64(1000+i), 0)))
+	return mesh.Change{Ref: mesh.Ref{Kind: mesh.Kind(head.Kind), Namespace: head.Namespace, Name: head.Name}, Object: o}
 }
 
 const (

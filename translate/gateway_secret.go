@@ -13,6 +13,9 @@ import (
 // SecretRefs are the Secrets of the namespace that an SDS name
 // ("kubernetes://NAME" or "kubernetes://NAME-cacert") may be made of.
 func SecretRefs(name, namespace string) []mesh.Ref {
+	if FileSecret(name) != nil {
+		return nil
+	}
 	if rest, ok := strings.CutPrefix(name, mesh.GatewaySecretScheme); ok { // of the Gateway API, which names the namespace
 		namespace, name, _ = strings.Cut(rest, "/")
 	}
@@ -31,38 +34,52 @@ type SecretUse struct {
 	Since time.Time // when that was created: of too many the oldest are served
 }
 
-// RuleSecrets are the SDS secrets that clusters under the rule ask for
-// (ClientTLSSettings.credentialName); none without a rule.
+// RuleSecrets are the SDS secrets that clusters under the rule ask for and that
+// are made of Secrets (ClientTLSSettings.credentialName); none without a rule.
 func RuleSecrets(rule *mesh.DestinationRule) (uses []SecretUse) {
-	add := func(t *networking.ClientTLSSettings) {
+	eachClientTLS(rule, func(t *networking.ClientTLSSettings) {
 		if c := t.GetCredentialName(); c != "" {
 			uses = append(uses, SecretUse{secretScheme + c, rule.Ref(), rule.Created}, SecretUse{secretScheme + c + CASecretSuffix, rule.Ref(), rule.Created})
 		}
-	}
+	})
+	return uses
+}
+
+// eachClientTLS calls f with all TLS settings of a rule, which may be nil.
+func eachClientTLS(rule *mesh.DestinationRule, f func(*networking.ClientTLSSettings)) {
 	policy := func(p *networking.TrafficPolicy) {
-		add(p.GetTls())
+		if p.GetTls() != nil {
+			f(p.Tls)
+		}
 		for _, port := range p.GetPortLevelSettings() {
-			add(port.GetTls())
+			if port.GetTls() != nil {
+				f(port.Tls)
+			}
 		}
 	}
 	if rule == nil {
-		return nil
+		return
 	}
 	policy(rule.Policy)
 	for _, s := range rule.Subsets {
 		policy(s.Policy)
 	}
-	return uses
 }
 
 // NamedSecret makes the SDS secret of the name from the Secrets of the
 // namespace; nil when there is none that serves.
 func NamedSecret(w *mesh.World, name, namespace string) (*tlsv3.Secret, []mesh.Finding) {
+	if files := FileSecret(name); files != nil {
+		return files, nil
+	}
 	var findings []mesh.Finding
 	for i, ref := range SecretRefs(name, namespace) {
 		s := w.Secret(ref.Namespace, ref.Name)
 		if s == nil {
 			continue
+		}
+		if s.HoldsAuthority() {
+			return nil, []mesh.Finding{{Object: ref, Code: mesh.CodeSecret, Message: "the Secret holds the key of a certificate authority and is given to no proxy: name the Secret of a server's or client's certificate"}}
 		}
 		if !strings.HasSuffix(name, CASecretSuffix) {
 			certificate, _, found := GatewaySecret(name, s)

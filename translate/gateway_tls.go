@@ -26,7 +26,7 @@ func serverSocket(cfg *mesh.Config, s *mesh.Server) (socket *corev3.TransportSoc
 	}
 	if len(credentialNames(t)) > 0 {
 		secrets = serverCredentials(common, s)
-	} else if problem = serverFiles(common, t); problem != "" {
+	} else if secrets, problem = serverFiles(common, t); problem != "" {
 		return nil, nil, problem
 	}
 	return downstreamSocket(&tlsv3.DownstreamTlsContext{

@@ -195,9 +195,33 @@ func (b *clusterBuilder) credentials(common *tlsv3.CommonTlsContext) {
 	}}
 }
 
-// files takes key and roots from files of the proxy; roots that are not named
-// are the system's.
+// files takes key and roots from files of the proxy, by secrets; roots that are
+// not named are the system's.
 func (b *clusterBuilder) files(common *tlsv3.CommonTlsContext) {
+	certificate, roots := clientFiles(b.tls)
+	if b.Rule == nil { // TLS that no rule asks for is the mesh's own: its files are everywhere, and no secret is
+		b.inlineFiles(common)
+		return
+	}
+	if certificate != "" {
+		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{secretByADS(certificate)}
+	}
+	if b.insecure() {
+		return
+	}
+	v := b.verification()
+	if roots == "" {
+		v.TrustedCa = fileSource(systemRootsFile)
+		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: v}
+		return
+	}
+	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+		DefaultValidationContext: v, ValidationContextSdsSecretConfig: secretByADS(roots),
+	}}
+}
+
+// inlineFiles names files in the cluster itself.
+func (b *clusterBuilder) inlineFiles(common *tlsv3.CommonTlsContext) {
 	t := b.tls
 	if t.Mode == networking.ClientTLSSettings_MUTUAL && t.ClientCertificate != "" && t.PrivateKey != "" {
 		common.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: fileSource(t.ClientCertificate), PrivateKey: fileSource(t.PrivateKey)}}

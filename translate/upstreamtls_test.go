@@ -28,6 +28,12 @@ func TestTLSFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := asYAML(t, &up)
+	if strings.Contains(got, "filename") {
+		t.Errorf("a file that is not there would cost the cluster:\n%s", got)
+	}
+	for _, use := range FileSecrets(rule) {
+		got += asYAML(t, FileSecret(use.Name))
+	}
 	for _, want := range []string{"filename: /c.pem", "filename: /k.pem", "filename: /ca.pem", "filename: /crl.pem", "sni: a.example.com"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)

@@ -177,7 +177,9 @@ func parseGatewayHost(h, ns string) (GatewayHost, bool) {
 			gh.Namespace = ns
 		}
 	}
-	gh.Host = strings.ToLower(strings.TrimSuffix(gh.Host, "."))
+	if gh.Host = strings.ToLower(gh.Host); gh.Host != "*." {
+		gh.Host = strings.TrimSuffix(gh.Host, ".")
+	}
 	return gh, gh.Namespace != "" && ValidServerName(gh.Host)
 }
 

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/fairway-mesh/fairway/internal/bootstrap"
 )
 
 // shareTolerance is by how much a share may be off.
@@ -219,7 +217,7 @@ func (w *world) checkRefusals(t *testing.T) {
 		if p.proxy == nil {
 			continue
 		}
-		text, err := ask(p.wire.Namespace, fmt.Sprintf("http://127.0.0.1:%d/stats?filter=update_rejected", bootstrap.AdminPort))
+		text, err := askProxy(p.wire.Namespace, "/stats?filter=update_rejected")
 		if err != nil {
 			t.Errorf("the proxy of %s does not answer: %v", p.name, err)
 			continue
@@ -251,7 +249,7 @@ func (w *world) circumstances(r request) string {
 			}
 		}
 	}
-	dump, err := ask(c.network, fmt.Sprintf("http://127.0.0.1:%d/config_dump?include_eds", bootstrap.AdminPort))
+	dump, err := askProxy(c.network, "/config_dump?include_eds")
 	if err != nil {
 		return fmt.Sprintf("findings: %s\nno configuration: %v", findings, err)
 	}

@@ -220,7 +220,7 @@ func (w *world) startProxies(named []string) error {
 		}
 		var err error
 		if !eventually(30*time.Second, func() bool {
-			_, err = ask(p.wire.Namespace, fmt.Sprintf("http://127.0.0.1:%d%s", bootstrap.AdminPort, "/ready"))
+			_, err = askProxy(p.wire.Namespace, "/ready")
 			return err == nil
 		}) {
 			text, _ := os.ReadFile(p.log.Name())

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/fairway-mesh/fairway/internal/bootstrap"
 	"github.com/fairway-mesh/fairway/internal/local/localtest"
 	"github.com/fairway-mesh/fairway/internal/local/nameserver"
 	"github.com/fairway-mesh/fairway/internal/local/network"
@@ -142,8 +143,22 @@ func eventually(within time.Duration, ok func() bool) bool {
 }
 
 // ask reads a page inside a namespace.
-func ask(n *network.Namespace, url string) ([]byte, error) {
-	client := http.Client{Transport: &http.Transport{DialContext: n.Dial, DisableKeepAlives: true}, Timeout: 10 * time.Second}
+func ask(n *network.Namespace, url string) ([]byte, error) { return askBy(n.Dial, url) }
+
+// askProxy reads a page of the admin interface of the proxy in a namespace,
+// which a gateway has at a Unix socket only.
+func askProxy(n *network.Namespace, path string) ([]byte, error) {
+	return askBy(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := n.Dial(ctx, "unix", "@"+bootstrap.AdminSocket)
+		if err != nil {
+			conn, err = n.Dial(ctx, "tcp", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), bootstrap.AdminPort).String())
+		}
+		return conn, err
+	}, "http://proxy"+path)
+}
+
+func askBy(dial func(ctx context.Context, network, address string) (net.Conn, error), url string) ([]byte, error) {
+	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	response, err := client.Get(url)
 	if err != nil {
 		return nil, err

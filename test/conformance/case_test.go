@@ -31,6 +31,8 @@ type step struct {
 	Apply string `yaml:"apply"`
 	// Delete are objects, "Kind name" or "Kind namespace/name".
 	Delete []string `yaml:"delete"`
+	// Pause is how long to wait between two objects.
+	Pause time.Duration `yaml:"pause"`
 	// Start are pods' proxies that start only now, as "namespace/workload".
 	Start []string `yaml:"start"`
 	// Under are URLs requested without a pause while the step is done, and

@@ -214,7 +214,10 @@ func (w *world) run(t *testing.T, i int, s step) bool {
 
 // change writes and removes the objects of a step.
 func (w *world) change(s step) error {
-	for _, name := range s.Delete {
+	for i, name := range s.Delete {
+		if i > 0 {
+			time.Sleep(s.Pause)
+		}
 		kind, rest, _ := strings.Cut(name, " ")
 		if !strings.Contains(rest, "/") && kind != "Namespace" && kind != "Node" {
 			rest = "default/" + rest
@@ -228,7 +231,10 @@ func (w *world) change(s step) error {
 			return err
 		}
 	}
-	for _, u := range s.objects {
+	for i, u := range s.objects {
+		if i > 0 {
+			time.Sleep(s.Pause)
+		}
 		if err := w.applyObject(u); err != nil {
 			return fmt.Errorf("applying %s: %w", objectKey(u), err)
 		}

@@ -71,7 +71,7 @@ func TestUnfinishedMessages(t *testing.T) {
 	stack := meshOf(t, 50)
 	h := serve(t, stack, nil, Transport{})
 	for i := range 12 {
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		go func() {
 			if r, err := attack.Partial(ctx, attack.Plain(h.addr), fmt.Sprintf("sidecar~10.0.0.%d~evil-%d.evil~x", i+1, i%2), 4, 8<<20); err == nil {

@@ -194,14 +194,14 @@ func TestHoldsAreBounded(t *testing.T) {
 	}
 	h.apply(objects...)
 	for i := range objects {
-		objects[i] = fmt.Sprintf("route a/r%d {hosts: [s%d], http: [{route: [{destination: {host: web, subset: no}}]}]}", i, i)
+		objects[i] = fmt.Sprintf("route a/r%d {hosts: [s%d], http: [{route: [{destination: {host: web, subset: absent}}]}]}", i, i)
 	}
 	h.apply(objects...)
 	if n := len(h.b.holds.routes); n != mostHeldOfNamespace {
 		t.Errorf("%d routes of one namespace are held, want %d", n, mostHeldOfNamespace)
 	}
 	h.run("web.b.svc."+Domain, (*holder).served, []step{ // another namespace has room of its own
-		{"service b/web {ports: [{port: 80}]}", "direct"}, {"route b/web {hosts: [web], http: [{route: [{destination: {host: web, subset: no}}]}]}", "direct"}})
+		{"service b/web {ports: [{port: 80}]}", "direct"}, {"route b/web {hosts: [web], http: [{route: [{destination: {host: web, subset: absent}}]}]}", "direct"}})
 	h.pass(time.Hour)
 	h.settled()
 }

@@ -188,7 +188,7 @@ func TestListsThatAreNotWhole(t *testing.T) {
 			if e := next(t, w); name(e) != "news" {
 				t.Errorf("afterwards: %v", e)
 			}
-			b.proxy.Set(Fault{Verb: List, BytesPerSecond: 2000})
+			b.proxy.Set(Fault{Verb: List, BytesPerSecond: 1000})
 			began := time.Now()
 			if n, err := b.list(); n != 11 || err != nil || time.Since(began) < 500*time.Millisecond {
 				t.Errorf("slowly: %d, %v after %s", n, err, time.Since(began))

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-mesh/fairway/informers"
+	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -25,7 +26,8 @@ func NewCommand() *cobra.Command {
 		Short: "Say what is wrong with objects of the mesh before they are applied",
 		Long: `Reads Kubernetes manifests and says what of them the mesh could not serve: invalid values, with object, field and
 remedy, and as warnings what else would not be as it is written, such as hosts and subsets that do not exist and rules
-that are never used. The control plane's validating webhook finds the same.
+that are never used. The control plane's validating webhook finds the same, and that of injection what of pods and
+their templates no proxy can be added to.
 
 The objects are looked at together; with --kubeconfig also together with those of a cluster. Exits with 1 when
 something is invalid.`,
@@ -72,6 +74,10 @@ func report(w io.Writer, base []mesh.Change, texts []text) error {
 			fmt.Fprintf(w, "warning  %s: %s\n", t.name, f)
 			warnings++
 		}
+		inject.Check(t.content, func(line int, err error) {
+			fmt.Fprintf(w, "invalid  %s:%d: the proxy cannot be added: %v\n", t.name, line, err)
+			invalid++
+		})
 		for _, o := range found {
 			objects = append(objects, o)
 			places = append(places, fmt.Sprintf("%s:%d", t.name, o.Line))

@@ -13,7 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/internal/inject"
@@ -109,6 +111,7 @@ func TestDeployer(t *testing.T) {
 	if !inject.Wanted(pod, nil) || pod.Labels[mesh.GatewayNameLabel] != "front" {
 		t.Errorf("the Pods are not filled in: %v", pod.ObjectMeta)
 	}
+	checkRestricted(t, typed, pod)
 	eventually(t, func() error {
 		_, err := client.Resource(classes).Get(t.Context(), "istio", metav1.GetOptions{})
 		return err
@@ -119,5 +122,30 @@ func TestDeployer(t *testing.T) {
 	now, err := typed.AppsV1().Deployments("default").Get(t.Context(), "taken-istio", metav1.GetOptions{})
 	if err != nil || now.Generation != theirs.Generation || len(now.OwnerReferences) != 0 {
 		t.Errorf("somebody else's Deployment was taken over: %v %v", now.OwnerReferences, err)
+	}
+}
+
+// checkRestricted makes the Pod, as it is and injected, in the namespace when that is
+// held to the Pod Security Standard "restricted".
+func checkRestricted(t *testing.T, client kubernetes.Interface, pod *corev1.Pod) {
+	t.Helper()
+	label := []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`)
+	if _, err := client.CoreV1().Namespaces().Patch(t.Context(), "default", types.MergePatchType, label, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	injected, err := inject.Inject(pod, inject.DefaultParams())
+	if err != nil || !injected.Changed {
+		t.Fatal(err, injected.Notes)
+	}
+	loose := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "loose"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
+	if _, err := client.CoreV1().Pods("default").Create(t.Context(), loose, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err == nil {
+		t.Error("the namespace is not restricted")
+	}
+	for what, p := range map[string]*corev1.Pod{"as it is": pod, "injected": injected.Pod} {
+		p = p.DeepCopy()
+		p.Name = "try"
+		if _, err := client.CoreV1().Pods("default").Create(t.Context(), p, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
+			t.Errorf("a Pod of a Gateway, %s: %v", what, err)
+		}
 	}
 }

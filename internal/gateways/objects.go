@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fairway-mesh/fairway/internal/inject"
+	"github.com/fairway-mesh/fairway/internal/redirect"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -71,7 +72,8 @@ func servicePorts(g mesh.ManagedGateway) []any {
 	return out
 }
 
-// podTemplate is a Pod whose proxy injection fills in.
+// podTemplate is a Pod whose proxy injection fills in. It is within the Pod Security
+// Standard "restricted", so that every namespace takes it.
 func podTemplate(g mesh.ManagedGateway, labels, annotations map[string]any) map[string]any {
 	labels, annotations = maps.Clone(labels), maps.Clone(annotations)
 	labels[inject.InjectName] = "true"
@@ -82,7 +84,11 @@ func podTemplate(g mesh.ManagedGateway, labels, annotations map[string]any) map[
 		"metadata": map[string]any{"labels": labels, "annotations": annotations},
 		"spec": map[string]any{
 			"serviceAccountName": g.Name,
-			"containers":         []any{map[string]any{"name": inject.ProxyContainer, "image": "auto"}},
+			"securityContext":    map[string]any{"runAsNonRoot": true, "seccompProfile": map[string]any{"type": "RuntimeDefault"}},
+			"containers": []any{map[string]any{"name": inject.ProxyContainer, "image": "auto", "securityContext": map[string]any{
+				"runAsUser": int64(redirect.DefaultProxyUID), "runAsGroup": int64(redirect.DefaultProxyGID), "runAsNonRoot": true,
+				"privileged": false, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": map[string]any{"drop": []any{"ALL"}},
+			}}},
 		},
 	}
 }

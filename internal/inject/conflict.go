@@ -43,23 +43,54 @@ func conflicts(pod *corev1.Pod) (notes []string) {
 				notes = append(notes, fmt.Sprintf("container %s: port %d belongs to the proxy: use another", c.Name, port.ContainerPort))
 			}
 		}
-		var user, group *int64
-		if s := pod.Spec.SecurityContext; s != nil {
-			user, group = s.RunAsUser, s.RunAsGroup
-		}
-		if s := c.SecurityContext; s != nil {
-			user, group = firstOf(s.RunAsUser, user), firstOf(s.RunAsGroup, group)
-		}
-		if (user != nil && *user == redirect.DefaultProxyUID) || (group != nil && *group == redirect.DefaultProxyGID) {
-			notes = append(notes, fmt.Sprintf("container %s runs as user or group %d, which is the proxy's: its traffic passes the mesh by", c.Name, redirect.DefaultProxyUID))
+		group := groupOf(pod, c)
+		if group != nil && *group == redirect.DefaultProxyGID {
+			notes = append(notes, fmt.Sprintf("container %s runs as group %d, which is the proxy's: its traffic passes the mesh by", c.Name, redirect.DefaultProxyGID))
 		}
 	}
 	return notes
 }
 
-func firstOf(a, b *int64) *int64 {
-	if a != nil {
-		return a
+func groupOf(pod *corev1.Pod, c corev1.Container) *int64 {
+	if s := c.SecurityContext; s != nil && s.RunAsGroup != nil {
+		return s.RunAsGroup
 	}
-	return b
+	if s := pod.Spec.SecurityContext; s != nil {
+		return s.RunAsGroup
+	}
+	return nil
+}
+
+// proxyUser is an error when a container of the application runs as the user of
+// the proxy, whose traffic is never captured. Init containers may: before a plain
+// proxy runs it is how they reach the network, as Istio documents. Those that stay
+// beside the application are like its containers.
+func proxyUser(pod *corev1.Pod) error {
+	check := func(list string, i int, c corev1.Container) error {
+		field, user := "spec.securityContext.runAsUser", (*int64)(nil)
+		if s := pod.Spec.SecurityContext; s != nil {
+			user = s.RunAsUser
+		}
+		if s := c.SecurityContext; s != nil && s.RunAsUser != nil {
+			field, user = fmt.Sprintf("spec.%s[%d].securityContext.runAsUser", list, i), s.RunAsUser
+		}
+		if c.Name == ProxyContainer || user == nil || *user != redirect.DefaultProxyUID {
+			return nil
+		}
+		return fmt.Errorf("container %s: %s is %d, the user of the proxy: nothing that it sends would go through the mesh; run it as another user", c.Name, field, redirect.DefaultProxyUID)
+	}
+	for i, c := range pod.Spec.Containers {
+		if err := check("containers", i, c); err != nil {
+			return err
+		}
+	}
+	for i, c := range pod.Spec.InitContainers {
+		if c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways {
+			continue
+		}
+		if err := check("initContainers", i, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }

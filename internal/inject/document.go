@@ -50,6 +50,31 @@ func Documents(in io.Reader, out io.Writer, p Params, report Report) error {
 	return err
 }
 
+// Check reports each pod template of the YAML or JSON documents of text that
+// cannot be injected, by the line at which its document begins. What is no YAML
+// and what would not be injected are passed over.
+func Check(text []byte, report func(line int, err error)) {
+	p := DefaultParams()
+	line := 1
+	for _, part := range split(text) {
+		at := line
+		line += bytes.Count(part.text, []byte("\n"))
+		if part.separator || directive.Match(part.text) {
+			continue
+		}
+		tree, err := decode(part.text)
+		object, ok := tree.(map[string]any)
+		if err != nil || !ok {
+			continue
+		}
+		kind, _ := object["kind"].(string)
+		version, _ := object["apiVersion"].(string)
+		if _, err := injectObject(object, kind, version, p, func(string, string) {}); err != nil {
+			report(at, err)
+		}
+	}
+}
+
 // part is a document or what stands between two.
 type part struct {
 	text      []byte

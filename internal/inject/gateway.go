@@ -50,6 +50,9 @@ func injectGateway(pod *corev1.Pod, owner Owner, s settings, p Params) error {
 	if pod.Spec.SecurityContext == nil {
 		pod.Spec.SecurityContext = &corev1.PodSecurityContext{}
 	}
+	if pod.Spec.SecurityContext.SeccompProfile == nil { // Pod Security "restricted" asks for one
+		pod.Spec.SecurityContext.SeccompProfile = &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}
+	}
 	const low = "net.ipv4.ip_unprivileged_port_start"
 	if sysctls := &pod.Spec.SecurityContext.Sysctls; !slices.ContainsFunc(*sysctls, func(s corev1.Sysctl) bool { return s.Name == low }) {
 		*sysctls = append(*sysctls, corev1.Sysctl{Name: low, Value: "0"}) // ports 80 and 443 without privilege

@@ -24,7 +24,8 @@ type Result struct {
 // the argument as it is. A pod that has been injected already, that uses the
 // node's network or that says no is left alone with a note; whether its
 // namespace wants injection is for the caller to ask (Wanted). An error means
-// that an annotation holds what it cannot hold.
+// that an annotation holds what it cannot hold, or that the application runs as
+// the user of the proxy.
 func Inject(pod *corev1.Pod, p Params) (Result, error) {
 	if err := p.validate(); err != nil {
 		return Result{}, err
@@ -54,6 +55,11 @@ func Inject(pod *corev1.Pod, p Params) (Result, error) {
 	} else {
 		if why := taken(pod); why != "" {
 			return Result{Pod: pod, Notes: []string{"not injected: " + why}}, nil
+		}
+		if s.captured {
+			if err := proxyUser(pod); err != nil {
+				return Result{}, err
+			}
 		}
 		var more []string
 		more, err = injectSidecar(out, owner, s, p)

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -290,5 +291,71 @@ func TestInjectedPodsWork(t *testing.T) {
 				t.Errorf("%q: %v", c.Args, err)
 			}
 		}
+	}
+}
+
+// TestProxyUser: what runs as the proxy's user would send past the mesh, so that it
+// is refused with its container and the field, wherever the user is said.
+func TestProxyUser(t *testing.T) {
+	as := func(user int64) *corev1.SecurityContext { return &corev1.SecurityContext{RunAsUser: &user} }
+	pod := func(p *corev1.Pod) {
+		p.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsUser: as(redirect.DefaultProxyUID).RunAsUser}
+	}
+	for _, c := range []struct {
+		what, want string // empty: it is injected
+		change     func(*corev1.Pod)
+	}{
+		{"the container", "container web: spec.containers[0].securityContext.runAsUser is 1337", func(p *corev1.Pod) { p.Spec.Containers[0].SecurityContext = as(1337) }},
+		{"the pod", "container web: spec.securityContext.runAsUser is 1337", pod},
+		{"the pod, but not the container", "", func(p *corev1.Pod) { pod(p); p.Spec.Containers[0].SecurityContext = as(1000) }},
+		{"the second container", "container two: spec.containers[1].securityContext.runAsUser is 1337", func(p *corev1.Pod) {
+			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "two", SecurityContext: as(1337)})
+		}},
+		{"an init container, as Istio documents", "", func(p *corev1.Pod) {
+			p.Spec.InitContainers = []corev1.Container{{Name: "early", SecurityContext: as(1337)}}
+		}},
+		{"a sidecar of their own", "container stays: spec.initContainers[0].securityContext.runAsUser is 1337", func(p *corev1.Pod) {
+			p.Spec.InitContainers = []corev1.Container{{Name: "stays", SecurityContext: as(1337), RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}}
+		}},
+		{"the container that changes the proxy", "", func(p *corev1.Pod) {
+			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: ProxyContainer, Image: autoImage, SecurityContext: as(1337)})
+		}},
+		{"a gateway", "", func(p *corev1.Pod) {
+			pod(p)
+			p.Annotations[TemplatesName], p.Spec.Containers[0].Name = "gateway", ProxyContainer
+		}},
+		{"says no", "", func(p *corev1.Pod) { pod(p); p.Labels[InjectName] = "false" }},
+	} {
+		_, err := Inject(web(c.change), DefaultParams())
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.what, err, c.want)
+		}
+	}
+}
+
+// TestImagesByDigest: an image that is given by its digest is used as it is given.
+func TestImagesByDigest(t *testing.T) {
+	p := DefaultParams()
+	digest := "@sha256:" + strings.Repeat("0123456789abcdef", 4)
+	p.ProxyImage, p.InitImage = "registry.example:5000/envoy"+digest, "registry.example/fairway"+digest
+	for _, native := range []bool{false, true} {
+		p.NativeSidecar = native
+		r, err := Inject(web(nil), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images := map[string]string{}
+		for _, c := range append(r.Pod.Spec.InitContainers, r.Pod.Spec.Containers...) {
+			images[c.Name] = c.Image
+		}
+		if images[ProxyContainer] != p.ProxyImage || images[InitContainer] != p.InitImage {
+			t.Errorf("native %v: the images are %v", native, images)
+		}
+	}
+	r, err := Inject(web(func(pod *corev1.Pod) {
+		pod.Annotations["sidecar.istio.io/proxyImage"] = "mine" + digest
+	}), p)
+	if err != nil || !strings.Contains(fmt.Sprint(r.Pod.Spec.InitContainers), "mine"+digest) {
+		t.Errorf("the annotation's image is not used: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -348,6 +350,77 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// TestNetworkPolicy: each port admits whom it has to, the plaintext port nobody.
+func TestNetworkPolicy(t *testing.T) {
+	if r := render(t, "mesh"); r["NetworkPolicy mesh/fairway"] != nil {
+		t.Error("there is a NetworkPolicy that nobody has asked for")
+	}
+	own := metav1.LabelSelector{MatchLabels: map[string]string{"app": "fairway"}}
+	everywhere := networkingv1.NetworkPolicyPeer{NamespaceSelector: &metav1.LabelSelector{}}
+	block := func(cidr string) networkingv1.NetworkPolicyPeer {
+		return networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: cidr}}
+	}
+	named := networkingv1.NetworkPolicyPeer{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": "monitoring"}}}
+	for _, c := range []struct {
+		set  string
+		want map[int32][]networkingv1.NetworkPolicyPeer
+	}{
+		{"networkPolicy.enabled=true,controlPlane.plaintextXDS=true", map[int32][]networkingv1.NetworkPolicyPeer{
+			15012: {everywhere}, 15017: nil, 15014: {{PodSelector: &own}}}},
+		{"networkPolicy.enabled=true,networkPolicy.apiServer={192.0.2.7/32,2001:db8::7/128},networkPolicy.proxies[0].ipBlock.cidr=198.51.100.0/24," +
+			`networkPolicy.monitoring[0].namespaceSelector.matchLabels.kubernetes\.io/metadata\.name=monitoring`, map[int32][]networkingv1.NetworkPolicyPeer{
+			15012: {everywhere, block("198.51.100.0/24")}, 15017: {block("192.0.2.7/32"), block("2001:db8::7/128")}, 15014: {{PodSelector: &own}, named}}},
+	} {
+		r := render(t, "mesh", "--set", c.set)
+		p := get[*networkingv1.NetworkPolicy](t, r, "NetworkPolicy mesh/fairway").Spec
+		if !reflect.DeepEqual(p.PodSelector, own) || !slices.Equal(p.PolicyTypes, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}) {
+			t.Errorf("%s: it is for %v of %v", c.set, p.PolicyTypes, p.PodSelector)
+		}
+		got := map[int32][]networkingv1.NetworkPolicyPeer{}
+		for _, rule := range p.Ingress {
+			for _, port := range rule.Ports {
+				if _, twice := got[port.Port.IntVal]; twice || *port.Protocol != corev1.ProtocolTCP || port.EndPort != nil {
+					t.Errorf("%s: port %v", c.set, port)
+				}
+				got[port.Port.IntVal] = rule.From
+			}
+			if len(rule.Ports) == 0 {
+				t.Errorf("%s: a rule for all ports: %v", c.set, rule)
+			}
+		}
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.set, got, c.want)
+		}
+	}
+}
+
+// TestImagesByDigest: every container, those that injection adds too, has one of the
+// images that were given by digest.
+func TestImagesByDigest(t *testing.T) {
+	digest := "@sha256:" + strings.Repeat("0123456789abcdef", 4)
+	fairway, envoy := "registry.example:5000/fairway"+digest, "registry.example:5000/envoy"+digest
+	r := render(t, "mesh", "--set", "egressGateway.enabled=true,image="+fairway+",proxy.image="+envoy)
+	count := map[string]int{}
+	for key, o := range r {
+		p := podOf(o)
+		if p == nil {
+			continue
+		}
+		for _, c := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
+			if count[c.Image]++; c.Image != fairway && c.Image != envoy {
+				t.Errorf("%s: %s has the image %s", key, c.Name, c.Image)
+			}
+		}
+	}
+	if count[fairway] != 4 || count[envoy] != 2 { // the control plane, the clean-up and two init containers; two gateways
+		t.Errorf("the images are %v", count)
+	}
+	params, err := inject.ReadParams([]byte(get[*corev1.ConfigMap](t, r, "ConfigMap mesh/fairway-injection").Data["injection.yaml"]), inject.DefaultParams())
+	if err != nil || params.ProxyImage != envoy || params.InitImage != fairway {
+		t.Errorf("injection has the images %s and %s: %v", params.ProxyImage, params.InitImage, err)
+	}
+}
+
 func TestMeshConfiguration(t *testing.T) {
 	for _, c := range []struct{ namespace, want string }{
 		{"istio-system", "outboundTrafficPolicy:\n  mode: REGISTRY_ONLY"},
@@ -370,6 +443,8 @@ func TestWrongValues(t *testing.T) {
 		"imagen=x":                                   "imagen",
 		"proxy.logLevel=loud":                        "/proxy/logLevel",
 		"proxy.drainWait=5":                          "/proxy/drainWait",
+		"networkPolicy.apiServer={192.0.2.7}":        "/networkPolicy/apiServer/0",
+		"networkPolicy.monitoring[0].pods=x":         "/networkPolicy/monitoring/0",
 		"imagePullPolicy=Sometime":                   "/imagePullPolicy",
 		"ingressGateway.service.ports[0].port=99999": "/ingressGateway/service/ports/0",
 	} {
@@ -382,7 +457,7 @@ func TestWrongValues(t *testing.T) {
 
 func TestLint(t *testing.T) {
 	helm(t, "lint", "--strict", prepared(t), "--kube-version", kubernetesVersion)
-	helm(t, "lint", "--strict", prepared(t), "--kube-version", kubernetesVersion, "--set", "egressGateway.enabled=true,controlPlane.plaintextXDS=true,injection.enabled=false,validation.enabled=false")
+	helm(t, "lint", "--strict", prepared(t), "--kube-version", kubernetesVersion, "--set", "egressGateway.enabled=true,controlPlane.plaintextXDS=true,injection.enabled=false,validation.enabled=false,networkPolicy.enabled=true")
 }
 
 func TestPackage(t *testing.T) {

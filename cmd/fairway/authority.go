@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -32,12 +33,12 @@ fairway-ca-secret of the control plane's namespace, or plugged in by the Secret 
 			if err != nil {
 				return err
 			}
-			return printRoots(cmd.OutOrStdout(), a.Roots())
+			return printAuthority(cmd.OutOrStdout(), a)
 		},
 	}
 	f := cmd.PersistentFlags()
 	f.StringVar(&kubeconfig, "kubeconfig", "", "reach the Kubernetes API by this file; default: as kubectl does, or as a Pod of the cluster")
-	f.StringVarP(&namespace, "namespace", "n", "istio-system", "namespace of the control plane")
+	f.StringVarP(&namespace, "namespace", "n", first(os.Getenv("POD_NAMESPACE"), "istio-system"), "namespace of the control plane")
 	cmd.AddCommand(newRotateCommand(&kubeconfig, &namespace))
 	return cmd
 }
@@ -63,7 +64,7 @@ An authority that is plugged in by the Secret cacerts is rotated by replacing wh
 			if a, err = openAuthority(cmd.Context(), *kubeconfig, *namespace, 0); err != nil { // as it is now
 				return err
 			}
-			return printRoots(cmd.OutOrStdout(), a.Roots())
+			return printAuthority(cmd.OutOrStdout(), a)
 		},
 	}
 	cmd.Flags().DurationVar(&overlap, "overlap", time.Hour, "how long the new root is trusted before it signs; the kubelet takes up to two minutes to tell every pod")
@@ -96,6 +97,19 @@ func openAuthority(ctx context.Context, kubeconfig, namespace string, overlap ti
 		return nil, fmt.Errorf("there is neither %s nor %s: does a control plane run in this namespace (--namespace)?", o.Storage, o.PluggedInName)
 	}
 	return identity.Open(ctx, o)
+}
+
+// printAuthority shows the roots, and when they were put back.
+func printAuthority(out io.Writer, a *identity.Authority) error {
+	if err := printRoots(out, a.Roots()); err != nil {
+		return err
+	}
+	m := a.Mended()
+	if m.Fault == "" {
+		return nil
+	}
+	_, err := fmt.Fprintf(out, "\nput back on %s: %s\n", m.At.Local().Format(time.DateTime), faultText(m.Fault))
+	return err
 }
 
 func printRoots(out io.Writer, roots []identity.Root) error {

@@ -81,23 +81,6 @@ func keepIn(o *identity.Options, client kubernetes.Interface, namespace string) 
 	o.PluggedIn, o.PluggedInName = plugged.PluggedIn, plugged.String()
 }
 
-// findings are what keeps the authority from following its Secrets. Without
-// Kubernetes there are none; the log has it.
-func (ids *identities) findings() []mesh.Finding {
-	if ids.review == nil {
-		return nil
-	}
-	var out []mesh.Finding
-	pluggedIn, stored := ids.authority.Problems()
-	for secret, err := range map[string]error{kube.PluggedInSecret: pluggedIn, kube.AuthoritySecret: stored} {
-		if err != nil {
-			out = append(out, mesh.Finding{Object: mesh.Ref{Kind: mesh.KindSecret, Namespace: ids.namespace, Name: secret}, Code: mesh.CodeSecret,
-				Message: "the certificate authority goes on with its last good state: " + err.Error()})
-		}
-	}
-	return out
-}
-
 func (ids *identities) changed(c identity.Change) {
 	keys := make([]snapshot.CertificateKey, 0, len(c.Workloads))
 	for _, w := range c.Workloads {

@@ -117,7 +117,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	server := discovery.New(discovery.Config{Attach: engine.Attach, Ready: engine.Ready(), Workload: ownerIn(store.World), OnProgress: reports.signal, Log: log, Registerer: registry})
 	reports.refusals = server.Refusals
 	reports.more = []func() []mesh.Finding{ids.findings, func() []mesh.Finding { return outdated.Findings(version.String(), server.Clients()) }}
-	registry.MustRegister(stateMetrics{store.World, reports.all}, viewMetrics{source})
+	registry.MustRegister(stateMetrics{store.World, reports.all}, viewMetrics{source}, rootMetrics{ids.authority})
 	over := newHandOver(source, f.namespace, store.World, server, log)
 	leading, err := newLeading(f, source, reports, server, store.World, log)
 	if err != nil {

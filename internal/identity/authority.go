@@ -54,12 +54,19 @@ type Authority struct {
 	options Options
 	trust   atomic.Pointer[trust]
 
+	leading atomic.Bool // Maintain runs
+	caring  sync.Mutex  // held while Storage is read and mended
+	care    care
+
 	mu      sync.Mutex
 	changed chan struct{} // closed when trust is replaced
+	held    *keyring      // taken over last; nil before the first
 	plugged *pluggedIn    // last good
-	broken  error         // what is plugged in, as Run sees it
-	problem error         // of Run, with what is stored
-	unkept  error         // of Maintain
+	// unplugged says that the source of what is plugged in has nothing.
+	unplugged bool
+	broken    error // what is plugged in, as Run sees it
+	problem   error // of Run, with what is stored
+	unkept    error // of Maintain
 }
 
 // trust is who signs and who is trusted at one moment. It never changes.
@@ -68,14 +75,15 @@ type trust struct {
 	roots  []*x509.Certificate
 	pool   *x509.CertPool
 	bundle []byte
-	next   *x509.Certificate // one of roots that signs from a time on; nil most of the time
+	since  map[string]time.Time // by fingerprint, when this replica first handed a root out; those it began with are missing
+	next   *x509.Certificate    // one of roots that signs from a time on; nil most of the time
 	from   time.Time
 }
 
 // New makes an authority that is closed: before Start has returned nil only
 // Start, Changed and Problem may be called.
 func New(o Options) (*Authority, error) {
-	a := &Authority{options: o.complete(), changed: make(chan struct{})}
+	a := &Authority{options: o.complete(), changed: make(chan struct{}), care: care{restored: map[string]int{}}}
 	if t := a.options.terms(); t.rootLife < 2*t.renewal() {
 		return nil, fmt.Errorf("a root that lasts %s is too short for certificates of %s and an overlap of %s", t.rootLife, t.leafLife, t.overlap)
 	}
@@ -87,10 +95,8 @@ func New(o Options) (*Authority, error) {
 // is an error here, since there is no last good one to fall back to. After an
 // error it may be called again.
 func (a *Authority) Start(ctx context.Context) error {
-	if broken, err := a.reload(ctx); broken != nil || err != nil {
-		return fmt.Errorf("opening the certificate authority: %w", errors.Join(broken, err))
-	}
-	return nil
+	broken, err := a.reload(ctx)
+	return errors.Join(broken, err)
 }
 
 // Open is New and Start.
@@ -100,7 +106,7 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 		return nil, err
 	}
 	if err := a.Start(ctx); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("opening the certificate authority: %w", err)
 	}
 	return a, nil
 }
@@ -210,7 +216,11 @@ func (a *Authority) choose(k *keyring, p *pluggedIn, now time.Time) (*trust, err
 	// An authority that was replaced in place, or taken out, goes on until its
 	// successor may sign. Its roots stay trusted as long as they are stored.
 	if old != nil && !old.signer.same(s) && now.Before(old.signer.cert.NotAfter) {
-		if k.own != s && !k.distributed(s.anchors, now, a.options.Overlap) {
+		known := k.distributed(s.anchors, now, a.options.Overlap)
+		if k.own == s {
+			known = old.handedOut(s.cert, now, a.options.Overlap)
+		}
+		if !known {
 			s = old.signer
 		}
 		roots = append(roots, s.anchors...)
@@ -219,9 +229,25 @@ func (a *Authority) choose(k *keyring, p *pluggedIn, now time.Time) (*trust, err
 		roots = append(roots, p.roots...)
 	}
 	roots = sortedSet(roots)
-	t := &trust{signer: s, roots: roots, pool: pool(roots), bundle: encodeCertificates(roots)}
+	t := &trust{signer: s, roots: roots, pool: pool(roots), bundle: encodeCertificates(roots), since: map[string]time.Time{}}
+	for _, r := range roots {
+		if f := fingerprint(r); old != nil && !contains(old.roots, r) {
+			t.since[f] = now
+		} else if old != nil && !old.since[f].IsZero() {
+			t.since[f] = old.since[f]
+		}
+	}
 	if k.next != nil {
 		t.next, t.from = k.next.cert, k.from
 	}
 	return t, nil
+}
+
+// handedOut says whether proxies know the root from this replica: it was
+// announced as the next to sign, or has been handed out for d, or always.
+func (t *trust) handedOut(root *x509.Certificate, now time.Time, d time.Duration) bool {
+	if t.next != nil && t.next.Equal(root) {
+		return true
+	}
+	return contains(t.roots, root) && now.Sub(t.since[fingerprint(root)]) >= d
 }

@@ -52,11 +52,12 @@ func (d *Directory) load() (map[string][]byte, string, error) {
 		return nil, "", fmt.Errorf("reading the authority's file: %w", err)
 	}
 	var entries map[string][]byte
+	version := fmt.Sprintf("%x", sha256.Sum256(text))
 	if json.Unmarshal(text, &entries) != nil {
 		// The cause is left out: it may quote the text.
-		return nil, "", fmt.Errorf("%s is not JSON as it was written there: restore it, or remove it to start with a new root", d)
+		return nil, version, fmt.Errorf("%s is not JSON as it was written there: restore it, or remove it to start with a new root: %w", d, ErrDamaged)
 	}
-	return entries, fmt.Sprintf("%x", sha256.Sum256(text)), nil
+	return entries, version, nil
 }
 
 // Save implements Storage.
@@ -64,7 +65,7 @@ func (d *Directory) Save(_ context.Context, entries map[string][]byte, version s
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, now, err := d.load()
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return err
 	}
 	if now != version {

@@ -19,12 +19,18 @@ func (a *Authority) Run(ctx context.Context) error {
 
 // Maintain writes: it makes new roots before old ones end, lets them sign when
 // they have been trusted long enough, records the roots that are plugged in and
-// forgets those that nothing relies on any more. One replica runs it, the
+// forgets those that nothing relies on any more. What was deleted, damaged or
+// replaced in Storage it puts back. One replica runs it, the
 // leader; should two, a conflict makes one of them start over. It returns nil
 // when ctx ends.
 func (a *Authority) Maintain(ctx context.Context) error {
+	a.leading.Store(true)
+	defer a.leading.Store(false)
 	return a.every(ctx, func() {
 		err := a.advance(ctx, false)
+		if errors.As(err, new(*fault)) {
+			err = nil // Run tells it
+		}
 		if err != nil {
 			err = fmt.Errorf("keeping roots up to date in %s: %w", a.options.Storage, err)
 		}
@@ -35,9 +41,10 @@ func (a *Authority) Maintain(ctx context.Context) error {
 // RotateRoot begins the succession of the self-signed root now: a new root is
 // trusted as soon as Run has seen it and signs after Options.Overlap, which
 // Maintain sees to. While a succession is under way nothing is done.
-// Where an authority is plugged in, its owner rotates it.
+// Where an authority is plugged in, its owner rotates it; where it is gone, this
+// begins the succession by a self-signed root.
 func (a *Authority) RotateRoot(ctx context.Context) error {
-	if a.lastPluggedIn() != nil {
+	if p, gone := a.lastPluggedIn(); p != nil && !gone {
 		return fmt.Errorf("rotating the root: %s signs: replace it there", a.options.PluggedInName)
 	}
 	if err := a.advance(ctx, true); err != nil {
@@ -80,11 +87,14 @@ func (a *Authority) note(ctx context.Context, where *error, err error) {
 // even when what is plugged in is broken.
 func (a *Authority) reload(ctx context.Context) (broken, err error) {
 	broken = a.readPluggedIn(ctx)
-	k, _, err := a.readKeyring(ctx)
-	if err != nil {
+	k, _, err := a.settle(ctx)
+	if k == nil && err != nil {
 		return broken, err
 	}
-	p := a.lastPluggedIn()
+	p := a.pluggedBeside(k)
+	if p == nil && errors.Is(broken, errUnplugged) {
+		broken = nil
+	}
 	if broken != nil && p == nil && a.trust.Load() == nil {
 		return broken, nil
 	}
@@ -93,15 +103,19 @@ func (a *Authority) reload(ctx context.Context) (broken, err error) {
 			return broken, err
 		}
 	}
-	t, err := a.choose(k, p, time.Now())
-	if err == nil {
+	t, wrong := a.choose(k, p, time.Now())
+	if wrong == nil {
+		a.hold(k)
 		a.replace(t)
 	}
-	return broken, err
+	return broken, errors.Join(err, wrong)
 }
 
-// readPluggedIn keeps the last good authority when it is now broken, or cannot
-// be read.
+// errUnplugged is what the authority says while its source has nothing more.
+var errUnplugged = errors.New("it is gone, and the last one goes on signing: put it back, or begin the succession by a self-signed root with `fairway ca rotate`")
+
+// readPluggedIn keeps the last good authority when it is now broken or gone, or
+// cannot be read.
 func (a *Authority) readPluggedIn(ctx context.Context) error {
 	if a.options.PluggedIn == nil {
 		return nil
@@ -118,27 +132,30 @@ func (a *Authority) readPluggedIn(ctx context.Context) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.unplugged = p == nil; a.unplugged && a.plugged != nil {
+		return fmt.Errorf("%s: %w", a.options.PluggedInName, errUnplugged)
+	}
 	a.plugged = p
 	return nil
 }
 
-func (a *Authority) lastPluggedIn() *pluggedIn {
+// lastPluggedIn is the last good authority that was plugged in, and whether
+// there is none any more.
+func (a *Authority) lastPluggedIn() (p *pluggedIn, gone bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.plugged
+	return a.plugged, a.unplugged
 }
 
-// readKeyring returns nil without an error when nothing is stored.
-func (a *Authority) readKeyring(ctx context.Context) (*keyring, string, error) {
-	data, version, err := a.options.Storage.Load(ctx)
-	if err != nil || data == nil {
-		return nil, version, err
+// pluggedBeside is the last good authority that was plugged in. One that is gone
+// is forgotten when a self-signed root signs, or is to.
+func (a *Authority) pluggedBeside(k *keyring) *pluggedIn {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.unplugged && k != nil && (k.own != nil || k.next != nil) {
+		a.plugged = nil
 	}
-	k, err := decodeKeyring(data)
-	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", a.options.Storage, err)
-	}
-	return k, version, nil
+	return a.plugged
 }
 
 // firstKeyring creates the keyring, or reads that of whoever was faster. With
@@ -150,7 +167,7 @@ func (a *Authority) firstKeyring(ctx context.Context, p *pluggedIn) (*keyring, e
 	if err := a.advance(ctx, false); err != nil {
 		return nil, err
 	}
-	k, _, err := a.readKeyring(ctx)
+	k, _, err := a.settle(ctx)
 	if err == nil && k == nil {
 		err = fmt.Errorf("%s: what was just stored there is gone", a.options.Storage)
 	}
@@ -160,14 +177,18 @@ func (a *Authority) firstKeyring(ctx context.Context, p *pluggedIn) (*keyring, e
 // advance writes the keyring's next state if there is one.
 func (a *Authority) advance(ctx context.Context, force bool) error {
 	for range 5 {
-		k, version, err := a.readKeyring(ctx)
+		k, version, err := a.settle(ctx)
 		if err != nil {
 			return err
 		}
 		if k == nil {
 			k = &keyring{}
 		}
-		n, changed, err := k.advance(a.lastPluggedIn(), time.Now(), a.options.terms(), force)
+		p := a.pluggedBeside(k)
+		if _, gone := a.lastPluggedIn(); gone && force {
+			p = nil
+		}
+		n, changed, err := k.advance(p, time.Now(), a.options.terms(), force)
 		if err != nil || !changed {
 			return err
 		}

@@ -24,10 +24,12 @@ const (
 // keyring is what all replicas share about roots. It never changes; advance
 // makes the next one.
 type keyring struct {
+	lineage
 	own     *signer // self-signed; nil when an authority is plugged in from the beginning
 	next    *signer // follows own; nil most of the time
 	from    time.Time
 	trusted []trusted
+	mended  Mended
 }
 
 // trusted is a root that is or was in use elsewhere: plugged in, or retired.
@@ -75,8 +77,8 @@ func (k *keyring) distributed(roots []*x509.Certificate, now time.Time, d time.D
 // advance is the keyring as it should be now, and whether that differs. With
 // force the succession of the own root begins although it is not due.
 func (k *keyring) advance(p *pluggedIn, now time.Time, t terms, force bool) (*keyring, bool, error) {
-	n := &keyring{own: k.own, next: k.next, from: k.from}
-	changed := n.keepTrusted(k, p, now, t)
+	n := &keyring{lineage: k.newer(), own: k.own, next: k.next, from: k.from, mended: k.mended}
+	changed := n.keepTrusted(k, p, now, t) || k.origin == "" && !k.empty()
 	switch {
 	case p != nil && n.own != nil && k.distributed(p.signer.anchors, now, t.overlap):
 		// What is plugged in signs by now: the own root's key has no use left.
@@ -87,7 +89,8 @@ func (k *keyring) advance(p *pluggedIn, now time.Time, t terms, force bool) (*ke
 			n.trusted = append(n.trusted, trusted{n.own.cert, n.own.cert.NotBefore, now.Add(t.retention())})
 		}
 		n.own, n.next, n.from = n.next, nil, time.Time{}
-	case n.next != nil || p != nil && n.own == nil:
+	case n.next != nil || n.own == nil && (p != nil || len(n.trusted) > 0 && !force):
+		// What was plugged in and is gone is not replaced before somebody says so.
 		return n, changed, nil
 	case n.own == nil || force || !now.Before(n.own.cert.NotAfter.Add(-t.renewal())):
 		root, err := newRoot(t.rootLife)
@@ -96,13 +99,41 @@ func (k *keyring) advance(p *pluggedIn, now time.Time, t terms, force bool) (*ke
 		}
 		if n.own == nil && len(n.trusted) == 0 {
 			n.own = root // nobody has to be told first
-		} else {
-			n.next, n.from = root, now.Add(t.overlap)
+			break
+		}
+		n.next, n.from = root, now.Add(t.overlap)
+		if n.own == nil { // the one that signs until then is among those
+			n.prolong(n.from.Add(t.retention()))
 		}
 	default:
 		return n, changed, nil
 	}
 	return n, true, nil
+}
+
+// prolong keeps all that is trusted until then at least.
+func (k *keyring) prolong(until time.Time) {
+	for i, t := range k.trusted {
+		if t.until.Before(until) {
+			k.trusted[i].until = until
+		}
+	}
+}
+
+// needed are the roots under which certificates may live.
+func (k *keyring) needed(now time.Time) []*x509.Certificate {
+	var out []*x509.Certificate
+	for _, s := range []*signer{k.own, k.next} {
+		if s != nil {
+			out = append(out, s.cert)
+		}
+	}
+	for _, t := range k.trusted {
+		if now.Before(t.until) {
+			out = append(out, t.cert)
+		}
+	}
+	return out
 }
 
 // keepTrusted fills n.trusted: those of k whose time has not passed, and the
@@ -143,6 +174,12 @@ func (k *keyring) encode() map[string][]byte {
 		data[entryTrusted] = append(data[entryTrusted], encodeCertificates([]*x509.Certificate{t.cert})...)
 		times += t.since.UTC().Format(time.RFC3339) + " " + t.until.UTC().Format(time.RFC3339) + "\n"
 	}
+	if k.origin != "" {
+		data[entryLineage] = k.lineage.encode()
+	}
+	if k.mended.Fault != "" {
+		data[entryMended] = k.mended.encode()
+	}
 	if times != "" {
 		data[entryTimes] = []byte(times)
 	}
@@ -154,6 +191,10 @@ func (k *keyring) encode() map[string][]byte {
 func decodeKeyring(data map[string][]byte) (*keyring, error) {
 	k := &keyring{}
 	var err error
+	if k.lineage, err = decodeLineage(data[entryLineage]); err != nil {
+		return nil, err
+	}
+	k.mended = decodeMended(data[entryMended])
 	if k.own, err = decodeRoot(data, entryCert, entryKey); err != nil {
 		return nil, err
 	}

@@ -59,4 +59,8 @@ func contains(list []*x509.Certificate, c *x509.Certificate) bool {
 
 func fingerprint(c *x509.Certificate) string { return fmt.Sprintf("%x", sha256.Sum256(c.Raw)) }
 
-func isRoot(c *x509.Certificate) bool { return slices.Equal(c.RawSubject, c.RawIssuer) }
+// isRoot says whether the certificate is signed by its own key. An intermediate
+// may have its issuer's name; it is not a root.
+func isRoot(c *x509.Certificate) bool {
+	return slices.Equal(c.RawSubject, c.RawIssuer) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+}

@@ -250,6 +250,22 @@ func TestPluggedInLater(t *testing.T) {
 			if step.name == "plugged in" { // else a restarted replica cannot have the former key
 				mustVerify(t, issue(t, open(t, o)), oldBundle)
 			}
+			if step.data == nil {
+				for _, a := range []*Authority{leader, replica} {
+					if err := a.Problem(); err == nil || !strings.Contains(err.Error(), "fairway ca rotate") {
+						t.Errorf("%s: %v", step.name, err)
+					}
+				}
+				time.Sleep(30 * time.Hour) // it stays, until somebody says so
+				synctest.Wait()
+				last = issue(t, replica)
+				mustVerify(t, last, oldBundle)
+				if err := leader.RotateRoot(ctx); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(4 * time.Minute)
+				synctest.Wait()
+			}
 			during := replica.Bundle()
 			time.Sleep(70 * time.Minute)
 			synctest.Wait()
@@ -274,6 +290,59 @@ func TestPluggedInLater(t *testing.T) {
 			synctest.Wait()
 			if r := replica.Roots(); len(r) != 1 || !r[0].Signing || step.after != "" && r[0].Fingerprint != step.after {
 				t.Errorf("%s: in the end roots are %v", step.name, r)
+			}
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// TestIntermediateNamedAsItsRoot has an intermediate whose subject is that of
+// its issuer: not signed by its own key, it is no root.
+func TestIntermediateNamedAsItsRoot(t *testing.T) {
+	c := company{rootKey: ec(t), key: ec(t)}
+	c.root = sign(t, "company", nil, c.rootKey, nil, nil)
+	c.lower = sign(t, "company", c.root, c.key, c.rootKey, nil)
+	c.upper = c.lower
+	data := c.istio(t)
+	data["cert-chain.pem"] = encodeCertificates([]*x509.Certificate{c.lower, c.root})
+	a := open(t, Options{PluggedIn: (&shelf{data: data}).read})
+	mustVerify(t, issue(t, a), encodeCertificates([]*x509.Certificate{c.root}))
+}
+
+// TestPluggedInGone deletes, empties and damages what is plugged in, also while
+// the mesh's own root is still there.
+func TestPluggedInGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := newCompany(t, ec(t))
+		s, storage := &shelf{data: c.istio(t)}, &safe{}
+		o := Options{Storage: storage, PluggedIn: s.read, PluggedInName: "Secret istio-system/cacerts"}
+		a := open(t, o)
+		go a.Run(ctx)      //nolint:errcheck // returns nil
+		go a.Maintain(ctx) //nolint:errcheck // returns nil
+		time.Sleep(time.Minute)
+		bundle := a.Bundle()
+		for name, data := range map[string]map[string][]byte{"deleted": nil, "emptied": {}, "without a root": {"ca-cert.pem": c.istio(t)["ca-cert.pem"]}} {
+			s.put(data)
+			for range 72 {
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				mustVerify(t, issue(t, a), bundle)
+				if string(a.Bundle()) != string(bundle) {
+					t.Fatalf("%s: the bundle has changed", name)
+				}
+			}
+			if pluggedIn, _ := a.Problems(); pluggedIn == nil || !strings.Contains(pluggedIn.Error(), "cacerts") {
+				t.Errorf("%s: %v", name, pluggedIn)
+			}
+			if _, err := Open(ctx, Options{Storage: storage, PluggedIn: s.read, Log: quiet()}); err == nil {
+				t.Errorf("%s: a replica that starts signs with a root that nobody knows", name)
+			}
+			s.put(c.istio(t))
+			time.Sleep(time.Minute)
+			if err := a.Problem(); err != nil {
+				t.Errorf("%s: mended, and yet: %v", name, err)
 			}
 		}
 		cancel()

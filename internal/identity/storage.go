@@ -17,7 +17,8 @@ var ErrConflict = errors.New("written by somebody else in the meantime")
 // is safe for use by several goroutines.
 type Storage interface {
 	// Load returns the entries and a version for Save; nil entries and an empty
-	// version when nothing has been stored yet.
+	// version when nothing has been stored yet. ErrDamaged, with a version, when
+	// it is not what Save has written.
 	Load(ctx context.Context) (entries map[string][]byte, version string, err error)
 	// Save replaces the entries of the given version, or creates them if the
 	// version is empty. ErrConflict when that is no longer the newest.

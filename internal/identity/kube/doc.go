@@ -5,7 +5,7 @@
 // It must never write more than the one Secret and the ConfigMaps of its name,
 // and never log, wrap or return a token or the content of a Secret.
 //
-// It needs, of the API server: get, create and update on Secrets in the
+// It needs, of the API server: get, create, update and delete on Secrets in the
 // namespace of the authority; list and watch on Namespaces; list, watch, create
 // and patch on ConfigMaps in all namespaces; create on TokenReviews.
 package kube

@@ -56,6 +56,9 @@ func (s *Secret) Save(ctx context.Context, entries map[string][]byte, version st
 		_, err = s.Client.CoreV1().Secrets(s.Namespace).Create(ctx, o, metav1.CreateOptions{FieldManager: manager})
 	} else {
 		_, err = s.Client.CoreV1().Secrets(s.Namespace).Update(ctx, o, metav1.UpdateOptions{FieldManager: manager})
+		if apierrors.IsInvalid(err) {
+			err = s.replace(ctx, o, err)
+		}
 	}
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), version != "" && apierrors.IsNotFound(err):
@@ -67,6 +70,26 @@ func (s *Secret) Save(ctx context.Context, entries map[string][]byte, version st
 		return fmt.Errorf("writing %s: %w", s, err)
 	}
 	return nil
+}
+
+// replace makes the Secret anew. One that is of another type, or immutable,
+// cannot be updated. Where that is not the reason, invalid stays the error.
+func (s *Secret) replace(ctx context.Context, o *corev1.Secret, invalid error) error {
+	secrets := s.Client.CoreV1().Secrets(s.Namespace)
+	is, err := secrets.Get(ctx, s.Name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if is.Type == corev1.SecretTypeOpaque && (is.Immutable == nil || !*is.Immutable) {
+		return invalid
+	}
+	err = secrets.Delete(ctx, s.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &o.ResourceVersion}})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	o.ResourceVersion = ""
+	_, err = secrets.Create(ctx, o, metav1.CreateOptions{FieldManager: manager})
+	return err
 }
 
 // String implements identity.Storage.

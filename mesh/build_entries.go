@@ -39,6 +39,7 @@ func (b *builder) serviceEntry(ref Ref, o *networkingv1.ServiceEntry) {
 		}
 	}
 	b.selectEntries(old, next)
+	b.targetsStale = true
 	var asks []ask
 	if next != nil && len(next.services) > 0 {
 		asks = asksOfService(next.services[0])

@@ -34,6 +34,7 @@ func (b *builder) gatewayClass(ref Ref, o *gatewayv1.GatewayClass) {
 			b.api.stale[g.ref] = struct{}{}
 		}
 	}
+	b.targetsStale = true
 	b.dirty.Status = true
 }
 
@@ -45,7 +46,12 @@ func (b *builder) kubeGateway(ref Ref, o *gatewayv1.Gateway) {
 		b.world.apiGateways = b.world.apiGateways.Set(key, parseAPIGateway(o))
 	}
 	b.api.stale[ref] = struct{}{}
+	b.targetsStale = true
 	b.dirty.Status = true
+	if len(b.targeted) > 0 { // which policies are for its pods
+		b.dirty.Gateways = true
+		b.dirtyInbound(ref.Namespace)
+	}
 }
 
 func (b *builder) referenceGrant(ref Ref, o *gatewayv1.ReferenceGrant) {

@@ -43,9 +43,15 @@ func (b *builder) peerAuthentication(ref Ref, o *securityv1.PeerAuthentication) 
 
 func (b *builder) requestAuthentication(ref Ref, o *securityv1.RequestAuthentication) {
 	var p *RequestAuthentication
+	var targets []target
+	var findings []Finding
 	if o != nil {
 		p = policy[*security.RequestAuthentication](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
+		closed := &o.Spec
+		findings = attach(p, o.Spec.TargetRef, o.Spec.TargetRefs, &closed)
+		targets = p.targets
 	}
+	b.setTargets(ref, targets, findings)
 	b.world.RequestAuthentications = b.world.RequestAuthentications.with(ref, p)
 	b.dirtyInbound(ref.Namespace)
 	b.dirty.Gateways = true
@@ -53,9 +59,15 @@ func (b *builder) requestAuthentication(ref Ref, o *securityv1.RequestAuthentica
 
 func (b *builder) authorizationPolicy(ref Ref, o *securityv1.AuthorizationPolicy) {
 	var p *AuthorizationPolicy
+	var targets []target
+	var findings []Finding
 	if o != nil {
 		p = policy[*security.AuthorizationPolicy](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
+		closed := closedAuthorization(&o.Spec)
+		findings = attach(p, o.Spec.TargetRef, o.Spec.TargetRefs, &closed)
+		targets = p.targets
 	}
+	b.setTargets(ref, targets, findings)
 	b.world.AuthorizationPolicies = b.world.AuthorizationPolicies.with(ref, p)
 	b.dirtyInbound(ref.Namespace)
 	b.dirty.Gateways = true
@@ -63,9 +75,14 @@ func (b *builder) authorizationPolicy(ref Ref, o *securityv1.AuthorizationPolicy
 
 func (b *builder) telemetry(ref Ref, o *telemetryv1.Telemetry) {
 	var p *Telemetry
+	var targets []target
+	var findings []Finding
 	if o != nil {
 		p = policy[*telemetry.Telemetry](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
+		findings = attach(p, o.Spec.TargetRef, o.Spec.TargetRefs, nil)
+		targets = p.targets
 	}
+	b.setTargets(ref, targets, findings)
 	b.world.Telemetries = b.world.Telemetries.with(ref, p)
 	b.findShadowedTelemetry(ref.Namespace)
 	if p == nil {
@@ -89,7 +106,7 @@ func (b *builder) telemetry(ref Ref, o *telemetryv1.Telemetry) {
 func (b *builder) findShadowedTelemetry(namespace string) {
 	var winner *Telemetry
 	for _, t := range b.world.Telemetries.In(namespace) {
-		if len(t.Selector) > 0 || targeted(t.Spec.TargetRef, t.Spec.TargetRefs) {
+		if len(t.Selector) > 0 || len(t.targets) > 0 {
 			b.foundAs(t.Ref, "shadow", nil)
 			continue
 		}

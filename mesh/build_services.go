@@ -45,6 +45,7 @@ func (b *builder) service(ref Ref, o *corev1.Service) {
 		}
 	}
 	b.select_(old, next)
+	b.targetsStale = true
 	b.alias(old, next)
 	b.setAsks(ref, asksOfService(next))
 	b.staleService(ref, cmp.Or(next, old))

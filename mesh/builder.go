@@ -45,6 +45,9 @@ type builder struct {
 	api       gatewayAPI
 	ingresses ingresses
 
+	targeted     map[Ref]targeted // policies with references
+	targetsStale bool             // what is found about them may have changed
+
 	admitted map[Ref]struct{} // objects of kinds with bounds that are in force as they were within them
 
 	clock   func() time.Time
@@ -67,7 +70,7 @@ func newBuilder() *builder {
 		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[Ref]string{},
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
 		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
-		admitted: map[Ref]struct{}{}, touched: map[string]Touch{}, spread: map[string]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
+		targeted: map[Ref]targeted{}, admitted: map[Ref]struct{}{}, touched: map[string]Touch{}, spread: map[string]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{},
 	}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
@@ -215,6 +218,7 @@ func (b *builder) finish() (*World, *Dirty) {
 	b.settleHolds(now, b.world.Config.RouteHold)
 	b.settleGatewayAPI()
 	b.settleIngresses()
+	b.settleTargets()
 	b.settleKept(now, b.world.Config.RouteHold)
 	b.dirtyTargets()
 	dirty := b.dirty

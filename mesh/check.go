@@ -3,6 +3,7 @@ package mesh
 import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 )
 
 // Check says what is wrong with an object by itself, whatever else the mesh
@@ -32,6 +33,15 @@ func Check(ref Ref, object any) []Finding {
 		return checkSidecar(o)
 	case *securityv1.PeerAuthentication:
 		return checkPeerAuthentication(o)
+	case *securityv1.RequestAuthentication:
+		_, findings := targetsOf(ref, o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
+		return findings
+	case *securityv1.AuthorizationPolicy:
+		_, findings := targetsOf(ref, o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
+		return findings
+	case *telemetryv1.Telemetry:
+		_, findings := targetsOf(ref, o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
+		return findings
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
+	typev1 "istio.io/api/type/v1beta1"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
@@ -42,11 +43,11 @@ func (w *World) CheckReferences(ctx context.Context, object any) []Finding {
 	case *securityv1.PeerAuthentication:
 		r.policy(KindPeerAuthentication, o, o.Spec.GetSelector().GetMatchLabels())
 	case *securityv1.RequestAuthentication:
-		r.policy(KindRequestAuthentication, o, o.Spec.GetSelector().GetMatchLabels())
+		r.policy(KindRequestAuthentication, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
 	case *securityv1.AuthorizationPolicy:
-		r.policy(KindAuthorizationPolicy, o, o.Spec.GetSelector().GetMatchLabels())
+		r.policy(KindAuthorizationPolicy, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
 	case *telemetryv1.Telemetry:
-		r.policy(KindTelemetry, o, o.Spec.GetSelector().GetMatchLabels())
+		r.policy(KindTelemetry, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
 	default:
 		return w.checkGatewayAPI(object)
 	}
@@ -65,13 +66,17 @@ func (r *references) found(code Code, winner Ref, field, format string, args ...
 	r.findings = append(r.findings, Finding{Object: r.ref, Field: field, Code: code, Winner: winner, Message: fmt.Sprintf(format, args...)})
 }
 
-func (r *references) policy(kind Kind, o metav1.Object, selector map[string]string) {
+func (r *references) policy(kind Kind, o metav1.Object, selector map[string]string, targets ...*typev1.PolicyTargetReference) {
 	r.ref = Ref{kind, o.GetNamespace(), o.GetName()}
 	namespace := o.GetNamespace()
 	if namespace == r.world.Config.RootNamespace {
 		namespace = ""
 	}
 	r.selected("spec.selector", selector, namespace)
+	if len(targets) > 0 && (targets[0] != nil || len(targets) > 1) {
+		read, _ := targetsOf(r.ref, selector, targets[0], targets[1:])
+		r.targets(kind, read)
+	}
 }
 
 // selected looks for a workload; namespace "" is any.

@@ -29,7 +29,7 @@ func (w *World) derive(g *apiGateway, selector func(host string) (PodSelector, b
 		out.Pods = []PodSelector{{g.ref.Namespace, map[string]string{GatewayNameLabel: g.ref.Name}}}
 	}
 	for _, host := range g.services {
-		if s, ok := selector(host); ok && w.foreignAddress(g) == "" {
+		if s, ok := selector(host); ok && w.foreignAddress(g) == "" && (s.Namespace == g.ref.Namespace || !w.guarded(g.ref)) {
 			out.Pods = append(out.Pods, s)
 		}
 	}

@@ -4,9 +4,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	networking "istio.io/api/networking/v1alpha3"
-	typev1 "istio.io/api/type/v1beta1"
 )
 
 // Inbound is all that decides what a workload accepts. It holds nothing that
@@ -74,10 +74,10 @@ func (w *World) InboundOf(x *Workload) (Inbound, []Finding) {
 	}
 	ports, findings := w.inboundPorts(x)
 	in.Ports = ListOf(ports...)
-	in.RequestAuthentications = ListOf(w.RequestAuthenticationsOf(x.Namespace, x.Labels)...)
-	in.AuthorizationPolicies = ListOf(w.AuthorizationPoliciesOf(x.Namespace, x.Labels)...)
+	in.RequestAuthentications = ListOf(w.RequestAuthenticationsOf(x)...)
+	in.AuthorizationPolicies = ListOf(w.AuthorizationPoliciesOf(x)...)
 	view := w.View(Scope{Role: RoleSidecar, Namespace: x.Namespace, Labels: canonicalLabels(x.Labels)})
-	telemetries := w.TelemetriesOf(x.Namespace, x.Labels)
+	telemetries := w.TelemetriesOf(x)
 	in.Telemetries = ListOf(telemetries...)
 	in.Backends = view.Backends(in.RequestAuthentications.Slice(), in.AuthorizationPolicies.Slice(), telemetries)
 	return in, findings
@@ -194,47 +194,68 @@ func ingressEndpoint(s string, port uint32) (string, bool) {
 }
 
 // RequestAuthenticationsOf are the RequestAuthentications that apply to a
-// workload with the labels, farthest first.
-func (w *World) RequestAuthenticationsOf(namespace string, labels map[string]string) []*RequestAuthentication {
-	return slices.DeleteFunc(w.RequestAuthentications.For(w.Config.RootNamespace, namespace, labels), func(p *RequestAuthentication) bool {
-		return targeted(p.Spec.TargetRef, p.Spec.TargetRefs)
-	})
+// workload, farthest first.
+func (w *World) RequestAuthenticationsOf(x *Workload) []*RequestAuthentication {
+	return policiesOf(w.policiesFor(x), w.RequestAuthentications)
 }
 
 // AuthorizationPoliciesOf are the AuthorizationPolicies that apply to a
-// workload with the labels, farthest first.
-func (w *World) AuthorizationPoliciesOf(namespace string, labels map[string]string) []*AuthorizationPolicy {
-	return slices.DeleteFunc(w.AuthorizationPolicies.For(w.Config.RootNamespace, namespace, labels), func(p *AuthorizationPolicy) bool {
-		return targeted(p.Spec.TargetRef, p.Spec.TargetRefs)
-	})
+// workload, farthest first.
+func (w *World) AuthorizationPoliciesOf(x *Workload) []*AuthorizationPolicy {
+	return policiesOf(w.policiesFor(x), w.AuthorizationPolicies)
 }
 
-// TelemetriesOf are the Telemetry objects that apply to a workload with the
-// labels, farthest first: at most one each for the mesh, for the namespace and
-// for the workload. Of several the oldest applies, as Istio has it. Unlike
-// policies, one with a selector is for its own namespace only, the root
-// namespace included.
-func (w *World) TelemetriesOf(namespace string, labels map[string]string) []*Telemetry {
+func policiesOf[T any](f workloadPolicies, policies *Policies[T]) (out []*Policy[T]) {
+	namespaces := []string{f.world.Config.RootNamespace, f.workload.Namespace}
+	for _, ns := range slices.Compact(namespaces) {
+		for _, p := range policies.In(ns) {
+			if p = applying(f, p); p != nil {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// policiesFor finds what applies to a workload, by the services that lead to it too.
+func (w *World) policiesFor(x *Workload) workloadPolicies {
+	return workloadPolicies{world: w, workload: x, services: sync.OnceValue(func() []*Service { return w.ServicesOf(x) })}
+}
+
+// TelemetriesOf are the Telemetry objects that apply to what a workload accepts, farthest
+// first: at most one each for the mesh, for the namespace and for the workload. Of several
+// the oldest applies, as Istio has it. Unlike policies, one with a selector is for its own
+// namespace only, the root namespace included.
+func (w *World) TelemetriesOf(x *Workload) []*Telemetry { return w.telemetriesFor(w.policiesFor(x)) }
+
+// ClientTelemetriesOf are those that apply to what workloads of a namespace call, of which
+// only labels are known. What is attached to a Service is for those who serve it.
+func (w *World) ClientTelemetriesOf(namespace string, labels map[string]string) []*Telemetry {
+	return w.telemetriesFor(workloadPolicies{world: w, workload: &Workload{Namespace: namespace, Labels: labels}})
+}
+
+func (w *World) telemetriesFor(f workloadPolicies) []*Telemetry {
 	var out []*Telemetry
-	first := func(namespace string, of func(*Telemetry) bool) {
+	first := func(namespace string, near bool) {
 		for _, t := range w.Telemetries.In(namespace) {
-			if of(t) && !targeted(t.Spec.TargetRef, t.Spec.TargetRefs) {
+			if near == (len(t.Selector)+len(t.targets) > 0) && applying(f, t) != nil {
 				out = append(out, t)
 				return
 			}
 		}
 	}
-	forAll := func(t *Telemetry) bool { return len(t.Selector) == 0 }
-	first(w.Config.RootNamespace, forAll)
-	if namespace != w.Config.RootNamespace {
-		first(namespace, forAll)
+	root := w.Config.RootNamespace
+	first(root, false)
+	if f.workload.Namespace != root {
+		first(f.workload.Namespace, false)
 	}
-	first(namespace, func(t *Telemetry) bool { return len(t.Selector) > 0 && selects(t.Selector, labels) })
+	before := len(out)
+	if first(f.workload.Namespace, true); len(out) == before && f.workload.Namespace != root {
+		for _, t := range w.Telemetries.In(root) { // of a GatewayClass
+			if len(t.targets) > 0 && applying(f, t) != nil {
+				return append(out, t)
+			}
+		}
+	}
 	return out
-}
-
-// targeted tells whether a policy is attached to named objects (targetRefs)
-// and so does not go by labels.
-func targeted(one *typev1.PolicyTargetReference, many []*typev1.PolicyTargetReference) bool {
-	return one != nil || len(many) > 0
 }

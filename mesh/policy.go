@@ -21,6 +21,12 @@ type Policy[T any] struct {
 	Labels      map[string]string
 	Annotations map[string]string
 	Spec        T
+	// Guessed is for a policy that was attached to something else than it says, since
+	// what it says is wrong: it restricts and allows nothing.
+	Guessed bool
+
+	targets []target   // that it is attached to, in place of Selector
+	closed  *Policy[T] // what is in force of it where a wrong reference may have meant it; nil: nothing
 }
 
 // The policies that the world reads.

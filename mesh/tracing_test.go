@@ -81,7 +81,7 @@ func TestTelemetriesOf(t *testing.T) {
 		{"istio-system", web, []string{"all", "root-web"}},
 	} {
 		var got []string
-		for _, x := range w.TelemetriesOf(c.namespace, c.labels) {
+		for _, x := range w.ClientTelemetriesOf(c.namespace, c.labels) {
 			got = append(got, x.Ref.Name)
 		}
 		if !slices.Equal(got, c.want) {

@@ -20,9 +20,9 @@ type GatewayPolicies struct {
 // policies that select the router's Pod.
 func ResolvePolicies(in *GatewayInput) GatewayPolicies {
 	v, x := in.View, in.Workload
-	authentications := v.RequestAuthenticationsOf(x.Namespace, x.Labels)
-	policies := v.AuthorizationPoliciesOf(x.Namespace, x.Labels)
-	telemetries := v.TelemetriesOf(x.Namespace, x.Labels)
+	authentications := v.RequestAuthenticationsOf(x)
+	policies := v.AuthorizationPoliciesOf(x)
+	telemetries := v.TelemetriesOf(x)
 	backends := v.Backends(authentications, policies, telemetries)
 	jwt := JWTFilters(JWTInput{Policies: mesh.ListOf(authentications...), Backends: backends, Config: v.Config})
 	authz := AuthorizationInput{Policies: mesh.ListOf(policies...), Backends: backends, Config: v.Config}

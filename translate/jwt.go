@@ -49,6 +49,9 @@ func JWTFilters(in JWTInput) JWTOutput {
 	for _, p := range in.Policies.Slice() {
 		for i, rule := range p.Spec.GetJwtRules() {
 			provider, cluster, err := jwtProvider(rule, in)
+			if p.Guessed {
+				provider.JwksSourceSpecifier, cluster = &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: noKeys()}, nil
+			}
 			if err != nil {
 				out.Findings = append(out.Findings, mesh.Finding{Object: p.Ref, Field: fmt.Sprintf("spec.jwtRules[%d]", i), Code: mesh.CodeInvalid,
 					Message: fmt.Sprintf("%v; every token of issuer %q is refused", err, rule.GetIssuer())})

@@ -34,7 +34,7 @@ type Reporting struct {
 // ReportingOf is what the sidecars of the view report of their outbound
 // traffic.
 func ReportingOf(v *mesh.View) Reporting {
-	telemetries := v.TelemetriesOf(v.Scope.Namespace, v.Labels())
+	telemetries := v.ClientTelemetriesOf(v.Scope.Namespace, v.Labels())
 	return Reporting{Telemetries: mesh.ListOf(telemetries...), Tracers: v.Tracers(telemetries)}
 }
 

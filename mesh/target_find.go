@@ -1,0 +1,126 @@
+package mesh
+
+import "fmt"
+
+// targeted is a policy with references, as building keeps it: what is found about them
+// changes with what they refer to.
+type targeted struct {
+	targets   []target
+	restricts bool
+}
+
+// setTargets replaces the references of a policy and what is wrong with them by themselves.
+func (b *builder) setTargets(ref Ref, targets []target, findings []Finding) {
+	_, had := b.targeted[ref]
+	b.foundAs(ref, "references", findings)
+	if len(targets) == 0 {
+		delete(b.targeted, ref)
+		b.foundAs(ref, "targets", nil)
+	} else {
+		b.targeted[ref] = targeted{targets, ref.Kind != KindTelemetry}
+		b.targetsStale = true
+	}
+	if !had && len(targets) == 0 {
+		return
+	}
+	for _, g := range b.world.apiGateways.All() { // pods of other namespaces serve it only without policies
+		if g.ref.Namespace == ref.Namespace && len(g.services) > 0 {
+			b.api.stale[g.ref] = struct{}{}
+		}
+	}
+}
+
+// settleTargets says again what policies refer to in vain.
+func (b *builder) settleTargets() {
+	if !b.targetsStale {
+		return
+	}
+	b.targetsStale = false
+	find := func(kind Kind, namespace, name string) (there, selecting bool) {
+		if kind == KindService {
+			s := b.services[namespace][name]
+			return s != nil, s != nil && s.Selector != nil
+		}
+		se := b.seByRef[Ref{kind, namespace, name}]
+		return se != nil, se != nil && se.selector != nil
+	}
+	for ref, t := range b.targeted {
+		b.foundAs(ref, "targets", b.world.targetFindings(ref, t, find))
+	}
+}
+
+// targetFindings are what in the World keeps a policy from being attached to what it
+// refers to. find looks a Service or a ServiceEntry up: whether it is there, and whether
+// it selects workloads.
+func (w *World) targetFindings(ref Ref, p targeted, find func(kind Kind, namespace, name string) (there, selecting bool)) (out []Finding) {
+	found := func(t target, code Code, format string, args ...any) {
+		out = append(out, Finding{Object: ref, Field: t.field, Code: code, Message: fmt.Sprintf(format, args...)})
+	}
+	missing := "there is no %s %s; until there is, nothing is changed by this reference: check the name"
+	for _, t := range p.targets {
+		if t.guess {
+			continue
+		}
+		switch t.kind {
+		case KindGatewayClass:
+			if ref.Namespace != w.Config.RootNamespace {
+				found(t, CodeInvalid, "policies for a GatewayClass belong into the root namespace, %s; %s: refer to Gateways, or move the policy there", w.Config.RootNamespace, instead(ref.Kind))
+			} else if w.apiClasses[t.name] == nil && len(w.apiClasses) > 0 {
+				found(t, CodeUnreferenced, missing, "GatewayClass", t.name)
+			}
+		case KindKubeGateway:
+			g, _ := w.apiGateways.Get(ref.Namespace + "/" + t.name)
+			switch {
+			case g == nil:
+				found(t, CodeUnreferenced, missing, "Gateway", ref.Namespace+"/"+t.name)
+			case p.restricts && w.foreignPods(g):
+				found(t, CodeUnsupported, "a Service of another namespace is an address of the Gateway, and policies are enforced by pods of their own namespace alone; the pods of that Service do not serve the Gateway: take out the reference, or the address")
+			}
+		default:
+			there, selecting := find(t.kind, ref.Namespace, t.name)
+			switch {
+			case !there:
+				found(t, CodeUnreferenced, missing, t.kind, ref.Namespace+"/"+t.name)
+			case !selecting:
+				found(t, CodeInvalid, "%s %s/%s selects no workloads, and policies are enforced by workloads alone; the policy is in force nowhere for it: refer to what selects workloads, or attach the policy to the clients or an egress gateway", t.kind, ref.Namespace, t.name)
+			}
+		}
+	}
+	return out
+}
+
+// foreignPods tells whether an address of the Gateway is a Service of another namespace.
+func (w *World) foreignPods(g *apiGateway) bool {
+	for _, host := range g.services {
+		if h := w.Host(host); h != nil && h.Services[0].Kubernetes() && h.Services[0].Namespace != g.ref.Namespace {
+			return true
+		}
+	}
+	return false
+}
+
+// targets looks up what a policy refers to.
+func (r *references) targets(kind Kind, targets []target) {
+	entries := map[string]bool{} // those of the namespace, and whether they select workloads
+	for _, h := range r.world.Hosts() {
+		for _, s := range h.Services {
+			for _, e := range append([]Ref{s.Ref}, s.More...) {
+				if e.Kind == KindServiceEntry && e.Namespace == r.ref.Namespace {
+					entries[e.Name] = s.Selector != nil
+				}
+			}
+		}
+	}
+	find := func(kind Kind, namespace, name string) (there, selecting bool) {
+		if kind == KindServiceEntry {
+			selecting, there = entries[name]
+			return there, selecting
+		}
+		h := r.world.Host(name + "." + namespace + ".svc." + Domain)
+		if h == nil || !h.Services[0].Kubernetes() {
+			return false, false
+		}
+		return true, h.Services[0].Selector != nil
+	}
+	r.findings = append(r.findings, r.world.targetFindings(r.ref, targeted{targets, kind != KindTelemetry}, find)...)
+}

@@ -29,7 +29,7 @@ fairway-ca-secret of the control plane's namespace, or plugged in by the Secret 
   kubectl exec -n istio-system deploy/fairway -- /fairway ca rotate`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := openAuthority(cmd.Context(), kubeconfig, namespace, 0)
+			a, err := openAuthority(cmd.Context(), kubeconfig, namespace)
 			if err != nil {
 				return err
 			}
@@ -45,47 +45,85 @@ fairway-ca-secret of the control plane's namespace, or plugged in by the Secret 
 
 func newRotateCommand(kubeconfig, namespace *string) *cobra.Command {
 	var overlap time.Duration
+	var lost bool
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Begin to replace the self-signed root certificate",
 		Long: `Makes a new root certificate. Every proxy trusts it from now on, beside the old one; it signs when the overlap is
 over, and the old one stays trusted until the last certificate that it signed has expired. No connection is cut.
 Control planes do this by themselves before a root expires. While a rotation is under way, nothing more is begun.
-An authority that is plugged in by the Secret cacerts is rotated by replacing what that Secret holds.`,
+An authority that is plugged in by the Secret cacerts is rotated by replacing what that Secret holds.
+
+With --lost it makes a root where the old one's key is lost, so that control planes can start again: none of them runs
+any more, and there is no backup of the Secret. The old root stays trusted for a day; yet workloads whose proxies have
+not come to a control plane since cannot talk to those whose proxies have.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := openAuthority(cmd.Context(), *kubeconfig, *namespace, overlap)
+			if lost {
+				return replaceLost(cmd, *kubeconfig, *namespace)
+			}
+			o, err := authorityOptions(*kubeconfig, *namespace)
+			if err != nil {
+				return err
+			}
+			o.Overlap = overlap
+			a, err := identity.New(o)
 			if err != nil {
 				return err
 			}
 			if err := a.RotateRoot(cmd.Context()); err != nil {
 				return err
 			}
-			if a, err = openAuthority(cmd.Context(), *kubeconfig, *namespace, 0); err != nil { // as it is now
-				return err
+			if a, err = openAuthority(cmd.Context(), *kubeconfig, *namespace); err != nil { // as it is now
+				return fmt.Errorf("the rotation is under way; %w", err)
 			}
 			return printAuthority(cmd.OutOrStdout(), a)
 		},
 	}
+	cmd.Flags().BoolVar(&lost, "lost", false, "the key of the root is lost for good: make another one, for control planes that wait for it")
 	cmd.Flags().DurationVar(&overlap, "overlap", time.Hour, "how long the new root is trusted before it signs; the kubelet takes up to two minutes to tell every pod")
 	return cmd
 }
 
-// openAuthority opens the authority of a cluster, which must be there already.
-// An overlap of 0 is the authority's default.
-func openAuthority(ctx context.Context, kubeconfig, namespace string, overlap time.Duration) (*identity.Authority, error) {
+// replaceLost makes a root in place of one whose key is lost.
+func replaceLost(cmd *cobra.Command, kubeconfig, namespace string) error {
+	o, err := authorityOptions(kubeconfig, namespace)
+	if err != nil {
+		return err
+	}
+	if err := identity.ReplaceLost(cmd.Context(), o); err != nil {
+		return err
+	}
+	a, err := identity.Open(cmd.Context(), o)
+	if err != nil {
+		return err
+	}
+	return printAuthority(cmd.OutOrStdout(), a)
+}
+
+// authorityOptions find the authority of a cluster.
+func authorityOptions(kubeconfig, namespace string) (identity.Options, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return identity.Options{}, fmt.Errorf("finding the cluster: %w", err)
 	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
+		return identity.Options{}, fmt.Errorf("making a client of %s: %w", config.Host, err)
 	}
-	o := identity.Options{Overlap: overlap, Log: slog.New(slog.DiscardHandler)}
+	o := identity.Options{Existing: true, Log: slog.New(slog.DiscardHandler)}
 	keepIn(&o, client, namespace)
+	return o, nil
+}
+
+// openAuthority opens the authority of a cluster, which must be there already.
+func openAuthority(ctx context.Context, kubeconfig, namespace string) (*identity.Authority, error) {
+	o, err := authorityOptions(kubeconfig, namespace)
+	if err != nil {
+		return nil, err
+	}
 	entries, _, err := o.Storage.Load(ctx)
 	if err == nil && entries == nil {
 		entries, err = o.PluggedIn(ctx)
@@ -93,7 +131,7 @@ func openAuthority(ctx context.Context, kubeconfig, namespace string, overlap ti
 	if err != nil {
 		return nil, err
 	}
-	if entries == nil {
+	if told, wrong := o.Told(ctx); entries == nil && wrong == nil && len(told) == 0 {
 		return nil, fmt.Errorf("there is neither %s nor %s: does a control plane run in this namespace (--namespace)?", o.Storage, o.PluggedInName)
 	}
 	return identity.Open(ctx, o)

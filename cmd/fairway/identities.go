@@ -79,6 +79,7 @@ func keepIn(o *identity.Options, client kubernetes.Interface, namespace string) 
 	plugged := &kube.Secret{Client: client, Namespace: namespace, Name: kube.PluggedInSecret}
 	o.Storage = &kube.Secret{Client: client, Namespace: namespace, Name: kube.AuthoritySecret}
 	o.PluggedIn, o.PluggedInName = plugged.PluggedIn, plugged.String()
+	o.Told = kube.Told(client, namespace)
 }
 
 func (ids *identities) changed(c identity.Change) {

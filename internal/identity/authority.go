@@ -22,6 +22,12 @@ type Options struct {
 	// PluggedInName says in messages where PluggedIn reads.
 	PluggedInName string
 
+	// Told reads what proxies were told to trust, as PEM by the place where it
+	// says so; a start that would sign with anything else waits. Nil: nobody was.
+	Told func(ctx context.Context) (map[string][]byte, error)
+	// Existing has Start make no root where there is none.
+	Existing bool
+
 	RootLifetime time.Duration // of a self-signed root; 10 years
 	LeafLifetime time.Duration // of what is issued; 24 hours
 	Overlap      time.Duration // between trusting a new root and signing with it; 1 hour
@@ -64,9 +70,10 @@ type Authority struct {
 	plugged *pluggedIn    // last good
 	// unplugged says that the source of what is plugged in has nothing.
 	unplugged bool
-	broken    error // what is plugged in, as Run sees it
-	problem   error // of Run, with what is stored
-	unkept    error // of Maintain
+	adopted   []trusted // roots that proxies were told and that were not stored at the start
+	broken    error     // what is plugged in, as Run sees it
+	problem   error     // of Run, with what is stored
+	unkept    error     // of Maintain
 }
 
 // trust is who signs and who is trusted at one moment. It never changes.
@@ -91,7 +98,8 @@ func New(o Options) (*Authority, error) {
 }
 
 // Start reads the roots, or makes the first one; of several replicas that do so
-// at once one wins and all use its root. A plugged-in authority that is broken
+// at once one wins and all use its root. It makes none, and takes none over,
+// where proxies were told to trust others (Options.Told). A plugged-in authority that is broken
 // is an error here, since there is no last good one to fall back to. After an
 // error it may be called again.
 func (a *Authority) Start(ctx context.Context) error {
@@ -199,6 +207,9 @@ func (a *Authority) replace(t *trust) {
 // until its root is known everywhere, if anybody else can sign meanwhile.
 func (a *Authority) choose(k *keyring, p *pluggedIn, now time.Time) (*trust, error) {
 	roots := k.roots()
+	for _, t := range a.adoptedBeside(k, now) {
+		roots = append(roots, t.cert)
+	}
 	old := a.trust.Load()
 	var s *signer
 	switch {
@@ -206,12 +217,14 @@ func (a *Authority) choose(k *keyring, p *pluggedIn, now time.Time) (*trust, err
 		s = p.signer
 	case k.own != nil:
 		s = k.own
-	case k.next != nil:
-		s = k.next
 	case old != nil:
 		s = old.signer
+	case k.next != nil && !now.Before(k.from):
+		s = k.next
+	case k.next != nil:
+		return nil, fmt.Errorf("%s is gone, and the root that follows it signs from %s on: a replica that starts before waits for that", a.options.PluggedInName, k.from.UTC().Format(time.RFC3339))
 	default:
-		return nil, errors.New("there is neither a root nor a plugged-in authority")
+		return nil, fmt.Errorf("%s is gone, and with it the key under the roots that proxies trust: put it back, or, when it is lost, make a root with `fairway ca rotate --lost`", a.options.PluggedInName)
 	}
 	// An authority that was replaced in place, or taken out, goes on until its
 	// successor may sign. Its roots stay trusted as long as they are stored.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -43,7 +44,12 @@ func (a *Authority) Maintain(ctx context.Context) error {
 // Maintain sees to. While a succession is under way nothing is done.
 // Where an authority is plugged in, its owner rotates it; where it is gone, this
 // begins the succession by a self-signed root.
+//
+// It may be called without Start, in a process that is no control plane.
 func (a *Authority) RotateRoot(ctx context.Context) error {
+	if err := a.lookFirst(ctx); err != nil {
+		return fmt.Errorf("rotating the root: %w", err)
+	}
 	if p, gone := a.lastPluggedIn(); p != nil && !gone {
 		return fmt.Errorf("rotating the root: %s signs: replace it there", a.options.PluggedInName)
 	}
@@ -51,6 +57,23 @@ func (a *Authority) RotateRoot(ctx context.Context) error {
 		return fmt.Errorf("rotating the root in %s: %w", a.options.Storage, err)
 	}
 	return nil
+}
+
+// lookFirst is what RotateRoot has to know of an authority that was not started:
+// that there is something to be rotated.
+func (a *Authority) lookFirst(ctx context.Context) error {
+	if a.trust.Load() != nil {
+		return nil
+	}
+	if err := a.readPluggedIn(ctx); err != nil {
+		return err
+	}
+	p, _ := a.lastPluggedIn()
+	k, _, err := a.settle(ctx)
+	if err != nil {
+		return err
+	}
+	return a.believed(ctx, k, p)
 }
 
 func (a *Authority) every(ctx context.Context, do func()) error {
@@ -97,6 +120,11 @@ func (a *Authority) reload(ctx context.Context) (broken, err error) {
 	}
 	if broken != nil && p == nil && a.trust.Load() == nil {
 		return broken, nil
+	}
+	if a.trust.Load() == nil {
+		if err := a.believed(ctx, k, p); err != nil {
+			return broken, err
+		}
 	}
 	if k == nil {
 		if k, err = a.firstKeyring(ctx, p); err != nil {
@@ -188,8 +216,15 @@ func (a *Authority) advance(ctx context.Context, force bool) error {
 		if _, gone := a.lastPluggedIn(); gone && force {
 			p = nil
 		}
-		n, changed, err := k.advance(p, time.Now(), a.options.terms(), force)
-		if err != nil || !changed {
+		now := time.Now()
+		adopted := a.adoptedBeside(k, now)
+		if len(adopted) > 0 {
+			more := *k
+			more.trusted = slices.Concat(k.trusted, adopted)
+			k = &more
+		}
+		n, changed, err := k.advance(p, now, a.options.terms(), force)
+		if err != nil || !changed && len(adopted) == 0 {
 			return err
 		}
 		if err = a.options.Storage.Save(ctx, n.encode(), version); !errors.Is(err, ErrConflict) {

@@ -281,26 +281,3 @@ func (c *destinationCheck) locality(at string, l *networking.LocalityLoadBalance
 		return false
 	})
 }
-
-// tls reports what is wrong with the block and leaves nothing out: a rule that
-// asks for TLS must never end in plaintext.
-func (c *destinationCheck) tls(at string, t *networking.ClientTLSSettings) {
-	files := t.GetClientCertificate() != "" || t.GetPrivateKey() != ""
-	switch t.GetMode() {
-	case networking.ClientTLSSettings_MUTUAL:
-		if t.CredentialName == "" && (t.ClientCertificate == "" || t.PrivateKey == "") {
-			c.unsupported(at, "mode MUTUAL has no client certificate, so servers that ask for one refuse: set credentialName, or clientCertificate and privateKey")
-		}
-	case networking.ClientTLSSettings_ISTIO_MUTUAL:
-		if files || t.CaCertificates != "" || t.CredentialName != "" {
-			c.unsupported(at, "mode ISTIO_MUTUAL uses the workload's own certificate; the certificates named here are ignored")
-		}
-	case networking.ClientTLSSettings_SIMPLE:
-		if files {
-			c.unsupported(at, "mode SIMPLE sends no client certificate; the one named here is ignored: use mode MUTUAL")
-		}
-	}
-	if t.GetCredentialName() != "" && (files || t.CaCertificates != "") && t.Mode != networking.ClientTLSSettings_ISTIO_MUTUAL {
-		c.unsupported(at+".credentialName", "the Secret counts and the files named beside it are ignored: set one of the two")
-	}
-}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	security "istio.io/api/security/v1beta1"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 )
@@ -105,7 +106,14 @@ func checkPeerAuthentication(o *securityv1.PeerAuthentication) (findings []Findi
 	if len(o.Spec.PortLevelMtls) > 0 && len(o.Spec.GetSelector().GetMatchLabels()) == 0 {
 		bad("spec.portLevelMtls", "ports have modes of their own only with a selector; they are ignored: add spec.selector.matchLabels")
 	}
-	for port := range o.Spec.PortLevelMtls {
+	mode := func(at string, m *security.PeerAuthentication_MutualTLS) {
+		if _, known := security.PeerAuthentication_MutualTLS_Mode_name[int32(m.GetMode())]; !known {
+			bad(at+".mode", "%d is no mode; it counts as STRICT: use STRICT, PERMISSIVE, DISABLE or UNSET", m.GetMode())
+		}
+	}
+	mode("spec.mtls", o.Spec.Mtls)
+	for port, m := range o.Spec.PortLevelMtls {
+		mode(fmt.Sprintf("spec.portLevelMtls[%d]", port), m)
 		if port == 0 || port > maxPort {
 			bad(fmt.Sprintf("spec.portLevelMtls[%d]", port), "%d is no port number: use 1 to 65535, the port of the workload", port)
 		}

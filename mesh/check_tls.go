@@ -45,8 +45,15 @@ func checkNames(ref Ref, field, what string, names, known []string) (kept []stri
 // checkServerTLS leaves out of a server what proxies do not take. Nothing left is
 // the default. A server is nil that would let in whom it must not.
 func checkServerTLS(ref Ref, at string, s *networking.Server) (*networking.Server, []Finding) {
-	if bad := checkDigests(ref, at+".tls", s.GetTls()); len(bad) > 0 {
+	if bad := append(checkDigests(ref, at+".tls", s.GetTls()), checkClients(ref, at+".tls", s.GetTls())...); len(bad) > 0 {
 		return nil, bad
+	}
+	if t := s.GetTls(); t.GetInsecureSkipVerify().GetValue() && (t.CaCertificates != "" || t.CaCertCredentialName != "" || len(t.SubjectAltNames) > 0) {
+		s = proto.CloneOf(s)
+		s.Tls.InsecureSkipVerify = nil
+		kept, findings := checkServerTLS(ref, at, s)
+		return kept, append(findings, Finding{Object: ref, Field: at + ".tls.insecureSkipVerify", Code: CodeInvalid,
+			Message: "an authority or names say who clients are, and insecureSkipVerify that nobody is to look; the certificates of clients are verified: take out one of the two"})
 	}
 	kept, findings := checkNames(ref, at+".tls.cipherSuites", "cipher suite", s.GetTls().GetCipherSuites(), ciphers)
 	if len(kept) == len(s.GetTls().GetCipherSuites()) {
@@ -70,6 +77,19 @@ func (c *Config) checkTLS() (findings []Finding) {
 		findings = append(findings, more...)
 		t.EcdhCurves, more = checkNames(c.Ref, field+".ecdhCurves", "key exchange", t.EcdhCurves, curves)
 		findings = append(findings, more...)
+	}
+	return findings
+}
+
+// checkClients finds what would let in clients that other settings of the server mean to
+// keep out.
+func checkClients(ref Ref, at string, t *networking.ServerTLSSettings) (findings []Finding) {
+	bad := invalid(ref, &findings)
+	if _, known := networking.ServerTLSSettings_TLSmode_name[int32(t.GetMode())]; !known {
+		bad(at+".mode", "%d is no mode; the server is left out: use SIMPLE, MUTUAL, OPTIONAL_MUTUAL or PASSTHROUGH", t.Mode)
+	}
+	if t.GetMode() == networking.ServerTLSSettings_SIMPLE && len(t.VerifyCertificateHash)+len(t.VerifyCertificateSpki)+len(t.SubjectAltNames) > 0 {
+		bad(at+".mode", "mode SIMPLE asks for no certificates of clients, and names or hashes of some are given; the server is left out: use mode MUTUAL, or take them out")
 	}
 	return findings
 }

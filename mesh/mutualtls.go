@@ -22,6 +22,9 @@ func mutualTLS(m *security.PeerAuthentication_MutualTLS) (MutualTLS, bool) {
 	case security.PeerAuthentication_MutualTLS_STRICT:
 		return Strict, true
 	}
+	if m.GetMode() > security.PeerAuthentication_MutualTLS_STRICT || m.GetMode() < 0 { // whatever it means
+		return Strict, true
+	}
 	return Permissive, false
 }
 

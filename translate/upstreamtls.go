@@ -314,6 +314,9 @@ func exactNames(names []string) []*tlsv3.SubjectAltNameMatcher {
 		}
 		out = append(out, &tlsv3.SubjectAltNameMatcher{SanType: kind, Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: n}}})
 	}
+	if len(out) == 0 && len(names) > 0 { // nobody, rather than everybody
+		return exactNames([]string{mesh.NobodysName})
+	}
 	return out
 }
 

@@ -27,6 +27,7 @@ type identities struct {
 	namespace string
 	log       *slog.Logger
 	opening   opening
+	told      *telling
 
 	world   func() *mesh.World                    // set before run
 	renewed func([]snapshot.CertificateKey, bool) // set before run
@@ -35,7 +36,7 @@ type identities struct {
 // newIdentities makes the mesh's authority. Where it lies in the cluster it is
 // opened by run, which waits for the API server; else it is open.
 func newIdentities(ctx context.Context, f serveFlags, s *source, log *slog.Logger) (*identities, error) {
-	ids := &identities{namespace: f.namespace, log: log, opening: newOpening()}
+	ids := &identities{namespace: f.namespace, log: log, opening: newOpening(), told: &telling{log: log}}
 	if f.certificateLifetime < minCertificateLifetime {
 		return nil, fmt.Errorf("--certificate-lifetime %s: must be at least %s", f.certificateLifetime, minCertificateLifetime)
 	}

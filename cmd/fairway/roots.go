@@ -33,7 +33,7 @@ func (ids *identities) findings() []mesh.Finding {
 	if m := ids.authority.Mended(); time.Since(m.At) < mendedShown {
 		find(kube.AuthoritySecret, fmt.Sprintf("the roots of the mesh were put back on %s: %s", m.At.UTC().Format(time.RFC3339), faultText(m.Fault)))
 	}
-	return out
+	return append(out, ids.told.findings()...)
 }
 
 // faultText says in words what was wrong with the Secret, and what to do.

@@ -100,7 +100,7 @@ func write(ctx context.Context, f serveFlags, client kubernetes.Interface, ids *
 	if err != nil {
 		return err
 	}
-	bundle := &kube.Bundle{Client: client, Authority: ids.authority, Files: bootstrap.SDSFiles(""), Log: log}
+	bundle := &kube.Bundle{Client: client, Authority: ids.authority, Namespace: f.namespace, Undone: ids.told.undone, Files: bootstrap.SDSFiles(""), Log: log}
 	o := lease.Options{Client: client, Namespace: f.namespace, Name: leaderLease, Candidate: candidate, Log: log}
 	return lease.Run(ctx, o, func(ctx context.Context) error {
 		g, ctx := errgroup.WithContext(ctx)

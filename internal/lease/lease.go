@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -57,7 +58,7 @@ func (o Options) term(ctx context.Context, onLeading func(ctx context.Context) e
 		LockConfig: resourcelock.ResourceLockConfig{Identity: o.Candidate},
 	}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock:          lock,
+		Lock:          bounded{lock, o.Duration},
 		LeaseDuration: o.Duration, RenewDeadline: o.Duration * 2 / 3, RetryPeriod: o.Duration / 5,
 		Name: o.Name,
 		Callbacks: leaderelection.LeaderCallbacks{
@@ -84,6 +85,27 @@ func (o Options) term(ctx context.Context, onLeading func(ctx context.Context) e
 		o.giveBack(lock)
 		return err
 	}
+}
+
+// bounded reads a Lease as if nobody had written more into it than a candidate
+// does: one that claims it for years, or has counted to the end of numbers,
+// would be believed for ever.
+type bounded struct {
+	*resourcelock.LeaseLock
+	longest time.Duration
+}
+
+// Get implements resourcelock.Interface.
+func (b bounded) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	record, raw, err := b.LeaseLock.Get(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	record.LeaseDurationSeconds = min(record.LeaseDurationSeconds, int(b.longest/time.Second))
+	if record.LeaderTransitions >= math.MaxInt32/2 {
+		record.LeaderTransitions = 0
+	}
+	return record, raw, nil
 }
 
 // giveBack lets the next leader begin at once. The library could do it, but

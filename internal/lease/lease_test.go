@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -141,6 +143,48 @@ func TestLeaseTakenAway(t *testing.T) {
 		t.Errorf("the loser wrote into the Lease: %v, %v", l.Spec, err)
 	}
 	eventually(t, "a leads again when the other has vanished", a.leading.Load)
+	a.stop()
+	if err := a.wait(t); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLeaseOfGarbage writes into the Lease what would be believed for ever, and
+// deletes it.
+func TestLeaseOfGarbage(t *testing.T) {
+	o := Options{Client: server, Namespace: "default", Name: "garbage", Duration: 3 * time.Second, Log: quiet()}
+	leases := o.Client.CoordinationV1().Leases("default")
+	usurper, years, times, never := "somebody else", int32(math.MaxInt32), int32(math.MaxInt32), metav1.NewMicroTime(time.Now().Add(1e6*time.Hour))
+	var leaders atomic.Int32
+	a := o.start(t, "a", &leaders, 0)
+	eventually(t, "a leads", a.leading.Load)
+	for name, spec := range map[string]coordinationv1.LeaseSpec{
+		"for years":        {HolderIdentity: &usurper, LeaseDurationSeconds: &years, RenewTime: &never, AcquireTime: &never, LeaseTransitions: &times},
+		"without a time":   {HolderIdentity: &usurper},
+		"without anything": {},
+	} {
+		for {
+			l, err := leases.Get(t.Context(), "garbage", metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Spec = spec
+			if _, err := leases.Update(t.Context(), l, metav1.UpdateOptions{}); err == nil {
+				break
+			}
+		}
+		eventually(t, name+": a leads again", func() bool {
+			l, err := leases.Get(t.Context(), "garbage", metav1.GetOptions{})
+			return err == nil && l.Spec.HolderIdentity != nil && *l.Spec.HolderIdentity == "a" && a.leading.Load()
+		})
+	}
+	if err := leases.Delete(t.Context(), "garbage", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "deleted: it is there again", func() bool {
+		l, err := leases.Get(t.Context(), "garbage", metav1.GetOptions{})
+		return err == nil && l.Spec.HolderIdentity != nil && *l.Spec.HolderIdentity == "a" && a.leading.Load()
+	})
 	a.stop()
 	if err := a.wait(t); err != nil {
 		t.Error(err)

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/fairway-mesh/fairway/internal/identity"
+	"github.com/fairway-mesh/fairway/internal/rival"
 )
 
 // Trust keeps the caBundle of the webhook configurations what the authority's
@@ -57,16 +59,23 @@ func (t *Trust) Run(ctx context.Context) error {
 	factory.Start(ctx.Done())
 	running.Go(func() { <-ctx.Done(); factory.Shutdown() })
 	wait := retryFirst
+	rivals := [2]rival.Pace{}
 	for {
 		changed := t.Authority.Changed()
 		var errs []error
+		var later [2]time.Duration
 		if c, err := mutating.Lister().Get(t.Name); err == nil {
-			errs = append(errs, t.keep(ctx, c))
+			later[0], err = t.keep(ctx, c, &rivals[0])
+			errs = append(errs, err)
 		}
 		if c, err := validating.Lister().Get(t.Name); err == nil {
-			errs = append(errs, t.keep(ctx, c))
+			later[1], err = t.keep(ctx, c, &rivals[1])
+			errs = append(errs, err)
 		}
 		var retry <-chan time.Time
+		if soonest := cmp.Or(min(later[0], later[1]), max(later[0], later[1])); soonest > 0 {
+			retry = time.After(soonest)
+		}
 		if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
 			if wait > 4*retryFirst {
 				t.Log.Warn("the API server cannot be told whom to trust as webhook; trying on", "configuration", t.Name, "err", err)
@@ -110,31 +119,43 @@ func (t *Trust) watch(i cache.SharedIndexInformer, seen chan<- struct{}) error {
 }
 
 // keep writes the bundle into each webhook of a configuration that has another.
-func (t *Trust) keep(ctx context.Context, configuration any) error {
+// When somebody undoes that again and again it waits, and says for how long.
+func (t *Trust) keep(ctx context.Context, configuration any, pace *rival.Pace) (later time.Duration, err error) {
 	bundle := t.Authority.Bundle()
-	var err error
+	var p patch
 	switch c := configuration.(type) {
 	case *admissionregistrationv1.MutatingWebhookConfiguration:
-		var patch patch
 		for i, w := range c.Webhooks {
-			patch.trust(i, w.Name, w.ClientConfig.CABundle, bundle)
-		}
-		if len(patch) > 0 {
-			_, err = t.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(ctx, c.Name, types.JSONPatchType, patch.encode(), metav1.PatchOptions{FieldManager: "fairway"})
+			p.trust(i, w.Name, w.ClientConfig.CABundle, bundle)
 		}
 	case *admissionregistrationv1.ValidatingWebhookConfiguration:
-		var patch patch
 		for i, w := range c.Webhooks {
-			patch.trust(i, w.Name, w.ClientConfig.CABundle, bundle)
-		}
-		if len(patch) > 0 {
-			_, err = t.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(ctx, c.Name, types.JSONPatchType, patch.encode(), metav1.PatchOptions{FieldManager: "fairway"})
+			p.trust(i, w.Name, w.ClientConfig.CABundle, bundle)
 		}
 	}
-	if err == nil || apierrors.IsNotFound(err) {
-		return nil
+	if len(p) == 0 {
+		return 0, nil
 	}
-	return fmt.Errorf("writing the caBundle of %T %s: %w", configuration, t.Name, err)
+	if later = pace.Wait(string(bundle), time.Now()); later > 0 {
+		return later, nil
+	}
+	o := metav1.PatchOptions{FieldManager: "fairway"}
+	if _, mutating := configuration.(*admissionregistrationv1.MutatingWebhookConfiguration); mutating {
+		_, err = t.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(ctx, t.Name, types.JSONPatchType, p.encode(), o)
+	} else {
+		_, err = t.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(ctx, t.Name, types.JSONPatchType, p.encode(), o)
+	}
+	if apierrors.IsNotFound(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("writing the caBundle of %T %s: %w", configuration, t.Name, err)
+	}
+	if pace.Wrote(string(bundle), time.Now()) {
+		t.Log.Error("somebody keeps writing another caBundle into the webhook configuration; it is put back ever more rarely, and meanwhile the API server cannot ask this control plane: let only one write it",
+			"kind", fmt.Sprintf("%T", configuration), "configuration", t.Name, "atMostEvery", rival.Longest)
+	}
+	return 0, nil
 }
 
 // patch is a JSON patch (RFC 6902).

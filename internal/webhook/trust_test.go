@@ -83,6 +83,25 @@ func TestTrust(t *testing.T) {
 		eventually(t, "the caBundle is repaired", func() bool { return bundle() == string(authority.Bundle()) })
 		eventually(t, "the API server believes it again", func() bool { return pods.create(t.Context()) == nil })
 	})
+	t.Run("overwritten without end", func(t *testing.T) {
+		repairs := 0
+		for end := time.Now().Add(4 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if bundle() != string(authority.Bundle()) {
+				continue
+			}
+			repairs++
+			_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), "fairway-test", types.JSONPatchType,
+				[]byte(`[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]`), metav1.PatchOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if repairs > 8 {
+			t.Errorf("%d repairs", repairs)
+		}
+		eventually(t, "in the end it is repaired", func() bool { return bundle() == string(authority.Bundle()) })
+		eventually(t, "in the end the API server believes it", func() bool { return pods.create(t.Context()) == nil })
+	})
 	t.Run("rotated", func(t *testing.T) {
 		before := signing(authority)
 		if err := authority.RotateRoot(t.Context()); err != nil {

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/fairway-mesh/fairway/internal/identity"
+	"github.com/fairway-mesh/fairway/internal/rival"
 )
 
 // BundleConfigMap is the ConfigMap in every namespace that tells proxies whom to
@@ -47,6 +48,12 @@ const (
 type Bundle struct {
 	Client    kubernetes.Interface
 	Authority *identity.Authority
+	// Namespace is that of the control plane, by which others tell whose the
+	// ConfigMaps are.
+	Namespace string
+	// Undone, if not nil, hears that somebody keeps writing over the ConfigMap of
+	// a namespace: another control plane, named by its namespace, or "".
+	Undone func(namespace, by string)
 	// Files are further keys of the ConfigMap: those that have to lie beside
 	// the token, for Envoy's file SDS.
 	Files map[string]string
@@ -60,7 +67,20 @@ type distribution struct {
 	maps       corev1listers.ConfigMapLister
 	queue      workqueue.TypedRateLimitingInterface[string] // of names of namespaces
 	pace       flowcontrol.RateLimiter
+
+	mu     sync.Mutex
+	rivals map[string]*contest // by namespace
 }
+
+// contest is what is known of a ConfigMap that somebody else may write too.
+type contest struct {
+	rival.Pace
+	instead string    // the version in place of which was written last
+	at      time.Time // when
+}
+
+// settling is how long the watch may take to show what was written.
+const settling = 2 * time.Second
 
 // Run returns nil when ctx ends.
 func (b *Bundle) Run(ctx context.Context) error {
@@ -75,6 +95,7 @@ func (b *Bundle) Run(ctx context.Context) error {
 		maps:       named.Core().V1().ConfigMaps().Lister(),
 		queue:      workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](200*time.Millisecond, time.Minute)),
 		pace:       flowcontrol.NewTokenBucketRateLimiter(perSecond, perSecond),
+		rivals:     map[string]*contest{},
 	}
 	defer d.queue.ShutDown()
 	for informer, name := range map[cache.SharedIndexInformer]func(cache.ObjectName) string{
@@ -177,25 +198,106 @@ func (d *distribution) work(ctx context.Context) {
 func (d *distribution) keep(ctx context.Context, namespace string) error {
 	n, err := d.namespaces.Get(namespace)
 	if err != nil || n.DeletionTimestamp != nil || n.Status.Phase == corev1.NamespaceTerminating {
+		d.mu.Lock()
+		delete(d.rivals, namespace)
+		d.mu.Unlock()
 		return nil //nolint:nilerr // gone, or about to be
 	}
 	want := d.content()
-	if is, err := d.maps.ConfigMaps(namespace).Get(BundleConfigMap); err == nil && maps.Equal(is.Data, want) {
+	is, err := d.maps.ConfigMaps(namespace).Get(BundleConfigMap)
+	if err == nil && d.right(is, want) {
+		return nil
+	}
+	if wait := d.wait(namespace, want[BundleKey], is); wait > 0 {
+		d.queue.AddAfter(namespace, wait)
 		return nil
 	}
 	if err := d.pace.Wait(ctx); err != nil {
 		return fmt.Errorf("waiting to write: %w", err)
 	}
-	o := corev1apply.ConfigMap(BundleConfigMap, namespace).WithData(want).
-		WithLabels(map[string]string{"app.kubernetes.io/managed-by": manager})
+	o := corev1apply.ConfigMap(BundleConfigMap, namespace).WithData(want).WithLabels(d.labels())
 	_, err = d.Client.CoreV1().ConfigMaps(namespace).Apply(ctx, o, metav1.ApplyOptions{FieldManager: manager, Force: true})
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) || apierrors.IsNotFound(err) {
 		return nil
 	}
+	if apierrors.IsInvalid(err) { // immutable, or with binary data under our keys: it is made anew
+		gone := d.Client.CoreV1().ConfigMaps(namespace).Delete(ctx, BundleConfigMap, metav1.DeleteOptions{})
+		err = errors.Join(err, gone)
+	}
 	if err != nil {
 		return fmt.Errorf("writing ConfigMap %s/%s: %w", namespace, BundleConfigMap, err)
 	}
+	d.wrote(namespace, want[BundleKey], is)
 	return nil
+}
+
+// right says whether the ConfigMap is as it should be. What others have added
+// to it does not matter.
+func (d *distribution) right(is *corev1.ConfigMap, want map[string]string) bool {
+	for k, v := range want {
+		if is.Data[k] != v {
+			return false
+		}
+	}
+	for k, v := range d.labels() {
+		if is.Labels[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *distribution) labels() map[string]string {
+	out := map[string]string{"app.kubernetes.io/managed-by": manager}
+	if d.Namespace != "" {
+		out[ownerLabel] = d.Namespace
+	}
+	return out
+}
+
+// wait is how long to leave the ConfigMap to whoever writes over it.
+func (d *distribution) wait(namespace, content string, is *corev1.ConfigMap) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.rivals[namespace]
+	if c == nil {
+		return 0
+	}
+	if since := time.Since(c.at); c.instead == version(is) && since < settling {
+		return settling - since
+	}
+	return c.Wait(content, time.Now())
+}
+
+// wrote notes what was written in place of something, and tells once of those
+// who undo it.
+func (d *distribution) wrote(namespace, content string, instead *corev1.ConfigMap) {
+	d.mu.Lock()
+	c := d.rivals[namespace]
+	if c == nil {
+		c = &contest{}
+		d.rivals[namespace] = c
+	}
+	c.instead, c.at = version(instead), time.Now()
+	tell := c.Wrote(content, c.at)
+	d.mu.Unlock()
+	if !tell {
+		return
+	}
+	by := ""
+	if instead != nil && instead.Labels[ownerLabel] != d.Namespace {
+		by = instead.Labels[ownerLabel]
+	}
+	if d.Undone != nil {
+		d.Undone(namespace, by)
+	}
+}
+
+func version(m *corev1.ConfigMap) string {
+	if m == nil {
+		return ""
+	}
+	return m.ResourceVersion
 }
 
 func (d *distribution) content() map[string]string {

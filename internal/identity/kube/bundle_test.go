@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,4 +85,73 @@ func TestBundleReachesEveryNamespace(t *testing.T) {
 	if d := configMap(t, ending).Data; d != nil {
 		t.Errorf("a terminating namespace was told: %v", d)
 	}
+}
+
+// TestRivalBundles runs two control planes that write the same ConfigMaps, and
+// somebody who makes one that cannot be changed.
+func TestRivalBundles(t *testing.T) {
+	c, ns := client(t), namespace(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	told := make(chan string, 100)
+	run := func(of string) *identity.Authority {
+		a := authority(t, &identity.Memory{})
+		b := &Bundle{Client: c, Authority: a, Namespace: of, Log: quiet(), Undone: func(namespace, by string) {
+			if namespace == ns {
+				told <- of + " by " + by
+			}
+		}}
+		running.Go(func() {
+			if err := b.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		return a
+	}
+	first := run("one")
+	eventually(t, "the namespace is told", func() bool { return configMap(t, ns).Data[BundleKey] == string(first.Bundle()) })
+	yes, m := true, configMap(t, ns)
+	m.Data, m.BinaryData, m.Immutable = nil, map[string][]byte{BundleKey: {0xff}}, &yes
+	if _, err := c.CoreV1().ConfigMaps(ns).Update(ctx, m, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an immutable one is replaced", func() bool { return configMap(t, ns).Data[BundleKey] == string(first.Bundle()) })
+
+	w, err := c.CoreV1().ConfigMaps(ns).Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + BundleConfigMap})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	run("two")
+	heard := map[string]bool{}
+	for len(heard) < 2 {
+		select {
+		case one := <-told:
+			if heard[one] {
+				t.Errorf("told twice: %s", one)
+			}
+			heard[one] = true
+		case <-time.After(60 * time.Second):
+			t.Fatalf("told %v", heard)
+		}
+	}
+	if !heard["one by two"] || !heard["two by one"] {
+		t.Errorf("told %v", heard)
+	}
+	writes := 0
+	for end := time.After(10 * time.Second); ; {
+		select {
+		case <-w.ResultChan():
+			writes++
+			continue
+		case <-end:
+		}
+		break
+	}
+	if writes > 40 {
+		t.Errorf("%d writes", writes)
+	}
+	t.Logf("%d writes", writes)
 }

@@ -6,6 +6,6 @@
 // and never log, wrap or return a token or the content of a Secret.
 //
 // It needs, of the API server: get, create, update and delete on Secrets in the
-// namespace of the authority; list and watch on Namespaces; list, watch, create
-// and patch on ConfigMaps in all namespaces; create on TokenReviews.
+// namespace of the authority; list and watch on Namespaces; get, list, watch,
+// create, patch and delete on ConfigMaps in all namespaces; create on TokenReviews.
 package kube

@@ -47,6 +47,10 @@ bench: ## Benchmark the parts, against the previous commit
 bench-load: ## Measure the control plane under load (SIZE=S|M|L)
 	@$(GO) run ./test/load -size $(or $(SIZE),S)
 
+.PHONY: attack
+attack: ## Let hostile tenants, proxies and strangers loose on a control plane (SEED=0 DURATION=5m)
+	@$(GO) test ./test/attack -run TestAttack -count 1 -v -timeout 2h -args -seed $(or $(SEED),0) -attack $(or $(DURATION),5m)
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a while (FUZZTIME=10s)
 	@./test/fuzz $(or $(FUZZTIME),10s)

@@ -100,7 +100,8 @@ func (c *claims) settle(touched map[mesh.Ref]struct{}, now time.Time) []mesh.Cha
 			continue
 		}
 		w := l[0].written
-		if w.value == nil || c.delivered[r] == w.print { // unreadable: what the mesh has is the last good one
+		_, had := c.delivered[r]
+		if w.value == nil && (had || w.closed == nil) || c.delivered[r] == w.print { // unreadable: what the mesh has is the last good one
 			continue
 		}
 		c.delivered[r] = w.print
@@ -113,16 +114,20 @@ func (c *claims) settle(touched map[mesh.Ref]struct{}, now time.Time) []mesh.Cha
 // before the object is handed on for the first time: its age lasts as long as
 // any file holds the object.
 func (c *claims) aged(w *written, now time.Time) object {
-	if created := w.value.GetCreationTimestamp(); !created.IsZero() {
-		return w.value
+	o := w.value
+	if o == nil {
+		o = w.closed
+	}
+	if created := o.GetCreationTimestamp(); !created.IsZero() {
+		return o
 	}
 	t, ok := c.age[w.ref]
 	if !ok {
 		t = now
 		c.age[w.ref] = t
 	}
-	w.value.SetCreationTimestamp(metav1.NewTime(t))
-	return w.value
+	o.SetCreationTimestamp(metav1.NewTime(t))
+	return o
 }
 
 // duplicates are the findings about the objects of a file that are taken from

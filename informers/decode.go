@@ -20,6 +20,9 @@ func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
 	if err := CheckText(js, MaxValues); err != nil {
 		return nil, []mesh.Finding{{Object: ref, Code: mesh.CodeInvalid, Message: err.Error() + "; the object as it was before stays in force"}}
 	}
+	if k.mesh == mesh.KindAuthorizationPolicy {
+		js = sayEmpty(js)
+	}
 	o := k.make()
 	strict, err := kjson.UnmarshalStrict(js, o)
 	var findings []mesh.Finding
@@ -39,12 +42,18 @@ func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
 	if err != nil {
 		return nil, append(findings, mesh.Finding{Object: ref, Field: typeField(err), Code: mesh.CodeInvalid, Message: err.Error() + lastGood})
 	}
+	if k.defect(findings) != nil {
+		return nil, findings
+	}
 	return o, findings
 }
 
 // decodeServed reads the JSON of one object as an API server gave it out: that
 // has already taken out or refused fields that the kind does not have.
 func (k *kind) decodeServed(js []byte) (object, []mesh.Finding) {
+	if k.mesh == mesh.KindAuthorizationPolicy {
+		js = sayEmpty(js)
+	}
 	o := k.make()
 	if CheckText(js, MaxValues) == nil && kjson.UnmarshalCaseSensitivePreserveInts(js, o) == nil {
 		return o, nil

@@ -31,6 +31,7 @@ type document struct {
 type written struct {
 	ref      mesh.Ref
 	value    object // nil: it cannot be read
+	closed   object // what is in force instead where the mesh has none; nil: nothing
 	print    uint64 // its fingerprint
 	findings []mesh.Finding
 }
@@ -169,10 +170,15 @@ func (p *parser) object(d *document, js []byte, list header, within bool) error 
 	}
 	w := &written{ref: ref}
 	w.value, w.findings = k.decode(ref, js)
-	if w.value != nil {
-		k.trim(w.value)
-		w.value.SetNamespace(ref.Namespace)
-		w.print = fingerprint(w.value)
+	if w.value == nil {
+		w.closed = k.closed(ref, js)
+	}
+	for _, o := range []object{w.value, w.closed} {
+		if o != nil {
+			k.trim(o)
+			o.SetNamespace(ref.Namespace)
+			w.print = fingerprint(o)
+		}
 	}
 	d.objects = append(d.objects, w)
 	return nil

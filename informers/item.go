@@ -32,6 +32,7 @@ type item struct {
 	js                []byte // nil: it has been read
 	digest            uint64 // see digest
 	value             object // nil: it has not been read, or cannot be
+	closed            object // what is in force instead where the mesh has none; nil: nothing
 	findings          []mesh.Finding
 }
 
@@ -118,6 +119,9 @@ func (i *item) read() {
 		return
 	}
 	i.value, i.findings = i.kind.decodeServed(i.js)
+	if i.value == nil {
+		i.closed = i.kind.closed(mesh.Ref{Kind: i.kind.mesh, Namespace: i.Namespace, Name: i.Name}, i.js)
+	}
 	i.js = nil
 }
 

@@ -206,10 +206,12 @@ func (s *store) change(o any) (c mesh.Change, news bool, err error) {
 		it.read()
 		s.texts[c.Ref] = it.digest
 		s.found(c.Ref, it.findings)
-		if it.value == nil {
-			return c, false, nil // the last good one stays
+		if value = it.value; it.value == nil {
+			if _, had := s.prints[c.Ref]; had || it.closed == nil {
+				return c, false, nil // the last good one stays
+			}
+			value = it.closed
 		}
-		value = it.value
 	}
 	s.kind.trim(value)
 	print := fingerprint(value)

@@ -1,0 +1,201 @@
+package informers
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// guards tells whether a field that is not understood may be what an object of the kind
+// restricts by: then the object is not used without it.
+func (k *kind) guards(field string) bool {
+	switch k.mesh {
+	case mesh.KindAuthorizationPolicy, mesh.KindRequestAuthentication, mesh.KindPeerAuthentication:
+		return !strings.HasPrefix(field, "metadata.") && !strings.HasPrefix(field, "status")
+	case mesh.KindDestinationRule, mesh.KindGateway:
+		return strings.Contains(field, ".tls.")
+	}
+	return false
+}
+
+// closed is what is in force of an object that cannot be read and that the mesh does not
+// have yet: what keeps closed what it would close, wherever as much can be read of it. nil
+// is nothing.
+func (k *kind) closed(ref mesh.Ref, js []byte) object {
+	var text struct {
+		Metadata json.RawMessage            `json:"metadata"`
+		Spec     map[string]json.RawMessage `json:"spec"`
+	}
+	if kjson.UnmarshalCaseSensitivePreserveInts(js, &text) != nil {
+		return nil
+	}
+	var meta metav1.ObjectMeta
+	if CheckText(text.Metadata, MaxValues) == nil {
+		_ = kjson.UnmarshalCaseSensitivePreserveInts(text.Metadata, &meta) // what cannot be read is left out
+	}
+	meta.Namespace, meta.Name = ref.Namespace, ref.Name
+	var out object
+	switch k.mesh {
+	case mesh.KindAuthorizationPolicy: // ALLOW without rules
+		o := &securityv1.AuthorizationPolicy{ObjectMeta: meta}
+		readable(text.Spec, &o.Spec, "selector", "targetRef", "targetRefs")
+		out = o
+	case mesh.KindRequestAuthentication: // no token is good by a rule without keys
+		o := &securityv1.RequestAuthentication{ObjectMeta: meta}
+		readable(text.Spec, &o.Spec, "selector", "targetRef", "targetRefs")
+		o.Spec.JwtRules = []*security.JWTRule{{}}
+		out = o
+	case mesh.KindPeerAuthentication:
+		o := &securityv1.PeerAuthentication{ObjectMeta: meta}
+		readable(text.Spec, &o.Spec, "selector")
+		o.Spec.Mtls = &security.PeerAuthentication_MutualTLS{Mode: security.PeerAuthentication_MutualTLS_STRICT}
+		out = o
+	case mesh.KindDestinationRule:
+		if CheckText(js, MaxValues) != nil {
+			return nil
+		}
+		o := closedRule(text.Spec)
+		if o == nil {
+			return nil
+		}
+		o.ObjectMeta = meta
+		out = o
+	default:
+		return nil
+	}
+	return out
+}
+
+// closedRule is the TLS of a DestinationRule; nil when it says nothing of it.
+func closedRule(spec map[string]json.RawMessage) *networkingv1.DestinationRule {
+	o := &networkingv1.DestinationRule{}
+	readable(spec, &o.Spec, "host", "exportTo", "workloadSelector")
+	var policy struct {
+		TLS map[string]json.RawMessage `json:"tls"`
+	}
+	if kjson.UnmarshalCaseSensitivePreserveInts(spec["trafficPolicy"], &policy) != nil || policy.TLS == nil || o.Spec.Host == "" {
+		return nil
+	}
+	tls := &networking.ClientTLSSettings{}
+	fields := make([]string, 0, len(policy.TLS))
+	for name := range policy.TLS {
+		if name != "insecureSkipVerify" {
+			fields = append(fields, name)
+		}
+	}
+	if lost := readable(policy.TLS, tls, fields...); lost["mode"] || tls.Mode == networking.ClientTLSSettings_DISABLE && len(lost) > 0 {
+		tls.Mode = networking.ClientTLSSettings_SIMPLE
+		if tls.ClientCertificate != "" {
+			tls.Mode = networking.ClientTLSSettings_MUTUAL
+		}
+	} else if len(lost) > 0 && tls.Mode != networking.ClientTLSSettings_ISTIO_MUTUAL { // a name or an authority may be among them
+		tls.SubjectAltNames = []string{mesh.NobodysName}
+	}
+	o.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: tls}
+	return o
+}
+
+// readable reads those of the fields into a message that can be read, each by itself, and
+// tells which cannot.
+func readable(from map[string]json.RawMessage, into json.Unmarshaler, fields ...string) (lost map[string]bool) {
+	lost = map[string]bool{}
+	good := map[string]json.RawMessage{}
+	for _, name := range fields {
+		value, there := from[name]
+		if !there {
+			continue
+		}
+		good[name] = value
+		if js, err := json.Marshal(good); err != nil || CheckText(value, MaxValues) != nil || !understood(js, into) {
+			lost[name] = true
+			delete(good, name)
+		}
+	}
+	if js, err := json.Marshal(good); err == nil {
+		_ = into.UnmarshalJSON(js) // it was read before
+	}
+	return lost
+}
+
+// understood tells whether the JSON is that of the message.
+func understood(js []byte, m json.Unmarshaler) bool {
+	p, ok := m.(interface{ Reset() })
+	if !ok || m.UnmarshalJSON(js) != nil {
+		return false
+	}
+	defer p.Reset()
+	message, ok := m.(proto.Message)
+	if !ok {
+		return false
+	}
+	unknown, wrong := checkSpec([]byte(`{"spec":`+string(js)+`}`), message)
+	return len(unknown) == 0 && wrong == nil
+}
+
+// sayEmpty writes lists of the rules of an AuthorizationPolicy that are there and empty so
+// that reading does not lose them: without them a rule would match more than it says.
+func sayEmpty(js []byte) []byte {
+	var o map[string]any
+	if kjson.UnmarshalCaseSensitivePreserveInts(js, &o) != nil {
+		return js
+	}
+	spec, _ := o["spec"].(map[string]any)
+	rules, _ := spec["rules"].([]any)
+	changed := false
+	for _, r := range rules {
+		rule, _ := r.(map[string]any)
+		for name, v := range rule {
+			l, isList := v.([]any)
+			if isList && len(l) == 0 {
+				rule[name], changed = []any{map[string]any{}}, true
+			}
+			for _, part := range l {
+				changed = emptyTexts(part, 2) || changed
+			}
+		}
+	}
+	if !changed {
+		return js
+	}
+	out, err := json.Marshal(o)
+	if err != nil {
+		return js
+	}
+	return out
+}
+
+// emptyTexts gives the empty lists of an object, and of those in it, an empty text.
+func emptyTexts(v any, depth int) (changed bool) {
+	o, _ := v.(map[string]any)
+	for name, v := range o {
+		if l, ok := v.([]any); ok && len(l) == 0 {
+			o[name], changed = []any{""}, true
+		} else if depth > 1 {
+			changed = emptyTexts(v, depth-1) || changed
+		}
+	}
+	return changed
+}
+
+const withheld = "unknown field: the object may restrict by it and is not used without it; as it was before it stays in force, and when it is new it denies what it would guard: correct the field's name or its place (indentation), or take it out"
+
+// defect is the first field of the findings that the kind cannot do without, as an error.
+func (k *kind) defect(findings []mesh.Finding) error {
+	for i, f := range findings {
+		if f.Code == mesh.CodeUnsupported && f.Message == unknownField && k.guards(f.Field) {
+			findings[i].Code, findings[i].Message = mesh.CodeInvalid, withheld
+			return fmt.Errorf("field %s", f.Field)
+		}
+	}
+	return nil
+}

@@ -162,3 +162,35 @@ func TestTargetsFollowTheWorld(t *testing.T) {
 		t.Error("the policy is gone and is in force")
 	}
 }
+
+// TestForeignPodsServeNoGuardedGateway: pods of another namespace do not enforce a policy of
+// the Gateway's, and so do not serve the Gateway while there is one.
+func TestForeignPodsServeNoGuardedGateway(t *testing.T) {
+	b := newBuilder()
+	b.apply([]Change{
+		serviceIn("b", "edge", map[string]string{"app": "edge"}),
+		{Ref{KindReferenceGrant, "b", "g"}, readObject[gatewayv1.ReferenceGrant](t, "metadata: {name: g, namespace: b}\nspec: {from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: a}], to: [{group: '', kind: Service}]}")},
+		{Ref{KindKubeGateway, "a", "front"}, readObject[gatewayv1.Gateway](t, "metadata: {name: front, namespace: a}\nspec: {gatewayClassName: istio, addresses: [{type: Hostname, value: edge.b.svc.cluster.local}], listeners: [{name: http, port: 80, protocol: HTTP}]}")},
+	})
+	policy := Ref{KindAuthorizationPolicy, "a", "p"}
+	served := func(want bool) {
+		t.Helper()
+		w, _ := b.finish()
+		g := w.Gateway(apiGatewayName(Ref{KindKubeGateway, "a", "front"}))
+		if got := g.selects("b", map[string]string{"app": "edge"}); got != want {
+			t.Errorf("served: %v, want %v", got, want)
+		}
+		found := false
+		for f := range w.Findings() {
+			found = found || f.Object == policy && f.Code == CodeUnsupported
+		}
+		if found == want {
+			t.Errorf("the policy's owner hears of it: %v", found)
+		}
+	}
+	served(true)
+	b.apply([]Change{{policy, readObject[securityv1.AuthorizationPolicy](t, "metadata: {name: p, namespace: a}\nspec: {action: DENY, targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: front}], rules: [{}]}")}})
+	served(false)
+	b.apply([]Change{{policy, nil}})
+	served(true)
+}

@@ -335,11 +335,6 @@ spec: {nodeName: node-1, containers: [{name: a, image: a}]}
 status: {phase: Running, podIP: 10.10.0.1, podIPs: [{ip: 10.10.0.1}], conditions: [{type: Ready, status: "True"}]}
 ---
 apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: web, namespace: shop}
-spec: {host: web, subsets: [{name: v1, labels: {version: v1}}]}
----
-apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: front, namespace: shop}
 spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, hosts: [shop.example.com], tls: {mode: SIMPLE, credentialName: certificate}}]}
@@ -348,6 +343,13 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: web, namespace: shop}
 spec: {hosts: [web, shop.example.com], gateways: [front, mesh], http: [{route: [{destination: {host: web, subset: v1}}]}]}
+`
+
+// subset is the rule of a subset.
+const subset = `apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: shop}
+spec: {host: web, subsets: [{name: v1, labels: {version: v1}}]}
 `
 
 // gate is the Pod of a gateway.
@@ -371,6 +373,7 @@ func fill(t *testing.T, config *rest.Config) {
 	t.Helper()
 	create(t, config, shop)
 	create(t, config, gate)
+	create(t, config, subset)
 	certificate, key := selfSigned(t, "shop.example.com")
 	create(t, config, fmt.Sprintf("apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {name: certificate, namespace: shop}\nstringData: {tls.crt: %q, tls.key: %q}\n", certificate, key))
 }

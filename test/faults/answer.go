@@ -165,6 +165,7 @@ func (a *answer) send(b []byte) error {
 	}
 	a.sent += len(b)
 	for len(b) > 0 {
+		f, _ := a.proxy.fault(a.what) // it may have been lifted meanwhile
 		n := len(b)
 		if f.BytesPerSecond > 0 {
 			n = min(n, max(1, f.BytesPerSecond/10))

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+	"github.com/fairway-mesh/fairway/test/faults"
+	"github.com/fairway-mesh/fairway/test/kube"
+)
+
+// badDay is a control plane with proxies that reaches its API server by a link
+// that can be spoilt.
+type badDay struct {
+	*testing.T
+	server           *kube.Server
+	link             *faults.Proxy
+	plane            *plane
+	sidecar, gateway *follower
+	pods             int
+}
+
+func newBadDay(t *testing.T) *badDay {
+	t.Helper()
+	s := newWorld(t)
+	link, err := faults.Start(s.REST)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(link.Close)
+	d := &badDay{T: t, server: s, link: link, plane: newPlane(t, link.REST())}
+	d.plane.start()
+	d.plane.await("ready", soon, d.plane.ready)
+	d.sidecar, d.gateway = follow(t, d.plane, sidecarNode, nil), follow(t, d.plane, gatewayNode, nil)
+	d.plane.await("both proxies have all", soon, func() bool { return complete(d.sidecar, d.gateway) })
+	d.sidecar.observe()
+	d.gateway.observe()
+	return d
+}
+
+// change gives the service another endpoint.
+func (d *badDay) change() {
+	d.Helper()
+	d.pods++
+	create(d.T, d.server.REST, fmt.Sprintf(`apiVersion: v1
+kind: Pod
+metadata: {name: more-%d, namespace: shop, labels: {app: web, version: v1}}
+spec: {nodeName: node-1, containers: [{name: a, image: a}]}
+status: {phase: Running, podIP: 10.10.2.%d, podIPs: [{ip: 10.10.2.%d}], conditions: [{type: Ready, status: "True"}]}
+`, d.pods, d.pods, d.pods))
+}
+
+// endpoints is the version of the service's endpoints that the sidecar holds.
+func (d *badDay) endpoints() string {
+	return d.sidecar.holds()[snapshot.Endpoint]["outbound|8080|v1|web.shop.svc.cluster.local"]
+}
+
+// signal sends a signal to etcd or kube-apiserver.
+func (d *badDay) signal(program string, s syscall.Signal) {
+	d.Helper()
+	text, err := os.ReadFile(filepath.Join(d.server.Dir, program+".pid"))
+	if err != nil {
+		d.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		d.Fatal(err)
+	}
+	if err := syscall.Kill(pid, s); err != nil {
+		d.Fatal(err)
+	}
+}
+
+func (d *badDay) resume() {
+	d.Helper()
+	if err := d.server.Resume(d.Context()); err != nil {
+		d.Fatal(err)
+	}
+}
+
+// TestBadDays does harm in many ways, one after the other, to all that a control
+// plane stands on, while endpoints change. After each, proxies hold what new
+// ones get, resource by resource, and they have not lost anything.
+func TestBadDays(t *testing.T) {
+	t.Parallel()
+	d := newBadDay(t)
+	const moment, silent = 2 * time.Second, 6 * time.Second // silent: longer than a link may be
+
+	// Faults of answers end the watches that run, which would go on else.
+	const ends = time.Millisecond
+	always := func(f ...faults.Fault) [2]func() {
+		return [2]func(){func() { d.link.Set(f...); d.change() }, func() { d.link.Set() }}
+	}
+	linked := func(during, after faults.State) [2]func() {
+		return [2]func(){func() { d.link.Link(during); d.change() }, func() { d.link.Link(after) }}
+	}
+	for _, c := range []struct {
+		name string
+		long time.Duration
+		do   [2]func() // the harm, and its end
+	}{
+		{"etcd stands still", silent, [2]func(){func() { d.signal("etcd", syscall.SIGSTOP) }, func() { d.signal("etcd", syscall.SIGCONT); d.change() }}},
+		{"the API server stands still", silent, [2]func(){func() { d.change(); d.signal("kube-apiserver", syscall.SIGSTOP) }, func() { d.signal("kube-apiserver", syscall.SIGCONT); d.change() }}},
+		{"the API server is killed", moment, [2]func(){d.server.Stop, func() { d.resume(); d.change() }}},
+		{"the link is half open", silent, linked(faults.Hangs, faults.Passes)},
+		{"the link is half open and reset", silent, linked(faults.Hangs, faults.Resets)},
+		{"the link is cut", moment, linked(faults.Cut, faults.Passes)},
+		{"all rights are taken", moment, always(faults.Fault{Status: 403, EndAfter: ends})},
+		{"the token is refused", moment, always(faults.Fault{Status: 401, EndAfter: ends})},
+		{"too many requests", moment, always(faults.Fault{Status: 429, RetryAfter: 3600, EndAfter: ends})},
+		{"a drip", moment, always(faults.Fault{BytesPerSecond: 100})},
+		{"versions expire and lists lack half", moment, always(faults.Fault{Verb: faults.Watch, Expired: true, Half: true}, faults.Fault{Half: true})},
+		{"events and bookmarks are lost", moment, always(faults.Fault{LoseEvents: true, LoseBookmarks: true})},
+		{"a group is not served", moment, always(faults.Fault{Missing: "networking.istio.io", EndAfter: ends})},
+		{"killed in its first list", moment, [2]func(){func() {
+			d.link.Set(faults.Fault{BytesPerSecond: 500})
+			d.plane.kill()
+			d.plane.start()
+			d.change()
+			time.Sleep(time.Second)
+			d.plane.kill()
+		}, func() { d.link.Set(); d.plane.start() }}},
+	} {
+		before := d.endpoints()
+		c.do[0]()
+		if faults.Long() {
+			c.long = 45 * time.Second // longer than a view is fresh without being confirmed
+		}
+		time.Sleep(c.long)
+		c.do[1]()
+		took := d.plane.await(c.name+": the sidecar has the endpoint that is new", time.Minute, func() bool { return d.endpoints() != before })
+		t.Logf("%s: right %s after its end", c.name, took.Round(time.Millisecond))
+		equalFresh(t, d.plane, d.sidecar, d.gateway)
+	}
+	for _, f := range []*follower{d.sidecar, d.gateway} {
+		f.mu.Lock()
+		if len(f.lost) > 0 {
+			t.Errorf("%s has lost %q", f.options.NodeID, f.lost)
+		}
+		f.mu.Unlock()
+	}
+}
+
+// TestBackAfterOutages takes the API server away several times. As soon as it is
+// back, what changes is with the proxies.
+func TestBackAfterOutages(t *testing.T) {
+	t.Parallel()
+	d := newBadDay(t)
+	outages := []time.Duration{3 * time.Second, 6 * time.Second, 12 * time.Second}
+	if faults.Long() {
+		outages = append(outages, 40*time.Second, 90*time.Second)
+	}
+	var took []time.Duration
+	for _, long := range outages {
+		before := d.endpoints()
+		d.link.Link(faults.Cut)
+		d.change()
+		time.Sleep(long)
+		d.link.Link(faults.Passes)
+		is := d.plane.await("the sidecar has the endpoint that is new", soon, func() bool { return d.endpoints() != before })
+		t.Logf("after %s away: right %s after its return", long, is.Round(time.Millisecond))
+		took = append(took, is)
+	}
+	slices.Sort(took)
+	if median := took[len(took)/2]; median > 3*time.Second { // 2 s on a machine that has nothing else to do
+		t.Errorf("right %s after the API server's return", median)
+	}
+	equalFresh(t, d.plane, d.sidecar, d.gateway)
+}
+
+// TestDefinitionsGoAndComeBack deletes the definition of a kind, with all its
+// objects, while proxies are served, and makes it again.
+func TestDefinitionsGoAndComeBack(t *testing.T) {
+	t.Parallel()
+	d := newBadDay(t)
+	const name = "destinationrules.networking.istio.io"
+	removeDefinition(t, d.server.REST, name)
+	d.plane.await("the subset is gone", soon, func() bool { return d.endpoints() == "" })
+	if err := d.server.InstallCRDs(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	create(t, d.server.REST, subset)
+	d.plane.await("the subset is back", soon, func() bool { return d.endpoints() != "" })
+	equalFresh(t, d.plane, d.sidecar, d.gateway)
+}

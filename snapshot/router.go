@@ -16,6 +16,7 @@ type routerLayer struct {
 	workload *mesh.Workload // one of its Pods; those of a scope have the same labels
 
 	hosts    map[string]destination
+	behind   map[string][]string // destinations by the host that serves them, where that is another
 	rest     []*Resource
 	secrets  *namedSecrets
 	findings []mesh.Finding
@@ -24,6 +25,7 @@ type routerLayer struct {
 
 // destination is the clusters and endpoints of a host that routes lead to.
 type destination struct {
+	serving   string // the host whose endpoints they are: the host itself, or what it is an alias of
 	resources []*Resource
 	findings  []mesh.Finding
 	uses      uses
@@ -43,11 +45,19 @@ func (r *routerLayer) update(w *mesh.World, dirty *mesh.Dirty) {
 	}
 	view := w.View(r.scope)
 	var put []*Resource
-	for host, touch := range dirty.Hosts {
-		if old, ours := r.hosts[host]; ours && touch == mesh.TouchEndpoints {
+	again := func(host string) {
+		if old, ours := r.hosts[host]; ours {
 			r.hosts[host] = r.destination(view, host)
 			r.memo.release(old.uses)
 			put = append(put, r.hosts[host].resources...)
+		}
+	}
+	for host, touch := range dirty.Hosts {
+		if touch == mesh.TouchEndpoints {
+			again(host)
+			for _, alias := range r.behind[host] {
+				again(alias)
+			}
 		}
 	}
 	r.revision = r.revision.With(put)
@@ -81,7 +91,7 @@ func (r *routerLayer) build(w *mesh.World) {
 	plan.Destinations = append(plan.Destinations, extra.Destinations...)
 	r.findings = append(append(r.findings, plan.Findings...), extra.Findings...)
 	r.release()
-	r.rest, r.hosts = nil, map[string]destination{}
+	r.rest, r.hosts, r.behind = nil, map[string]destination{}, map[string][]string{}
 	add := func(res *Resource, findings []mesh.Finding) {
 		r.findings = append(r.findings, findings...)
 		if res != nil {
@@ -105,8 +115,12 @@ func (r *routerLayer) build(w *mesh.World) {
 		if _, done := r.hosts[host]; done {
 			continue
 		}
-		r.hosts[host] = r.destination(view, host)
-		r.findings = append(r.findings, r.hosts[host].findings...)
+		d := r.destination(view, host)
+		r.hosts[host] = d
+		if d.serving != host {
+			r.behind[d.serving] = append(r.behind[d.serving], host)
+		}
+		r.findings = append(r.findings, d.findings...)
 		for _, in := range translate.ResolveDestination(view, host) {
 			secrets = append(append(secrets, translate.RuleSecrets(in.Rule)...), translate.FileSecrets(in.Rule)...)
 		}
@@ -145,7 +159,9 @@ func (r *routerLayer) replace() {
 // destination builds the clusters and endpoints of a host, and of the one that
 // it stands for.
 func (r *routerLayer) destination(v *mesh.View, host string) (d destination) {
+	d.serving = host
 	for _, in := range translate.ResolveDestination(v, host) {
+		d.serving = in.Service.Host
 		_, endpoints := v.Service(in.Service.Host)
 		resources, more := r.memo.cluster(&d.uses, in, endpoints, v)
 		d.resources = append(d.resources, resources...)

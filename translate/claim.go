@@ -159,17 +159,20 @@ func (r *resolver) tcpClaims(port *mesh.Port) []Claim {
 }
 
 // chains are where the connections to one claim go: by the TLS or TCP routes
-// of the VirtualService in force, else to the cluster.
+// of the VirtualService in force, and all that these leave to the cluster. Names that
+// no TLSRoute of a Service has are refused, as the Gateway API has it.
 func (r *resolver) chains(port *mesh.Port, prefixes []netip.Prefix, sni []string, cluster string) (out []Chain) {
 	if r.route != nil {
 		in := r.input(r.route, port.Number)
 		if port.Protocol.IsTLS() {
-			if out := tlsChains(in, prefixes); len(out) > 0 {
+			if out = tlsChains(in, prefixes); len(out) > 0 && r.route.GatewayAPI {
 				return out
 			}
 		}
-		out = tcpChains(in, prefixes, sni)
-		if n := len(out); n > 0 && slices.Equal(out[n-1].Prefixes, prefixes) { // nothing is left for the cluster
+		if len(out) == 0 {
+			out = tcpChains(in, prefixes, sni)
+		}
+		if n := len(out); n > 0 && slices.Equal(out[n-1].Prefixes, prefixes) && slices.Equal(out[n-1].SNI, sni) { // nothing is left for the cluster
 			return out
 		}
 	}

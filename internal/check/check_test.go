@@ -97,7 +97,8 @@ func TestBase(t *testing.T) {
 		for _, o := range c.base {
 			base = append(base, o.Change)
 		}
-		r := Set(base, route)[0]
+		results, _ := Set(base, route)
+		r := results[0]
 		var codes []mesh.Code
 		for _, f := range r.Warnings {
 			codes = append(codes, f.Code)

@@ -83,7 +83,12 @@ func report(w io.Writer, base []mesh.Change, texts []text) error {
 			places = append(places, fmt.Sprintf("%s:%d", t.name, o.Line))
 		}
 	}
-	for i, r := range Set(base, objects) {
+	results, others := Set(base, objects)
+	for _, f := range others {
+		fmt.Fprintf(w, "warning  %s\n", f)
+		warnings++
+	}
+	for i, r := range results {
 		for _, f := range r.Invalid {
 			fmt.Fprintf(w, "invalid  %s: %s\n", places[i], f)
 		}

@@ -4,50 +4,89 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/snapshot"
 )
 
 // Set checks objects together, as if they were added to those of the base
-// (which may be empty). Each Result is that of the object at the same place.
-func Set(base []mesh.Change, objects []informers.Object) []Result {
+// (which may be empty): it translates the whole for all proxies that it implies, as
+// the control plane would. Each Result is that of the object at the same place. Others
+// are findings about objects that are not among the given, such as a Secret that does
+// not exist; those that the base has without the given objects are left out.
+func Set(base []mesh.Change, objects []informers.Object) (results []Result, others []mesh.Finding) {
 	all := slices.Clone(base)
 	age(base, objects)
+	given := map[mesh.Ref]bool{}
 	for _, o := range objects {
-		if o.Object != nil {
+		if o.Object != nil && !given[o.Ref] { // of several of one name the first counts
+			given[o.Ref] = true
 			all = append(all, o.Change)
 		}
 	}
 	world := mesh.Build(all)
+	before := map[mesh.Finding]bool{}
+	if len(base) > 0 {
+		for _, f := range survey(mesh.Build(base)) {
+			before[f] = true
+		}
+	}
 	found := map[mesh.Ref][]mesh.Finding{}
-	for f := range world.Findings() {
-		found[f.Object] = append(found[f.Object], f)
+	for _, f := range survey(world) {
+		if given[f.Object] {
+			found[f.Object] = append(found[f.Object], f)
+		} else if !before[f] {
+			others = append(others, f)
+		}
 	}
-	out := make([]Result, len(objects))
+	results = make([]Result, len(objects))
 	for i, o := range objects {
-		out[i].add(o.Findings...)
-		if o.Object == nil {
-			out[i].bound()
-			continue
-		}
-		r := Object(context.Background(), o.Change, world)
-		out[i].add(r.Invalid...)
-		out[i].add(r.Warnings...)
-		// What follows from other objects refuses none.
-		for _, f := range found[o.Ref] {
-			if _, known := out[i].known[f]; !known {
-				out[i].Warnings = append(out[i].Warnings, f)
-			}
-		}
-		out[i].bound()
-		for _, l := range [][]mesh.Finding{out[i].Invalid, out[i].Warnings} {
-			slices.SortStableFunc(l, func(a, b mesh.Finding) int { return cmp.Compare(a.Field, b.Field) })
+		results[i].set(o, world, found[o.Ref])
+	}
+	return results, others
+}
+
+// survey is what the control plane would say of the world to all proxies that it implies.
+func survey(w *mesh.World) []mesh.Finding { return snapshot.Survey(w, w.ImpliedProxies()) }
+
+// set is what there is to say of one of several objects, about which the control plane
+// would say what was found.
+func (r *Result) set(o informers.Object, world *mesh.World, found []mesh.Finding) {
+	r.add(o.Findings...)
+	if o.Object == nil {
+		r.bound()
+		return
+	}
+	// What follows from other objects refuses none.
+	of := Object(context.Background(), o.Change, world)
+	r.add(of.Invalid...)
+	for _, f := range found {
+		if _, known := r.known[f]; !known {
+			r.known[f] = struct{}{}
+			r.Warnings = append(r.Warnings, f)
 		}
 	}
-	return out
+	told := slices.Concat(r.Invalid, r.Warnings)
+	for _, f := range of.Warnings { // a name that was looked up may be known to be missing already
+		if !slices.ContainsFunc(told, func(x mesh.Finding) bool { return alike(x, f) }) {
+			r.add(f)
+		}
+	}
+	r.bound()
+	for _, l := range [][]mesh.Finding{r.Invalid, r.Warnings} {
+		slices.SortStableFunc(l, func(a, b mesh.Finding) int { return cmp.Compare(a.Field, b.Field) })
+	}
+}
+
+// alike tells whether two findings of one object say the same of it: the one may name the
+// field, and the other an element of it.
+func alike(a, b mesh.Finding) bool {
+	within := func(a, b string) bool { return b != "" && strings.HasPrefix(a, b) }
+	return a.Code == b.Code && a.Winner == b.Winner && (a.Field == b.Field || within(a.Field, b.Field) || within(b.Field, a.Field))
 }
 
 // age lets objects that do not say how old they are be as old as what they

@@ -69,7 +69,7 @@ func (o *Offline) Dump(ctx context.Context, w *mesh.Workload) (explain.Dump, err
 // clientOf is what the proxy of a workload would say of itself.
 func (o *Offline) clientOf(w *mesh.Workload) snapshot.Client {
 	role := snapshot.RoleSidecar
-	if o.isGateway(w) {
+	if o.world.RoleOf(w) == mesh.RoleRouter {
 		role = snapshot.RoleRouter
 	}
 	return snapshot.Client{
@@ -81,25 +81,6 @@ func (o *Offline) clientOf(w *mesh.Workload) snapshot.Client {
 }
 
 func proxyName(w *mesh.Workload) string { return w.Name + "." + w.Namespace }
-
-// isGateway tells whether some Gateway selects the workload.
-func (o *Offline) isGateway(w *mesh.Workload) bool {
-	for _, g := range o.world.Gateways() {
-		if len(g.Selector) > 0 && contains(w.Labels, g.Selector) {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(labels, selector map[string]string) bool {
-	for k, v := range selector {
-		if got, ok := labels[k]; !ok || got != v {
-			return false
-		}
-	}
-	return true
-}
 
 // Findings are what is wrong with the objects, as the control plane tells it
 // while the workloads given are connected.

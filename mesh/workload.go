@@ -7,6 +7,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairway-mesh/fairway/internal/workload"
 )
 
 // Locality is where a workload runs; any part may be empty
@@ -97,7 +99,7 @@ func podWorkload(p *corev1.Pod, node *corev1.Node) *Workload {
 	}
 	w := &Workload{
 		Ref:       Ref{KindPod, p.Namespace, p.Name},
-		Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), Owner: ownerName(p),
+		Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), Owner: workload.OwnerOf(p).Name,
 		Labels: p.Labels, Annotations: p.Annotations,
 		ServiceAccount: p.Spec.ServiceAccountName,
 		Node:           p.Spec.NodeName,
@@ -166,22 +168,6 @@ func podLocality(labels map[string]string, node *corev1.Node) Locality {
 		Zone:    first(of[corev1.LabelTopologyZone], of[corev1.LabelFailureDomainBetaZone], labels[corev1.LabelTopologyZone]),
 		SubZone: first(of["topology.istio.io/subzone"], labels["topology.istio.io/subzone"]),
 	}
-}
-
-// ownerName is the workload that people know: the Deployment behind the
-// ReplicaSet, the CronJob behind the Job, else the owner itself.
-func ownerName(p *corev1.Pod) string {
-	for _, o := range p.OwnerReferences {
-		if o.Controller == nil || !*o.Controller {
-			continue
-		}
-		hash := p.Labels["pod-template-hash"]
-		if o.Kind == "ReplicaSet" && hash != "" && strings.HasSuffix(o.Name, "-"+hash) {
-			return strings.TrimSuffix(o.Name, "-"+hash)
-		}
-		return o.Name
-	}
-	return p.Name
 }
 
 func first(s ...string) string {

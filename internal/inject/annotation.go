@@ -38,6 +38,8 @@ type settings struct {
 	environment                        map[string]string
 	drainWait                          time.Duration
 	native, hold, rewriteProbes        bool
+	plain                              bool // an annotation says that the proxy is no native sidecar
+	resourcesSaid                      bool // annotations say resources
 	capture                            redirect.Config
 	captured                           bool // false: no init container
 	readiness                          readiness
@@ -60,7 +62,7 @@ func readers() map[string]reader {
 		sidecarPrefix + "proxyImage":             func(s *settings, v string) error { s.image = v; return nil },
 		sidecarPrefix + "logLevel":               logLevel,
 		sidecarPrefix + "componentLogLevel":      func(s *settings, v string) error { s.componentLogLevel = v; return nil },
-		sidecarPrefix + "nativeSidecar":          boolean(func(s *settings, v bool) { s.native = v }),
+		sidecarPrefix + "nativeSidecar":          boolean(func(s *settings, v bool) { s.native, s.plain = v, !v }),
 		sidecarPrefix + "rewriteAppHTTPProbers":  boolean(func(s *settings, v bool) { s.rewriteProbes = v }),
 		sidecarPrefix + "statsInclusionPrefixes": list(func(s *settings) *[]string { return &s.stats.Prefixes }),
 		sidecarPrefix + "statsInclusionSuffixes": list(func(s *settings) *[]string { return &s.stats.Suffixes }),
@@ -234,7 +236,7 @@ func (s *settings) readResources(annotations map[string]string) error {
 		(*r.to)[r.kind] = q
 	}
 	if said.Requests != nil || said.Limits != nil {
-		s.resources = said
+		s.resources, s.resourcesSaid = said, true
 	}
 	if limit, ok := s.resources.Limits[corev1.ResourceCPU]; ok && said.Limits != nil {
 		s.concurrency = int(max(1, (limit.MilliValue()+999)/1000))

@@ -10,19 +10,14 @@ import (
 	"github.com/fairway-mesh/fairway/internal/redirect"
 )
 
-// autoProxy finds the container by which a pod changes the proxy that it is
-// given: named as the proxy, with the image "auto". -1 is none.
-func autoProxy(pod *corev1.Pod) int {
-	return slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool {
-		return c.Name == ProxyContainer && c.Image == autoImage
-	})
-}
-
 // taken says which name that injection needs is in use, or "".
 func taken(pod *corev1.Pod) string {
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		if c.Name == InitContainer || (c.Name == ProxyContainer && c.Image != autoImage) {
+		if c.Name == InitContainer {
 			return fmt.Sprintf("it has a container %s of its own", c.Name)
+		}
+		if c.Name == ProxyContainer && !isProxy(c) {
+			return fmt.Sprintf("it has a container %s of its own, with the image %s; to change the proxy that it would get, write the image %s there", c.Name, c.Image, autoImage)
 		}
 	}
 	for _, v := range pod.Spec.Volumes {
@@ -85,7 +80,7 @@ func proxyUser(pod *corev1.Pod) error {
 		}
 	}
 	for i, c := range pod.Spec.InitContainers {
-		if c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways {
+		if !stays(c) {
 			continue
 		}
 		if err := check("initContainers", i, c); err != nil {

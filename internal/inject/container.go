@@ -13,16 +13,17 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
 	"github.com/fairway-mesh/fairway/internal/redirect"
+	"github.com/fairway-mesh/fairway/internal/workload"
 )
 
 // initContainer captures the pod's traffic and ends. It has one capability, and
 // that only as root, since Kubernetes gives others none.
-func initContainer(s settings, p Params) corev1.Container {
+func initContainer(capture redirect.Config, resources corev1.ResourceRequirements, p Params) corev1.Container {
 	root := int64(0)
 	return corev1.Container{
 		Name: InitContainer, Image: p.InitImage, ImagePullPolicy: p.ImagePullPolicy,
-		Args:      append([]string{"redirect"}, s.capture.Args()...),
-		Resources: s.resources,
+		Args:      append([]string{"redirect"}, capture.Args()...),
+		Resources: resources,
 		SecurityContext: &corev1.SecurityContext{
 			RunAsUser: &root, RunAsGroup: &root, RunAsNonRoot: new(false),
 			Privileged: new(false), AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
@@ -115,7 +116,7 @@ func environment(config bootstrap.Config, added map[string]string) []corev1.EnvV
 }
 
 // bootstrapConfig describes the proxy of a pod that does not exist yet.
-func bootstrapConfig(role bootstrap.Role, pod *corev1.Pod, owner Owner, p Params) bootstrap.Config {
+func bootstrapConfig(role bootstrap.Role, pod *corev1.Pod, owner workload.Owner, p Params) bootstrap.Config {
 	labels := map[string]string{}
 	for k, v := range pod.Labels {
 		labels[bootstrap.Escape(k)] = bootstrap.Escape(v)

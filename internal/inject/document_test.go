@@ -146,7 +146,8 @@ func FuzzDocuments(f *testing.F) {
 	})
 }
 
-// kept says whether two has all that one has. Probes may have changed.
+// kept says whether two has all that one has. Probes may have changed, and the pull
+// policy that goes with the image "auto".
 func kept(one, two any) bool {
 	switch one := one.(type) {
 	case map[string]any:
@@ -156,7 +157,7 @@ func kept(one, two any) bool {
 		}
 		for key, value := range one {
 			switch key {
-			case "livenessProbe", "readinessProbe", "startupProbe", "lifecycle":
+			case "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "imagePullPolicy":
 				continue
 			}
 			if !kept(value, two[key]) {

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairway-mesh/fairway/internal/workload"
 )
 
 // TestDrainApplication looks at who serves on when the pod ends, and how long.
@@ -28,7 +30,7 @@ func TestDrainApplication(t *testing.T) {
 				{Name: "app", Lifecycle: &corev1.Lifecycle{PostStart: own}}, {Name: "other", Lifecycle: &corev1.Lifecycle{PreStop: own}},
 			}}}
 			if c.job {
-				p.Owner = Owner{"Job", "work"}
+				p.Owner = workload.Owner{Kind: "Job", Name: "work"}
 			}
 			got, err := Inject(pod, p)
 			if err != nil {

@@ -19,8 +19,8 @@ func TestPullPolicyOfGateways(t *testing.T) {
 		{"envoy", corev1.PullAlways, corev1.PullAlways},
 	} {
 		base := corev1.Container{Image: "base", ImagePullPolicy: corev1.PullIfNotPresent}
-		if got := overlay(base, corev1.Container{Image: c.image, ImagePullPolicy: c.said}).ImagePullPolicy; got != c.want {
-			t.Errorf("image %s with policy %q is pulled %s, want %s", c.image, c.said, got, c.want)
+		if got, _, err := overlay(base, corev1.Container{Image: c.image, ImagePullPolicy: c.said}); err != nil || got.ImagePullPolicy != c.want {
+			t.Errorf("image %s with policy %q is pulled %s, want %s (%v)", c.image, c.said, got.ImagePullPolicy, c.want, err)
 		}
 	}
 }

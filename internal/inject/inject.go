@@ -1,13 +1,13 @@
 package inject
 
 import (
+	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
+	"github.com/fairway-mesh/fairway/internal/workload"
 )
 
 // Result is what became of a pod.
@@ -24,8 +24,8 @@ type Result struct {
 // the argument as it is. A pod that has been injected already, that uses the
 // node's network or that says no is left alone with a note; whether its
 // namespace wants injection is for the caller to ask (Wanted). An error means
-// that an annotation holds what it cannot hold, or that the application runs as
-// the user of the proxy.
+// that an annotation or the container of the proxy holds what it cannot hold, or
+// that the application runs as the user of the proxy.
 func Inject(pod *corev1.Pod, p Params) (Result, error) {
 	if err := p.validate(); err != nil {
 		return Result{}, err
@@ -36,14 +36,20 @@ func Inject(pod *corev1.Pod, p Params) (Result, error) {
 	if pod.Annotations[StatusName] != "" {
 		return Result{Pod: pod, Notes: []string{"left alone: it is injected already"}}, nil
 	}
+	if why := impossible(pod); why != "" {
+		if slices.ContainsFunc(pod.Spec.Containers, isProxy) {
+			return Result{}, fmt.Errorf("container %s is to be filled in, but %s: leave that out, and let clients in by a Service or a hostPort", ProxyContainer, why)
+		}
+		return Result{Pod: pod, Notes: []string{"not injected: " + why}}, nil
+	}
 	s, notes, err := readSettings(pod.Annotations, p)
 	if err != nil {
 		return Result{}, err
 	}
 	out := pod.DeepCopy()
 	owner := p.Owner
-	if owner == (Owner{}) {
-		owner = ownerOf(pod)
+	if owner == (workload.Owner{}) {
+		owner = workload.OwnerOf(pod)
 	}
 	gateway, err := wantsGateway(pod)
 	if err != nil {
@@ -51,7 +57,9 @@ func Inject(pod *corev1.Pod, p Params) (Result, error) {
 	}
 	addLabels(out, owner)
 	if gateway {
-		err = injectGateway(out, owner, s, p)
+		var more []string
+		more, err = injectGateway(out, owner, s, p)
+		notes = append(notes, more...)
 	} else {
 		if why := taken(pod); why != "" {
 			return Result{Pod: pod, Notes: []string{"not injected: " + why}}, nil
@@ -75,11 +83,14 @@ func Inject(pod *corev1.Pod, p Params) (Result, error) {
 }
 
 // injectSidecar puts traffic capture and a proxy beside the application.
-func injectSidecar(pod *corev1.Pod, owner Owner, s settings, p Params) (notes []string, err error) {
-	native := s.native || s.hold
-	if !native && ends(pod, owner) {
-		native = true
-		notes = append(notes, "the proxy became a native sidecar (Kubernetes 1.29 or newer): beside a plain one the pod would never complete")
+func injectSidecar(pod *corev1.Pod, owner workload.Owner, s settings, p Params) (notes []string, err error) {
+	said, inside, err := takeProxy(pod)
+	if err != nil {
+		return nil, err
+	}
+	native, why := isNative(pod, owner, s, inside)
+	if why != "" {
+		notes = append(notes, why)
 	}
 	config := bootstrapConfig(bootstrap.Sidecar, pod, owner, p)
 	config.Stats = s.stats
@@ -88,7 +99,7 @@ func injectSidecar(pod *corev1.Pod, owner Owner, s settings, p Params) (notes []
 	}
 	if s.rewriteProbes && s.captured {
 		var more []string
-		config.Probes, more = rewriteProbes(pod, s.capture)
+		config.Probes, more = rewriteProbes(pod, s.capture, native)
 		notes = append(notes, more...)
 	}
 	proxy, err := proxyContainer(config, s, p)
@@ -98,15 +109,21 @@ func injectSidecar(pod *corev1.Pod, owner Owner, s settings, p Params) (notes []
 	if !native { // a native one ends after the application anyway
 		outlive(&proxy, drainWait(s.drainWait, pod))
 	}
-	if i := autoProxy(pod); i >= 0 {
-		proxy = overlay(proxy, pod.Spec.Containers[i])
-		pod.Spec.Containers = slices.Delete(pod.Spec.Containers, i, i+1)
+	proxy, more, err := finish(pod, proxy, said, s)
+	if err != nil {
+		return nil, err
+	}
+	notes = append(notes, more...)
+	if s.captured {
+		if err := recognised(proxy); err != nil {
+			return nil, err
+		}
 	}
 	notes = append(notes, conflicts(pod)...)
 	annotate(pod, native, s.captured, p)
 	var inits []corev1.Container
 	if s.captured {
-		inits = append(inits, initContainer(s, p))
+		inits = append(inits, initContainer(s.capture, proxy.Resources, p))
 	}
 	if native {
 		// The proxy works while the application's own init containers run.
@@ -118,6 +135,34 @@ func injectSidecar(pod *corev1.Pod, owner Owner, s settings, p Params) (notes []
 	pod.Spec.InitContainers = append(pod.Spec.InitContainers, inits...)
 	pod.Spec.Containers = slices.Insert(pod.Spec.Containers, 0, proxy)
 	return notes, nil
+}
+
+// isNative decides whether the proxy is a native sidecar. note tells why it became one
+// although neither the mesh nor the pod asks for it.
+func isNative(pod *corev1.Pod, owner workload.Owner, s settings, inside bool) (native bool, note string) {
+	const became = "the proxy became a native sidecar (Kubernetes 1.29 or newer): "
+	switch {
+	case s.native || s.hold || inside:
+		return true, ""
+	case ends(pod, owner):
+		return true, became + "beside a plain one the pod would never complete"
+	case slices.ContainsFunc(pod.Spec.InitContainers, stays) && !s.plain:
+		return true, became + "the pod has native sidecars of its own, which a plain one would start after"
+	}
+	return false, ""
+}
+
+// finish is the proxy's container as the pod wants it, and as the pod has room for it.
+func finish(pod *corev1.Pod, proxy corev1.Container, said *corev1.Container, s settings) (out corev1.Container, notes []string, err error) {
+	chosen := s.resourcesSaid
+	if said != nil {
+		chosen = chosen || len(said.Resources.Requests)+len(said.Resources.Limits) > 0
+		if proxy, notes, err = overlay(proxy, *said); err != nil {
+			return proxy, nil, err
+		}
+	}
+	proxy.Resources, err = fit(pod, proxy.Resources, chosen)
+	return proxy, notes, err
 }
 
 // annotate leaves a mark and keeps kubectl logs and exec at the application.
@@ -137,7 +182,7 @@ func annotate(pod *corev1.Pod, native, captured bool, p Params) {
 }
 
 // addLabels adds what others in the mesh know the workload by.
-func addLabels(pod *corev1.Pod, owner Owner) {
+func addLabels(pod *corev1.Pod, owner workload.Owner) {
 	if pod.Labels == nil {
 		pod.Labels = map[string]string{}
 	}
@@ -162,23 +207,7 @@ func first(texts ...string) string {
 }
 
 // ends says whether the pod is meant to complete.
-func ends(pod *corev1.Pod, owner Owner) bool {
+func ends(pod *corev1.Pod, owner workload.Owner) bool {
 	return owner.Kind == "Job" || owner.Kind == "CronJob" ||
 		(pod.Spec.RestartPolicy != "" && pod.Spec.RestartPolicy != corev1.RestartPolicyAlways)
-}
-
-// ownerOf finds the workload from what the pod's controller wrote into it.
-func ownerOf(pod *corev1.Pod) Owner {
-	if c := metav1.GetControllerOfNoCopy(pod); c != nil {
-		if hash := pod.Labels["pod-template-hash"]; c.Kind == "ReplicaSet" && hash != "" {
-			if name, ok := strings.CutSuffix(c.Name, "-"+hash); ok {
-				return Owner{"Deployment", name}
-			}
-		}
-		return Owner{c.Kind, c.Name}
-	}
-	if pod.Name != "" {
-		return Owner{"Pod", pod.Name}
-	}
-	return Owner{"Pod", strings.TrimSuffix(pod.GenerateName, "-")}
 }

@@ -85,31 +85,23 @@ func TestInjectLeavesItsArgumentAlone(t *testing.T) {
 	}
 }
 
-// TestOwner asks what the webhook sees: pods that a controller has made.
-func TestOwner(t *testing.T) {
-	owned := func(kind, name, hash string) *corev1.Pod {
-		return web(func(p *corev1.Pod) {
-			p.OwnerReferences = []metav1.OwnerReference{{Kind: kind, Name: name, Controller: new(true)}}
-			if hash != "" {
-				p.Labels["pod-template-hash"] = hash
-			}
-		})
-	}
-	for _, tc := range []struct {
-		pod  *corev1.Pod
-		want Owner
-	}{
-		{owned("ReplicaSet", "web-abc", "abc"), Owner{"Deployment", "web"}},
-		{owned("ReplicaSet", "web-abc", ""), Owner{"ReplicaSet", "web-abc"}},
-		{owned("StatefulSet", "db", ""), Owner{"StatefulSet", "db"}},
-		{web(nil), Owner{"Pod", "web"}},
-		{web(func(p *corev1.Pod) { p.Name, p.GenerateName = "", "web-" }), Owner{"Pod", "web"}},
-	} {
-		if got := ownerOf(tc.pod); got != tc.want {
-			t.Errorf("got %v, want %v", got, tc.want)
+// TestNamesOfWorkloads asks what the webhook sees: pods that a controller has made.
+func TestNamesOfWorkloads(t *testing.T) {
+	owned := func(kind, name string) *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{GenerateName: name + "-", Namespace: "shop", OwnerReferences: []metav1.OwnerReference{{Kind: kind, Name: name, Controller: new(true)}}},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "task", Image: "task:1"}}},
 		}
 	}
-	job, err := Inject(owned("Job", "once", ""), DefaultParams())
+	run, err := Inject(owned("Job", "nightly-29384760"), DefaultParams())
+	if err != nil || run.Pod.Labels["service.istio.io/canonical-name"] != "nightly" {
+		t.Fatalf("a run of a CronJob is called %q: %v", run.Pod.Labels["service.istio.io/canonical-name"], err)
+	}
+	proxy, _ := proxyOf(run.Pod.Spec)
+	if line := strings.Join(proxy.Args, " "); strings.Contains(line, "29384760") || !strings.Contains(line, `"WORKLOAD_NAME":"nightly"`) {
+		t.Errorf("the proxy of a run of a CronJob is called otherwise: %s", line)
+	}
+	job, err := Inject(owned("Job", "once"), DefaultParams())
 	if err != nil || len(job.Pod.Spec.Containers) != 1 || len(job.Pod.Spec.InitContainers) != 2 {
 		t.Errorf("a Job's pod must be able to complete: %+v %v", job.Pod.Spec, err)
 	}

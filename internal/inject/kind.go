@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairway-mesh/fairway/internal/workload"
 )
 
 // templates are the kinds that hold pods: the API groups in which the kind was
@@ -108,9 +110,9 @@ func injectTemplate(template, object map[string]any, kind string, p Params) (boo
 	}
 	given := pod.Namespace
 	pod.Namespace = namespaceOf(object, template, p)
-	p.Owner = Owner{Kind: kind, Name: first(text(object, "metadata", "name"), strings.TrimSuffix(text(object, "metadata", "generateName"), "-"))}
+	p.Owner = workload.Owner{Kind: kind, Name: first(text(object, "metadata", "name"), strings.TrimSuffix(text(object, "metadata", "generateName"), "-"))}
 	if kind == "Pod" {
-		p.Owner = Owner{}
+		p.Owner = workload.Owner{}
 	}
 	result, err := Inject(&pod, p)
 	if err != nil || !result.Changed {

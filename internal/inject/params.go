@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
+	"github.com/fairway-mesh/fairway/internal/workload"
 )
 
 // Names that injection gives. Those of Istio stay where people's tools look for them.
@@ -79,7 +80,7 @@ type Params struct {
 	// which proxies are older than itself. Empty: nobody can tell.
 	Version string
 	// Owner is the object whose pods are made. Zero: found from the pod.
-	Owner Owner
+	Owner workload.Owner
 }
 
 // ProxyConfig is what objects of that kind (networking.istio.io) say of a pod's
@@ -88,9 +89,6 @@ type ProxyConfig struct {
 	Concurrency *int
 	Environment map[string]string
 }
-
-// Owner is what people call the workload: a Deployment rather than its ReplicaSet.
-type Owner struct{ Kind, Name string }
 
 // DefaultParams are the values that a mesh starts from, with Istio's defaults
 // for resources and drain.

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,12 +22,19 @@ type probing struct {
 
 // rewriteProbes turns the application's probes and HTTP hooks in pod to the
 // proxy and returns what the proxy must serve for them. Those that the kubelet
-// can still make itself stay.
-func rewriteProbes(pod *corev1.Pod, capture redirect.Config) ([]bootstrap.Probe, []string) {
+// can still make itself stay, and so do those of init containers that start before
+// the proxy: their probes must succeed before it is there.
+func rewriteProbes(pod *corev1.Pod, capture redirect.Config, native bool) ([]bootstrap.Probe, []string) {
 	r := probing{capture: capture}
 	for i := range pod.Spec.InitContainers {
-		if c := &pod.Spec.InitContainers[i]; c.RestartPolicy != nil { // an init container without has no probes
+		c := &pod.Spec.InitContainers[i]
+		if !stays(*c) { // it has no probes
+			continue
+		}
+		if native {
 			r.container(c)
+		} else if probed(c) {
+			r.notes = append(r.notes, fmt.Sprintf("init container %s: its probes and hooks were left as they are, since a plain proxy starts after it; strict mutual TLS refuses them: let the proxy be a native sidecar", c.Name))
 		}
 	}
 	for i := range pod.Spec.Containers {
@@ -60,6 +68,16 @@ func (r *probing) container(c *corev1.Container) {
 		r.handler(c, h.name, &handler, nil)
 		h.hook.HTTPGet = handler.HTTPGet
 	}
+}
+
+// probed tells whether the kubelet asks a container over the network.
+func probed(c *corev1.Container) bool {
+	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		if p != nil && p.Exec == nil {
+			return true
+		}
+	}
+	return c.Lifecycle != nil && (c.Lifecycle.PostStart != nil && c.Lifecycle.PostStart.HTTPGet != nil || c.Lifecycle.PreStop != nil && c.Lifecycle.PreStop.HTTPGet != nil)
 }
 
 // handler rewrites one probe. probe is nil for a hook.
@@ -110,7 +128,10 @@ func (r *probing) handler(c *corev1.Container, name string, h *corev1.ProbeHandl
 func portNumber(c *corev1.Container, port intstr.IntOrString) (uint16, bool) {
 	number := port.IntVal
 	if port.Type == intstr.String {
-		number = 0
+		n, err := strconv.ParseInt(port.StrVal, 10, 32) // what is no name may be a number in quotes
+		if number = int32(n); err != nil {
+			number = 0
+		}
 		for _, p := range c.Ports {
 			if p.Name == port.StrVal {
 				number = p.ContainerPort

@@ -51,7 +51,7 @@ func (b *builder) serviceEntry(ref Ref, o *networkingv1.ServiceEntry) {
 // ServiceEntries with a workloadSelector.
 func (b *builder) selectEntries(old, next *serviceEntry) {
 	for _, se := range []*serviceEntry{old, next} {
-		if se == nil || se.selector == nil {
+		if se == nil || len(se.selector) == 0 {
 			continue
 		}
 		for _, s := range se.services {
@@ -152,6 +152,9 @@ func (b *builder) entryEndpoints(se *serviceEntry, s *Service) []Endpoint {
 		}
 	}
 	if se.selector != nil {
+		if len(se.selector) == 0 {
+			return nil
+		}
 		for _, w := range b.entries[s.Namespace] {
 			if selects(se.selector, w.Labels) {
 				add(w)

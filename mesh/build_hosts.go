@@ -29,6 +29,7 @@ func (b *builder) settleHost(name string) {
 	b.withhold(name, next)
 	t := compareHosts(old, next)
 	b.indexAddresses(old, next)
+	b.indexListed(old, next)
 	if next == nil {
 		b.world.hosts = b.world.hosts.Delete(name)
 	} else if t != TouchNone {

@@ -1,7 +1,9 @@
 package mesh
 
 import (
+	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -85,21 +87,29 @@ func (b *builder) workload(key string, old, next *Workload) {
 			b.touch(s.Host, TouchEndpoints)
 		}
 	}
-	w := next
-	if w == nil {
-		w = old
-	}
-	for name, list := range b.slices[w.Namespace] { // slices of services without a selector may name the Pod
-		if s := b.services[w.Namespace][name]; s != nil && len(s.Selector) == 0 && slicesName(list, w) {
+	namespace := cmp.Or(next, old).Namespace
+	for name, list := range b.slices[namespace] { // slices of services without a selector may name the Pod
+		if s := b.services[namespace][name]; s != nil && len(s.Selector) == 0 && (slicesName(list, old) || slicesName(list, next)) {
 			b.touch(s.Host, TouchEndpoints)
 		}
 	}
 }
 
+// slicesName tells whether the workload, which may be nil, is among the endpoints by its
+// name or one of its addresses.
 func slicesName(list map[string]*discoveryv1.EndpointSlice, w *Workload) bool {
+	if w == nil {
+		return false
+	}
 	for _, sl := range list {
 		for _, ep := range sl.Endpoints {
-			if ep.TargetRef != nil && ep.TargetRef.Name == w.Name || len(ep.Addresses) > 0 && ep.Addresses[0] == w.Address() {
+			if ep.TargetRef != nil && ep.TargetRef.Name == w.Name {
+				return true
+			}
+			if len(ep.Addresses) == 0 {
+				continue
+			}
+			if a, err := netip.ParseAddr(ep.Addresses[0]); err == nil && slices.Contains(w.Addresses, a.Unmap()) {
 				return true
 			}
 		}
@@ -114,7 +124,7 @@ func (w *Workload) sameAs(o *Workload) bool {
 
 // sameIdentity tells whether two workloads differ at most in readiness.
 func (w *Workload) sameIdentity(o *Workload) bool {
-	return w.UID == o.UID && maps.Equal(w.Labels, o.Labels) && slices.Equal(w.Addresses, o.Addresses) && w.Hostname == o.Hostname && w.ServiceAccount == o.ServiceAccount &&
+	return w.UID == o.UID && maps.Equal(w.Labels, o.Labels) && slices.Equal(w.Addresses, o.Addresses) && w.Hostname == o.Hostname && w.ServiceAccount == o.ServiceAccount && w.MutualTLS == o.MutualTLS &&
 		w.Node == o.Node && w.HostNetwork == o.HostNetwork && w.Locality == o.Locality && w.Network == o.Network && w.Owner == o.Owner && w.PodHostname == o.PodHostname &&
 		w.Subdomain == o.Subdomain && maps.Equal(w.Ports, o.Ports) && slices.Equal(w.Listening, o.Listening) && maps.Equal(w.Annotations, o.Annotations)
 }

@@ -65,7 +65,7 @@ func checkWorkloadEntry(o *networkingv1.WorkloadEntry) (findings []Finding) {
 // checkSidecar looks at the listeners; those of inbound traffic as the proxies
 // of any workload would get them.
 func checkSidecar(o *networkingv1.Sidecar) (findings []Finding) {
-	return append(checkEgress(o), ingressPorts(parseSidecar(o), &Workload{}, nil, func(InboundPort) {})...)
+	return append(checkEgress(o), ingressPorts(parseSidecar(o), nil, func(InboundPort) {})...)
 }
 
 // checkEgress looks at the listeners of outbound traffic.

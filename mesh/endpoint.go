@@ -91,12 +91,8 @@ func podEndpoint(s *Service, w *Workload) (Endpoint, bool) {
 		e.Draining = true
 	}
 	any := len(s.Ports) == 0
-	e.Ports = make([]uint32, len(s.Ports))
-	for i, p := range s.Ports {
-		e.Ports[i] = targetPort(p, w)
-		any = any || e.Ports[i] != 0
-	}
-	return e, any
+	e.Ports = targetPorts(s, w)
+	return e, any || slices.ContainsFunc(e.Ports, func(p uint32) bool { return p != 0 })
 }
 
 // serviceAddress is the workload's address of the service's first family.
@@ -112,11 +108,33 @@ func serviceAddress(s *Service, w *Workload) string {
 	return w.Addresses[0].String()
 }
 
-func targetPort(p Port, w *Workload) uint32 {
-	if p.TargetName != "" {
-		return w.Ports[p.TargetName]
+// targetPorts are where the ports of the service lead on the workload, by index of
+// Service.Ports; 0: nowhere.
+func targetPorts(s *Service, w *Workload) []uint32 {
+	out := make([]uint32, len(s.Ports))
+	for i, p := range s.Ports {
+		out[i] = targetPort(p, w)
 	}
-	return p.Target
+	return out
+}
+
+// targetPort is where the port of a service leads on the workload: of a
+// WorkloadEntry its own port of that name wins over the service's targetPort,
+// which wins over the port's number.
+func targetPort(p Port, w *Workload) uint32 {
+	if w.Ref.Kind != KindPod && w.Ports[p.Name] != 0 {
+		if w.Ports[p.Name] > maxPort { // no such port
+			return 0
+		}
+		return w.Ports[p.Name]
+	}
+	switch {
+	case p.TargetName != "":
+		return w.Ports[p.TargetName]
+	case p.Target != 0:
+		return p.Target
+	}
+	return p.Number
 }
 
 // sliceEndpoints reads the EndpointSlices of a service without a selector.

@@ -44,6 +44,8 @@ type InboundPort struct {
 	// Service is the oldest service that leads to the port, which gives it
 	// its protocol; nil for ports that only a policy or a Sidecar names.
 	Service *Service
+	// ServicePort is the number of the port of Service that leads here; 0 without Service.
+	ServicePort uint32
 	// Endpoint is where the application takes the traffic when that is not
 	// where it is addressed to (Sidecar.ingress.defaultEndpoint): "IP:port",
 	// ":port" for the pod's own address, or "unix://PATH". "" otherwise.
@@ -94,15 +96,15 @@ func (w *World) inboundPorts(x *Workload) ([]InboundPort, []Finding) {
 		p.MutualTLS = MutualTLSOf(w.PeerAuthentications, w.Config.RootNamespace, x, p.Number)
 		byNumber[p.Number] = p
 	}
-	services := w.ServicesOf(x)
+	services := w.servicesTo(x)
 	var findings []Finding
 	sidecar := w.sidecarFor(x.Namespace, x.Labels)
 	if sidecar != nil && len(sidecar.Spec.Ingress) > 0 {
-		findings = ingressPorts(sidecar, x, services, add)
+		findings = ingressPorts(sidecar, services, add)
 	} else {
 		for _, s := range services {
-			for _, p := range s.Ports {
-				add(InboundPort{Number: targetPort(p, x), Protocol: p.Protocol, Service: s})
+			for i, p := range s.service.Ports {
+				add(InboundPort{Number: s.ports[i], Protocol: p.Protocol, Service: s.service, ServicePort: p.Number})
 			}
 		}
 	}
@@ -117,7 +119,7 @@ func (w *World) inboundPorts(x *Workload) ([]InboundPort, []Finding) {
 	view := w.View(Scope{Role: RoleSidecar, Namespace: x.Namespace})
 	out := make([]InboundPort, 0, len(byNumber))
 	for _, p := range byNumber {
-		p.Pool = view.inboundPool(sidecar, x, p)
+		p.Pool = view.inboundPool(sidecar, p)
 		out = append(out, p)
 	}
 	slices.SortFunc(out, func(a, b InboundPort) int { return int(a.Number) - int(b.Number) })
@@ -125,7 +127,7 @@ func (w *World) inboundPorts(x *Workload) ([]InboundPort, []Finding) {
 }
 
 // ingressPorts adds the listeners of a Sidecar.
-func ingressPorts(s *Sidecar, x *Workload, services []*Service, add func(InboundPort)) (findings []Finding) {
+func ingressPorts(s *Sidecar, services []leading, add func(InboundPort)) (findings []Finding) {
 	for i, l := range s.Spec.Ingress {
 		at := "spec.ingress[" + strconv.Itoa(i) + "]"
 		found := func(code Code, field, message string) {
@@ -155,8 +157,8 @@ func ingressPorts(s *Sidecar, x *Workload, services []*Service, add func(Inbound
 		}
 		p := InboundPort{Number: l.Port.Number, Protocol: protocol, Endpoint: endpoint}
 		for _, svc := range services {
-			if slices.ContainsFunc(svc.Ports, func(sp Port) bool { return targetPort(sp, x) == p.Number }) {
-				p.Service = svc
+			if at := slices.Index(svc.ports, p.Number); at >= 0 {
+				p.Service, p.ServicePort = svc.service, svc.service.Ports[at].Number
 				break
 			}
 		}

@@ -10,7 +10,7 @@ import (
 // Sidecar's ingress listener, else the Sidecar's for all, else the one that the
 // DestinationRule of the port's service asks of clients, which the server then
 // holds as well.
-func (v *View) inboundPool(s *Sidecar, x *Workload, p InboundPort) *networking.ConnectionPoolSettings {
+func (v *View) inboundPool(s *Sidecar, p InboundPort) *networking.ConnectionPoolSettings {
 	if s != nil {
 		for _, l := range s.Spec.Ingress {
 			if l.GetPort().GetNumber() == p.Number && l.ConnectionPool != nil {
@@ -25,12 +25,11 @@ func (v *View) inboundPool(s *Sidecar, x *Workload, p InboundPort) *networking.C
 		return nil
 	}
 	rule := v.Rule(p.Service)
-	i := slices.IndexFunc(p.Service.Ports, func(sp Port) bool { return targetPort(sp, x) == p.Number })
-	if rule == nil || i < 0 {
+	if rule == nil {
 		return nil
 	}
 	for _, l := range rule.Policy.GetPortLevelSettings() {
-		if l.GetPort().GetNumber() == p.Service.Ports[i].Number {
+		if l.GetPort().GetNumber() == p.ServicePort {
 			return l.ConnectionPool
 		}
 	}

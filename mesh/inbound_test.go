@@ -84,7 +84,7 @@ func TestIngressLeavesOutWhatItCannotServe(t *testing.T) {
 		{Port: &networking.SidecarPort{Number: 82}, DefaultEndpoint: "x"},
 	}}}
 	var ports []uint32
-	findings := ingressPorts(s, &Workload{}, nil, func(p InboundPort) { ports = append(ports, p.Number) })
+	findings := ingressPorts(s, nil, func(p InboundPort) { ports = append(ports, p.Number) })
 	if !slices.Equal(ports, []uint32{80, 81}) || len(findings) != 3 {
 		t.Errorf("ports %v, findings %v", ports, findings)
 	}

@@ -58,7 +58,7 @@ type Service struct {
 	Alias      string // ResolutionAlias: the host behind it, fully qualified
 
 	ExportTo        Visibility
-	Selector        map[string]string // of workloads; empty selects all of the namespace, nil none
+	Selector        map[string]string // of workloads; nil: none
 	PublishNotReady bool
 	LocalOnly       bool     // internalTrafficPolicy: Local
 	Published       []string // addresses and names that load balancers gave it, and externalIPs

@@ -17,7 +17,7 @@ type serviceEntry struct {
 	ref      Ref
 	services []*Service
 	inline   []*networking.WorkloadEntry
-	selector map[string]string // nil: the inline endpoints
+	selector map[string]string // nil: the inline endpoints; empty: nothing
 	created  time.Time
 	findings []Finding
 }
@@ -28,8 +28,9 @@ func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntr
 	se := &serviceEntry{ref: ref, inline: o.Spec.Endpoints, created: o.CreationTimestamp.Time}
 	if o.Spec.WorkloadSelector != nil {
 		se.selector = o.Spec.WorkloadSelector.Labels
-		if se.selector == nil {
+		if len(se.selector) == 0 {
 			se.selector = map[string]string{}
+			se.bad("spec.workloadSelector", "the selector is empty and selects nothing; the hosts have no endpoints: list labels of the workloads")
 		}
 		if len(se.inline) > 0 {
 			se.bad("spec.endpoints", "endpoints and workloadSelector exclude each other; the endpoints are ignored: remove one of the two")
@@ -188,26 +189,12 @@ func entryWorkload(e *networking.WorkloadEntry, ref Ref, meta map[string]string,
 }
 
 // entryEndpoint is the workload as an endpoint of a ServiceEntry's service, or
-// a WorkloadEntry as one of a Kubernetes Service that selects its labels:
-// the workload's own port of that name wins over the service's targetPort,
-// which wins over the port number. It is false for an address that Envoy would
-// refuse: endpoints that nobody resolves need an IP or a Unix socket.
+// a WorkloadEntry as one of a Kubernetes Service that selects its labels. It is
+// false for an address that Envoy would refuse: endpoints that nobody resolves
+// need an IP or a Unix socket.
 func entryEndpoint(s *Service, w *Workload) (Endpoint, bool) {
 	e := Endpoint{Workload: w, Address: w.Address(), Healthy: w.Ready && !w.Terminating, Weight: w.Weight, Locality: w.Locality}
-	e.Ports = make([]uint32, len(s.Ports))
-	for i, p := range s.Ports {
-		switch {
-		case w.Ref.Kind != KindPod && w.Ports[p.Name] > maxPort: // no such port
-		case w.Ref.Kind != KindPod && w.Ports[p.Name] != 0:
-			e.Ports[i] = w.Ports[p.Name]
-		case p.TargetName != "":
-			e.Ports[i] = w.Ports[p.TargetName]
-		case p.Target != 0:
-			e.Ports[i] = p.Target
-		default:
-			e.Ports[i] = p.Number
-		}
-	}
+	e.Ports = targetPorts(s, w)
 	numeric := len(w.Addresses) > 0 || strings.HasPrefix(w.Hostname, "unix://")
 	return e, e.Address != "" && (numeric || s.Resolution != ResolutionStatic)
 }

@@ -42,7 +42,7 @@ func (b *builder) settleTargets() {
 			return s != nil, s != nil && s.Selector != nil
 		}
 		se := b.seByRef[Ref{kind, namespace, name}]
-		return se != nil, se != nil && se.selector != nil
+		return se != nil, se != nil && len(se.selector) > 0
 	}
 	for ref, t := range b.targeted {
 		b.foundAs(ref, "targets", b.world.targetFindings(ref, t, find))

@@ -30,6 +30,7 @@ type World struct {
 	workloads       persist.Map[string, *Workload]          // Pods and WorkloadEntries by "namespace/name"
 	addresses       persist.Map[string, *Workload]          // by IP
 	selecting       persist.Map[string, *Service]           // services with a selector, see selectingKey
+	listed          persist.Map[string, []string]           // hosts by each address that services without a selector list, see listing
 	aliases         persist.Map[string, []string]           // ExternalName hosts by the host that they stand for
 	vips            persist.Map[string, []string]           // hosts by each single address that they declare
 	secrets         persist.Map[string, *Secret]            // by "namespace/name"; nil: it was looked for and does not exist
@@ -163,28 +164,20 @@ func (w *World) NamespaceLabels(namespace string) map[string]string { return w.s
 // services which select a workload are found by its labels: a namespace may
 // have thousands of either.
 func selectingKey(s *Service) string {
-	pair := ""
-	if len(s.Selector) > 0 {
-		label := slices.Min(slices.Collect(maps.Keys(s.Selector)))
-		pair = label + "=" + s.Selector[label]
-	}
-	return s.Namespace + "/" + pair + "//" + s.Host + "/" + s.Ref.String()
+	label := slices.Min(slices.Collect(maps.Keys(s.Selector)))
+	return s.Namespace + "/" + label + "=" + s.Selector[label] + "//" + s.Host + "/" + s.Ref.String()
 }
 
 // ServicesOf are the services whose selector selects the workload, oldest
 // first.
 func (w *World) ServicesOf(x *Workload) []*Service {
 	var out []*Service
-	with := func(pair string) {
-		for _, s := range persist.Prefix(w.selecting, x.Namespace+"/"+pair+"//") {
+	for label, value := range x.Labels {
+		for _, s := range persist.Prefix(w.selecting, x.Namespace+"/"+label+"="+value+"//") {
 			if selects(s.Selector, x.Labels) {
 				out = append(out, s)
 			}
 		}
-	}
-	with("") // an empty selector selects everything
-	for label, value := range x.Labels {
-		with(label + "=" + value)
 	}
 	slices.SortFunc(out, func(a, b *Service) int { return older(a.Created, a.Ref, b.Created, b.Ref) })
 	return out

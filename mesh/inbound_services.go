@@ -1,0 +1,124 @@
+package mesh
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// leading is a service that leads to a workload, and where on the workload each
+// of its ports leads, by index of Service.Ports; 0: nowhere.
+type leading struct {
+	service *Service
+	ports   []uint32
+}
+
+// servicesTo are the services of the workload's namespace that lead to it, oldest
+// first: those whose selector selects it, and those that list its address, in
+// EndpointSlices or as an endpoint. Services of other namespaces decide nothing of
+// what it accepts.
+func (w *World) servicesTo(x *Workload) []leading {
+	var out []leading
+	for _, s := range w.ServicesOf(x) {
+		out = append(out, leading{s, targetPorts(s, x)})
+	}
+	for _, a := range x.Addresses {
+		hosts, _ := w.listed.Get(a.String())
+		for _, name := range hosts {
+			h := w.Host(name)
+			for i, s := range h.Services {
+				if s.Namespace != x.Namespace || s.Selector != nil {
+					continue
+				}
+				for _, e := range h.Endpoints[i].at(a.String()) {
+					if e.Workload.Ref.Kind != KindPod || e.Workload.Ref == x.Ref {
+						out = append(out, leading{s, e.Ports})
+					}
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b leading) int {
+		return older(a.service.Created, a.service.Ref, b.service.Created, b.service.Ref)
+	})
+	return out
+}
+
+// at are the endpoints with the address.
+func (s *EndpointSet) at(address string) []Endpoint {
+	from, _ := slices.BinarySearchFunc(s.Endpoints, address, func(e Endpoint, a string) int { return strings.Compare(e.Address, a) })
+	to := from
+	for to < len(s.Endpoints) && s.Endpoints[to].Address == address {
+		to++
+	}
+	return s.Endpoints[from:to]
+}
+
+// listing is a service that lists an address, and what of that decides what the
+// workload there accepts.
+type listing struct {
+	service *Service
+	ports   string
+}
+
+// listings are the services of the host without a selector by each address that
+// they list.
+func listings(h *Host) map[string][]listing {
+	if h == nil {
+		return nil
+	}
+	var out map[string][]listing
+	for i, s := range h.Services {
+		if s.Selector != nil {
+			continue
+		}
+		for _, e := range h.Endpoints[i].Endpoints {
+			if _, err := netip.ParseAddr(e.Address); err != nil {
+				continue
+			}
+			if out == nil {
+				out = map[string][]listing{}
+			}
+			ports := e.Workload.Ref.String()
+			for _, p := range e.Ports {
+				ports += " " + strconv.FormatUint(uint64(p), 10)
+			}
+			out[e.Address] = append(out[e.Address], listing{s, ports})
+		}
+	}
+	return out
+}
+
+// indexListed keeps the index of hosts by the addresses that they list, and marks
+// the workloads there to which they lead otherwise than before.
+func (b *builder) indexListed(old, next *Host) {
+	was, is := listings(old), listings(next)
+	for a, l := range is {
+		if was[a] == nil {
+			b.world.listed = member(b.world.listed, a, next.Name, true)
+		}
+		if !slices.Equal(was[a], l) {
+			b.dirtyListed(a, next)
+		}
+	}
+	for a := range was {
+		if is[a] == nil {
+			b.world.listed = member(b.world.listed, a, old.Name, false)
+			b.dirtyListed(a, old)
+		}
+	}
+}
+
+// dirtyListed marks what the workloads at an address accept that are of a
+// namespace with a service for the host.
+func (b *builder) dirtyListed(address string, h *Host) {
+	for _, s := range h.Services {
+		for _, x := range b.holders[address] {
+			if x.Namespace == s.Namespace {
+				b.dirty.Workloads[x.Ref] = struct{}{}
+			}
+		}
+		b.dirty.Selectors[s.Namespace] = struct{}{}
+	}
+}

@@ -12,17 +12,27 @@ import (
 )
 
 // RuntimeName is the RTDS layer that Fairway's bootstraps ask for. Envoy waits
-// for it when it starts, so it is always served. It has no values yet.
-const RuntimeName = "fairway"
+// for it when it starts, so it is always served. Its one value is drainingKey, for
+// proxies whose Pods end: the percentage of readiness checks that the bootstrap's
+// listener fails.
+const (
+	RuntimeName = "fairway"
+	drainingKey = "fairway.draining"
+)
 
 // life is what proxies get for where their Pods are in their lives. There are
 // two revisions, which all proxies share.
 type life struct{ serving, ending *Revision }
 
 func newLife() life {
-	runtime := constant(Runtime, RuntimeName, &runtimev3.Runtime{Name: RuntimeName, Layer: &structpb.Struct{}})
+	runtime := func(fields map[string]*structpb.Value) *Resource {
+		return constant(Runtime, RuntimeName, &runtimev3.Runtime{Name: RuntimeName, Layer: &structpb.Struct{Fields: fields}})
+	}
 	drain := constant(ExtensionConfig, translate.DrainName, translate.Draining())
-	return life{serving: NewRevision(runtime), ending: NewRevision(runtime, drain)}
+	return life{
+		serving: NewRevision(runtime(nil)),
+		ending:  NewRevision(runtime(map[string]*structpb.Value{drainingKey: structpb.NewNumberValue(100)}), drain),
+	}
 }
 
 // constant encodes a message that no object has a part in.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
@@ -39,7 +41,7 @@ func listenWebhook(ctx context.Context, g *errgroup.Group, f serveFlags, client 
 		}
 		return ids.certificate(hello)
 	}
-	config := webhook.Config{Certificate: certificate, World: ids.world, Log: log, Answered: answered, Params: func() inject.Params { return configured(params.now(), ids.world()) }}
+	config := webhook.Config{Certificate: certificate, World: ids.world, Log: log, Answered: answered, Params: func() inject.Params { return configured(params.now(), f.namespace, ids.world()) }}
 	trust := &webhook.Trust{Client: client, Authority: ids.authority, Name: first(f.webhookConfiguration, "fairway-"+f.namespace), Log: log}
 	g.Go(func() error { return webhook.Serve(ctx, l, config) })
 	g.Go(func() error { params.ask(ctx, client, log); return nil })
@@ -52,10 +54,15 @@ func listenWebhook(ctx context.Context, g *errgroup.Group, f serveFlags, client 
 	return nil
 }
 
-// configured is the parameters with what MeshConfig.defaultConfig says of proxies.
-func configured(p inject.Params, w *mesh.World) inject.Params {
+// configured is the parameters with what MeshConfig.defaultConfig says of proxies, and
+// with the families of addresses that pods of the cluster have: our own Pod tells.
+func configured(p inject.Params, namespace string, w *mesh.World) inject.Params {
 	if w == nil {
 		return p
+	}
+	if own := w.Workload(namespace, os.Getenv("POD_NAME")); own != nil {
+		p.IPv6 = p.IPv6 || !own.Addresses[0].Is4()
+		p.DualStack = p.DualStack || slices.ContainsFunc(own.Addresses, func(a netip.Addr) bool { return a.Is4() == p.IPv6 })
 	}
 	c := w.Config.GetDefaultConfig()
 	if c.GetHoldApplicationUntilProxyStarts().GetValue() {

@@ -52,6 +52,7 @@ In a pod, names and addresses may be placeholders that the kubelet fills in: --p
 	f.StringVar(&c.Pod, "pod", "$(POD_NAME)", "name of the pod")
 	f.StringVar(&c.Namespace, "namespace", "$(POD_NAMESPACE)", "namespace of the pod")
 	f.StringVar(&c.IP, "ip", "$(INSTANCE_IP)", "address of the pod, IPv4 or IPv6")
+	f.StringVar(&c.IPs, "ips", "", "all addresses of the pod, comma separated (default: that of --ip)")
 	f.StringVar(&c.ServiceAccount, "service-account", "", "service account of the pod")
 	f.StringVar(&c.Workload, "workload", "", "name of the pod's Deployment (default: the pod's name)")
 	f.StringSliceVar(&labels, "label", nil, "label of the pod, NAME=VALUE; may be repeated")

@@ -52,6 +52,10 @@ const (
 // of a running proxy.
 const RuntimeLayer = "fairway"
 
+// DrainingKey is the entry of RuntimeLayer by which the control plane says that the
+// pod's end has begun: a percentage of readiness checks that fail.
+const DrainingKey = "fairway.draining"
+
 // DefaultClusterDomain is the DNS domain of services when Config names none.
 const DefaultClusterDomain = "cluster.local"
 
@@ -69,6 +73,9 @@ type Config struct {
 	// IPs are all addresses of the pod, comma separated; a hint for the control
 	// plane in the metadata INSTANCE_IPS. Empty: IP.
 	IPs string
+	// IPv6 says of what family IP is when it is a placeholder, DualStack that the pod
+	// has addresses of both. Of literal addresses either is seen.
+	IPv6, DualStack bool
 	// ServiceAccount is a hint in the metadata. Empty: left out.
 	ServiceAccount string
 	// Workload is the name of the Deployment, StatefulSet and so on. It becomes
@@ -87,8 +94,9 @@ type Config struct {
 	ClusterDomain string
 
 	// Listen is the address on which the static listeners are bound. Empty: any
-	// address of IP's family, or, when IP is a placeholder whose family nobody
-	// knows yet, IP itself, which is right on IPv4, IPv6 and dual-stack pods.
+	// address of the pod's families, or, when IP is a placeholder and the pod is not
+	// known to be dual-stack, IP itself, which is right on IPv4 and IPv6 pods and on
+	// kernels without IPv6; ReadinessPort then answers on 127.0.0.1, too.
 	Listen string
 
 	// XDSAddress is the control plane, host:port. A host name is resolved by DNS
@@ -142,32 +150,46 @@ func (c Config) complete() (Config, error) {
 	if c.CredentialDir == "" {
 		c.CredentialDir = DefaultCredentialDir
 	}
+	c.families()
 	var err error
 	c.Listen, err = c.listen()
 	return c, err
 }
 
+// families sees of what families literal addresses are.
+func (c *Config) families() {
+	if !isPlaceholder(c.IP) {
+		ip, err := netip.ParseAddr(c.IP)
+		c.IPv6 = err == nil && !ip.Unmap().Is4()
+	}
+	for text := range strings.SplitSeq(c.IPs, ",") {
+		if ip, err := netip.ParseAddr(strings.TrimSpace(text)); err == nil && !isPlaceholder(c.IP) && ip.Unmap().Is4() == c.IPv6 {
+			c.DualStack = true
+		}
+	}
+}
+
 // listen decides Config.Listen.
 func (c Config) listen() (string, error) {
 	if !isPlaceholder(c.IP) {
-		ip, err := netip.ParseAddr(c.IP)
-		if err != nil {
+		if _, err := netip.ParseAddr(c.IP); err != nil {
 			return "", fmt.Errorf("ip %q: not an address: %w", c.IP, err)
 		}
-		if c.Listen == "" && ip.Unmap().Is4() {
-			return "0.0.0.0", nil
-		}
-		if c.Listen == "" {
-			return "::", nil
-		}
 	}
-	if c.Listen == "" {
+	switch {
+	case c.Listen != "":
+		if _, err := netip.ParseAddr(c.Listen); err != nil && !isPlaceholder(c.Listen) {
+			return "", fmt.Errorf("listen address %q: %w", c.Listen, err)
+		}
+		return c.Listen, nil
+	case c.DualStack:
+		return "::", nil
+	case isPlaceholder(c.IP):
 		return c.IP, nil
+	case c.IPv6:
+		return "::", nil
 	}
-	if _, err := netip.ParseAddr(c.Listen); err != nil && !isPlaceholder(c.Listen) {
-		return "", fmt.Errorf("listen address %q: %w", c.Listen, err)
-	}
-	return c.Listen, nil
+	return "0.0.0.0", nil
 }
 
 // splitXDS takes XDSAddress apart.

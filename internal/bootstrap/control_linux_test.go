@@ -16,9 +16,14 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/fairway-mesh/fairway/internal/bootstrap"
 )
 
 // control is a control plane of an empty mesh. It remembers who connected.
@@ -27,6 +32,7 @@ type control struct {
 
 	mu     sync.Mutex
 	silent bool // do not answer
+	ending bool // say that the pod's end has begun
 	tokens []string
 	nodes  []*corev3.Node
 }
@@ -63,10 +69,29 @@ func (c *control) DeltaAggregatedResources(s discoveryv3.AggregatedDiscoveryServ
 		}
 		answered[request.TypeUrl] = true
 		response := &discoveryv3.DeltaDiscoveryResponse{TypeUrl: request.TypeUrl, Nonce: "1"}
+		if request.TypeUrl == runtimeType {
+			if response.Resources, err = c.runtime(); err != nil {
+				return err
+			}
+		}
 		if err := s.Send(response); err != nil {
 			return err
 		}
 	}
+}
+
+const runtimeType = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
+
+// runtime is the layer that the control plane switches features of proxies by.
+func (c *control) runtime() ([]*discoveryv3.Resource, error) {
+	layer := &structpb.Struct{}
+	c.mu.Lock()
+	if c.ending {
+		layer.Fields = map[string]*structpb.Value{bootstrap.DrainingKey: structpb.NewNumberValue(100)}
+	}
+	c.mu.Unlock()
+	r, err := anypb.New(&runtimev3.Runtime{Name: bootstrap.RuntimeLayer, Layer: layer})
+	return []*discoveryv3.Resource{{Name: bootstrap.RuntimeLayer, Version: "1", Resource: r}}, err
 }
 
 func (c *control) StreamAggregatedResources(s discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {

@@ -29,11 +29,11 @@ func assignment(cluster string, address object) object {
 }
 
 // listener is a static HTTP listener with one virtual host for any domain.
-func listener(name string, address object, filters []any, routes []any) object {
+func listener(name string, addresses []object, filters []any, routes []any) object {
 	router := filter("envoy.filters.http.router", "extensions.filters.http.router.v3.Router", nil)
-	return object{
+	out := object{
 		"name":    name,
-		"address": address,
+		"address": addresses[0],
 		// These carry the kubelet's and Prometheus's requests: they must work
 		// when the application's connections use up the limit.
 		"ignore_global_conn_limit": true,
@@ -50,6 +50,14 @@ func listener(name string, address object, filters []any, routes []any) object {
 			}),
 		}}},
 	}
+	var more []any
+	for _, a := range addresses[1:] {
+		more = append(more, object{"address": a})
+	}
+	if more != nil {
+		out["additional_addresses"] = more
+	}
+	return out
 }
 
 // get matches GET (and HEAD's answer is Envoy's own) of exactly one path.

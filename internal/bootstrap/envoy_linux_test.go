@@ -1,6 +1,7 @@
 package bootstrap_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,12 +10,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
@@ -183,13 +186,24 @@ func application(t *testing.T, p *pod, ip string) {
 }
 
 func TestProbes(t *testing.T) {
-	for _, family := range []struct{ ip, xds string }{{podIP4, "127.0.0.1:15010"}, {podIP6, "[::1]:15010"}} {
-		t.Run(family.ip, func(t *testing.T) {
+	for _, family := range []struct {
+		name, ip, xds string
+		change        func(*bootstrap.Config)
+	}{
+		{podIP4, podIP4, "127.0.0.1:15010", func(c *bootstrap.Config) { c.IP = podIP4 }},
+		{podIP6, podIP6, "[::1]:15010", func(c *bootstrap.Config) { c.IP = podIP6 }},
+		{"placeholder of IPv4", podIP4, "127.0.0.1:15010", func(*bootstrap.Config) {}},
+		{"placeholder of IPv6", podIP6, "[::1]:15010", func(c *bootstrap.Config) { c.IPv6 = true }},
+		{"placeholder of IPv6, dual-stack", podIP6, "[::1]:15010", func(c *bootstrap.Config) { c.IPv6, c.DualStack = true, true }},
+	} {
+		t.Run(family.name, func(t *testing.T) {
 			p := newPod(t)
+			p.ip = family.ip
 			(&control{}).serve(t, p.listen(family.xds))
 			application(t, p, family.ip)
 			c := placeholder()
-			c.IP, c.XDSAddress = family.ip, family.xds
+			c.XDSAddress = family.xds
+			family.change(&c)
 			period := 200 * time.Millisecond
 			c.Probes = []bootstrap.Probe{
 				{Path: "/http", Kind: bootstrap.ProbeHTTP, Port: 8080, Target: "/live?a=b"},
@@ -239,16 +253,94 @@ func TestProbes(t *testing.T) {
 			database.Close()
 			status("/tcp", 503)
 
-			server, checks := grpc.NewServer(), health.NewServer()
+			var authority atomic.Value
+			server := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+				md, _ := metadata.FromIncomingContext(ctx)
+				authority.Store(strings.Join(md.Get(":authority"), ","))
+				return next(ctx, request)
+			}))
+			checks := health.NewServer()
 			healthv1.RegisterHealthServer(server, checks)
 			checks.SetServingStatus("store.v1", healthv1.HealthCheckResponse_SERVING)
 			go server.Serve(p.listen(net.JoinHostPort(family.ip, "9000")))
 			t.Cleanup(server.Stop)
 			status("/grpc", 200)
+			if got, want := authority.Load(), net.JoinHostPort(family.ip, "9000"); got != want {
+				t.Errorf("a gRPC probe is for %q, the kubelet's would be for %q", got, want)
+			}
 			checks.SetServingStatus("store.v1", healthv1.HealthCheckResponse_NOT_SERVING)
 			status("/grpc", 503)
 		})
 	}
+}
+
+// TestProbesOfUnknownFamily: where nobody knows yet of which family the pod is, the
+// kubelet's request tells, and the application sees the right Host.
+func TestProbesOfUnknownFamily(t *testing.T) {
+	p := newPod(t)
+	p.ip = podIP6
+	(&control{}).serve(t, p.listen("127.0.0.1:15010"))
+	application(t, p, podIP6)
+	c := placeholder()
+	c.Probes = []bootstrap.Probe{{Path: "/http", Kind: bootstrap.ProbeHTTP, Port: 8080, Target: "/live"}}
+	p.start(c)
+	p.ready(podIP6)
+	if status, body := p.get(url(podIP6, bootstrap.ProbePort, "/http")); status != 200 || !strings.HasPrefix(body, "host=["+podIP6+"]:8080 ") {
+		t.Errorf("got %d %q", status, body)
+	}
+}
+
+// TestReadyEverywhere asks where programs of the pod, load balancers and Prometheus do:
+// on loopback, and on the addresses of both families.
+func TestReadyEverywhere(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*bootstrap.Config)
+		ready  []string
+	}{
+		"placeholder":             {func(*bootstrap.Config) {}, []string{podIP4, "127.0.0.1"}},
+		"placeholder, dual-stack": {func(c *bootstrap.Config) { c.DualStack = true }, []string{podIP4, podIP6, "127.0.0.1", "::1"}},
+		"literal":                 {func(c *bootstrap.Config) { c.IP, c.IPs = podIP4, podIP4 }, []string{podIP4, "127.0.0.1"}},
+		"literal, dual-stack":     {func(c *bootstrap.Config) { c.IP, c.IPs = podIP4, podIP4+","+podIP6 }, []string{podIP4, podIP6, "127.0.0.1", "::1"}},
+		"gateway, dual-stack":     {func(c *bootstrap.Config) { c.Role, c.IP, c.IPs = bootstrap.Router, podIP6, podIP6+","+podIP4 }, []string{podIP4, podIP6, "127.0.0.1", "::1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			(&control{}).serve(t, p.listen("127.0.0.1:15010"))
+			config := placeholder()
+			c.change(&config)
+			p.start(config)
+			for _, ip := range c.ready {
+				p.ready(ip)
+				if ip == "127.0.0.1" && !config.DualStack { // Prometheus comes from outside
+					continue
+				}
+				if status, _ := p.get(url(ip, bootstrap.PrometheusPort, bootstrap.PrometheusPath)); status != 200 {
+					t.Errorf("Prometheus gets %d on %s", status, ip)
+				}
+			}
+		})
+	}
+}
+
+// TestNotReadyWhileDraining: load balancers that ask the proxy itself hear at once that
+// its pod ends.
+func TestNotReadyWhileDraining(t *testing.T) {
+	p := newPod(t)
+	c := &control{}
+	stop := c.serve(t, p.listen("127.0.0.1:15010"))
+	p.start(placeholder())
+	p.ready(podIP4)
+	c.mu.Lock()
+	c.ending = true
+	c.mu.Unlock()
+	stop() // the proxy connects again, and hears it
+	c.serve(t, p.listen("127.0.0.1:15010"))
+	p.eventually(func() string {
+		if status, _ := p.get(url(podIP4, bootstrap.ReadinessPort, bootstrap.ReadinessPath)); status != 503 {
+			return fmt.Sprintf("answers %d while its pod ends", status)
+		}
+		return ""
+	})
 }
 
 // mount writes what the kubelet mounts, the way it does: files in a

@@ -42,19 +42,36 @@ func adminCluster(c Config) object {
 	}
 }
 
+// bound is where a static listener is bound.
+func bound(c Config, port int) object {
+	address := object{"address": c.Listen, "port_value": port}
+	if c.DualStack && c.Listen == "::" {
+		address["ipv4_compat"] = true
+	}
+	return object{"socket_address": address}
+}
+
 // prometheusListener lets Prometheus read the statistics and nothing else.
 func prometheusListener(c Config) object {
-	return listener(prometheusName, socket(c.Listen, PrometheusPort), nil, []any{
+	return listener(prometheusName, []object{bound(c, PrometheusPort)}, nil, []any{
 		object{"match": get(PrometheusPath), "route": object{"cluster": adminName, "timeout": "30s"}},
 	})
 }
 
-// readinessListener answers readiness probes.
+// readinessListener answers readiness probes, and programs of the pod that wait for
+// the proxy: they ask on loopback. While the pod ends, it is not ready: load balancers
+// that ask here stop to send.
 func readinessListener(c Config) object {
-	return listener(readinessName, socket(c.Listen, ReadinessPort), nil, []any{object{
-		"match": get(ReadinessPath),
-		"route": object{"cluster": adminName, "prefix_rewrite": "/ready", "timeout": "5s"},
-	}})
+	addresses := []object{bound(c, ReadinessPort)}
+	if isPlaceholder(c.Listen) {
+		addresses = append(addresses, socket("127.0.0.1", ReadinessPort))
+	}
+	draining := get(ReadinessPath)
+	draining["runtime_fraction"] = object{"runtime_key": DrainingKey, "default_value": object{"numerator": 0, "denominator": "HUNDRED"}}
+	return listener(readinessName, addresses, nil, []any{
+		object{"match": draining, "direct_response": object{"status": 503, "body": object{"inline_string": "DRAINING\n"}}},
+		object{"match": get(ReadinessPath), "route": object{"cluster": adminName, "prefix_rewrite": "/ready", "timeout": "5s"}},
+	})
 }
 
 // seconds is google.protobuf.Duration in JSON.

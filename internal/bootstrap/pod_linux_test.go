@@ -33,6 +33,7 @@ const (
 type pod struct {
 	t  *testing.T
 	ns netns.NsHandle
+	ip string // what the kubelet calls its address
 }
 
 func newPod(t *testing.T) *pod {
@@ -40,7 +41,7 @@ func newPod(t *testing.T) *pod {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root for a network namespace")
 	}
-	p := &pod{t: t}
+	p := &pod{t: t, ip: podIP4}
 	made := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -186,7 +187,7 @@ func (p *pod) start(c bootstrap.Config) {
 		p.t.Fatal(err)
 	}
 	line = bootstrap.Expand(line, func(name string) (string, bool) {
-		value, ok := map[string]string{"POD_NAME": "web-1", "POD_NAMESPACE": "shop", "INSTANCE_IP": podIP4, "INSTANCE_IPS": podIP4 + "," + podIP6}[name]
+		value, ok := map[string]string{"POD_NAME": "web-1", "POD_NAMESPACE": "shop", "INSTANCE_IP": p.ip, "INSTANCE_IPS": podIP4 + "," + podIP6}[name]
 		return value, ok
 	})
 	log, err := os.Create(filepath.Join(p.t.TempDir(), "envoy.log"))

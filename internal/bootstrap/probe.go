@@ -101,20 +101,35 @@ func probes(c Config) (clusters, listeners []any, err error) {
 		if p.Kind == ProbeTCP || p.Kind == ProbeGRPC {
 			filters = append(filters, healthFilter(p))
 		} else {
-			routes = append(routes, probeRoute(c, p))
+			routes = append(routes, probeRoutes(c, p)...)
 		}
 	}
-	return clusters, []any{listener(probeName, socket(c.Listen, ProbePort), filters, routes)}, nil
+	return clusters, []any{listener(probeName, []object{bound(c, ProbePort)}, filters, routes)}, nil
 }
 
-// probeRoute passes one path on. A redirect's target would lead the kubelet to
-// ProbePort again; without it the redirect itself counts as success.
-func probeRoute(c Config, p Probe) object {
-	route := object{"cluster": p.cluster(), "prefix_rewrite": p.Target, "timeout": seconds(p.Timeout)}
-	if !p.KeepHost {
-		route["host_rewrite_literal"] = hostPort(c.IP, p.Port)
+// probeRoutes pass one path on. The application sees the Host that the kubelet would
+// have sent it: an IPv6 address in brackets. Of a placeholder nobody knows the family
+// yet; the kubelet's own Host tells.
+func probeRoutes(c Config, p Probe) []any {
+	route := func(match object, host string) object {
+		action := object{"cluster": p.cluster(), "prefix_rewrite": p.Target, "timeout": seconds(p.Timeout)}
+		if host != "" {
+			action["host_rewrite_literal"] = host
+		}
+		// A redirect's target would lead the kubelet to ProbePort again; without it the
+		// redirect itself counts as success.
+		return object{"match": match, "route": action, "response_headers_to_remove": []any{"location"}}
 	}
-	return object{"match": get(p.Path), "route": route, "response_headers_to_remove": []any{"location"}}
+	if p.KeepHost {
+		return []any{route(get(p.Path), "")}
+	}
+	plain := route(get(p.Path), hostPort(c.IP, c.IPv6, p.Port))
+	if !isPlaceholder(c.IP) || c.IPv6 {
+		return []any{plain}
+	}
+	brackets := get(p.Path)
+	brackets["headers"] = append(brackets["headers"].([]any), object{"name": ":authority", "string_match": object{"prefix": "["}})
+	return []any{route(brackets, hostPort(c.IP, true, p.Port)), plain}
 }
 
 // healthFilter answers from the state of the active health check.
@@ -152,7 +167,7 @@ func probeCluster(c Config, p Probe) object {
 	case ProbeTCP:
 		cluster["health_checks"] = []any{check(p, "tcp_health_check", object{})}
 	case ProbeGRPC:
-		cluster["health_checks"] = []any{check(p, "grpc_health_check", object{"service_name": p.Target})}
+		cluster["health_checks"] = []any{check(p, "grpc_health_check", object{"service_name": p.Target, "authority": hostPort(c.IP, c.IPv6, p.Port)})}
 		cluster["typed_extension_protocol_options"] = object{
 			"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": object{
 				"@type":                typeURL("extensions.upstreams.http.v3.HttpProtocolOptions"),
@@ -174,10 +189,9 @@ func check(p Probe, kind string, config object) object {
 	}
 }
 
-// hostPort is net.JoinHostPort for a placeholder too, whose family is not known:
-// only a literal IPv6 address gets brackets.
-func hostPort(ip string, port uint16) string {
-	if strings.Contains(ip, ":") {
+// hostPort is net.JoinHostPort for a placeholder, too.
+func hostPort(ip string, v6 bool, port uint16) string {
+	if v6 {
 		ip = "[" + ip + "]"
 	}
 	return ip + ":" + strconv.Itoa(int(port))

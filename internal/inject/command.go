@@ -74,6 +74,8 @@ added to every pod template. Everything else stays as it is; injecting twice cha
 	f.StringVar(&p.RootNamespace, "root-namespace", p.RootNamespace, "namespace of the control plane")
 	f.StringVar(&p.ClusterDomain, "cluster-domain", p.ClusterDomain, "DNS domain of services")
 	f.StringVar(&p.ClusterID, "cluster-id", p.ClusterID, `name of the Kubernetes cluster (default "Kubernetes")`)
+	f.BoolVar(&p.IPv6, "ipv6", false, "the first address of pods is of IPv6")
+	f.BoolVar(&p.DualStack, "dual-stack", false, "pods have addresses of IPv4 and IPv6")
 	f.StringVar(&p.LogLevel, "log-level", p.LogLevel, "Envoy's log level")
 	f.IntVar(&p.Concurrency, "concurrency", p.Concurrency, "Envoy's worker threads beside an application; 0 leaves it to Envoy")
 	f.DurationVar(&p.DrainWait, "drain-wait", p.DrainWait, "how long a plain proxy, and a drained application, outlives the start of its pod's end")

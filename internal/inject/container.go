@@ -128,6 +128,7 @@ func bootstrapConfig(role bootstrap.Role, pod *corev1.Pod, owner workload.Owner,
 	return bootstrap.Config{
 		Version: bootstrap.Escape(p.Version),
 		Role:    role, Pod: "$(POD_NAME)", Namespace: "$(POD_NAMESPACE)", IP: "$(INSTANCE_IP)", IPs: "$(INSTANCE_IPS)",
+		IPv6: p.IPv6, DualStack: p.DualStack,
 		ServiceAccount: "$(SERVICE_ACCOUNT)", Workload: workload, Labels: labels,
 		ClusterID: p.ClusterID, ClusterDomain: p.ClusterDomain,
 		XDSAddress: p.XDSAddress, Plaintext: p.Plaintext,

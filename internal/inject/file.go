@@ -27,6 +27,9 @@ type file struct {
 	Concurrency      *int                         `json:"concurrency"`
 	DrainWait        *metav1.Duration             `json:"drainWait"`
 	TokenLifetime    *metav1.Duration             `json:"tokenLifetime"`
+	Templates        map[string]string            `json:"templates"`
+	IPv6             *bool                        `json:"ipv6"`
+	DualStack        *bool                        `json:"dualStack"`
 }
 
 // ReadParams reads the YAML of "fairway serve --injection" and "fairway inject
@@ -53,6 +56,14 @@ func ReadParams(text []byte, p Params) (Params, error) {
 	set(&p.Concurrency, f.Concurrency)
 	setDuration(&p.DrainWait, f.DrainWait)
 	setDuration(&p.TokenLifetime, f.TokenLifetime)
+	set(&p.IPv6, f.IPv6)
+	set(&p.DualStack, f.DualStack)
+	if f.Templates != nil {
+		p.Templates = f.Templates
+	}
+	if err := checkTemplates(p.Templates); err != nil {
+		return p, fmt.Errorf("reading the settings of injection: %w", err)
+	}
 	switch p.ImagePullPolicy {
 	case "", corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever:
 	default:

@@ -3,28 +3,12 @@ package inject
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
 	"github.com/fairway-mesh/fairway/internal/workload"
 )
-
-// wantsGateway reads TemplatesName.
-func wantsGateway(pod *corev1.Pod) (bool, error) {
-	gateway := false
-	for name := range strings.SplitSeq(pod.Annotations[TemplatesName], ",") {
-		switch strings.TrimSpace(name) {
-		case "gateway":
-			gateway = true
-		case "", "sidecar":
-		default:
-			return false, fmt.Errorf("annotation %s: %q: want sidecar or gateway", TemplatesName, name)
-		}
-	}
-	return gateway, nil
-}
 
 // injectGateway fills in the container istio-proxy of a pod that is a gateway.
 // What the pod itself says about the container is stronger.

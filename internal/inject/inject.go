@@ -36,36 +36,40 @@ func Inject(pod *corev1.Pod, p Params) (Result, error) {
 	if pod.Annotations[StatusName] != "" {
 		return Result{Pod: pod, Notes: []string{"left alone: it is injected already"}}, nil
 	}
-	if why := impossible(pod); why != "" {
-		if slices.ContainsFunc(pod.Spec.Containers, isProxy) {
+	templates, err := templatesOf(pod, p)
+	if err != nil {
+		return Result{}, err
+	}
+	out, err := fill(pod.DeepCopy(), templates.more, p)
+	if err != nil {
+		return Result{}, err
+	}
+	if why := impossible(out); why != "" {
+		if slices.ContainsFunc(out.Spec.Containers, isProxy) {
 			return Result{}, fmt.Errorf("container %s is to be filled in, but %s: leave that out, and let clients in by a Service or a hostPort", ProxyContainer, why)
 		}
 		return Result{Pod: pod, Notes: []string{"not injected: " + why}}, nil
 	}
-	s, notes, err := readSettings(pod.Annotations, p)
+	s, notes, err := readSettings(out.Annotations, p)
 	if err != nil {
 		return Result{}, err
 	}
-	out := pod.DeepCopy()
+	notes = append(templates.notes, notes...)
 	owner := p.Owner
 	if owner == (workload.Owner{}) {
 		owner = workload.OwnerOf(pod)
 	}
-	gateway, err := wantsGateway(pod)
-	if err != nil {
-		return Result{}, err
-	}
 	addLabels(out, owner)
-	if gateway {
+	if templates.gateway {
 		var more []string
 		more, err = injectGateway(out, owner, s, p)
 		notes = append(notes, more...)
 	} else {
-		if why := taken(pod); why != "" {
+		if why := taken(out); why != "" {
 			return Result{Pod: pod, Notes: []string{"not injected: " + why}}, nil
 		}
 		if s.captured {
-			if err := proxyUser(pod); err != nil {
+			if err := proxyUser(out); err != nil {
 				return Result{}, err
 			}
 		}

@@ -125,6 +125,7 @@ func TestRefusedAnnotations(t *testing.T) {
 		"proxy.istio.io/config=terminationDrainDuration: 5":              "field terminationDrainDuration",
 		"inject.istio.io/templates=waypoint":                             "want sidecar or gateway",
 		"inject.istio.io/templates=gateway":                              "there is no container istio-proxy",
+		"inject.istio.io/templates=sidecar,spire":                        `"spire": want sidecar or gateway`,
 	} {
 		name, value, _ := strings.Cut(annotation, "=")
 		_, err := Inject(web(func(p *corev1.Pod) { p.Annotations[name] = value }), DefaultParams())

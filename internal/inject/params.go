@@ -59,6 +59,13 @@ type Params struct {
 	// get one that sleeps (Kubernetes 1.30 and newer). Without it an application
 	// that ends at once refuses requests that are on their way.
 	DrainApplication bool
+	// Templates are parts of pods in YAML (metadata.labels, metadata.annotations and
+	// spec), by the names under which the annotation inject.istio.io/templates asks for
+	// them beside sidecar or gateway. A pod is stronger than its templates.
+	Templates map[string]string
+	// IPv6 tells that the first address of pods is of IPv6, DualStack that they have
+	// addresses of both families.
+	IPv6, DualStack bool
 	// Resources of the proxy where annotations say nothing.
 	Resources corev1.ResourceRequirements
 	// LogLevel is Envoy's --log-level. Empty: warning.

@@ -491,3 +491,30 @@ func TestVersion(t *testing.T) {
 		}
 	}
 }
+
+// TestWebhooksAsAsked: annotations for what else looks at webhook configurations, and no
+// namespaces left out.
+func TestWebhooksAsAsked(t *testing.T) {
+	for _, none := range []string{"null", "{}"} {
+		r := render(t, "istio-system", "--set", "injection.excludedNamespaces="+none, "--set-string", `webhookAnnotations.admissions\.enforcer/disabled=true`)
+		m := get[*admissionregistrationv1.MutatingWebhookConfiguration](t, r, "MutatingWebhookConfiguration /fairway-istio-system")
+		v := get[*admissionregistrationv1.ValidatingWebhookConfiguration](t, r, "ValidatingWebhookConfiguration /fairway-istio-system")
+		for _, a := range []map[string]string{m.Annotations, v.Annotations} {
+			if a["admissions.enforcer/disabled"] != "true" {
+				t.Errorf("the annotations are %v", a)
+			}
+		}
+		for _, w := range m.Webhooks {
+			for _, e := range w.NamespaceSelector.MatchExpressions {
+				if len(e.Values) == 0 {
+					t.Errorf("%s: %s %s nothing: the API server refuses it", w.Name, e.Key, e.Operator)
+				}
+			}
+			if w.Name == "namespace.injection.fairway-mesh.dev" && !slices.ContainsFunc(w.NamespaceSelector.MatchExpressions, func(e metav1.LabelSelectorRequirement) bool {
+				return e.Operator == metav1.LabelSelectorOpNotIn && slices.Contains(e.Values, "istio-system")
+			}) {
+				t.Errorf("%s: the control plane's own namespace is not left out", w.Name)
+			}
+		}
+	}
+}

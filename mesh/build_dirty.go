@@ -33,12 +33,42 @@ func (b *builder) dirtyHost(name string) {
 	for _, vs := range b.world.Referrers(name) {
 		b.dirtyRoute(vs, false)
 	}
-	wildcardsOf(name, func(pattern string) bool {
-		if _, ok := b.world.routes.Get(pattern); ok {
-			b.dirty.host(pattern, TouchHost)
+	b.dirtyPlaces(name)
+	if IsWildcard(name) {
+		for host := range b.world.RouteHosts() { // its ports are theirs
+			if HostMatches(name, host) {
+				b.dirtyPlace(host)
+			}
+		}
+	}
+}
+
+// dirtyPlaces marks the hosts of the VirtualServices that a host may be found by: on which
+// ports they are served by themselves depends on the services of the others.
+func (b *builder) dirtyPlaces(name string) {
+	eachPattern(name, func(pattern string) bool {
+		l, _ := b.world.routes.Get(pattern)
+		for _, vs := range l {
+			for _, h := range vs.Hosts {
+				b.dirtyPlace(h)
+			}
 		}
 		return true
 	})
+}
+
+// dirtyPlace marks a host that a VirtualService names, and those whose names are no longer
+// all theirs where it is served by itself.
+func (b *builder) dirtyPlace(host string) {
+	b.dirty.host(host, TouchHost)
+	for _, form := range formsOf(host) {
+		if l, _ := b.world.routes.Get(form); len(l) > 0 {
+			b.dirty.host(form, TouchHost)
+		}
+	}
+	for _, o := range b.nameOwners(host) {
+		b.dirty.host(o, TouchHost)
+	}
 }
 
 // nameOwners are the hosts that the name could be short for, or an address of.

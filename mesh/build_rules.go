@@ -205,13 +205,8 @@ func (b *builder) dirtyRoute(vs *VirtualService, own bool) {
 		for _, o := range b.nameOwners(h) { // the name may have been short for them
 			b.dirty.host(o, TouchHost)
 		}
-		if own { // patterns that this host could make an own name of, or no longer
-			wildcardsOf(h, func(p string) bool {
-				if _, ok := b.world.routes.Get(p); ok {
-					b.dirty.host(p, TouchHost)
-				}
-				return true
-			})
+		if own { // other rules may be in force for this host, or no longer
+			b.dirtyPlaces(h)
 		}
 	}
 	if own {

@@ -7,12 +7,14 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 )
 
-// View is the mesh as seen from one scope: it answers which objects apply.
+// View is the mesh as seen from one scope: it answers which objects apply. One
+// goroutine uses it.
 type View struct {
 	*World
 	Scope   Scope
 	Sidecar *Sidecar // in force for the scope; nil: all of the mesh is seen
 	labels  map[string]string
+	known   knownRules
 }
 
 // View is the mesh as the scope sees it.
@@ -93,9 +95,7 @@ func (v *View) sees(s *Service) bool {
 	if v.Sidecar == nil || v.Sidecar.Imports(v.Scope.Namespace, s.Namespace, s.Host) {
 		return true
 	}
-	return slices.ContainsFunc(v.Referrers(s.Host), func(vs *VirtualService) bool {
-		return vs.On(MeshGateway) && slices.ContainsFunc(vs.routed(), func(h string) bool { return v.importsRoute(vs, h) })
-	})
+	return slices.ContainsFunc(v.Referrers(s.Host), func(vs *VirtualService) bool { return vs.On(MeshGateway) && v.importsRule(vs) })
 }
 
 // Listens tells whether clients reach the port of the service by its own address
@@ -107,10 +107,6 @@ func (v *View) Listens(s *Service, port uint32) bool {
 
 func (v *View) exportsRoute(vs *VirtualService) bool {
 	return vs.ExportTo.VisibleFrom(vs.Namespace, v.Scope.Namespace, v.Config.DefaultVirtualServiceExportTo)
-}
-
-func (v *View) importsRoute(vs *VirtualService, host string) bool {
-	return v.exportsRoute(vs) && v.Sidecar.Imports(v.Scope.Namespace, vs.Namespace, host)
 }
 
 // Rule is the DestinationRule in force for a service as the scope sees it; nil
@@ -158,16 +154,32 @@ func (v *View) ruleApplies(r *DestinationRule) bool {
 	return r.Namespace == v.Scope.Namespace || r.ExportTo.VisibleFrom(r.Namespace, v.Scope.Namespace, v.Config.DefaultDestinationRuleExportTo)
 }
 
-// Route is the VirtualService in force for a host on the sidecars of the
-// scope; nil when there is none. An exact host beats every wildcard; of
+// Route is the VirtualService in force for the requests for a host on the sidecars of
+// the scope; nil when there is none. An exact host beats every wildcard; of
 // several, those private to the scope's namespace come first, then the oldest.
 // Overridden are the others of the same specificity.
 func (v *View) Route(host string) (found *VirtualService, overridden []*VirtualService) {
+	found, _, overridden = v.route(host, nil)
+	return found, overridden
+}
+
+// ConnectionRoute is the VirtualService in force for the connections for a host: of those
+// with tcp or tls rules, as Route has it.
+func (v *View) ConnectionRoute(host string) *VirtualService {
+	found, _, _ := v.route(host, routesConnections)
+	return found
+}
+
+func routesConnections(vs *VirtualService) bool { return len(vs.Spec.Tcp)+len(vs.Spec.Tls) > 0 }
+
+// route finds the VirtualService in force for a host among those that are meant (nil: all),
+// and the host of the rule, which may be a pattern, that covers this one.
+func (v *View) route(host string, meant func(*VirtualService) bool) (found *VirtualService, by string, overridden []*VirtualService) {
 	pick := func(pattern string) bool {
 		l, _ := v.routes.Get(pattern)
 		var public []*VirtualService
 		for _, vs := range l {
-			if !vs.On(MeshGateway) || len(vs.Spec.Hosts) == 0 || !v.importsRoute(vs, pattern) || pattern != host && !v.coversService(vs, host) {
+			if !vs.On(MeshGateway) || len(vs.Spec.Hosts) == 0 || meant != nil && !meant(vs) || !v.importsRule(vs) || pattern != host && !v.coversService(vs, host) {
 				continue
 			}
 			if vs.Namespace == v.Scope.Namespace && vs.ExportTo.Private(vs.Namespace, v.Config.DefaultVirtualServiceExportTo) {
@@ -178,7 +190,7 @@ func (v *View) Route(host string) (found *VirtualService, overridden []*VirtualS
 		}
 		overridden = append(overridden, public...)
 		if len(overridden) > 0 {
-			found, overridden = overridden[0], overridden[1:]
+			found, by, overridden = overridden[0], pattern, overridden[1:]
 			return false
 		}
 		return true
@@ -186,7 +198,7 @@ func (v *View) Route(host string) (found *VirtualService, overridden []*VirtualS
 	if pick(host) {
 		wildcardsOf(host, pick)
 	}
-	return found, overridden
+	return found, by, overridden
 }
 
 // coversService tells whether a wildcard of a VirtualService may stand for the
@@ -198,29 +210,6 @@ func (v *View) coversService(vs *VirtualService, host string) bool {
 	}
 	h := v.Host(host)
 	return h == nil || !h.Services[0].Kubernetes() || h.Services[0].Namespace == vs.Namespace
-}
-
-// RouteOnly tells whether the host, which a VirtualService names, stands for
-// itself on the sidecars of the scope because no service does: no service has
-// the name and, for a pattern, none that the scope sees is covered by it.
-func (v *View) RouteOnly(host string) bool {
-	l, _ := v.routes.Get(host)
-	if !slices.ContainsFunc(l, func(vs *VirtualService) bool { return vs.On(MeshGateway) && v.importsRoute(vs, host) }) {
-		return false
-	}
-	if s, _ := v.Service(host); s != nil || v.BeatenBy(host) != nil {
-		return false
-	}
-	if IsWildcard(host) {
-		for name := range v.Hosts() {
-			if HostMatches(host, name) {
-				if s, _ := v.Service(name); s != nil {
-					return false
-				}
-			}
-		}
-	}
-	return true
 }
 
 // Labels are the labels of the client as far as any object asks for them.

@@ -29,6 +29,8 @@ type EgressListener struct {
 	Hosts []EgressHost
 	// Excluded hosts are seen by no rule of Hosts ("~namespace/host").
 	Excluded []EgressHost
+
+	byNamespace map[string]*hostSet // of Hosts, by their namespace as it is written
 }
 
 // EgressHost is "namespace/dnsName": Namespace "*" is any and "." that of the
@@ -113,18 +115,66 @@ func (l *EgressListener) addHost(h string) {
 	eh := EgressHost{ns, strings.ToLower(strings.TrimSuffix(host, "."))}
 	if excluded {
 		l.Excluded = append(l.Excluded, eh)
-	} else {
-		l.Hosts = append(l.Hosts, eh)
+		return
 	}
+	l.Hosts = append(l.Hosts, eh)
+	if l.byNamespace == nil {
+		l.byNamespace = map[string]*hostSet{}
+	}
+	if l.byNamespace[ns] == nil {
+		l.byNamespace[ns] = newHostSet()
+	}
+	l.byNamespace[ns].add(eh.Host)
+}
+
+// covers tells whether the entry is for the host of an object of the namespace.
+func (e EgressHost) covers(client, namespace, host string) bool {
+	return e.of(client, namespace) && HostMatches(e.Host, host)
+}
+
+// of tells whether the entry is for objects of the namespace.
+func (e EgressHost) of(client, namespace string) bool {
+	return e.Namespace == "*" || e.Namespace == namespace || e.Namespace == "." && client == namespace
 }
 
 // Imports tells whether the listener shows the host of a service or
 // VirtualService of the namespace to clients of another.
 func (l *EgressListener) Imports(client, namespace, host string) bool {
-	covers := func(e EgressHost) bool {
-		return (e.Namespace == "*" || e.Namespace == namespace || e.Namespace == "." && client == namespace) && HostMatches(e.Host, host)
+	return !l.excludes(client, namespace, host) && slices.ContainsFunc(l.Hosts, func(e EgressHost) bool { return e.covers(client, namespace, host) })
+}
+
+func (l *EgressListener) excludes(client, namespace, host string) bool {
+	return slices.ContainsFunc(l.Excluded, func(e EgressHost) bool { return e.covers(client, namespace, host) })
+}
+
+// importsRule tells whether the listener imports a VirtualService: it does with any of
+// its hosts, which it may cover or, where that is a pattern, have a part of.
+func (l *EgressListener) importsRule(client string, vs *VirtualService) bool {
+	return slices.ContainsFunc(vs.routed(), func(host string) bool {
+		for ns, set := range l.byNamespace {
+			if (EgressHost{Namespace: ns}).of(client, vs.Namespace) && set.covers(host) && !l.excludes(client, vs.Namespace, host) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// shown are the names that the listener shows of a host that an imported VirtualService
+// names: the host, or of a pattern the part that is imported.
+func (l *EgressListener) shown(client string, vs *VirtualService, host string) (out []string) {
+	if l.excludes(client, vs.Namespace, host) {
+		return nil
 	}
-	return !slices.ContainsFunc(l.Excluded, covers) && slices.ContainsFunc(l.Hosts, covers)
+	if !IsWildcard(host) || l.Imports(client, vs.Namespace, host) {
+		return []string{host}
+	}
+	for _, e := range l.Hosts {
+		if e.of(client, vs.Namespace) && HostMatches(host, e.Host) && !l.excludes(client, vs.Namespace, e.Host) {
+			out = append(out, e.Host)
+		}
+	}
+	return out
 }
 
 // Imports tells whether any egress listener shows the host to clients of a
@@ -142,25 +192,27 @@ func (s *Sidecar) Imports(client, namespace, host string) bool {
 }
 
 // Listens tells whether clients of a namespace find the port of the host where it
-// is: by the egress listeners that are for the port or else by those for all.
+// is: by the egress listeners that are in charge of the port.
 func (s *Sidecar) Listens(client, namespace, host string, port uint32) bool {
 	if s == nil || len(s.Egress) == 0 {
 		return true
 	}
-	locked, shown := false, false
-	for i := range s.Egress {
-		l := &s.Egress[i]
-		switch {
-		case l.Port == port:
-			if !locked {
-				locked, shown = true, false
+	return slices.ContainsFunc(s.inCharge(port), func(l *EgressListener) bool { return l.Imports(client, namespace, host) })
+}
+
+// inCharge are the egress listeners that are for the port or else those for all.
+func (s *Sidecar) inCharge(port uint32) (out []*EgressListener) {
+	for _, number := range []uint32{port, 0} {
+		for i := range s.Egress {
+			if s.Egress[i].Port == number {
+				out = append(out, &s.Egress[i])
 			}
-		case l.Port != 0 || locked:
-			continue
 		}
-		shown = shown || l.Imports(client, namespace, host)
+		if len(out) > 0 {
+			break
+		}
 	}
-	return shown
+	return out
 }
 
 // EgressProxy takes what nothing in the mesh claims, of clients that may reach

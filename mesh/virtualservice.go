@@ -45,6 +45,16 @@ func (v *VirtualService) FitsPorts() int {
 	return max(1, min(maxRoutes/max(1, v.cost.matches), maxExpanded/max(1, v.cost.bytes)))
 }
 
+// FitsPlaces is FitsPorts for ports that the rules get through each other: then all
+// hosts may have as many.
+func (v *VirtualService) FitsPlaces() int {
+	if v == nil {
+		return math.MaxInt
+	}
+	hosts := max(1, len(v.Hosts))
+	return max(1, min(maxRoutes/(hosts*max(1, v.cost.matches)), maxExpanded/(hosts*max(1, v.cost.bytes))))
+}
+
 // routed are the hosts that sidecars may route by the rules: never all of them
 // at once.
 func (v *VirtualService) routed() []string {
@@ -177,13 +187,20 @@ func (v *VirtualService) uncovered(c *Config) (findings []Finding) {
 		return nil
 	}
 	for _, h := range v.routed() {
-		if !IsWildcard(h) || HostMatches("*."+v.Namespace+".svc."+Domain, h) {
-			continue
-		}
-		if HostMatches("*.svc."+Domain, h) || HostMatches(h, "*.svc."+Domain) {
+		if v.coversOthers(h) {
 			findings = append(findings, Finding{Object: v.Ref, Field: "spec.hosts", Code: CodeUnsupported,
 				Message: fmt.Sprintf("%s includes Services of other namespaces, which belong to these; for clients outside of namespace %s the rules cover Services of %s only: name the hosts, or put the rules into namespace %s", h, v.Namespace, v.Namespace, c.RootNamespace)})
 		}
 	}
 	return findings
+}
+
+// coversOthers tells whether a host is a pattern that includes the names of other
+// namespaces' Services.
+func (v *VirtualService) coversOthers(host string) bool {
+	if !IsWildcard(host) || HostMatches("*."+v.Namespace+".svc."+Domain, host) {
+		return false
+	}
+	_, meet := IntersectHosts("*.svc."+Domain, host)
+	return meet
 }

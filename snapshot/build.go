@@ -106,7 +106,7 @@ func (m *Memo) wideHost(u *uses, in translate.VirtualHostInput) (*Resource, []me
 
 func keyOf(in translate.VirtualHostInput) (virtualHostKey, bool) {
 	k := virtualHostKey{
-		config: in.Config, name: in.Name, domains: strings.Join(in.Domains.Wide, " "), service: in.Service, port: in.Port, originalDst: in.OriginalDst,
+		config: in.Config, name: in.Name, domains: strings.Join(in.Domains.Wide, " "), service: in.Service, port: in.Port, originalDst: in.OriginalDst, beside: in.Beside,
 		route: in.Route.VirtualService, source: in.Route.Source, mesh: in.Route.Config,
 	}
 	if len(in.Route.Destinations) > len(k.destinations) {

@@ -290,7 +290,7 @@ func meta(r *rand.Rand, ns, name string) metav1.ObjectMeta {
 }
 
 func randomHost(r *rand.Rand) string {
-	return pick(r, "web", "api", "db", "web.a.svc.cluster.local", "api.b.svc.cluster.local", "ext.example.com", "*.example.com", "web.a", "*", "*.b.svc.cluster.local")
+	return pick(r, "web", "api", "db", "web.a.svc.cluster.local", "api.b.svc.cluster.local", "ext.example.com", "a.ext.example.com", "*.ext.example.com", "*.example.com", "web.a", "*", "*.b.svc.cluster.local")
 }
 
 // connected tells whether a proxy of the Pod is attached: while its Pod goes
@@ -353,6 +353,9 @@ func randomChange(r *rand.Rand, objects map[mesh.Ref]any) mesh.Change {
 	case mesh.KindVirtualService:
 		o := &networkingv1.VirtualService{ObjectMeta: m}
 		o.Spec.Hosts = []string{randomHost(r)}
+		for r.IntN(3) == 0 {
+			o.Spec.Hosts = append(o.Spec.Hosts, randomHost(r))
+		}
 		if r.IntN(6) == 0 {
 			o.Spec.Hosts = nil // a delegate
 		}
@@ -377,6 +380,12 @@ func randomChange(r *rand.Rand, objects map[mesh.Ref]any) mesh.Change {
 		if r.IntN(4) == 0 {
 			o.Spec.Tcp = []*networking.TCPRoute{{Route: []*networking.RouteDestination{{Destination: &networking.Destination{Host: randomHost(r)}}}}}
 		}
+		if r.IntN(3) == 0 {
+			o.Spec.Tls = []*networking.TLSRoute{{Match: []*networking.TLSMatchAttributes{{SniHosts: []string{randomHost(r)}}}, Route: []*networking.RouteDestination{{Destination: &networking.Destination{Host: randomHost(r)}}}}}
+		}
+		if r.IntN(6) == 0 {
+			o.Spec.Http = nil
+		}
 		c.Object = o
 	case mesh.KindDestinationRule:
 		o := &networkingv1.DestinationRule{ObjectMeta: m}
@@ -396,8 +405,8 @@ func randomChange(r *rand.Rand, objects map[mesh.Ref]any) mesh.Change {
 		c.Object = o
 	case mesh.KindServiceEntry:
 		o := &networkingv1.ServiceEntry{ObjectMeta: m}
-		o.Spec.Hosts = []string{pick(r, "ext.example.com", "*.example.com", "web.a", "web.a.svc.cluster.local")}
-		o.Spec.Ports = []*networking.ServicePort{{Number: pick[uint32](r, 80, 443, 81), Name: "p", Protocol: pick(r, "HTTP", "TLS", "TCP")}}
+		o.Spec.Hosts = []string{pick(r, "ext.example.com", "*.ext.example.com", "*.example.com", "web.a", "web.a.svc.cluster.local")}
+		o.Spec.Ports = []*networking.ServicePort{{Number: pick[uint32](r, 80, 443, 81), Name: "p", Protocol: pick(r, "HTTP", "TLS", "TCP", "")}}
 		o.Spec.Resolution = pick(r, networking.ServiceEntry_NONE, networking.ServiceEntry_DNS, networking.ServiceEntry_STATIC)
 		o.Spec.Addresses = pick(r, nil, []string{"10.96.0.1"}, []string{"10.77.0.0/16"})
 		o.Spec.ExportTo = pick(r, nil, nil, []string{"."})
@@ -421,7 +430,7 @@ func randomChange(r *rand.Rand, objects map[mesh.Ref]any) mesh.Change {
 		c.Object = o
 	case mesh.KindSidecar:
 		o := &networkingv1.Sidecar{ObjectMeta: m}
-		o.Spec.Egress = []*networking.IstioEgressListener{{Hosts: []string{pick(r, "./*", "*/*", "a/*", "b/api.b.svc.cluster.local", "~/*")}}}
+		o.Spec.Egress = []*networking.IstioEgressListener{{Hosts: []string{pick(r, "./*", "*/*", "a/*", "b/api.b.svc.cluster.local", "*/a.ext.example.com", "a/*.ext.example.com", "~/*"), pick(r, "*/ext.example.com", "~a/*.ext.example.com", "~/*")}}}
 		if r.IntN(2) == 0 {
 			o.Spec.WorkloadSelector = &networking.WorkloadSelector{Labels: map[string]string{"app": pick(r, names...)}}
 		}

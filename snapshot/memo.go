@@ -121,7 +121,7 @@ type virtualHostKey struct {
 	config, name, domains string
 	service               *mesh.Service
 	port                  uint32
-	originalDst           bool
+	originalDst, beside   bool
 	route                 *mesh.VirtualService
 	source                translate.Source
 	mesh                  *mesh.Config

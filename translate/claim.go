@@ -110,36 +110,36 @@ func precedence(a, b Claim) int {
 	return cmp.Or(a.Service.Created.Compare(b.Service.Created), cmp.Compare(a.Host, b.Host))
 }
 
-// tcpClaims are the listeners that a port without declared HTTP needs: one for
-// each address of the service, one on any address for CIDRs and for names
-// without an address, and one for each pod of a headless service.
-func (r *resolver) tcpClaims(port *mesh.Port) []Claim {
-	var rule mesh.Ref
-	if vs := r.route; vs != nil && len(vs.Spec.Tcp)+len(vs.Spec.Tls) > 0 {
-		rule = vs.Ref
-	}
-	claim := func(key ListenerKey, prefixes []netip.Prefix, sni []string, cluster string) Claim {
-		return Claim{Key: key, Kind: ClaimTCP, Host: r.service.Host, Service: r.service, Rule: rule, Chains: r.chains(port, prefixes, sni, cluster)}
-	}
+// door is a listener at which connections to a port of a service arrive.
+type door struct {
+	key      ListenerKey
+	prefixes []netip.Prefix // of the address that the client chose; empty: all
+	names    []string       // of the server that the client asks for; empty: all, and connections without TLS
+	cluster  string         // where connections go that no rule leads elsewhere
+}
+
+// doors are those that a port without declared HTTP needs: one for each address of the
+// service, one on any address for CIDRs and for names without an address, and one for
+// each pod of a headless service.
+func (r *resolver) doors(port *mesh.Port) (out []door) {
 	cluster := OutboundCluster(r.service.Host, port.Number, "")
 	if b := r.Sidecar.BindOf(port.Number); b.Address != "" {
-		var names []string
+		d := door{key: ListenerKey{b.Address, port.Number}, cluster: cluster}
 		if port.Protocol.IsTLS() { // others may be served there as well
-			names = []string{r.service.Host}
+			d.names = []string{r.service.Host}
 		}
-		return []Claim{claim(ListenerKey{b.Address, port.Number}, nil, names, cluster)}
+		return []door{d}
 	}
-	var out []Claim
 	var ranges []netip.Prefix
 	for _, p := range r.service.Addresses {
 		if !p.IsSingleIP() {
 			ranges = append(ranges, p)
 		} else if r.AddressOwner(p.Addr(), port.Number) == r.service.Host { // only one can have the listener
-			out = append(out, claim(ListenerKey{p.Addr().String(), port.Number}, nil, nil, cluster))
+			out = append(out, door{key: ListenerKey{p.Addr().String(), port.Number}, cluster: cluster})
 		}
 	}
 	if len(ranges) > 0 {
-		out = append(out, claim(anyAddress(port.Number), ranges, nil, cluster))
+		out = append(out, door{key: anyAddress(port.Number), prefixes: ranges, cluster: cluster})
 	}
 	switch {
 	case len(r.service.Addresses) > 0:
@@ -147,35 +147,101 @@ func (r *resolver) tcpClaims(port *mesh.Port) []Claim {
 		direct := OriginalDestinationCluster(r.service.Host, port.Number)
 		for _, e := range r.endpoints.Endpoints {
 			if r.ServesDirectly(r.service, e) {
-				out = append(out, claim(ListenerKey{e.Address, port.Number}, nil, nil, direct))
+				out = append(out, door{key: ListenerKey{e.Address, port.Number}, cluster: direct})
 			}
 		}
 	case port.Protocol.IsTLS():
-		out = append(out, claim(anyAddress(port.Number), nil, []string{r.service.Host}, cluster))
+		out = append(out, door{key: anyAddress(port.Number), names: []string{r.service.Host}, cluster: cluster})
 	default:
-		out = append(out, claim(anyAddress(port.Number), nil, nil, cluster))
+		out = append(out, door{key: anyAddress(port.Number), cluster: cluster})
 	}
 	return out
 }
 
-// chains are where the connections to one claim go: by the TLS or TCP routes
+// tcpClaims are the claims of the service to the listeners of its port.
+func (r *resolver) tcpClaims(port *mesh.Port) []Claim {
+	var out []Claim
+	for _, d := range r.doors(port) {
+		out = append(out, r.claim(d.key, r.service.Host, r.chains(port, d)))
+	}
+	return out
+}
+
+func (r *resolver) claim(key ListenerKey, host string, chains []Chain) Claim {
+	c := Claim{Key: key, Kind: ClaimTCP, Host: host, Service: r.service, Chains: chains}
+	if r.connections != nil {
+		c.Rule = r.connections.Ref
+	}
+	return c
+}
+
+// chains are where the connections at one door go: by the TLS or TCP routes
 // of the VirtualService in force, and all that these leave to the cluster. Names that
 // no TLSRoute of a Service has are refused, as the Gateway API has it.
-func (r *resolver) chains(port *mesh.Port, prefixes []netip.Prefix, sni []string, cluster string) (out []Chain) {
-	if r.route != nil {
-		in := r.input(r.route, port.Number)
-		if port.Protocol.IsTLS() {
-			if out = tlsChains(in, prefixes); len(out) > 0 && r.route.GatewayAPI {
-				return out
-			}
+func (r *resolver) chains(port *mesh.Port, d door) []Chain {
+	out, all := r.ruled(port, d, []string{r.service.Host})
+	if all {
+		return out
+	}
+	return append(out, Chain{Prefixes: d.prefixes, SNI: d.names, Clusters: []WeightedCluster{{Cluster: d.cluster, Weight: 1}}, HashSourceIP: hashesSourceIP(r.rule, "", port.Number),
+		Tunnel: tunnelOf(r.rule, ""), IdleTimeout: effectivePolicy(r.Config, r.rule, nil, port.Number).tcpIdleTimeout()})
+}
+
+// ruled are the chains of the VirtualService in force for connections to the hosts, and
+// whether they leave none of these.
+func (r *resolver) ruled(port *mesh.Port, d door, hosts []string) (out []Chain, all bool) {
+	if r.connections == nil {
+		return nil, false
+	}
+	in := r.input(r.connections, port.Number)
+	if port.Protocol.IsTLS() {
+		if out = tlsChains(in, d.prefixes); len(d.names) > 0 {
+			out = r.named(out, port.Number, hosts)
 		}
-		if len(out) == 0 {
-			out = tcpChains(in, prefixes, sni)
-		}
-		if n := len(out); n > 0 && slices.Equal(out[n-1].Prefixes, prefixes) && slices.Equal(out[n-1].SNI, sni) { // nothing is left for the cluster
-			return out
+		if len(out) > 0 && r.connections.GatewayAPI {
+			return out, true
 		}
 	}
-	return append(out, Chain{Prefixes: prefixes, SNI: sni, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}, HashSourceIP: hashesSourceIP(r.rule, "", port.Number),
-		Tunnel: tunnelOf(r.rule, ""), IdleTimeout: effectivePolicy(r.Config, r.rule, nil, port.Number).tcpIdleTimeout()})
+	if len(out) == 0 {
+		names := d.names
+		if len(names) > 0 {
+			names = hosts
+		}
+		out = tcpChains(in, d.prefixes, names)
+	}
+	n := len(out)
+	return out, n > 0 && slices.Equal(out[n-1].Prefixes, d.prefixes) && slices.Equal(out[n-1].SNI, d.names)
+}
+
+// named leaves to chains for names those that belong to the hosts of the service: of a
+// pattern the part which is theirs, and names that no service has. It is for listeners
+// that services share, at which the name is all that tells them apart.
+func (r *resolver) named(chains []Chain, port uint32, hosts []string) []Chain {
+	var exact, narrowed []Chain
+	for _, c := range chains {
+		sni := "*"
+		if len(c.SNI) > 0 {
+			sni = c.SNI[0]
+		}
+		met := false
+		for _, host := range hosts {
+			name, ok := mesh.IntersectHosts(host, sni)
+			if !ok {
+				continue
+			}
+			met = true
+			if owner := r.Owner(name, port); owner == nil || owner.Host != r.service.Host || r.ConnectionRoute(name) != r.connections {
+				continue
+			}
+			if c.SNI = []string{name}; name == sni {
+				exact = append(exact, c)
+			} else {
+				narrowed = append(narrowed, c)
+			}
+		}
+		if !met && slices.Contains(hosts, r.service.Host) && r.Owner(sni, port) == nil {
+			exact = append(exact, c)
+		}
+	}
+	return append(exact, narrowed...)
 }

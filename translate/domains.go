@@ -23,6 +23,15 @@ func (d Domains) and(o Domains) Domains {
 	return Domains{append(d.Wide, o.Wide...), append(d.Near, o.Near...)}
 }
 
+// full are the names of a host itself, and the others.
+func (d Domains) full() (full, others Domains) {
+	n := 1
+	if len(d.Wide) > 1 && d.Wide[1] == d.Wide[0]+"." {
+		n = 2
+	}
+	return Domains{Wide: d.Wide[:n:n]}, Domains{d.Wide[n:], d.Near}
+}
+
 // domainsOf are the names by which clients of the view reach the host, the
 // host itself first. A name that is a host of its own is not among them: a
 // name, or an address taken for one, belongs to its owner before it stands for
@@ -77,10 +86,13 @@ func podDomainsOf(v *mesh.View, host string) Domains {
 // ownName tells whether the name is a host by itself in the view, on the port
 // (0: on any).
 func ownName(v *mesh.View, name string, port uint32) bool {
-	if s, _ := v.Service(name); s != nil {
+	if s, _ := v.Service(name); s != nil && (port == 0 || s.Resolution == mesh.ResolutionAlias || s.Port(port) != nil) {
 		return true
 	}
-	return (port == 0 || port == RouteOnlyPort) && v.RouteOnly(name)
+	rule, places := v.Places(name)
+	return slices.ContainsFunc(places, func(at mesh.Place) bool {
+		return (port == 0 || at.Port == port) && slices.Contains(at.Names, name) && routeInput(v, rule, at.Port).servesRequests()
+	})
 }
 
 // addressDomain writes an address as it stands in a Host header.

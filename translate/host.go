@@ -27,42 +27,31 @@ func ResolveHost(v *mesh.View, host string) *Plan {
 		p.Findings = append(p.Findings, mesh.Finding{Object: o.Ref, Field: "spec.hosts", Code: mesh.CodeConflict, Winner: route.Ref,
 			Message: "another VirtualService for host " + host + " is older, or private to the namespace; this one has no effect on sidecars: merge the two"})
 	}
-	switch {
-	case s == nil || s.Resolution == mesh.ResolutionAlias:
-		p.routeOnly(v, host, route)
-	default:
-		r := resolver{View: v, service: s, endpoints: endpoints, rule: v.Rule(s), route: route}
+	if s != nil && s.Resolution != mesh.ResolutionAlias {
+		r := resolver{View: v, service: s, endpoints: endpoints, rule: v.Rule(s), route: route, connections: v.ConnectionRoute(host)}
 		for i := range s.Ports {
 			if i == route.FitsPorts() {
-				p.Findings = append(p.Findings, mesh.Finding{Object: route.Ref, Field: "spec.hosts", Code: mesh.CodeInvalid,
-					Message: fmt.Sprintf("host %s has %d ports, and the rules are too large for all of them; from port %d on it is served without them: make the rules fewer", host, len(s.Ports), s.Ports[i].Number)})
+				p.Findings = append(p.Findings, tooManyPorts(route, host, len(s.Ports), s.Ports[i].Number))
 				r.route = nil
+			}
+			if i == r.connections.FitsPorts() {
+				r.connections = nil
 			}
 			r.port(p, &s.Ports[i])
 		}
 	}
-	return p
-}
-
-// RouteOnlyPort is where names that no service declares are served: nothing
-// says on which ports their clients look for them, and Istio serves this one.
-const RouteOnlyPort = 80
-
-// routeOnly serves a name that only a VirtualService knows.
-func (p *Plan) routeOnly(v *mesh.View, host string, route *mesh.VirtualService) {
-	if winner := v.BeatenBy(host); winner != nil {
+	if winner := v.BeatenBy(host); winner != nil && (s == nil || s.Resolution == mesh.ResolutionAlias) {
 		p.Findings = append(p.Findings, mesh.Finding{Object: route.Ref, Field: "spec.hosts", Code: mesh.CodeConflict, Winner: winner.Ref,
 			Message: host + " is a name of a Service that has a rule of its own namespace, or an older one; this rule has no effect on sidecars: merge the two"})
 	}
-	if route == nil || len(route.Spec.Http) == 0 || !slices.Contains(route.Hosts, host) || !v.RouteOnly(host) || !v.Sidecar.Listens(v.Scope.Namespace, route.Namespace, host, RouteOnlyPort) {
-		return
-	}
-	key := servedAt(v, RouteOnlyPort)
-	p.VirtualHosts = append(p.VirtualHosts, VirtualHostInput{
-		Config: key.RouteConfig(), Name: host, Domains: domainsOf(v, host, nil, RouteOnlyPort), Port: RouteOnlyPort,
-		Route: routeInput(v, route, RouteOnlyPort),
-	})
-	p.Claims = append(p.Claims, Claim{Key: key, Kind: ClaimHTTP, Host: host})
+	p.requestPlaces(v, host)
+	p.connectionPlaces(v, host)
+	return p
+}
+
+func tooManyPorts(rule *mesh.VirtualService, host string, ports int, from uint32) mesh.Finding {
+	return mesh.Finding{Object: rule.Ref, Field: "spec.hosts", Code: mesh.CodeInvalid,
+		Message: fmt.Sprintf("host %s has %d ports, and the rules are too large for all of them; from port %d on it is served without them: make the rules fewer", host, ports, from)}
 }
 
 // routeInput is what the routes of a VirtualService are made of in the view.
@@ -103,7 +92,8 @@ type resolver struct {
 	service   *mesh.Service
 	endpoints *mesh.EndpointSet
 	rule      *mesh.DestinationRule
-	route     *mesh.VirtualService
+	// The VirtualServices in force for requests and for connections; nil: none.
+	route, connections *mesh.VirtualService
 }
 
 func (r *resolver) port(p *Plan, port *mesh.Port) {
@@ -185,7 +175,12 @@ func (r *resolver) http(p *Plan, port *mesh.Port) {
 		}
 		names := domainsOf(r.View, alias, nil, port.Number)
 		if own, _ := r.Route(alias); own != nil && slices.Contains(own.Hosts, alias) {
-			p.VirtualHosts = append(p.VirtualHosts, VirtualHostInput{Config: config, Name: alias, Domains: names, Service: r.service, Port: port.Number, Route: r.input(own, port.Number)})
+			ruled := names
+			if a.Port(port.Number) == nil { // its short names are none of it on a port that it does not declare
+				ruled, names = names.full()
+				domains = domains.and(names)
+			}
+			p.VirtualHosts = append(p.VirtualHosts, VirtualHostInput{Config: config, Name: alias, Domains: ruled, Service: r.service, Port: port.Number, Route: r.input(own, port.Number)})
 			continue
 		}
 		domains = domains.and(names)

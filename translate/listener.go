@@ -106,7 +106,7 @@ func (l *listenerBuilder) chain(c Claim, chain Chain) {
 	all := len(chain.Prefixes) == 0
 	chain.Prefixes = slices.DeleteFunc(slices.Clone(chain.Prefixes), func(p netip.Prefix) bool { return !free(p.String()) })
 	served := all && free("") || len(chain.Prefixes) > 0
-	if winner != nil && winner.Host != c.Host && c.Service != nil {
+	if winner != nil && winner.Host != c.Host && c.Service != nil && (c.Rule == mesh.Ref{} || winner.Rule != c.Rule) { // one rule leads to one place, whoever has it
 		l.findings = append(l.findings, mesh.Finding{Object: c.Service.Ref, Field: "spec.ports", Code: mesh.CodeConflict, Winner: winner.Service.Ref,
 			Message: fmt.Sprintf("%s:%d is also claimed by host %s, which wins; connections meant for %s go there: use other addresses or another port", l.in.Key.Address, l.in.Key.Port, winner.Host, c.Host)})
 	}

@@ -16,6 +16,14 @@ import (
 // applies tells whether any request of the clients at hand can meet the match:
 // what it says of the gateway, the port and the source is decided here, once,
 // and not for each request.
+// servesRequests tells whether any of the http rules is for the client and the port.
+func (in RouteInput) servesRequests() bool {
+	b := &routeBuilder{RouteInput: in}
+	return slices.ContainsFunc(in.VirtualService.Spec.Http, func(r *networking.HTTPRoute) bool {
+		return len(r.Match) == 0 || slices.ContainsFunc(r.Match, b.applies)
+	})
+}
+
 func (b *routeBuilder) applies(m *networking.HTTPMatchRequest) bool {
 	return b.appliesTo(m.GetPort(), m.GetGateways(), m.GetSourceLabels(), m.GetSourceNamespace())
 }

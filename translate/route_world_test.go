@@ -74,6 +74,8 @@ func routeChange(t testing.TB, doc string) mesh.Change {
 		object = &networkingv1.DestinationRule{}
 	case "ServiceEntry":
 		object = &networkingv1.ServiceEntry{}
+	case "Sidecar":
+		object = &networkingv1.Sidecar{}
 	case "MeshConfig":
 		return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindMeshConfigFile, Name: "mesh"}, Object: []byte(doc[strings.Index(doc, "spec:\n")+6:])}
 	default:
@@ -97,8 +99,11 @@ func ruledHosts(t testing.TB, v *mesh.View) (hosts []*routev3.VirtualHost, chain
 	for h := range v.Hosts() {
 		names = append(names, h)
 	}
+	for h := range v.RouteHosts() {
+		names = append(names, h)
+	}
 	slices.Sort(names)
-	for _, h := range names {
+	for _, h := range slices.Compact(names) {
 		plan := ResolveHost(v, h)
 		for _, f := range plan.Findings {
 			findings = append(findings, string(f.Code)+" "+f.String())

@@ -204,10 +204,10 @@ func tlsChains(in RouteInput, prefixes []netip.Prefix) []Chain {
 
 // l4Findings are what is wrong with the tcp and tls rules in force for a port.
 func (r *resolver) l4Findings(port *mesh.Port) []mesh.Finding {
-	if r.route == nil || len(r.route.Spec.Tcp)+len(r.route.Spec.Tls) == 0 {
+	if r.connections == nil {
 		return nil
 	}
-	in := r.input(r.route, port.Number)
+	in := r.input(r.connections, port.Number)
 	_, findings := TCPRoutes(in)
 	if port.Protocol.IsTLS() {
 		_, more := TLSRoutes(in)

@@ -22,7 +22,10 @@ type VirtualHostInput struct {
 	Service     *mesh.Service // nil: only a VirtualService knows the host
 	Port        uint32
 	OriginalDst bool // requests go to the address that the client chose
-	Route       RouteInput
+	// Beside: the port is none of the service's that has the host. What is wrong with its
+	// rules is told of the ports that are.
+	Beside bool
+	Route  RouteInput
 }
 
 // Resource is the name of the virtual host as a resource, which is its name in
@@ -36,6 +39,9 @@ func VirtualHost(in VirtualHostInput) (*routev3.VirtualHost, []mesh.Finding) {
 	var findings []mesh.Finding
 	if in.Route.VirtualService != nil && !in.OriginalDst {
 		vh.Routes, findings = Routes(in.Route)
+	}
+	if in.Beside {
+		findings = nil
 	}
 	if len(vh.Routes) == 0 && in.Service != nil {
 		vh.Routes = []*routev3.Route{defaultRoute(in)}

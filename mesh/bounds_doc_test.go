@@ -3,6 +3,7 @@ package mesh
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,10 +15,13 @@ func TestLimitsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	var missing []string
-	for _, l := range Limits {
+	for _, l := range append(slices.Clone(Limits), NamespaceLimits...) {
 		if row := limitRow(l); !strings.Contains(string(text), row) {
 			missing = append(missing, row)
 		}
+	}
+	if row := fmt.Sprintf("| %d clusters |", maxSubsetClusters); !strings.Contains(string(text), row) {
+		missing = append(missing, row)
 	}
 	if len(missing) > 0 {
 		t.Errorf("docs/security.md lacks\n%s", strings.Join(missing, "\n"))

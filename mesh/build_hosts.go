@@ -28,6 +28,7 @@ func (b *builder) settleHost(name string) {
 	next := b.record(name)
 	b.withhold(name, next)
 	t := compareHosts(old, next)
+	b.coverHost(name, old, next)
 	b.indexAddresses(old, next)
 	b.indexListed(old, next)
 	if next == nil {

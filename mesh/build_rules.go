@@ -239,6 +239,7 @@ func (b *builder) destinationRule(ref Ref, o *networkingv1.DestinationRule) {
 		}
 		b.rulesOf[next.Host][ref] = next
 	}
+	b.coverRule(old, next)
 	b.found(ref, findings)
 	b.foundAs(ref, "merge", nil)
 	var asks []ask
@@ -274,7 +275,7 @@ func (b *builder) destinationRule(ref Ref, o *networkingv1.DestinationRule) {
 func (b *builder) setRules(host string) {
 	byNamespace := map[string][]*DestinationRule{}
 	for _, r := range b.rulesOf[host] {
-		byNamespace[r.Namespace] = append(byNamespace[r.Namespace], r)
+		byNamespace[r.Namespace] = append(byNamespace[r.Namespace], b.withSubsets(r))
 	}
 	var all []*DestinationRule
 	for _, ns := range slices.Sorted(maps.Keys(byNamespace)) {

@@ -48,7 +48,9 @@ type builder struct {
 	targeted     map[Ref]targeted // policies with references
 	targetsStale bool             // what is found about them may have changed
 
-	admitted map[Ref]struct{} // objects of kinds with bounds that are in force as they were within them
+	admitted   map[Ref]struct{} // objects of kinds with bounds that are in force as they were within them
+	allowances map[allowanceKey]*allowance
+	covered    covered
 
 	clock   func() time.Time
 	holding bool   // routes may be held back
@@ -70,7 +72,7 @@ func newBuilder() *builder {
 		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[Ref]string{},
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
 		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
-		targeted: map[Ref]targeted{}, admitted: map[Ref]struct{}{}, touched: map[string]Touch{}, spread: map[string]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
+		targeted: map[Ref]targeted{}, admitted: map[Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{},
 	}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
@@ -120,11 +122,16 @@ func (b *builder) within(c *Change) bool {
 	return true
 }
 
-// admit hands one change to what its kind does.
+// admit takes in one change, as far as its object is within the bounds of its own and of
+// its namespace.
 func (b *builder) admit(c Change) {
-	if !b.within(&c) {
-		return
+	if b.within(&c) {
+		b.shared(c)
 	}
+}
+
+// take hands one change that is within all bounds to what its kind does.
+func (b *builder) take(c Change) {
 	switch c.Ref.Kind {
 	case KindService:
 		o, _ := c.Object.(*corev1.Service)
@@ -215,6 +222,7 @@ func (b *builder) admitGatewayAPI(c Change) {
 func (b *builder) finish() (*World, *Dirty) {
 	now := b.clock()
 	b.settleHosts()
+	b.settleSubsets()
 	b.settleHolds(now, b.world.Config.RouteHold)
 	b.settleGatewayAPI()
 	b.settleIngresses()

@@ -71,13 +71,15 @@ func size(r *rand.Rand, most int) int { return 1 + r.IntN(most) }
 var Tenants = []Hostile{
 	{"entry: hosts × addresses × ports", func(t Tenant, r *rand.Rand) string {
 		hosts, addresses, ports := size(r, 250), size(r, 250), size(r, 200)
-		// What is large and within the bound is served, and costs what docs/security.md says.
-		if n := hosts * addresses * ports; n > 2000 && n <= 20_000 {
-			hosts, addresses = 250, 250
-		}
 		return t.networking("ServiceEntry", "product", fmt.Sprintf("{hosts: [%s], addresses: [%s], ports: [%s], resolution: STATIC, endpoints: [{address: 10.9.9.9}]}",
 			many(hosts, numbered("h%d.evil.example")), many(addresses, numbered("240.0.1.%d")),
 			many(ports, func(i int) string { return fmt.Sprintf("{number: %d, name: tcp-%d, protocol: TCP}", 2000+i, i) })))
+	}},
+	{"subsets × hosts × ports", func(t Tenant, r *rand.Rand) string {
+		return documents(
+			t.networking("ServiceEntry", "covered", fmt.Sprintf("{hosts: [%s], ports: [%s], resolution: STATIC, endpoints: [{address: 10.9.9.9}]}",
+				many(size(r, 250), numbered("h%d.covered.example")), many(size(r, 8), func(i int) string { return fmt.Sprintf("{number: %d, name: tcp-%d, protocol: TCP}", 2000+i, i) }))),
+			t.networking("DestinationRule", "covered", fmt.Sprintf("{host: '*.covered.example', subsets: [%s]}", many(size(r, 500), numbered("{name: v%[1]d, labels: {v: '%[1]d'}}")))))
 	}},
 	{"root × delegate", func(t Tenant, r *rand.Rand) string {
 		return documents(

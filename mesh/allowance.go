@@ -1,0 +1,203 @@
+package mesh
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// NamespaceLimits are how much all objects of a kind in one namespace may ask for
+// together: many objects, each within the Limits of its own, add up. The oldest objects
+// come first, and one that does not fit beside them is left out.
+var NamespaceLimits = []Limit{
+	{KindVirtualService, "spec.hosts × matches", 5 * maxRoutes, "routes", of(func(o *networkingv1.VirtualService) int {
+		return max(1, len(o.Spec.Hosts)) * costOfRules(&o.Spec).matches
+	})},
+	{KindVirtualService, "spec.hosts × matches × what their rules say", 4 * maxExpanded, "bytes", of(func(o *networkingv1.VirtualService) int {
+		return max(1, len(o.Spec.Hosts)) * costOfRules(&o.Spec).bytes
+	})},
+	{KindDestinationRule, "spec.subsets × trafficPolicy", 4 * maxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
+	{KindServiceEntry, "spec.hosts × ports", 40_000, "clusters", of(clustersOf)},
+	{KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
+	{KindServiceEntry, "spec.hosts × endpoints × ports", 4 * maxEntryEndpoints, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
+	{KindGateway, "spec.servers[*].hosts × tls", 4 * maxExpanded, "bytes", of(costOfServers)},
+	{KindHTTPRoute, "spec.parentRefs × hostnames × matches", 5 * maxRoutes, "routes", of(func(o *gatewayv1.HTTPRoute) int {
+		return max(1, len(o.Spec.ParentRefs)) * max(1, len(o.Spec.Hostnames)) * matchesOf(o)
+	})},
+}
+
+// allowance is what the objects of one kind in one namespace ask for together.
+type allowance struct {
+	limits    []Limit
+	claimants map[Ref]*claimant
+	sums      []int // of all claimants, by limit
+	out       int   // claimants that are left out
+}
+
+// claimant is an object that counts in an allowance.
+type claimant struct {
+	ref     Ref
+	object  any
+	created time.Time
+	counts  []int // by limit
+	out     bool
+}
+
+// allowanceKey names an allowance.
+type allowanceKey struct {
+	kind      Kind
+	namespace string
+}
+
+// shared takes in a change whose object is within the bounds of its own: as it is, or as
+// if the object were not there while those of its namespace ask for too much together.
+func (b *builder) shared(c Change) {
+	key := allowanceKey{c.Ref.Kind, c.Ref.Namespace}
+	s := b.allowances[key]
+	if s == nil {
+		limits := limitsOfNamespace(c.Ref.Kind)
+		if len(limits) == 0 || c.Object == nil {
+			b.take(c)
+			return
+		}
+		s = &allowance{limits: limits, claimants: map[Ref]*claimant{}, sums: make([]int, len(limits))}
+		b.allowances[key] = s
+	}
+	was := s.replace(c)
+	if s.out == 0 && !s.over(s.sums) {
+		b.foundAs(c.Ref, "namespace", nil)
+		b.take(c)
+	} else {
+		b.allot(s, c, was)
+	}
+	if len(s.claimants) == 0 {
+		delete(b.allowances, key)
+	}
+}
+
+func limitsOfNamespace(kind Kind) (out []Limit) {
+	for _, l := range NamespaceLimits {
+		if l.Kind == kind {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// replace counts what a change says in place of what was counted of its object before,
+// and tells whether that was left out.
+func (s *allowance) replace(c Change) (wasOut bool) {
+	if old := s.claimants[c.Ref]; old != nil {
+		s.count(old, -1)
+		wasOut = old.out
+		if old.out {
+			s.out--
+		}
+		delete(s.claimants, c.Ref)
+	}
+	if c.Object == nil {
+		return wasOut
+	}
+	m := &claimant{ref: c.Ref, object: c.Object, counts: make([]int, len(s.limits))}
+	if o, ok := c.Object.(metav1.Object); ok {
+		m.created = o.GetCreationTimestamp().Time
+	}
+	for i, l := range s.limits {
+		m.counts[i] = l.count(c.Object)
+	}
+	s.claimants[c.Ref] = m
+	s.count(m, 1)
+	return wasOut
+}
+
+func (s *allowance) count(m *claimant, sign int) {
+	for i, n := range m.counts {
+		s.sums[i] += sign * n
+	}
+}
+
+func (s *allowance) over(sums []int) bool { return s.exceeded(sums) >= 0 }
+
+// exceeded is the first limit that sums are over; -1 when there is none.
+func (s *allowance) exceeded(sums []int) int {
+	for i, l := range s.limits {
+		if sums[i] > l.Most {
+			return i
+		}
+	}
+	return -1
+}
+
+// allot decides by age which objects of the namespace are in force, and takes in those
+// for which that has changed, and the one of the change.
+func (b *builder) allot(s *allowance, c Change, wasOut bool) {
+	if c.Object == nil {
+		b.foundAs(c.Ref, "namespace", nil)
+		b.take(c)
+	}
+	var last Ref // the newest that is in force
+	sums := make([]int, len(s.limits))
+	for _, m := range s.byAge() {
+		next := slices.Clone(sums)
+		for i, n := range m.counts {
+			next[i] += n
+		}
+		changed := m.ref == c.Ref
+		before := m.out
+		if changed {
+			before = wasOut
+		}
+		if i := s.exceeded(next); i >= 0 {
+			if !m.out {
+				m.out = true
+				s.out++
+			}
+			if changed || !before {
+				b.foundAs(m.ref, "namespace", []Finding{crowded(m.ref, s.limits[i], last)})
+				b.take(Change{Ref: m.ref, Object: restricted(m.object)})
+			}
+			continue
+		}
+		sums, last = next, m.ref
+		if m.out {
+			m.out = false
+			s.out--
+		}
+		if changed || before {
+			b.foundAs(m.ref, "namespace", nil)
+			b.take(Change{Ref: m.ref, Object: m.object})
+		}
+	}
+}
+
+// byAge are the claimants in the order in which they count.
+func (s *allowance) byAge() []*claimant {
+	out := make([]*claimant, 0, len(s.claimants))
+	for _, m := range s.claimants {
+		out = append(out, m)
+	}
+	slices.SortFunc(out, func(a, b *claimant) int {
+		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.ref.Name, b.ref.Name))
+	})
+	return out
+}
+
+// crowded is what is found about an object that does not fit beside older ones.
+func crowded(ref Ref, l Limit, winner Ref) Finding {
+	return Finding{Object: ref, Field: l.Field, Code: CodeInvalid, Winner: winner, Message: fmt.Sprintf(
+		"with the older objects of its kind in namespace %s it asks for more than %d %s, the most of one namespace; %s: ask for less, or move it to another namespace",
+		ref.Namespace, l.Most, l.Unit, crowdedOut(ref.Kind))}
+}
+
+// crowdedOut is what happens instead of an object that does not fit beside older ones.
+func crowdedOut(kind Kind) string {
+	if kind == KindDestinationRule {
+		return "only its TLS settings are in force"
+	}
+	return "it is left out"
+}

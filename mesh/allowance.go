@@ -22,7 +22,7 @@ var NamespaceLimits = []Limit{
 		return max(1, len(o.Spec.Hosts)) * costOfRules(&o.Spec).bytes
 	})},
 	{KindDestinationRule, "spec.subsets × trafficPolicy", 4 * maxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
-	{KindServiceEntry, "spec.hosts × ports", 40_000, "clusters", of(clustersOf)},
+	{KindServiceEntry, "spec.hosts × ports", 20_000, "clusters", of(clustersOf)},
 	{KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
 	{KindServiceEntry, "spec.hosts × endpoints × ports", 4 * maxEntryEndpoints, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
 	{KindGateway, "spec.servers[*].hosts × tls", 4 * maxExpanded, "bytes", of(costOfServers)},

@@ -82,7 +82,7 @@ func TestHonestNamespacesFit(t *testing.T) {
 	for i := range 10_000 {
 		name := fmt.Sprint("n", i)
 		changes = append(changes, entryOf(name, 0, 1, 0, 2))
-		r := subsetRule(name, name+"-h0.evil.example", 3)
+		r := subsetRule(name, name+"-h0.evil.example", 2)
 		changes = append(changes, r)
 		v := manyRules(1, 5)
 		v.Name, v.Spec.Hosts = name, []string{name + "-h0.evil.example"}

@@ -9,7 +9,7 @@ import (
 // maxSubsetClusters is how many clusters the subsets of all DestinationRules of a
 // namespace may become: each subset is one at every port of every host that its rule
 // covers, and a rule for a wildcard covers many.
-const maxSubsetClusters = 100_000
+const maxSubsetClusters = 40_000
 
 // covered counts what DestinationRules cover, and knows whose subsets are left out because
 // they would become too many clusters.

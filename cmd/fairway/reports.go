@@ -16,9 +16,9 @@ import (
 
 // reports gathers what is wrong with people's objects, from where they are
 // read, from what was made of them and from proxies that refused it, and logs
-// each once.
+// each once, within bounds.
 type reports struct {
-	log    *slog.Logger
+	log    *findingLog
 	engine *snapshot.Engine // set before run
 	// refusals are what proxies refuse now; set before run.
 	refusals func() []discovery.Refusal
@@ -32,7 +32,7 @@ type reports struct {
 }
 
 func newReports(log *slog.Logger) *reports {
-	return &reports{log: log, wake: make(chan struct{}, 1), read: map[string][]mesh.Finding{}, reported: map[mesh.Finding]struct{}{}}
+	return &reports{log: newFindingLog(log), wake: make(chan struct{}, 1), read: map[string][]mesh.Finding{}, reported: map[mesh.Finding]struct{}{}}
 }
 
 func (r *reports) signal() {
@@ -100,16 +100,14 @@ func (r *reports) run(ctx context.Context) error {
 		case <-time.After(lookEvery):
 		}
 		now := map[mesh.Finding]struct{}{}
+		var fresh []mesh.Finding
 		for _, f := range r.all() {
 			now[f] = struct{}{}
 			if _, known := r.reported[f]; !known && f.Code != mesh.CodeRejected { // the server of xDS tells more of those
-				about := []any{"object", f.Object, "field", f.Field, "code", f.Code}
-				if f.Winner != (mesh.Ref{}) {
-					about = append(about, "winner", f.Winner)
-				}
-				r.log.Warn(f.Message, about...)
+				fresh = append(fresh, f)
 			}
 		}
+		r.log.write(time.Now(), fresh)
 		r.reported = now
 		if r.tell != nil {
 			r.tell()

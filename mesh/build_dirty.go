@@ -49,6 +49,10 @@ func (b *builder) dirtyPlaces(name string) {
 	eachPattern(name, func(pattern string) bool {
 		l, _ := b.world.routes.Get(pattern)
 		for _, vs := range l {
+			if _, done := b.replaced[vs]; done {
+				continue
+			}
+			b.replaced[vs] = struct{}{}
 			for _, h := range vs.Hosts {
 				b.dirtyPlace(h)
 			}

@@ -188,15 +188,13 @@ func (b *builder) dirtyRoute(vs *VirtualService, own bool) {
 	if !vs.On(MeshGateway) {
 		return
 	}
+	if before, done := b.marked[vs]; done && (before || !own) {
+		return
+	}
+	b.marked[vs] = own
+	b.dirtyBelow(vs.Hosts)
 	for _, h := range vs.Hosts {
 		b.dirty.host(h, TouchHost)
-		if IsWildcard(h) {
-			for name := range b.world.Hosts() {
-				if HostMatches(h, name) {
-					b.dirty.host(name, TouchHost)
-				}
-			}
-		}
 		for _, form := range formsOf(h) { // the rule of the one may be in force for the other
 			if l, _ := b.world.routes.Get(form); len(l) > 0 {
 				b.dirty.host(form, TouchHost)
@@ -214,6 +212,25 @@ func (b *builder) dirtyRoute(vs *VirtualService, own bool) {
 			if len(b.world.sidecars) > 0 {
 				b.dirtyHost(h)
 			}
+		}
+	}
+}
+
+// dirtyBelow marks the hosts that wildcards of the list cover. It looks at each host once,
+// however many wildcards there are.
+func (b *builder) dirtyBelow(list []string) {
+	var wildcards set
+	for _, h := range list {
+		if IsWildcard(h) {
+			wildcards.add(h)
+		}
+	}
+	if len(wildcards) == 0 {
+		return
+	}
+	for name := range b.world.Hosts() {
+		if wildcards.coverBelow(name) {
+			b.dirty.host(name, TouchHost)
 		}
 	}
 }

@@ -64,6 +64,9 @@ type builder struct {
 
 	touched map[string]Touch    // hosts whose record has to be made again
 	spread  map[string]struct{} // hosts whose change has been carried on to what reads them
+
+	marked   map[*VirtualService]bool     // whose hosts have been marked in this pass; true: as those of one that changed itself
+	replaced map[*VirtualService]struct{} // whose hosts' places have been marked in this pass
 }
 
 func newBuilder() *builder {
@@ -72,7 +75,7 @@ func newBuilder() *builder {
 		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[Ref]string{},
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
 		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
-		targeted: map[Ref]targeted{}, admitted: map[Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
+		targeted: map[Ref]targeted{}, admitted: map[Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*VirtualService]bool{}, replaced: map[*VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{},
 	}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
@@ -232,6 +235,8 @@ func (b *builder) finish() (*World, *Dirty) {
 	dirty := b.dirty
 	b.dirty = newDirty()
 	clear(b.spread)
+	clear(b.marked)
+	clear(b.replaced)
 	b.world.Generation++
 	w := b.world
 	b.remember(&w)

@@ -171,14 +171,21 @@ func (v *View) portsOf(rule *VirtualService) map[uint32]string {
 			}
 		}
 	}
+	var wildcards set
 	for _, host := range rule.routed() {
 		add(host, host)
 		if IsWildcard(host) {
-			for name := range v.Hosts() {
-				if name != host && HostMatches(host, name) {
-					add(host, name)
+			wildcards.add(host)
+		}
+	}
+	if len(wildcards) > 0 {
+		for name := range v.Hosts() {
+			wildcardsOf(name, func(pattern string) bool {
+				if _, ok := wildcards[pattern]; ok {
+					add(pattern, name)
 				}
-			}
+				return true
+			})
 		}
 	}
 	if v.known.ports == nil {

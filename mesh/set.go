@@ -14,3 +14,12 @@ func (s *set) add(text string) bool {
 	(*s)[text] = struct{}{}
 	return true
 }
+
+// coverBelow tells whether a wildcard of the set covers the host and is not the host itself.
+func (s set) coverBelow(host string) (covered bool) {
+	wildcardsOf(host, func(pattern string) bool {
+		_, covered = s[pattern]
+		return !covered
+	})
+	return covered
+}

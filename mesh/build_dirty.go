@@ -79,7 +79,7 @@ func (b *builder) dirtyPlace(host string) {
 func (b *builder) nameOwners(name string) []string {
 	if a, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
 		owners, _ := b.world.vips.Get(a.Unmap().String())
-		return owners
+		return append(b.headlessAt(a.Unmap().String()), owners...)
 	}
 	base := strings.TrimSuffix(name, ".svc")
 	if strings.Count(base, ".") == 1 {
@@ -165,6 +165,7 @@ func (b *builder) dirtySharers(name string) {
 			for _, o := range sharers {
 				b.dirty.host(o, TouchHost)
 			}
+			b.dirtyHeadless(p.Addr().String())
 		}
 	}
 }
@@ -179,4 +180,5 @@ func (b *builder) dirtyAt(address string) {
 	for h := range b.usedBy[address] {
 		b.dirty.host(h, TouchHost)
 	}
+	b.dirtyHeadless(address)
 }

@@ -41,6 +41,7 @@ func (b *builder) settleHost(name string) {
 	}
 	b.touchUsers(name)
 	if t == TouchHost {
+		b.noteHeadless(old, next)
 		b.dirtyHost(name)
 	} else {
 		b.dirty.host(name, t)

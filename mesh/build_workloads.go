@@ -59,11 +59,14 @@ func (b *builder) workload(key string, old, next *Workload) {
 	for _, x := range []*Workload{old, next} {
 		if x != nil {
 			for _, a := range x.Addresses {
-				was := b.world.AddressHolder(a)
+				was, likeliest := b.world.AddressHolder(a), b.world.WorkloadAt(a)
 				b.hold(a.String(), x, x == next)
 				b.touchUsers(a.String())
 				if b.world.AddressHolder(a).Namespace != was.Namespace {
 					b.dirtyAt(a.String())
+				}
+				if likeliest != nil && b.world.WorkloadAt(a) != likeliest { // what serves the address directly is another's
+					b.dirtyHeadless(a.String())
 				}
 			}
 		}

@@ -62,6 +62,8 @@ type builder struct {
 	uses    map[string]map[string]struct{} // names and addresses beyond its own objects by the host whose record was made with them
 	usedBy  map[string]map[string]struct{} // the hosts by each of these
 
+	headlessIn map[string]struct{} // namespaces in which headless services came, went or changed
+
 	touched map[string]Touch    // hosts whose record has to be made again
 	spread  map[string]struct{} // hosts whose change has been carried on to what reads them
 
@@ -76,7 +78,7 @@ func newBuilder() *builder {
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
 		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
 		targeted: map[Ref]targeted{}, admitted: map[Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*VirtualService]bool{}, replaced: map[*VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
-		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{},
+		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
 	return b
@@ -226,6 +228,7 @@ func (b *builder) finish() (*World, *Dirty) {
 	now := b.clock()
 	b.settleHosts()
 	b.settleSubsets()
+	b.settleHeadless()
 	b.settleHolds(now, b.world.Config.RouteHold)
 	b.settleGatewayAPI()
 	b.settleIngresses()

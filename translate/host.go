@@ -106,12 +106,13 @@ func (r *resolver) port(p *Plan, port *mesh.Port) {
 	}
 	switch {
 	case port.Protocol.IsHTTP():
-		r.http(p, port)
+		r.http(p, port, servedAt(r.View, port.Number))
 	case port.Protocol == mesh.ProtocolAuto:
 		r.sniffed(p, port)
 	default:
 		p.Claims = append(p.Claims, r.tcpClaims(port)...)
 	}
+	r.shareAddresses(p, port)
 	if !port.Protocol.IsHTTP() {
 		p.Findings = append(p.Findings, r.l4Findings(port)...)
 	}
@@ -162,11 +163,15 @@ func clientOf(v *mesh.View, s *mesh.Service, rule *mesh.DestinationRule) Client 
 	return c
 }
 
-// http serves a port that is HTTP by declaration through the route
-// configuration that all such services of the port number share.
-func (r *resolver) http(p *Plan, port *mesh.Port) {
-	key := servedAt(r.View, port.Number)
-	config := key.RouteConfig()
+// http serves requests to a port through the route configuration that services
+// share at the key, which tell them apart by their names.
+func (r *resolver) http(p *Plan, port *mesh.Port, key ListenerKey) {
+	r.answers(p, port, key.RouteConfig())
+	p.Claims = append(p.Claims, Claim{Key: key, Kind: ClaimHTTP, Host: r.service.Host})
+}
+
+// answers adds what answers to the names of the service in a route configuration.
+func (r *resolver) answers(p *Plan, port *mesh.Port, config string) {
 	domains := domainsOf(r.View, r.service.Host, r.service, port.Number)
 	for _, alias := range r.AliasesOf(r.service.Host) {
 		a, _ := r.Service(alias)
@@ -188,12 +193,11 @@ func (r *resolver) http(p *Plan, port *mesh.Port) {
 	vh := VirtualHostInput{Config: config, Name: r.service.Host, Domains: domains, Service: r.service, Port: port.Number, Route: r.input(r.route, port.Number)}
 	if r.choosesPods(port) {
 		pods := vh
-		pods.Name, pods.Domains, pods.OriginalDst, pods.Route.VirtualService = "*."+vh.Name, podDomainsOf(r.View, r.service.Host), true, nil
+		pods.Name, pods.Domains, pods.OriginalDst, pods.Route.VirtualService = "*."+vh.Name, podDomainsOf(r.View, r.service.Host).and(Domains{Wide: r.podAddresses(port)}), true, nil
 		p.VirtualHosts = append(p.VirtualHosts, pods)
 		vh.OriginalDst = !r.asksForBalancing() && !routesHTTP(r.route)
 	}
 	p.VirtualHosts = append(p.VirtualHosts, vh)
-	p.Claims = append(p.Claims, Claim{Key: key, Kind: ClaimHTTP, Host: r.service.Host})
 }
 
 // choosesPods tells whether clients choose a pod by its address: those of a headless
@@ -220,9 +224,15 @@ func (r *resolver) input(vs *mesh.VirtualService, port uint32) RouteInput {
 
 // sniffed serves a port whose protocol nobody declared: HTTP is recognised by
 // its first bytes and routed by a configuration of the port's own, anything
-// else is TCP.
+// else is TCP. At listeners that others share requests are told apart by their
+// host.
 func (r *resolver) sniffed(p *Plan, port *mesh.Port) {
 	claims := r.tcpClaims(port)
+	if r.byNameOnly(port) {
+		r.http(p, port, servedAt(r.View, port.Number))
+		p.Claims = append(p.Claims, claims...)
+		return
+	}
 	for i := range claims {
 		claims[i].Kind = ClaimSniffed
 		claims[i].RouteConfig = hostConfig(r.service.Host, port.Number)

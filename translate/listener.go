@@ -36,16 +36,13 @@ func OutboundListener(in ListenerInput) (*listenerv3.Listener, []mesh.Finding) {
 	if in.Key.reserved(in.Socket) {
 		return nil, reservedFindings(in)
 	}
-	l := &listenerBuilder{in: in, taken: map[string]Claim{}}
+	l := &listenerBuilder{in: in, taken: map[string]Claim{}, requests: map[string]bool{}}
 	claims := slices.Clone(in.Claims)
 	slices.SortStableFunc(claims, precedence)
 	if in.HTTP {
-		l.http(in.Key.RouteConfig())
+		l.http(in.Key.RouteConfig(), nil)
 	}
 	for _, c := range claims {
-		if c.Kind == ClaimSniffed && !l.inspectHTTP {
-			l.http(c.RouteConfig)
-		}
 		for _, chain := range c.Chains {
 			l.chain(c, chain)
 		}
@@ -73,20 +70,27 @@ type listenerBuilder struct {
 	chains      []*listenerv3.FilterChain
 	fallback    *listenerv3.FilterChain // for what no chain matches
 	taken       map[string]Claim        // by prefix and name that a chain matches
+	requests    map[string]bool         // the prefixes for which there is a chain for requests
 	inspectTLS  bool
 	inspectHTTP bool
 	findings    []mesh.Finding
 }
 
-// http adds the chain for requests, recognised by the first bytes.
-func (l *listenerBuilder) http(routes string) {
-	l.inspectHTTP, l.inspectTLS = true, true
+// http adds the chain for requests, recognised by the first bytes, to addresses
+// with the prefixes; none: to all that no other chain has.
+func (l *listenerBuilder) http(routes string, prefixes []netip.Prefix) {
+	key := matchKey(Chain{Prefixes: prefixes})
+	if l.requests[key] {
+		return
+	}
+	l.requests[key], l.inspectHTTP, l.inspectTLS = true, true, true
+	match := &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer", ApplicationProtocols: []string{"http/1.0", "http/1.1", "h2c"}}
+	for _, p := range prefixes {
+		match.PrefixRanges = append(match.PrefixRanges, cidrRange(p))
+	}
 	l.chains = append(l.chains, &listenerv3.FilterChain{
-		Name: "http",
-		FilterChainMatch: &listenerv3.FilterChainMatch{
-			TransportProtocol:    "raw_buffer",
-			ApplicationProtocols: []string{"http/1.0", "http/1.1", "h2c"},
-		},
+		Name:             strings.TrimSuffix("http/"+key, "/"),
+		FilterChainMatch: match,
 		Filters: HTTPFilters(HCMInput{
 			Direction: DirectionOutbound, StatPrefix: "outbound_" + l.in.Key.Name(), RouteName: routes, Sniffed: routes != l.in.Key.RouteConfig(), GRPCWeb: true, Reporting: l.in.Reporting, Config: l.in.Config,
 		}),
@@ -112,6 +116,9 @@ func (l *listenerBuilder) chain(c Claim, chain Chain) {
 	}
 	if !served {
 		return
+	}
+	if c.Kind == ClaimSniffed && len(chain.SNI) == 0 {
+		l.http(c.RouteConfig, chain.Prefixes)
 	}
 	key := matchKey(chain)
 	fc := &listenerv3.FilterChain{

@@ -1,0 +1,42 @@
+package mesh
+
+import (
+	"slices"
+
+	"github.com/fairway-mesh/fairway/internal/persist"
+)
+
+// OlderHeadless returns whether an endpoint of a headless service is one of an
+// older headless service too that the view sees, whose port of the number speaks
+// HTTP as well. Such services are of one namespace, since nobody else's serve a Pod
+// directly.
+func (v *View) OlderHeadless(s *Service, port uint32) func(Endpoint) bool {
+	rival := func(o *Service) bool {
+		if !o.Headless || o.Namespace != s.Namespace || older(o.Created, o.Ref, s.Created, s.Ref) >= 0 {
+			return false
+		}
+		if p := o.Port(port); p == nil || !p.Protocol.IsHTTP() {
+			return false
+		}
+		seen, _ := v.Service(o.Host)
+		return seen == o && v.Listens(o, port)
+	}
+	var selecting []*Service
+	for _, o := range persist.Prefix(v.selecting, s.Namespace+"/") {
+		if rival(o) {
+			selecting = append(selecting, o)
+		}
+	}
+	return func(e Endpoint) bool {
+		if slices.ContainsFunc(selecting, func(o *Service) bool {
+			return selects(o.Selector, e.Workload.Labels) && targetPort(*o.Port(port), e.Workload) != 0
+		}) {
+			return true
+		}
+		hosts, _ := v.listed.Get(e.Address)
+		return slices.ContainsFunc(hosts, func(host string) bool {
+			h := v.Host(host)
+			return slices.ContainsFunc(h.Services, rival)
+		})
+	}
+}

@@ -2,9 +2,11 @@ package translate
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -126,7 +128,10 @@ func (r *resolver) doors(port *mesh.Port) (out []door) {
 	if b := r.Sidecar.BindOf(port.Number); b.Address != "" {
 		d := door{key: ListenerKey{b.Address, port.Number}, cluster: cluster}
 		if port.Protocol.IsTLS() { // others may be served there as well
-			d.names = []string{r.service.Host}
+			d.names = serverNames(r.service.Host)
+		}
+		if port.Protocol.IsTLS() && len(d.names) == 0 {
+			return nil
 		}
 		return []door{d}
 	}
@@ -153,11 +158,39 @@ func (r *resolver) doors(port *mesh.Port) (out []door) {
 			}
 		}
 	case port.Protocol.IsTLS():
-		out = append(out, door{key: anyAddress(port.Number), names: []string{r.service.Host}, cluster: cluster})
+		if names := serverNames(r.service.Host); len(names) > 0 {
+			out = append(out, door{key: anyAddress(port.Number), names: names, cluster: cluster})
+		}
 	default:
 		out = append(out, door{key: anyAddress(port.Number), cluster: cluster})
 	}
 	return out
+}
+
+// serverNames are the names by which clients that speak TLS ask for a host. Envoy compares
+// whole labels: of a pattern that ends within one, such as "*shop.example", it takes
+// what lies below, and nothing of one that has no host below it.
+func serverNames(host string) []string {
+	if mesh.ValidServerName(host) {
+		return []string{host}
+	}
+	if base := strings.TrimPrefix(host, "*"); mesh.ValidServerName(base) {
+		return []string{base, "*." + base}
+	}
+	return nil
+}
+
+// nameFindings tell of names of the host that Envoy cannot compare.
+func (r *resolver) nameFindings(port *mesh.Port) []mesh.Finding {
+	if !port.Protocol.IsTLS() || mesh.ValidServerName(r.service.Host) || len(r.service.Addresses) > 0 {
+		return nil
+	}
+	what := "is not served there"
+	if names := serverNames(r.service.Host); len(names) > 0 {
+		what = fmt.Sprintf("is served there for %s alone", strings.Join(names, " and "))
+	}
+	return []mesh.Finding{{Object: r.service.Ref, Field: "spec.hosts", Code: mesh.CodeUnsupported,
+		Message: fmt.Sprintf("port %d is TLS, and proxies compare only whole labels of the names that clients ask for; host %s %s: write *. before the name", port.Number, r.service.Host, what)}}
 }
 
 // tcpClaims are the claims of the service to the listeners of its port.
@@ -181,44 +214,49 @@ func (r *resolver) claim(key ListenerKey, host string, chains []Chain) Claim {
 // of the VirtualService in force, and all that these leave to the cluster. Names that
 // no TLSRoute of a Service has are refused, as the Gateway API has it.
 func (r *resolver) chains(port *mesh.Port, d door) []Chain {
-	out, all := r.ruled(port, d, []string{r.service.Host})
+	out, all := r.ruled(port, d, true)
 	if all {
 		return out
 	}
-	return append(out, Chain{Prefixes: d.prefixes, SNI: d.names, Clusters: []WeightedCluster{{Cluster: d.cluster, Weight: 1}}, HashSourceIP: hashesSourceIP(r.rule, "", port.Number),
-		Tunnel: tunnelOf(r.rule, ""), IdleTimeout: effectivePolicy(r.Config, r.rule, nil, port.Number).tcpIdleTimeout()})
+	rest := Chain{Prefixes: d.prefixes, SNI: d.names, Clusters: []WeightedCluster{{Cluster: d.cluster, Weight: 1}}, HashSourceIP: hashesSourceIP(r.rule, "", port.Number),
+		Tunnel: tunnelOf(r.rule, ""), IdleTimeout: effectivePolicy(r.Config, r.rule, nil, port.Number).tcpIdleTimeout()}
+	if len(d.names) == 0 {
+		return append(out, rest)
+	}
+	for _, name := range d.names { // a chain each: some may be another's
+		rest.SNI = []string{name}
+		out = append(out, rest)
+	}
+	return out
 }
 
-// ruled are the chains of the VirtualService in force for connections to the hosts, and
-// whether they leave none of these.
-func (r *resolver) ruled(port *mesh.Port, d door, hosts []string) (out []Chain, all bool) {
+// ruled are the chains of the VirtualService in force for connections to a door, and
+// whether they leave none of these. Own is whether the rule is the service's own; else it
+// is for the door's names alone.
+func (r *resolver) ruled(port *mesh.Port, d door, own bool) (out []Chain, all bool) {
 	if r.connections == nil {
 		return nil, false
 	}
 	in := r.input(r.connections, port.Number)
 	if port.Protocol.IsTLS() {
 		if out = tlsChains(in, d.prefixes); len(d.names) > 0 {
-			out = r.named(out, port.Number, hosts)
+			out = r.named(out, port.Number, d.names, own)
 		}
 		if len(out) > 0 && r.connections.GatewayAPI {
 			return out, true
 		}
 	}
 	if len(out) == 0 {
-		names := d.names
-		if len(names) > 0 {
-			names = hosts
-		}
-		out = tcpChains(in, d.prefixes, names)
+		out = tcpChains(in, d.prefixes, d.names)
 	}
 	n := len(out)
 	return out, n > 0 && slices.Equal(out[n-1].Prefixes, d.prefixes) && slices.Equal(out[n-1].SNI, d.names)
 }
 
-// named leaves to chains for names those that belong to the hosts of the service: of a
-// pattern the part which is theirs, and names that no service has. It is for listeners
-// that services share, at which the name is all that tells them apart.
-func (r *resolver) named(chains []Chain, port uint32, hosts []string) []Chain {
+// named leaves to chains for names those that belong to the hosts: of a pattern the part
+// which is theirs and, where the rule is the service's own, names that no service has. It is for
+// listeners that services share, at which the name is all that tells them apart.
+func (r *resolver) named(chains []Chain, port uint32, hosts []string, own bool) []Chain {
 	var exact, narrowed []Chain
 	for _, c := range chains {
 		sni := "*"
@@ -232,7 +270,7 @@ func (r *resolver) named(chains []Chain, port uint32, hosts []string) []Chain {
 				continue
 			}
 			met = true
-			if owner := r.Owner(name, port); owner == nil || owner.Host != r.service.Host || r.ConnectionRoute(name) != r.connections {
+			if !r.leads(name, port) {
 				continue
 			}
 			if c.SNI = []string{name}; name == sni {
@@ -241,9 +279,16 @@ func (r *resolver) named(chains []Chain, port uint32, hosts []string) []Chain {
 				narrowed = append(narrowed, c)
 			}
 		}
-		if !met && slices.Contains(hosts, r.service.Host) && r.Owner(sni, port) == nil {
+		if !met && own && r.Owner(sni, port) == nil {
 			exact = append(exact, c)
 		}
 	}
 	return append(exact, narrowed...)
+}
+
+// leads tells whether connections for the name are the service's and follow the rule: neither
+// is another's, narrower one.
+func (r *resolver) leads(name string, port uint32) bool {
+	owner, rule := r.Owner(name, port), r.ConnectionRoute(name)
+	return (owner == nil || owner.Host == r.service.Host) && (rule == nil || rule == r.connections)
 }

@@ -149,7 +149,8 @@ func (b *gatewayBuilder) httpChain(p mesh.RouterPort, routes string) *listenerv3
 func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server, names *nameClaims) []*listenerv3.FilterChain {
 	mode := s.Spec.Tls.GetMode()
 	if mode == networking.ServerTLSSettings_PASSTHROUGH {
-		return b.passthrough(s, names)
+		chains := b.passthrough(s, names)
+		return append(chains, b.closed(p, s, names, chains)...)
 	}
 	if mode == networking.ServerTLSSettings_AUTO_PASSTHROUGH {
 		b.finding(s, mesh.CodeUnsupported, "tls.mode", "AUTO_PASSTHROUGH is not supported; the server is left out: use PASSTHROUGH and a VirtualService with tls routes")
@@ -171,6 +172,9 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server, names *nameClaim
 	var chains []*listenerv3.FilterChain
 	if s.Protocol != mesh.ProtocolHTTPS {
 		chains = b.tcp(s)
+	}
+	if len(chains) == 0 && s.Protocol != mesh.ProtocolHTTPS && !s.Gateway.OfAPI() {
+		return b.closed(p, s, names, nil)
 	}
 	if s.Protocol == mesh.ProtocolHTTPS || len(chains) == 0 && s.Gateway.OfAPI() { // what has no routes keeps its names, and answers 404
 		name := b.routesName(fmt.Sprintf("https.%d.%s.%s.%s", s.Number, routeWord(s.Spec.Port.Name), s.Gateway.Ref.Name, s.Gateway.Namespace), b.suffix(p, s))
@@ -240,67 +244,6 @@ func routeWord(word string) string {
 		}
 		return '-'
 	}, word[:min(len(word), 253)])
-}
-
-// passthrough are the chains of a server whose clients speak TLS to what is
-// behind it.
-func (b *gatewayBuilder) passthrough(s *mesh.Server, names *nameClaims) []*listenerv3.FilterChain {
-	var out []*listenerv3.FilterChain
-	for _, l := range b.passthroughChains(s) {
-		if f, lost := names.lost(l.name, s, l.vs); lost {
-			b.plan.Findings = append(b.plan.Findings, f)
-			continue
-		}
-		if l.chain.SNI = []string{l.name}; l.name == "*" {
-			l.chain.SNI = nil // Envoy has no such name: the chain takes what no other does
-		}
-		b.plan.Destinations = append(b.plan.Destinations, l.vs.Destinations...)
-		out = append(out, b.tcpChain(s, l.chain))
-	}
-	return out
-}
-
-// passthroughChain leads the connections for one name.
-type passthroughChain struct {
-	name  string
-	vs    *mesh.VirtualService
-	chain Chain
-}
-
-// passthroughChains are those of all rules of the server, a chain for each name:
-// a name may stand in only one.
-func (b *gatewayBuilder) passthroughChains(s *mesh.Server) (out []passthroughChain) {
-	for _, bound := range b.bound(s) {
-		in := routerInput(b.View, s, bound.VirtualService)
-		for _, c := range tlsChains(in, nil) {
-			names := c.SNI
-			if len(names) == 0 {
-				names = []string{"*"}
-			}
-			for _, name := range intersectAll(names, s, bound.VirtualService) {
-				out = append(out, passthroughChain{name, bound.VirtualService, c})
-			}
-		}
-		for _, c := range tcpChains(in, nil, nil) { // a VirtualService may lead TLS on without looking at its name
-			out = append(out, passthroughChain{bound.Host, bound.VirtualService, c})
-		}
-	}
-	return out
-}
-
-// intersectAll are the names that a TLS match, the server and the
-// VirtualService have in common.
-func intersectAll(sni []string, s *mesh.Server, vs *mesh.VirtualService) []string {
-	var out []string
-	for _, name := range sni {
-		for _, gh := range s.Hosts {
-			if h, ok := mesh.IntersectHosts(gh.Host, name); ok && mesh.ValidServerName(h) && gh.Admits(vs.Namespace) && s.May(h) && !slices.Contains(out, h) {
-				out = append(out, h)
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // boundTo remembers View.BoundTo.

@@ -114,7 +114,7 @@ func (r *resolver) port(p *Plan, port *mesh.Port) {
 	}
 	r.shareAddresses(p, port)
 	if !port.Protocol.IsHTTP() {
-		p.Findings = append(p.Findings, r.l4Findings(port)...)
+		p.Findings = append(append(p.Findings, r.l4Findings(port)...), r.nameFindings(port)...)
 	}
 }
 

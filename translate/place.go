@@ -56,9 +56,15 @@ func (p *Plan) connectionPlaces(v *mesh.View, host string) {
 			}
 			continue
 		}
+		var names []string
+		for _, name := range at.Names {
+			names = append(names, serverNames(name)...)
+		}
 		for _, d := range r.doors(port) {
-			d.names = at.Names // also where an address tells the service from others
-			if chains, _ := r.ruled(port, d, at.Names); len(chains) > 0 {
+			if d.names = names; len(names) == 0 { // also where an address tells the service from others
+				continue
+			}
+			if chains, _ := r.ruled(port, d, false); len(chains) > 0 {
 				p.Claims = append(p.Claims, r.claim(d.key, host, chains))
 			}
 		}

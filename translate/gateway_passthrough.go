@@ -1,0 +1,88 @@
+package translate
+
+import (
+	"slices"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// passthrough are the chains of a server whose clients speak TLS to what is
+// behind it.
+func (b *gatewayBuilder) passthrough(s *mesh.Server, names *nameClaims) []*listenerv3.FilterChain {
+	var out []*listenerv3.FilterChain
+	for _, l := range b.passthroughChains(s) {
+		if f, lost := names.lost(l.name, s, l.vs); lost {
+			b.plan.Findings = append(b.plan.Findings, f)
+			continue
+		}
+		if l.chain.SNI = []string{l.name}; l.name == "*" {
+			l.chain.SNI = nil // Envoy has no such name: the chain takes what no other does
+		}
+		b.plan.Destinations = append(b.plan.Destinations, l.vs.Destinations...)
+		out = append(out, b.tcpChain(s, l.chain))
+	}
+	return out
+}
+
+// closed are chains that end the connections for those names of the server that no rule
+// leads on. Else a server of a wider name would take them.
+func (b *gatewayBuilder) closed(p mesh.RouterPort, s *mesh.Server, names *nameClaims, served []*listenerv3.FilterChain) (out []*listenerv3.FilterChain) {
+	own, _ := names.of(s)
+	for _, name := range own {
+		has := func(c *listenerv3.FilterChain) bool {
+			return slices.Contains(c.GetFilterChainMatch().GetServerNames(), name)
+		}
+		wider := func(o *mesh.Server) bool {
+			return o != s && slices.ContainsFunc(o.Hosts, func(h mesh.GatewayHost) bool { return h.Host != name && mesh.HostMatches(h.Host, name) })
+		}
+		if !slices.ContainsFunc(served, has) && slices.ContainsFunc(p.Servers, wider) {
+			out = append(out, b.tcpChain(s, Chain{SNI: []string{name}, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster, Weight: 1}}}))
+		}
+	}
+	return out
+}
+
+// passthroughChain leads the connections for one name.
+type passthroughChain struct {
+	name  string
+	vs    *mesh.VirtualService
+	chain Chain
+}
+
+// passthroughChains are those of all rules of the server, a chain for each name:
+// a name may stand in only one.
+func (b *gatewayBuilder) passthroughChains(s *mesh.Server) (out []passthroughChain) {
+	for _, bound := range b.bound(s) {
+		in := routerInput(b.View, s, bound.VirtualService)
+		for _, c := range tlsChains(in, nil) {
+			names := c.SNI
+			if len(names) == 0 {
+				names = []string{"*"}
+			}
+			for _, name := range intersectAll(names, s, bound.VirtualService) {
+				out = append(out, passthroughChain{name, bound.VirtualService, c})
+			}
+		}
+		for _, c := range tcpChains(in, nil, nil) { // a VirtualService may lead TLS on without looking at its name
+			out = append(out, passthroughChain{bound.Host, bound.VirtualService, c})
+		}
+	}
+	return out
+}
+
+// intersectAll are the names that a TLS match, the server and the
+// VirtualService have in common.
+func intersectAll(sni []string, s *mesh.Server, vs *mesh.VirtualService) []string {
+	var out []string
+	for _, name := range sni {
+		for _, gh := range s.Hosts {
+			if h, ok := mesh.IntersectHosts(gh.Host, name); ok && mesh.ValidServerName(h) && gh.Admits(vs.Namespace) && s.May(h) && !slices.Contains(out, h) {
+				out = append(out, h)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}

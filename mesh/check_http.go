@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"math"
 	"strconv"
 	"time"
 	"unicode"
@@ -109,8 +108,6 @@ func (c *ruleCheck) weights(weights []int32) {
 	case len(weights) < 2:
 	case sum == 0:
 		c.reject(".route", "no destination has a weight, so that none would get requests: give at least one a weight over 0")
-	case sum > math.MaxUint32:
-		c.reject(".route", "the weights add up to %d: keep their sum below 4294967296", sum)
 	}
 }
 

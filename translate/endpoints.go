@@ -2,7 +2,6 @@ package translate
 
 import (
 	"cmp"
-	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -80,8 +79,13 @@ func (b *endpointsBuilder) groups() []*endpointv3.LocalityLbEndpoints {
 		if w := weights[g.locality]; w > 0 {
 			l.LoadBalancingWeight = wrapperspb.UInt32(w)
 		}
-		for _, e := range members[g] {
-			l.LbEndpoints = append(l.LbEndpoints, b.endpoint(e, math.MaxUint32/uint32(len(members[g]))))
+		given := make([]uint64, len(members[g]))
+		for n, e := range members[g] {
+			given[n] = uint64(max(e.Weight, 1))
+		}
+		weights := scaledWeights(given)
+		for n, e := range members[g] {
+			l.LbEndpoints = append(l.LbEndpoints, b.endpoint(e, weights[n]))
 		}
 		out = append(out, l)
 	}
@@ -120,8 +124,7 @@ func carries(labels, all map[string]string) bool {
 	return true
 }
 
-// endpoint makes one endpoint of at most the weight: Envoy refuses a locality
-// whose weights together are more than 32 bits hold.
+// endpoint makes one endpoint of the weight, if it was given one.
 func (b *endpointsBuilder) endpoint(e *mesh.Endpoint, weight uint32) *endpointv3.LbEndpoint {
 	port := e.Ports[b.index]
 	out := &endpointv3.LbEndpoint{
@@ -137,7 +140,7 @@ func (b *endpointsBuilder) endpoint(e *mesh.Endpoint, weight uint32) *endpointv3
 		out.HealthStatus = corev3.HealthStatus_UNHEALTHY
 	}
 	if e.Weight > 0 {
-		out.LoadBalancingWeight = wrapperspb.UInt32(min(e.Weight, weight))
+		out.LoadBalancingWeight = wrapperspb.UInt32(weight)
 	}
 	return out
 }

@@ -121,12 +121,17 @@ func distribute(to map[string]uint32, endpoints []*mesh.Endpoint) map[mesh.Local
 			}
 		}
 	}
-	weights := map[mesh.Locality]uint32{}
+	var places []mesh.Locality
+	var given []uint64
 	for l, p := range under {
 		if share := uint64(to[p]); share > 0 {
-			w := math.Ceil(float64(share) * distributionScale * float64(size[l]) / float64(total[p]))
-			weights[l] = uint32(min(w, math.MaxInt32))
+			places = append(places, l)
+			given = append(given, uint64(math.Ceil(float64(share)*distributionScale*float64(size[l])/float64(total[p]))))
 		}
+	}
+	weights := make(map[mesh.Locality]uint32, len(places))
+	for i, w := range scaledWeights(given) {
+		weights[places[i]] = w
 	}
 	return weights
 }

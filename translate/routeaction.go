@@ -1,8 +1,6 @@
 package translate
 
 import (
-	"math"
-
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -63,8 +61,13 @@ func (b *routeBuilder) setDestinations(a *routev3.RouteAction, route []*networki
 		return
 	}
 	w := &routev3.WeightedCluster{}
-	for _, i := range live {
-		c := &routev3.WeightedCluster_ClusterWeight{Name: to[i].cluster, Weight: wrapperspb.UInt32(uint32(min(max(route[i].Weight, 0), math.MaxInt32)))}
+	given := make([]uint64, len(live))
+	for n, i := range live {
+		given[n] = uint64(max(route[i].Weight, 0))
+	}
+	weights := scaledWeights(given)
+	for n, i := range live {
+		c := &routev3.WeightedCluster_ClusterWeight{Name: to[i].cluster, Weight: wrapperspb.UInt32(weights[n])}
 		own := headerMutationsOf(route[i].Headers)
 		if headers.authority != "" {
 			own.authority = ""

@@ -81,9 +81,13 @@ func setClusters(p *tcpv3.TcpProxy, in TCPProxyInput) {
 		p.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: live[0].Cluster}
 		return
 	}
+	given := make([]uint64, len(live))
+	for i, c := range live {
+		given[i] = uint64(c.Weight)
+	}
 	w := &tcpv3.TcpProxy_WeightedCluster{}
-	for _, c := range live {
-		w.Clusters = append(w.Clusters, &tcpv3.TcpProxy_WeightedCluster_ClusterWeight{Name: c.Cluster, Weight: c.Weight})
+	for i, weight := range scaledWeights(given) {
+		w.Clusters = append(w.Clusters, &tcpv3.TcpProxy_WeightedCluster_ClusterWeight{Name: live[i].Cluster, Weight: weight})
 	}
 	p.ClusterSpecifier = &tcpv3.TcpProxy_WeightedClusters{WeightedClusters: w}
 }

@@ -30,6 +30,7 @@ const (
 	CodeShadowed      Code = "Shadowed"       // an earlier rule matches all that this one matches
 	CodeSecret        Code = "SecretInvalid"  // a Secret is missing or broken; the last good one stays
 	CodeWithheld      Code = "Withheld"       // only proxies of the object's own namespace are given it
+	CodePending       Code = "Pending"        // the pods that are to serve a Gateway do not run
 	CodeOutdated      Code = "ProxyOutdated"  // the proxies of a workload were made by another version
 )
 

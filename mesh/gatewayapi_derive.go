@@ -26,7 +26,7 @@ func apiGatewayName(ref Ref) string { return groupGatewayAPI + "/" + ref.Namespa
 func (w *World) derive(g *apiGateway, selector func(host string) (PodSelector, bool)) *Gateway {
 	out := &Gateway{Ref: g.ref, Name: apiGatewayName(g.ref), Namespace: g.ref.Namespace, Created: g.created}
 	if g.managed() {
-		out.Pods = []PodSelector{{g.ref.Namespace, map[string]string{GatewayNameLabel: g.ref.Name}}}
+		out.Pods = []PodSelector{{g.ref.Namespace, map[string]string{GatewayNameLabel: GatewayLabel(g.ref.Name)}}}
 	}
 	for _, host := range g.services {
 		if s, ok := selector(host); ok && w.foreignAddress(g) == "" && (s.Namespace == g.ref.Namespace || !w.guarded(g.ref)) {

@@ -14,7 +14,7 @@ import (
 )
 
 // GatewayNameLabel is the label that Pods which serve a Gateway of the Gateway
-// API have, with its name.
+// API have, with GatewayLabel of its name.
 const GatewayNameLabel = "gateway.networking.k8s.io/gateway-name"
 
 // apiGateway is a Gateway of the Gateway API, read once. It never changes.
@@ -72,20 +72,6 @@ func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
 	default:
 		g.serviceType = "LoadBalancer"
 	}
-	for i := range o.Spec.Listeners {
-		g.listeners = append(g.listeners, g.listener(i, &o.Spec.Listeners[i]))
-	}
-	for i, l := range g.listeners {
-		l.conflict = conflictOf(g.listeners[:i], l)
-		for _, problem := range []listenerProblem{l.refused, l.conflict} {
-			if problem != (listenerProblem{}) {
-				g.find(CodeInvalid, l.field, "%s", problem.Message)
-			}
-		}
-		if l.unknownKinds {
-			g.find(CodeUnsupported, l.field+".allowedRoutes.kinds", "a kind cannot be attached to a listener of protocol %s; it is ignored: remove it", l.spec.Protocol)
-		}
-	}
 	for i, a := range o.Spec.Addresses {
 		kind := deref(a.Type, string(gatewayv1.IPAddressType))
 		if gatewayv1.AddressType(kind) == gatewayv1.HostnameAddressType && a.Value != "" {
@@ -103,10 +89,62 @@ func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
 		g.unusable = "addresses of type IPAddress cannot be chosen for a Service that exists"
 		g.find(CodeUnsupported, "spec.addresses", "%s; they are ignored: choose them in the Service", g.unusable)
 	}
-	if o.Spec.TLS != nil {
-		g.find(CodeUnsupported, "spec.tls", "certificates of clients and of the Gateway towards its backends are not supported here; the field is ignored: use Gateway and DestinationRule of networking.istio.io")
+	for i := range o.Spec.Listeners {
+		g.listeners = append(g.listeners, g.listener(i, &o.Spec.Listeners[i]))
+	}
+	g.refusePorts()
+	g.refuseFrontend()
+	for i, l := range g.listeners {
+		l.conflict = conflictOf(g.listeners[:i], l)
+		for _, problem := range []listenerProblem{l.refused, l.conflict} {
+			if problem != (listenerProblem{}) {
+				g.find(CodeInvalid, l.field, "%s", problem.Message)
+			}
+		}
+		if l.unknownKinds {
+			g.find(CodeUnsupported, l.field+".allowedRoutes.kinds", "a kind cannot be attached to a listener of protocol %s; it is ignored: remove it", l.spec.Protocol)
+		}
+	}
+	if o.Spec.TLS != nil && o.Spec.TLS.Backend != nil {
+		g.find(CodeUnsupported, "spec.tls.backend", "certificates of the Gateway towards its backends are not supported here; the field is ignored: use a DestinationRule of networking.istio.io")
 	}
 	return g
+}
+
+// proxyPorts are those on which every proxy tells how it is.
+var proxyPorts = []gatewayv1.PortNumber{15020, 15021, 15090}
+
+// refusePorts leaves out what cannot be opened beside the proxy's own ports.
+func (g *apiGateway) refusePorts() {
+	for _, l := range g.listeners {
+		if slices.Contains(proxyPorts, l.spec.Port) && l.refused == (listenerProblem{}) {
+			l.refused = listenerProblem{gatewayv1.ListenerReasonPortUnavailable, fmt.Sprintf("port %d is the proxy's own; the listener is left out: use another one", l.spec.Port)}
+		}
+	}
+}
+
+// refuseFrontend leaves out the listeners whose clients are to show certificates, which
+// is not supported here: they would be served to everybody.
+func (g *apiGateway) refuseFrontend() {
+	if g.spec.TLS == nil || g.spec.TLS.Frontend == nil {
+		return
+	}
+	f := g.spec.TLS.Frontend
+	for _, l := range g.listeners {
+		ends := l.sort() == sortTLS && l.spec.TLS != nil && deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) == string(gatewayv1.TLSModeTerminate)
+		if !ends || l.refused != (listenerProblem{}) {
+			continue
+		}
+		field, validation := "spec.tls.frontend.default", f.Default.Validation
+		for i, p := range f.PerPort {
+			if p.Port == l.spec.Port {
+				field, validation = fmt.Sprintf("spec.tls.frontend.perPort[%d].tls", i), p.TLS.Validation
+			}
+		}
+		if validation != nil {
+			l.refused = listenerProblem{gatewayv1.ListenerReasonUnsupportedValue, field + ".validation asks for certificates of clients, which is not supported here; the listener is left out, since everybody could use it: use a Gateway of networking.istio.io with tls.mode MUTUAL"}
+		}
+	}
 }
 
 func (g *apiGateway) find(code Code, field, format string, args ...any) {

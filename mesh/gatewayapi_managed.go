@@ -60,3 +60,20 @@ func (w *World) ManagedGateways() (out []ManagedGateway) {
 	}
 	return out
 }
+
+// LeftBehind tells whether what was made under a name for a Gateway of the Gateway API
+// is needed no more, and of which generation of the Gateway that is known: its class or
+// its addresses are others now. Where that cannot be told, as of a Gateway or a class
+// that is not there, or of one that is wrong for the moment, what runs is to stay; so is
+// what bears the name that another controller would give, as most do.
+func (w *World) LeftBehind(ref Ref, name string) (generation int64, left bool) {
+	g, _ := w.apiGateways.Get(ref.Namespace + "/" + ref.Name)
+	if g == nil || g.unusable != "" || g.spec.Infrastructure != nil && g.spec.Infrastructure.ParametersRef != nil {
+		return 0, false
+	}
+	class := string(g.spec.GatewayClassName)
+	if w.controllerOf(class) != "" {
+		return g.generation, !g.managed() || name != g.deploymentName()
+	}
+	return g.generation, w.apiClasses[class] != nil && name != g.deploymentName()
+}

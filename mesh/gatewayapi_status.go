@@ -71,7 +71,7 @@ func (w *World) GatewayStatus(ref Ref) (status *gatewayv1.GatewayStatus, generat
 		addresses = nil
 	}
 	out.Addresses = addresses
-	programmed := apiCondition(gatewayv1.GatewayConditionProgrammed, true, gatewayv1.GatewayReasonProgrammed, "the proxies of the Gateway have its listeners", g.generation)
+	programmed := apiCondition(gatewayv1.GatewayConditionProgrammed, true, gatewayv1.GatewayReasonProgrammed, "the Gateway has addresses, and no connected proxy refuses its listeners", g.generation)
 	switch {
 	case accepted.Status == metav1.ConditionFalse:
 		programmed = apiCondition(gatewayv1.GatewayConditionProgrammed, false, gatewayv1.GatewayReasonInvalid, accepted.Message, g.generation)
@@ -111,7 +111,7 @@ func (w *World) listenerStatus(g *apiGateway, l *apiListener, routes int) (gatew
 		resolved = apiCondition(gatewayv1.ListenerConditionResolvedRefs, false, gatewayv1.ListenerReasonInvalidRouteKinds, "allowedRoutes names kinds of routes that the listener cannot take", n)
 	}
 	served := l.serves() && certificates == (listenerProblem{})
-	programmed := apiCondition(gatewayv1.ListenerConditionProgrammed, true, gatewayv1.ListenerReasonProgrammed, "the proxies of the Gateway have the listener", n)
+	programmed := apiCondition(gatewayv1.ListenerConditionProgrammed, true, gatewayv1.ListenerReasonProgrammed, "the listener is served, and no connected proxy refuses it", n)
 	if !served {
 		programmed = apiCondition(gatewayv1.ListenerConditionProgrammed, false, gatewayv1.ListenerReasonInvalid, "the listener is not served: see the other conditions", n)
 	}
@@ -185,12 +185,6 @@ func missingAddress(g *apiGateway, has []gatewayv1.GatewayStatusAddress) string 
 
 // maxAddresses is how many the API lets a status hold.
 const maxAddresses = 16
-
-// deploymentName is what the Deployment and Service of a managed Gateway are
-// called: as Istio calls them.
-func (g *apiGateway) deploymentName() string {
-	return g.ref.Name + "-" + string(g.spec.GatewayClassName)
-}
 
 // RouteStatus is what a route is to be told of each of its parents that this
 // control plane serves; false when there is no such route. Generation is what

@@ -99,6 +99,30 @@ func TestGatewayStatus(t *testing.T) {
 	}
 }
 
+// TestListenersThatCannotBe: a port of the proxy's own, and certificates of clients that
+// nobody would ask for, are told as conditions, and nothing is opened.
+func TestListenersThatCannotBe(t *testing.T) {
+	const gateway = "kind: Gateway\nmetadata: {name: front, namespace: a}\nspec:\n  gatewayClassName: istio\n  listeners:\n"
+	const tls = "{name: tls, port: %s, protocol: HTTPS, tls: {certificateRefs: [{name: x}]}}"
+	for _, c := range []struct{ listeners, want, says string }{
+		{"  - {name: http, port: 15021, protocol: HTTP}", "PortUnavailable", "port 15021 is the proxy's own"},
+		{"  - {name: http, port: 15090, protocol: TCP}", "PortUnavailable", "port 15090"},
+		{"  - " + strings.ReplaceAll(tls, "%s", "443") + "\n  tls: {frontend: {default: {validation: {caCertificateRefs: [{kind: ConfigMap, name: ca}]}}}}", "UnsupportedValue", "spec.tls.frontend.default.validation"},
+		{"  - " + strings.ReplaceAll(tls, "%s", "443") + "\n  tls: {frontend: {default: {}, perPort: [{port: 443, tls: {validation: {caCertificateRefs: [{kind: ConfigMap, name: ca}]}}}]}}", "UnsupportedValue", "spec.tls.frontend.perPort[0].tls.validation"},
+		{"  - " + strings.ReplaceAll(tls, "%s", "444") + "\n  tls: {frontend: {default: {}, perPort: [{port: 443, tls: {validation: {caCertificateRefs: [{kind: ConfigMap, name: ca}]}}}]}}", "Accepted", ""},
+		{"  - {name: http, port: 80, protocol: HTTP}\n  tls: {frontend: {default: {validation: {caCertificateRefs: [{kind: ConfigMap, name: ca}]}}}}", "Accepted", ""},
+	} {
+		w := apiWorld(t, gateway+c.listeners)
+		s, _ := w.GatewayStatus(Ref{KindKubeGateway, "a", "front"})
+		if got := s.Listeners[0].Conditions[0]; got.Reason != c.want || !strings.Contains(got.Message, c.says) {
+			t.Errorf("%s\nis %s: %s, want %s", c.listeners, got.Reason, got.Message, c.want)
+		}
+		if opened := len(w.ManagedGateways()[0].Ports) > 0; opened != (c.want == "Accepted") {
+			t.Errorf("%s\nis opened: %v", c.listeners, opened)
+		}
+	}
+}
+
 // TestStaticAddresses: a Gateway with an address of its own is programmed when its
 // Service has it.
 func TestStaticAddresses(t *testing.T) {

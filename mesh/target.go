@@ -186,7 +186,7 @@ func (f workloadPolicies) behind(t target, namespace string) bool {
 // namespace: by the label, or by a Service that the Gateway has as its address. Name ""
 // is any Gateway.
 func (w *World) servesGateway(x *Workload, name string) bool {
-	if label := x.Labels[GatewayNameLabel]; label != "" && (name == "" || name == label) {
+	if label := x.Labels[GatewayNameLabel]; label != "" && (name == "" || GatewayLabel(name) == label) {
 		return true
 	}
 	if name != "" {
@@ -213,7 +213,7 @@ func (w *World) servesClass(x *Workload, class string) bool {
 
 // behindGateway tells whether a workload serves a Gateway of the Gateway API.
 func (w *World) behindGateway(x *Workload, g *apiGateway) bool {
-	if x.Namespace == g.ref.Namespace && x.Labels[GatewayNameLabel] == g.ref.Name {
+	if x.Namespace == g.ref.Namespace && x.Labels[GatewayNameLabel] == GatewayLabel(g.ref.Name) {
 		return true
 	}
 	made := w.Gateway(apiGatewayName(g.ref))

@@ -10,8 +10,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/fairway-mesh/fairway/internal/gateways"
 	"github.com/fairway-mesh/fairway/internal/identity/kube"
 )
 
@@ -25,8 +27,8 @@ func newCleanupCommand() *cobra.Command {
 		Use:   "cleanup",
 		Short: "Remove what a control plane wrote, after it was uninstalled",
 		Long: `Removes from the cluster what the control plane wrote beside what was installed: its root certificate
-(Secret fairway-ca-secret), its Lease, and the ConfigMap fairway-ca-root-cert of every namespace. The chart runs it
-when it is uninstalled. Proxies that still run can no longer prove themselves to a control plane afterwards.`,
+(Secret fairway-ca-secret), its Lease, the ConfigMap fairway-ca-root-cert of every namespace, and the GatewayClasses
+istio and fairway that it made. The chart runs it when it is uninstalled. Proxies that still run can no longer prove themselves to a control plane afterwards.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := kubeConfig(kubeconfig)
@@ -37,7 +39,11 @@ when it is uninstalled. Proxies that still run can no longer prove themselves to
 			if err != nil {
 				return fmt.Errorf("making a client of %s: %w", config.Host, err)
 			}
-			return cleanup(cmd.Context(), client, namespace)
+			objects, err := dynamic.NewForConfig(config)
+			if err != nil {
+				return fmt.Errorf("making a client of %s: %w", config.Host, err)
+			}
+			return cleanup(cmd.Context(), client, objects, namespace)
 		},
 	}
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "reach the Kubernetes API by this file; default: as a Pod of the cluster")
@@ -47,7 +53,7 @@ when it is uninstalled. Proxies that still run can no longer prove themselves to
 
 // cleanup removes everything, and once more what a replica that was about to
 // end has written meanwhile.
-func cleanup(ctx context.Context, client kubernetes.Interface, namespace string) error {
+func cleanup(ctx context.Context, client kubernetes.Interface, objects dynamic.Interface, namespace string) error {
 	const settle = 2 * time.Second
 	for again := range 2 {
 		if again > 0 {
@@ -57,7 +63,7 @@ func cleanup(ctx context.Context, client kubernetes.Interface, namespace string)
 			case <-time.After(settle):
 			}
 		}
-		if err := removeWritten(ctx, client, namespace); err != nil {
+		if err := errors.Join(removeWritten(ctx, client, namespace), gateways.RemoveClasses(ctx, objects)); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"k8s.io/client-go/dynamic"
@@ -25,11 +26,7 @@ func newLeading(f serveFlags, s *source, reports *reports, server *discovery.Ser
 	if s.client == nil {
 		return nil, nil
 	}
-	name, err := replica()
-	if err != nil {
-		return nil, err
-	}
-	w := &status.Writer{REST: s.rest, Discovery: s.client.Discovery(), Log: log, Replica: name, World: world,
+	w := &status.Writer{REST: s.rest, Discovery: s.client.Discovery(), Log: log, Replica: os.Getenv("POD_NAME"), World: world,
 		Deliveries: func() map[mesh.Ref]discovery.Delivery { return server.Deliveries(time.Now()) },
 		Findings: func() ([]mesh.Finding, bool) {
 			if world() == nil {
@@ -43,7 +40,8 @@ func newLeading(f serveFlags, s *source, reports *reports, server *discovery.Ser
 		if err != nil {
 			return nil, fmt.Errorf("making a client of %s: %w", s.place, err)
 		}
-		l.gateways = &gateways.Deployer{Client: client, World: world, Log: log}
+		l.gateways = &gateways.Deployer{Client: client, World: world, PullSecrets: f.gatewayPullSecrets, Changed: reports.signal, Log: log}
+		reports.more = append(reports.more, l.gateways.Findings)
 	}
 	reports.tell = func() {
 		w.Signal()

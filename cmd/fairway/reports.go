@@ -103,7 +103,7 @@ func (r *reports) run(ctx context.Context) error {
 		var fresh []mesh.Finding
 		for _, f := range r.all() {
 			now[f] = struct{}{}
-			if _, known := r.reported[f]; !known && f.Code != mesh.CodeRejected { // the server of xDS tells more of those
+			if _, known := r.reported[f]; !known && f.Code != mesh.CodeRejected && f.Code != mesh.CodePending { // who finds them tells more of those
 				fresh = append(fresh, f)
 			}
 		}

@@ -34,6 +34,7 @@ type serveFlags struct {
 	webhookConfiguration           string
 	certificateLifetime            time.Duration
 	gatewayDeployments             bool
+	gatewayPullSecrets             []string
 	startWithout                   []string
 	secretsPatience                time.Duration
 	verbose                        bool
@@ -63,6 +64,7 @@ directory of YAML (--config), and serve Envoys by xDS until ended by SIGTERM.`,
 	p.DurationVar(&f.certificateLifetime, "certificate-lifetime", 24*time.Hour, "how long the certificates of workloads last; they are replaced at half of it")
 	p.StringVar(&f.namespace, "namespace", first(os.Getenv("POD_NAMESPACE"), "istio-system"), "namespace that the control plane runs in")
 	p.BoolVar(&f.gatewayDeployments, "gateway-deployments", true, "run the Pods of Gateways of the Gateway API that name no Service; only with Kubernetes")
+	p.StringSliceVar(&f.gatewayPullSecrets, "gateway-pull-secrets", nil, "Secrets with the credentials of registries for those Pods, in the namespaces of their Gateways")
 	p.StringSliceVar(&f.startWithout, "start-without", nil, `kinds that a start does not wait for, as "Telemetry.telemetry.istio.io": their rules are taken from proxies until they can be read`)
 	p.DurationVar(&f.secretsPatience, "secrets-patience", 5*time.Minute, "how long proxies keep what they hold while the API server refuses (403) a Secret that they need, before it counts as missing; 0: for ever")
 	p.BoolVarP(&f.verbose, "verbose", "v", false, "log what is done, not only what is wrong")

@@ -30,7 +30,8 @@ func assignment(cluster string, address object) object {
 
 // listener is a static HTTP listener with one virtual host for any domain.
 func listener(name string, addresses []object, filters []any, routes []any) object {
-	router := filter("envoy.filters.http.router", "extensions.filters.http.router.v3.Router", nil)
+	// The application is asked as the kubelet would ask it: without headers of ours.
+	router := filter("envoy.filters.http.router", "extensions.filters.http.router.v3.Router", object{"suppress_envoy_headers": true})
 	out := object{
 		"name":    name,
 		"address": addresses[0],
@@ -45,7 +46,10 @@ func listener(name string, addresses []object, filters []any, routes []any) obje
 				"route_config": object{
 					"name":              name,
 					"validate_clusters": false,
-					"virtual_hosts":     []any{object{"name": name, "domains": []any{"*"}, "routes": routes}},
+					"virtual_hosts": []any{object{
+						"name": name, "domains": []any{"*"}, "routes": routes,
+						"request_headers_to_remove": []any{"x-forwarded-proto", "x-request-id"},
+					}},
 				},
 			}),
 		}}},

@@ -3,6 +3,7 @@ package bootstrap_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -168,7 +169,14 @@ func application(t *testing.T, p *pod, ip string) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/live":
+			more := http.Header(maps.Clone(r.Header))
+			for _, name := range []string{"X-Probe", "User-Agent", "Accept-Encoding"} { // what the test sends
+				more.Del(name)
+			}
 			fmt.Fprintf(w, "host=%s query=%s header=%s", r.Host, r.URL.RawQuery, r.Header.Get("X-Probe"))
+			if len(more) > 0 {
+				fmt.Fprintf(w, " and %v", more)
+			}
 		case "/moved":
 			http.Redirect(w, r, "/login", http.StatusFound)
 		default:

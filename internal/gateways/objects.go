@@ -15,6 +15,7 @@ var (
 	serviceAccounts = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
 	services        = schema.GroupVersionResource{Version: "v1", Resource: "services"}
 	deployments     = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	gatewayResource = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"}
 	classes         = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gatewayclasses"}
 )
 
@@ -28,12 +29,14 @@ type object struct {
 const statusPort = 15021
 
 // objectsOf are what a Gateway needs, in the order in which to make them.
-func objectsOf(g mesh.ManagedGateway) []object {
-	labels := map[string]any{mesh.GatewayNameLabel: g.Ref.Name, "gateway.networking.k8s.io/gateway-class-name": g.Class}
-	annotations := map[string]any{}
+func objectsOf(g mesh.ManagedGateway, pullSecrets []string) []object {
+	labels, annotations := map[string]any{}, map[string]any{}
 	for k, v := range g.Labels {
 		labels[k] = v
 	}
+	selector := map[string]any{mesh.GatewayNameLabel: mesh.GatewayLabel(g.Ref.Name)}
+	maps.Copy(labels, selector) // stronger than what people say
+	labels["gateway.networking.k8s.io/gateway-class-name"] = mesh.GatewayLabel(g.Class)
 	for k, v := range g.Annotations {
 		annotations[k] = v
 	}
@@ -46,7 +49,7 @@ func objectsOf(g mesh.ManagedGateway) []object {
 		maps.Copy(u.Object, fields)
 		return object{at, u}
 	}
-	service := map[string]any{"type": g.ServiceType, "selector": map[string]any{mesh.GatewayNameLabel: g.Ref.Name}, "ports": servicePorts(g)}
+	service := map[string]any{"type": g.ServiceType, "selector": selector, "ports": servicePorts(g)}
 	if g.Address != "" {
 		service["loadBalancerIP"] = g.Address
 	}
@@ -54,8 +57,8 @@ func objectsOf(g mesh.ManagedGateway) []object {
 		of(serviceAccounts, "ServiceAccount", nil),
 		of(services, "Service", map[string]any{"spec": service}),
 		of(deployments, "Deployment", map[string]any{"spec": map[string]any{
-			"selector": map[string]any{"matchLabels": map[string]any{mesh.GatewayNameLabel: g.Ref.Name}},
-			"template": podTemplate(g, labels, annotations),
+			"selector": map[string]any{"matchLabels": selector},
+			"template": podTemplate(g, labels, annotations, pullSecrets),
 		}}),
 	}
 }
@@ -74,23 +77,28 @@ func servicePorts(g mesh.ManagedGateway) []any {
 
 // podTemplate is a Pod whose proxy injection fills in. It is within the Pod Security
 // Standard "restricted", so that every namespace takes it.
-func podTemplate(g mesh.ManagedGateway, labels, annotations map[string]any) map[string]any {
+func podTemplate(g mesh.ManagedGateway, labels, annotations map[string]any, pullSecrets []string) map[string]any {
 	labels, annotations = maps.Clone(labels), maps.Clone(annotations)
 	labels[inject.InjectName] = "true"
 	labels["service.istio.io/canonical-name"] = g.Name
 	labels["service.istio.io/canonical-revision"] = "latest"
 	annotations[inject.TemplatesName] = "gateway"
-	return map[string]any{
-		"metadata": map[string]any{"labels": labels, "annotations": annotations},
-		"spec": map[string]any{
-			"serviceAccountName": g.Name,
-			"securityContext":    map[string]any{"runAsNonRoot": true, "seccompProfile": map[string]any{"type": "RuntimeDefault"}},
-			"containers": []any{map[string]any{"name": inject.ProxyContainer, "image": "auto", "securityContext": map[string]any{
-				"runAsUser": int64(redirect.DefaultProxyUID), "runAsGroup": int64(redirect.DefaultProxyGID), "runAsNonRoot": true,
-				"privileged": false, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": map[string]any{"drop": []any{"ALL"}},
-			}}},
-		},
+	spec := map[string]any{
+		"serviceAccountName": g.Name,
+		"securityContext":    map[string]any{"runAsNonRoot": true, "seccompProfile": map[string]any{"type": "RuntimeDefault"}},
+		"containers": []any{map[string]any{"name": inject.ProxyContainer, "image": "auto", "securityContext": map[string]any{
+			"runAsUser": int64(redirect.DefaultProxyUID), "runAsGroup": int64(redirect.DefaultProxyGID), "runAsNonRoot": true,
+			"privileged": false, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": map[string]any{"drop": []any{"ALL"}},
+		}}},
 	}
+	if len(pullSecrets) > 0 {
+		var names []any
+		for _, name := range pullSecrets {
+			names = append(names, map[string]any{"name": name})
+		}
+		spec["imagePullSecrets"] = names
+	}
+	return map[string]any{"metadata": map[string]any{"labels": labels, "annotations": annotations}, "spec": spec}
 }
 
 // class is a GatewayClass that needs no object in people's YAML.

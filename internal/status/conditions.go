@@ -74,13 +74,21 @@ func conditionsOf(findings []mesh.Finding, p progress) []condition {
 // progress is how far the proxies of this replica are with an object.
 type progress struct {
 	xds.Delivery
-	replica string
-	traced  bool // whether Delivery can tell
+	replica string // "": there is but one
+	traced  bool   // whether Delivery can tell
+}
+
+// here is the control plane that counts.
+func (p progress) here() string {
+	if p.replica == "" {
+		return "this control plane"
+	}
+	return "replica " + p.replica + " of the control plane"
 }
 
 // count is "n/m proxies".
 func (p progress) count() string {
-	return fmt.Sprintf("%d/%d proxies connected to %s hold what is made of the object", p.Holding, p.Proxies, p.replica)
+	return fmt.Sprintf("%d/%d proxies connected to %s hold what is made of the object", p.Holding, p.Proxies, p.here())
 }
 
 // programmed says whether what was made of an object has arrived.
@@ -93,7 +101,7 @@ func programmed(refused []mesh.Finding, p progress) condition {
 	case !p.traced:
 		return condition{Programmed, "True", "Programmed", "no connected proxy refuses what is made with the object"}
 	case p.Proxies == 0:
-		return condition{Programmed, "Unknown", "NoProxy", "no proxy connected to " + p.replica + " is to have anything made of the object"}
+		return condition{Programmed, "Unknown", "NoProxy", "no proxy that is connected to " + p.here() + " is to have anything made of the object"}
 	case p.Holding < p.Proxies:
 		return condition{Programmed, "False", "Pending", p.count()}
 	}

@@ -48,7 +48,7 @@ func apiChange(k *kept, ref mesh.Ref, w *mesh.World, findings []mesh.Finding, no
 		if status == nil {
 			return nil, nil
 		}
-		refusedByProxies(status, findings)
+		notProgrammed(status, findings)
 		generation = n
 		wanted, err = asFields(status)
 	default:
@@ -86,16 +86,21 @@ func asFields(status any) (map[string]any, error) {
 	return runtime.DefaultUnstructuredConverter.ToUnstructured(status)
 }
 
-// refusedByProxies takes back that the Gateway is programmed while proxies
-// refuse what is made of it.
-func refusedByProxies(status *gatewayv1.GatewayStatus, findings []mesh.Finding) {
-	refused := slices.DeleteFunc(slices.Clone(findings), func(f mesh.Finding) bool { return f.Code != mesh.CodeRejected })
-	if len(refused) == 0 {
-		return
-	}
-	for i := range status.Conditions {
-		if c := &status.Conditions[i]; c.Type == string(gatewayv1.GatewayConditionProgrammed) {
-			c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(gatewayv1.GatewayReasonInvalid), text(refused)
+// notProgrammed takes back that the Gateway is programmed while proxies refuse what is
+// made of it, or no Pod serves it.
+func notProgrammed(status *gatewayv1.GatewayStatus, findings []mesh.Finding) {
+	for _, of := range []struct {
+		code   mesh.Code
+		reason gatewayv1.GatewayConditionReason
+	}{{mesh.CodePending, gatewayv1.GatewayReasonPending}, {mesh.CodeRejected, gatewayv1.GatewayReasonInvalid}} {
+		found := slices.DeleteFunc(slices.Clone(findings), func(f mesh.Finding) bool { return f.Code != of.code })
+		if len(found) == 0 {
+			continue
+		}
+		for i := range status.Conditions {
+			if c := &status.Conditions[i]; c.Type == string(gatewayv1.GatewayConditionProgrammed) && (c.Status == metav1.ConditionTrue || of.code == mesh.CodeRejected) {
+				c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(of.reason), text(found)
+			}
 		}
 	}
 }

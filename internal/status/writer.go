@@ -51,7 +51,7 @@ type Writer struct {
 	// Deliveries are how far the proxies of this replica are with every object.
 	// Safe for concurrent use.
 	Deliveries func() map[mesh.Ref]xds.Delivery
-	Replica    string // the name of this replica
+	Replica    string // the name of this replica's Pod; "": it has none, and readers could not know the machine's
 	Log        *slog.Logger
 
 	once sync.Once

@@ -86,9 +86,9 @@ func TestWriterOnAnAPIServer(t *testing.T) {
 
 	expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "Unknown"}, 1)
 	k.deliver(w, xds.Delivery{Proxies: 3, Holding: 2})
-	tells(t, expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "False"}, 1), "2/3 proxies connected to fairway-0")
+	tells(t, expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "False"}, 1), "2/3 proxies connected to replica fairway-0")
 	k.deliver(w, xds.Delivery{Proxies: 3, Holding: 3})
-	tells(t, expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "True"}, 1), "3/3 proxies connected to fairway-0")
+	tells(t, expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "True"}, 1), "3/3 proxies connected to replica fairway-0")
 
 	k.set(w, mesh.Finding{Object: reviews, Field: "spec.http[0]", Code: mesh.CodeInvalid, Message: "a part is left out"},
 		mesh.Finding{Object: reviews, Code: mesh.CodeConflict, Message: "another wins", Winner: mesh.Ref{Kind: mesh.KindVirtualService, Namespace: "a", Name: "b"}},

@@ -79,7 +79,7 @@ func (s *session) subscribeEndpoints(list []string) error {
 	var extra []string
 	for _, name := range list {
 		if s.endpoints.covers && refersToEndpoints(s.types[snapshot.Cluster].sent, name) {
-			delete(s.endpoints.missing, name)
+			s.endpoints.missing = without(s.endpoints.missing, name)
 		} else {
 			extra = append(extra, name)
 		}
@@ -109,4 +109,6 @@ func (s *session) unsubscribeEndpoints(list []string) {
 }
 
 // forgetEndpoints drops exceptions that concern a cluster which is gone.
-func (s *session) forgetEndpoints(cluster string) { delete(s.endpoints.missing, cluster) }
+func (s *session) forgetEndpoints(cluster string) {
+	s.endpoints.missing = without(s.endpoints.missing, cluster)
+}

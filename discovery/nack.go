@@ -59,7 +59,7 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 		}
 		st.rejected[r.Name] = rejected{version: r.Version, owners: r.Owners, message: text, counts: s.mayJudge(t)}
 		for _, need := range r.Needs {
-			delete(s.awaited, need) // it will not ask for them
+			s.awaited = without(s.awaited, need) // it will not ask for them
 		}
 	}
 	if partial || len(f.put) == 1 {

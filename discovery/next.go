@@ -73,7 +73,7 @@ func (s *session) keyOf(t snapshot.Type, to snapshot.Stack) stepKey {
 func (s *session) launch(t snapshot.Type, f *flight, list []*snapshot.Resource, gone []string) *message {
 	if len(s.awaited) > 0 {
 		for _, r := range f.put {
-			delete(s.awaited, snapshot.Key{Type: t, Name: r.Name})
+			s.awaited = without(s.awaited, snapshot.Key{Type: t, Name: r.Name})
 		}
 	}
 	s.told = true

@@ -22,7 +22,7 @@ func (s *session) notePut(t snapshot.Type, r *snapshot.Resource, held bool) {
 	lingers := t == snapshot.Cluster && s.lingers(r.Name)
 	if lingers {
 		held = true
-		delete(s.linger, r.Name)
+		s.linger = without(s.linger, r.Name)
 	}
 	for _, need := range r.Needs {
 		if need.Type != snapshot.Endpoint {
@@ -111,7 +111,7 @@ func (s *session) unpark(name string) {
 	if !ok {
 		return
 	}
-	delete(s.parked, name)
+	s.parked = without(s.parked, name)
 	to := s.goal(snapshot.VirtualHost)
 	for r := range had.stack.Prefix(snapshot.VirtualHost, name+"/") {
 		had.names = append(had.names, r.Name)

@@ -179,7 +179,7 @@ func (s *session) removeClusters() {
 			continue // it is coming back
 		}
 		clusters.remove(name)
-		delete(s.linger, name)
+		s.linger = without(s.linger, name)
 	}
 	s.release()
 	s.standsIn = s.standsIn && len(s.linger) > 0

@@ -186,7 +186,7 @@ func (s *session) unsubscribe(t snapshot.Type, remove []string) {
 		case name == wildcard:
 			st.all = false
 		case t == snapshot.RouteConfig:
-			delete(s.parked, name)
+			s.parked = without(s.parked, name)
 			delete(s.types[snapshot.VirtualHost].forced, name+"/")
 		case st.all:
 			st.force(name, true) // it is still asked for by the wildcard, says the protocol

@@ -77,7 +77,7 @@ func (s *session) resume(t snapshot.Type, h held, list []string) {
 		st.force(name, false)
 		if _, lingers := s.linger[name]; lingers && t == snapshot.Endpoint {
 			// It never got warm, so that nothing leads to it, and never will.
-			delete(s.linger, name)
+			s.linger = without(s.linger, name)
 			s.types[snapshot.Cluster].remove(name)
 		}
 	}
@@ -93,7 +93,7 @@ func (s *session) holdsAll(t snapshot.Type, to snapshot.Stack, h held) bool {
 func (s *session) resumeWhole(t snapshot.Type, to snapshot.Stack) {
 	for k := range s.awaited {
 		if k.Type == t && to.Get(t, k.Name) != nil {
-			delete(s.awaited, k)
+			s.awaited = without(s.awaited, k)
 		}
 	}
 	switch t {
@@ -129,7 +129,7 @@ func (s *session) compare(t snapshot.Type, to snapshot.Stack, h held) {
 			st.force(r.Name, ok)
 			continue
 		}
-		delete(s.awaited, snapshot.Key{Type: t, Name: r.Name})
+		s.awaited = without(s.awaited, snapshot.Key{Type: t, Name: r.Name})
 		s.expects = s.expects || needsEndpoints(r) != ""
 		if t == snapshot.Listener {
 			s.awaitNeeds(r)

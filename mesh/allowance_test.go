@@ -141,7 +141,7 @@ func TestSubsetsOfManyHostsAreBounded(t *testing.T) {
 			t.Errorf("found %v, want the large rule beside the small one", found)
 		}
 		b.apply([]Change{entryOf("e", 0, 10, 0, 8)})
-		dirty := (*Dirty)(nil)
+		var dirty *Dirty
 		if w, dirty = b.finish(); subsets("*.evil.example") != 400 {
 			t.Error("with fewer hosts the rule is still without its subsets")
 		}

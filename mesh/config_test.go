@@ -26,7 +26,7 @@ func TestConfigReplacesDefaults(t *testing.T) {
 }
 
 func TestConfigSaysWhatIsUnknown(t *testing.T) {
-	c, findings, err := parseConfig(Ref{Name: "istio"}, []byte("nonsense: 1\nprotocolDetectionTimeout: 100ms\ndefaultConfig: {discoveryAddress: x, more: 1, proxyMetadata: {ANY: key}}\nextensionProviders: [{name: a, prometheus: {}, other: 1}]\n"))
+	c, findings, err := parseConfig(Ref{Name: "istio"}, []byte("nonsense: 1\nprotocolDetectionTimeout: 100ms\ndefaultConfig: {concurrency: 1, more: 1, proxyMetadata: {ANY: key}}\nextensionProviders: [{name: a, prometheus: {}, other: 1}]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

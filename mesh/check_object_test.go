@@ -80,3 +80,19 @@ spec: {servers: [{port: {number: 80, name: a, protocol: HTTP}, bind: not-an-ip, 
 		t.Errorf("servers %v, findings %v", gw.Servers, findings)
 	}
 }
+
+// What covers parts of labels is no pattern that hosts are looked up by, which is said.
+func TestPatternsThatEndWithinALabel(t *testing.T) {
+	vs := &networkingv1.VirtualService{}
+	vs.Spec.Hosts = []string{"*x.example.com", "*.example.com", "web.example.com"}
+	if _, findings := parseVirtualService(vs, Domain); len(findings) != 1 || findings[0].Field != "spec.hosts[0]" || findings[0].Code != CodeUnsupported {
+		t.Errorf("a VirtualService has findings %v", findings)
+	}
+	for host, want := range map[string]int{"*x.example.com": 1, "*.example.com": 0, "*": 0, "x.example.com": 0} {
+		dr := &networkingv1.DestinationRule{}
+		dr.Spec.Host = host
+		if _, findings := parseDestinationRule(dr, Domain); len(findings) != want {
+			t.Errorf("a DestinationRule for %s has findings %v", host, findings)
+		}
+	}
+}

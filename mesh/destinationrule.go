@@ -57,6 +57,10 @@ func parseDestinationRule(o *networkingv1.DestinationRule, domain string) (*Dest
 		bad("spec.host", "the host is empty; the rule is ignored: name the service's host")
 		return nil, findings
 	}
+	if endsWithinLabel(spec.Host) {
+		findings = append(findings, Finding{Object: ref, Field: "spec.host", Code: CodeUnsupported,
+			Message: fmt.Sprintf("%s ends within a label; the rule counts for a service of that very host alone: write *. before the name", spec.Host)})
+	}
 	r := &DestinationRule{
 		Refs: []Ref{ref}, Namespace: o.Namespace, Host: ResolveHost(spec.Host, o.Namespace, domain), Created: o.CreationTimestamp.Time,
 		ExportTo: spec.ExportTo, Policy: spec.TrafficPolicy,

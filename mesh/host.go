@@ -23,6 +23,12 @@ func ResolveHost(host, ns, domain string) string {
 // IsWildcard tells whether the host is a pattern, "*" or "*.suffix".
 func IsWildcard(host string) bool { return strings.HasPrefix(host, "*") }
 
+// endsWithinLabel tells whether the host is a pattern that covers parts of labels, such as
+// "*shop.example".
+func endsWithinLabel(host string) bool {
+	return IsWildcard(host) && host != "*" && !strings.HasPrefix(host, "*.")
+}
+
 // HostMatches tells whether the pattern (a host, "*" or "*.suffix") covers the
 // host, which may be a pattern itself: "*.com" covers "*.example.com".
 func HostMatches(pattern, host string) bool {

@@ -161,7 +161,8 @@ func (v *View) portsOf(rule *VirtualService) map[uint32]string {
 			return
 		}
 		for _, p := range s.Ports {
-			if !p.Protocol.IsHTTP() || !v.Listens(s, p.Number) {
+			shared := p.Protocol.IsHTTP() || p.Protocol == ProtocolAuto && v.ByNameOnly(s, p.Number)
+			if !shared || !v.Listens(s, p.Number) {
 				continue
 			}
 			if first, taken := out[p.Number]; taken && first != host {
@@ -193,6 +194,12 @@ func (v *View) portsOf(rule *VirtualService) map[uint32]string {
 	}
 	v.known.ports[rule] = out
 	return out
+}
+
+// ByNameOnly tells whether nothing but names says which service clients of the
+// port mean: it has no address, or is found at one of the proxy.
+func (v *View) ByNameOnly(s *Service, port uint32) bool {
+	return len(s.Addresses) == 0 && !s.Headless || v.Sidecar.BindOf(port).Address != ""
 }
 
 // serves tells whether clients find a service by the name on the port, or the one that

@@ -113,6 +113,12 @@ func parseVirtualService(o *networkingv1.VirtualService, domain string) (*Virtua
 		}
 	}
 	v.setGateways(o.Spec.Gateways)
+	for i, h := range o.Spec.Hosts {
+		if v.On(MeshGateway) && endsWithinLabel(h) && validHost(h) {
+			findings = append(findings, Finding{Object: ref, Field: fmt.Sprintf("spec.hosts[%d]", i), Code: CodeUnsupported,
+				Message: fmt.Sprintf("%s ends within a label; sidecars apply the rules to a service of that very host and to names that no service has, not to services that it covers: write *. before the name", h)})
+		}
+	}
 	if v.On(MeshGateway) && slices.Contains(v.Hosts, "*") {
 		invalid(ref, &findings)(fmt.Sprintf("spec.hosts[%d]", slices.Index(o.Spec.Hosts, "*")), "* on sidecars would take the requests for every service of the mesh; sidecars leave it out, and gateways and the other hosts stay: name the hosts, or bind the rules to a Gateway")
 	}

@@ -141,8 +141,8 @@ func (r *resolver) doors(port *mesh.Port) (out []door) {
 			ranges = append(ranges, p)
 		} else if r.AddressOwner(p.Addr(), port.Number) == r.service.Host { // only one can have the listener
 			out = append(out, door{key: ListenerKey{p.Addr().String(), port.Number}, cluster: cluster})
-		} else if _, how := r.sharing(p.Addr(), port); how == sharedByServerName {
-			out = append(out, door{key: ListenerKey{p.Addr().String(), port.Number}, names: []string{r.service.Host}, cluster: cluster})
+		} else if _, how := r.sharing(p.Addr(), port); how == sharedByServerName && len(serverNames(r.service.Host)) > 0 {
+			out = append(out, door{key: ListenerKey{p.Addr().String(), port.Number}, names: serverNames(r.service.Host), cluster: cluster})
 		}
 	}
 	if len(ranges) > 0 {

@@ -228,7 +228,7 @@ func (r *resolver) input(vs *mesh.VirtualService, port uint32) RouteInput {
 // host.
 func (r *resolver) sniffed(p *Plan, port *mesh.Port) {
 	claims := r.tcpClaims(port)
-	if r.byNameOnly(port) {
+	if r.ByNameOnly(r.service, port.Number) {
 		r.http(p, port, servedAt(r.View, port.Number))
 		p.Claims = append(p.Claims, claims...)
 		return

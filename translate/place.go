@@ -22,8 +22,7 @@ func (p *Plan) requestPlaces(v *mesh.View, host string) {
 		for _, name := range at.Names {
 			vh.Domains = vh.Domains.and(domainsOf(v, name, nil, at.Port))
 		}
-		under := resolver{View: v, service: at.Under}
-		if at.Under != nil && at.Under.Port(at.Port).Protocol == mesh.ProtocolAuto && !under.byNameOnly(at.Under.Port(at.Port)) {
+		if at.Under != nil && at.Under.Port(at.Port).Protocol == mesh.ProtocolAuto && !v.ByNameOnly(at.Under, at.Port) {
 			vh.Config = hostConfig(at.Under.Host, at.Port)
 		} else {
 			key := servedAt(v, at.Port)

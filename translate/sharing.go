@@ -92,9 +92,3 @@ func (r *resolver) shareAddresses(p *Plan, port *mesh.Port) {
 		p.Findings = append(p.Findings, f)
 	}
 }
-
-// byNameOnly tells whether nothing but names says which service clients of the
-// port mean: it has no address, or is found at one of the proxy.
-func (r *resolver) byNameOnly(port *mesh.Port) bool {
-	return len(r.service.Addresses) == 0 && !r.service.Headless || r.Sidecar.BindOf(port.Number).Address != ""
-}

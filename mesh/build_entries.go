@@ -27,6 +27,7 @@ func (b *builder) serviceEntry(ref Ref, o *networkingv1.ServiceEntry) {
 				delete(b.declared, s.Host)
 			}
 			b.touch(s.Host, TouchHost)
+			b.foundAs(ref, "together "+s.Host, nil)
 		}
 	}
 	if next != nil {
@@ -85,7 +86,9 @@ func (b *builder) addEntry(h *Host, s *Service, endpoints []Endpoint) {
 		if x.Kubernetes() || x.Namespace != s.Namespace {
 			continue
 		}
-		if x.Resolution != s.Resolution || x.External != s.External || !maps.Equal(x.Labels, s.Labels) || !maps.Equal(x.Selector, s.Selector) || !x.ExportTo.equal(s.ExportTo) {
+		if unlike(x, s) != "" {
+			b.foundAs(s.Ref, "together "+h.Name, []Finding{{Object: s.Ref, Field: "spec.hosts", Code: CodeConflict, Winner: x.Ref, Message: fmt.Sprintf(
+				"%s is older and declares host %s too, with another %s; this entry is left out for the host: make them alike, so that their ports and endpoints are taken together", x.Ref, h.Name, unlike(x, s))}})
 			return // the older one of the namespace counts
 		}
 		merged := *x
@@ -108,7 +111,26 @@ func (b *builder) addEntry(h *Host, s *Service, endpoints []Endpoint) {
 		h.Services[i], h.Endpoints[i] = &merged, newEndpointSet(list)
 		return
 	}
+	b.foundAs(s.Ref, "together "+h.Name, nil)
 	h.add(s, newEndpointSet(endpoints))
+}
+
+// unlike says in what two services of a host differ that are therefore not one; "" when
+// they may be.
+func unlike(a, b *Service) string {
+	switch {
+	case a.Resolution != b.Resolution:
+		return "resolution"
+	case a.External != b.External:
+		return "location"
+	case !maps.Equal(a.Labels, b.Labels):
+		return "metadata.labels"
+	case !maps.Equal(a.Selector, b.Selector):
+		return "workloadSelector"
+	case !a.ExportTo.equal(b.ExportTo):
+		return "exportTo"
+	}
+	return ""
 }
 
 // together are the addresses of both lists, each once.

@@ -26,7 +26,8 @@ var ciphers = []string{
 var curves = []string{"P-256", "P-384", "P-521", "X25519", "X25519MLKEM768"}
 
 // checkNames returns those of names that are known, each once, and a finding for
-// each other one.
+// each other one. Beside good ones, one that proxies do not know takes nothing from
+// what the object says.
 func checkNames(ref Ref, field, what string, names, known []string) (kept []string, findings []Finding) {
 	for i, n := range names {
 		switch {
@@ -37,6 +38,11 @@ func checkNames(ref Ref, field, what string, names, known []string) (kept []stri
 			})
 		case !slices.Contains(kept, n):
 			kept = append(kept, n)
+		}
+	}
+	for i := range findings {
+		if len(kept) > 0 {
+			findings[i].Code = CodeUnsupported
 		}
 	}
 	return kept, findings

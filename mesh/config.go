@@ -87,7 +87,7 @@ func parseConfig(ref Ref, text []byte) (*Config, []Finding, error) {
 	if c.RootNamespace == "" {
 		c.RootNamespace = "istio-system"
 	}
-	return c, append(append(findings, c.checkTLS()...), c.checkTracing()...), nil
+	return c, slices.Concat(findings, c.checkTLS(), c.checkTracing(), c.checkOutbound()), nil
 }
 
 // unknownFields are the paths of what is in a value and not in a message.
@@ -128,6 +128,15 @@ func unknownFields(at string, value any, message protoreflect.MessageDescriptor)
 // (outboundTrafficPolicy REGISTRY_ONLY).
 func (c *Config) RegistryOnly() bool {
 	return c.GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY
+}
+
+// checkOutbound tells of a mode for unknown destinations that is not served as it says.
+func (c *Config) checkOutbound() []Finding {
+	if c.GetOutboundTrafficPolicy().GetMode() != meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY_DYNAMIC_DNS {
+		return nil
+	}
+	return []Finding{{Object: c.Ref, Field: "outboundTrafficPolicy.mode", Code: CodeUnsupported,
+		Message: "proxies do not resolve names of unknown destinations; connections to these go to the address that the client found, as in mode ALLOW_ANY: use ALLOW_ANY, and ServiceEntries with resolution DYNAMIC_DNS for names that proxies are to resolve"}}
 }
 
 func (c *Config) equal(o *Config) bool {

@@ -62,7 +62,7 @@ func TestGatewayLeavesOutCiphers(t *testing.T) {
 	if got := g.Servers[0].Spec.Tls.CipherSuites; !slices.Equal(got, []string{"AES128-SHA"}) {
 		t.Errorf("cipher suites are %q", got)
 	}
-	if len(findings) != 1 || findings[0].Field != "spec.servers[0].tls.cipherSuites[1]" {
+	if len(findings) != 1 || findings[0].Field != "spec.servers[0].tls.cipherSuites[1]" || findings[0].Code != CodeUnsupported {
 		t.Errorf("findings are %v", findings)
 	}
 	if len(o.Spec.Servers[0].Tls.CipherSuites) != 3 {

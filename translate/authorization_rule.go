@@ -200,6 +200,12 @@ func (b *ruleBuilder) condition(c *security.Condition, at string) (p *rbacv3.Pri
 		if good {
 			return principal(true, func(v string) (*rbacv3.Principal, error) { return claim(v, names...), nil })
 		}
+	case strings.HasPrefix(key, filterKeys):
+		filter, rest, _ := strings.Cut(strings.TrimPrefix(key, "experimental."), "[")
+		if name, good := strings.CutSuffix(rest, "]"); good && name != "" && filter != strings.TrimPrefix(filterKeys, "experimental.") {
+			b.unwritten(at+".key", filter)
+			return permission(func(v string) (*rbacv3.Permission, error) { return filterMetadata(filter, name, v), nil })
+		}
 	case key == "request.auth.principal":
 		return principal(true, requestPrincipal)
 	case key == "request.auth.audiences":

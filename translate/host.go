@@ -166,6 +166,10 @@ func clientOf(v *mesh.View, s *mesh.Service, rule *mesh.DestinationRule) Client 
 // http serves requests to a port through the route configuration that services
 // share at the key, which tell them apart by their names.
 func (r *resolver) http(p *Plan, port *mesh.Port, key ListenerKey) {
+	if bind := r.Sidecar.BindOf(port.Number); key.reserved(bind.Socket && bind.Address == key.Address) {
+		p.Findings = append(p.Findings, reservedFinding(r.service.Ref, key))
+		return
+	}
 	r.answers(p, port, key.RouteConfig())
 	p.Claims = append(p.Claims, Claim{Key: key, Kind: ClaimHTTP, Host: r.service.Host})
 }

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -53,7 +54,11 @@ func JWTFilters(in JWTInput) JWTOutput {
 				provider.JwksSourceSpecifier, cluster = &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: noKeys()}, nil
 			}
 			if err != nil {
-				out.Findings = append(out.Findings, mesh.Finding{Object: p.Ref, Field: fmt.Sprintf("spec.jwtRules[%d]", i), Code: mesh.CodeInvalid,
+				code := mesh.CodeInvalid
+				if errors.Is(err, errIssuerAlone) {
+					code = mesh.CodeUnsupported
+				}
+				out.Findings = append(out.Findings, mesh.Finding{Object: p.Ref, Field: fmt.Sprintf("spec.jwtRules[%d]", i), Code: code,
 					Message: fmt.Sprintf("%v; every token of issuer %q is refused", err, rule.GetIssuer())})
 			}
 			name := "origins-" + strconv.Itoa(len(any))
@@ -127,6 +132,10 @@ func noKeys() *jwtv3.RemoteJwks {
 
 func badHeader(h *jwtv3.JwtHeader) bool { return !headerName.MatchString(h.GetName()) }
 
+// errIssuerAlone is what a rule says that Istio's API allows, and that needs somebody to
+// ask the issuer for the address of its keys.
+var errIssuerAlone = errors.New("the issuer alone is given, and nobody asks it where its keys are: set jwksUri to what its /.well-known/openid-configuration says as jwks_uri, or write the keys to jwks")
+
 // usable says what of a rule Envoy would not take.
 func usable(r *security.JWTRule) error {
 	for _, h := range r.GetFromHeaders() {
@@ -150,7 +159,7 @@ func usable(r *security.JWTRule) error {
 			return fmt.Errorf("jwksUri %q is no http or https URL", r.GetJwksUri())
 		}
 	default:
-		return fmt.Errorf("neither jwks nor jwksUri is given, and keys are not looked for at the issuer: set jwksUri")
+		return errIssuerAlone
 	}
 	return nil
 }

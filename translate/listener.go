@@ -57,11 +57,15 @@ func reservedFindings(in ListenerInput) []mesh.Finding {
 	var out []mesh.Finding
 	for _, c := range in.Claims {
 		if c.Service != nil {
-			out = append(out, mesh.Finding{Object: c.Service.Ref, Field: "spec.ports", Code: mesh.CodeInvalid,
-				Message: fmt.Sprintf("port %d without an address is the proxy's own; the port is not served: use another port or give the service an address", in.Key.Port)})
+			out = append(out, reservedFinding(c.Service.Ref, in.Key))
 		}
 	}
 	return out
+}
+
+func reservedFinding(service mesh.Ref, key ListenerKey) mesh.Finding {
+	return mesh.Finding{Object: service, Field: "spec.ports", Code: mesh.CodeInvalid,
+		Message: fmt.Sprintf("port %d without an address of its own listener is the proxy's own; the port is not served: use another port, or give the service an address and protocol TCP", key.Port)}
 }
 
 // listenerBuilder gathers the filter chains of one listener.

@@ -1,0 +1,62 @@
+package mesh
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+)
+
+// TestEntriesThatAreNotMerged: the younger of two entries of a host that differ hears of
+// the older one, and no longer when one of them is gone or mended.
+func TestEntriesThatAreNotMerged(t *testing.T) {
+	entry := func(name, year, labels, more string) Change {
+		return Change{Ref{KindServiceEntry, "a", name}, readObject[networkingv1.ServiceEntry](t, fmt.Sprintf(
+			"metadata: {name: %s, namespace: a, creationTimestamp: '%s-01-01T00:00:00Z', labels: {%s}}\nspec: {hosts: [x.example], ports: [{number: 80, name: http}], endpoints: [{address: 192.0.2.1}]%s}", name, year, labels, more))}
+	}
+	said := func(w *World) string {
+		var out []string
+		for f := range w.Findings() {
+			out = append(out, fmt.Sprintf("%s %s %s %s", f.Object.Name, f.Code, f.Field, f.Winner.Name))
+			if !strings.Contains(f.Message, "with another ") {
+				t.Errorf("%s", f)
+			}
+		}
+		return strings.Join(out, ", ")
+	}
+	const lost = "b Conflict spec.hosts a"
+	for _, c := range []struct{ what, labels, more, want string }{
+		{"alike", "", ", resolution: STATIC", ""},
+		{"another resolution", "", ", resolution: DNS", lost},
+		{"another location", "", ", resolution: STATIC, location: MESH_INTERNAL", lost},
+		{"other labels", "k: v", ", resolution: STATIC", lost},
+		{"another exportTo", "", ", resolution: STATIC, exportTo: ['.']", lost},
+	} {
+		b := newBuilder()
+		b.apply([]Change{entry("a", "2021", "", ", resolution: STATIC"), entry("b", "2022", c.labels, c.more)})
+		if w, _ := b.finish(); said(w) != c.want {
+			t.Errorf("%s: %q, want %q", c.what, said(w), c.want)
+		}
+		b.apply([]Change{{Ref: Ref{KindServiceEntry, "a", "a"}}})
+		if w, _ := b.finish(); said(w) != "" {
+			t.Errorf("%s: %q when the winner is gone", c.what, said(w))
+		}
+		b.apply([]Change{entry("a", "2021", "", ", resolution: STATIC")})
+		b.finish()
+		b.apply([]Change{{Ref: Ref{KindServiceEntry, "a", "b"}}})
+		if w, _ := b.finish(); said(w) != "" {
+			t.Errorf("%s: %q when the loser is gone", c.what, said(w))
+		}
+	}
+}
+
+// TestModeForUnknownDestinations: a mode that is not served as it says is told.
+func TestModeForUnknownDestinations(t *testing.T) {
+	for mode, want := range map[string]int{"ALLOW_ANY": 0, "REGISTRY_ONLY": 0, "ALLOW_ANY_DYNAMIC_DNS": 1} {
+		_, findings, err := parseConfig(Ref{Name: "istio"}, []byte("outboundTrafficPolicy: {mode: "+mode+"}\n"))
+		if err != nil || len(findings) != want {
+			t.Errorf("%s: %v, findings %v", mode, err, findings)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package translate
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// TestValidAndWithoutEffect: what Istio's API allows and is not served is told, and no
+// reason to refuse the object.
+func TestValidAndWithoutEffect(t *testing.T) {
+	for _, c := range []struct{ what, object, code, field, message string }{
+		{"an issuer alone", `{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: a, namespace: x}, spec: {jwtRules: [{issuer: "https://login.example"}]}}`,
+			"Unsupported", "spec.jwtRules[0]", "set jwksUri to what its /.well-known/openid-configuration says"},
+		{"keys that are none", `{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: a, namespace: x}, spec: {jwtRules: [{issuer: i, jwks: "none"}]}}`,
+			"Invalid", "spec.jwtRules[0]", "no JSON Web Key Set"},
+		{"a network filter", `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: a, namespace: x}, spec: {action: DENY, rules: [{when: [{key: "experimental.envoy.filters.network.mysql_proxy[db.table]", values: [update]}]}]}}`,
+			"Unsupported", "spec.rules[0].when[0].key", "metadata of envoy.filters.network.mysql_proxy; the values never match"},
+		{"a filter without a key", `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: a, namespace: x}, spec: {action: DENY, rules: [{when: [{key: "experimental.envoy.filters.network.mysql_proxy", values: [update]}]}]}}`,
+			"Invalid", "spec.rules[0].when[0].key", "counts as matching everything"},
+		{"a tracing provider of nobody", `{apiVersion: telemetry.istio.io/v1, kind: Telemetry, metadata: {name: a, namespace: x}, spec: {tracing: [{providers: [{name: nobody}]}]}}`,
+			"Unreferenced", "spec.tracing[0].providers", "no spans are reported"},
+	} {
+		w := parsedWorld(t, c.object)
+		var found []mesh.Finding
+		for _, p := range w.RequestAuthentications.In("x") {
+			found = append(found, JWTFilters(JWTInput{Policies: mesh.ListOf(p), Config: w.Config}).Findings...)
+		}
+		for _, p := range w.AuthorizationPolicies.In("x") {
+			_, findings := AuthorizationHTTP(AuthorizationInput{Policies: mesh.ListOf(p), Config: w.Config})
+			found = append(found, findings...)
+		}
+		for _, p := range w.Telemetries.In("x") {
+			found = append(found, TelemetryFindings(Reporting{Telemetries: mesh.ListOf(p)}, w.Config)...)
+		}
+		if len(found) != 1 || string(found[0].Code) != c.code || found[0].Field != c.field || !strings.Contains(found[0].Message, c.message) {
+			t.Errorf("%s: %v", c.what, found)
+		}
+	}
+}
+
+// TestPolicyOnFilters compares what a filter wrote, and nothing of a rule is left out for it.
+func TestPolicyOnFilters(t *testing.T) {
+	for v, want := range map[string]string{
+		"update":   `value:{string_match:{exact:"update"}}`,
+		"[update]": `value:{list_match:{one_of:{string_match:{exact:"update"}}}}`,
+		"[up*]":    `value:{list_match:{one_of:{string_match:{prefix:"up"}}}}`,
+	} {
+		m := filterMetadata("envoy.filters.http.grader", "grade", v).GetSourcedMetadata().GetMetadataMatcher()
+		text := strings.ReplaceAll(m.String(), "  ", " ")
+		if !strings.Contains(text, want) || m.Filter != "envoy.filters.http.grader" || len(m.Path) != 1 || m.Path[0].GetKey() != "grade" || m.ValidateAll() != nil {
+			t.Errorf("%s: %s", v, text)
+		}
+	}
+}
+
+// TestPortsOfTheProxy: whatever its protocol, who cannot be served at a port of the proxy
+// hears of it.
+func TestPortsOfTheProxy(t *testing.T) {
+	for _, protocol := range []string{"HTTP", `""`, "TCP"} {
+		for _, port := range []string{"15001", "15006", "15090"} {
+			v := routeWorld(t, strings.Replace(entryDoc("a", "x", protocol, ""), "number: 81", "number: "+port, 1), "client", "")
+			plan := ResolveHost(v, "a.example")
+			found := plan.Findings
+			for _, c := range plan.Claims {
+				if c.Kind == ClaimHTTP {
+					t.Errorf("%s %s: claimed", protocol, port)
+				}
+				_, more := OutboundListener(ListenerInput{Key: c.Key, Claims: []Claim{c}, Config: v.Config})
+				found = append(found, more...)
+			}
+			if len(found) == 0 || found[0].Object.Name != "a" || !strings.Contains(found[0].Message, "the proxy's own") {
+				t.Errorf("%s %s: findings %v", protocol, port, found)
+			}
+		}
+	}
+}

@@ -169,7 +169,7 @@ func application(t *testing.T, p *pod, ip string) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/live":
-			more := http.Header(maps.Clone(r.Header))
+			more := maps.Clone(r.Header)
 			for _, name := range []string{"X-Probe", "User-Agent", "Accept-Encoding"} { // what the test sends
 				more.Del(name)
 			}

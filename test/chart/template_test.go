@@ -312,7 +312,7 @@ func TestWebhooksNeverBlockTheirOwnStart(t *testing.T) {
 }
 
 // TestRights looks that nothing more than it has to be is allowed: objects of
-// any name are made only where Gateways of the Gateway API are deployed.
+// any name are made, and removed, only where Gateways of the Gateway API are deployed.
 func TestRights(t *testing.T) {
 	for _, c := range []struct {
 		deployments string
@@ -324,8 +324,12 @@ func TestRights(t *testing.T) {
 		r := render(t, "istio-system", "--set", "gatewayAPI.deployments="+c.deployments)
 		role := get[*rbacv1.ClusterRole](t, r, "ClusterRole /fairway-istio-system")
 		for _, rule := range role.Rules {
-			if slices.Contains(rule.Resources, "*") || slices.Contains(rule.Verbs, "*") || slices.Contains(rule.APIGroups, "*") || slices.Contains(rule.Verbs, "delete") {
+			if slices.Contains(rule.Resources, "*") || slices.Contains(rule.Verbs, "*") || slices.Contains(rule.APIGroups, "*") {
 				t.Errorf("too much is allowed: %v", rule)
+			}
+			removes := slices.Contains(rule.Verbs, "delete") || slices.Contains(rule.Verbs, "deletecollection")
+			if removes && slices.ContainsFunc(rule.Resources, func(s string) bool { return s == "gatewayclasses" || !slices.Contains(c.made, s) }) {
+				t.Errorf("what was not made here can be removed: %v", rule)
 			}
 			if slices.Contains(rule.Resources, "secrets") {
 				t.Errorf("Secrets of all namespaces can be read: %v", rule)

@@ -187,12 +187,12 @@ func emptyTexts(v any, depth int) (changed bool) {
 	return changed
 }
 
-const withheld = "unknown field: the object may restrict by it and is not used without it; as it was before it stays in force, and when it is new it denies what it would guard: correct the field's name or its place (indentation), or take it out"
+const withheld = "unknown field: the object may restrict by it and is not used without it; this version of it is not in force, and a new object denies what it would guard: correct the field's name or its place (indentation), or take it out"
 
 // defect is the first field of the findings that the kind cannot do without, as an error.
 func (k *kind) defect(findings []mesh.Finding) error {
 	for i, f := range findings {
-		if f.Code == mesh.CodeUnsupported && f.Message == unknownField && k.guards(f.Field) {
+		if f.Code == mesh.CodeUnknownField && f.Message == unknownField && k.guards(f.Field) {
 			findings[i].Code, findings[i].Message = mesh.CodeInvalid, withheld
 			return fmt.Errorf("field %s", f.Field)
 		}

@@ -18,7 +18,7 @@ import (
 // the findings say which field.
 func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
 	if err := CheckText(js, MaxValues); err != nil {
-		return nil, []mesh.Finding{{Object: ref, Code: mesh.CodeInvalid, Message: err.Error() + "; the object as it was before stays in force"}}
+		return nil, []mesh.Finding{{Object: ref, Code: mesh.CodeInvalid, Message: err.Error() + "; this version of the object is not in force"}}
 	}
 	if k.mesh == mesh.KindAuthorizationPolicy {
 		js = sayEmpty(js)
@@ -28,19 +28,19 @@ func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
 	var findings []mesh.Finding
 	for _, e := range strict {
 		field, what := strictField(e)
-		findings = append(findings, mesh.Finding{Object: ref, Field: field, Code: mesh.CodeUnsupported, Message: what})
+		findings = append(findings, mesh.Finding{Object: ref, Field: field, Code: mesh.CodeUnknownField, Message: what})
 	}
 	if k.proto {
 		unknown, wrong := checkSpec(js, spec(o))
 		for _, field := range unknown {
-			findings = append(findings, mesh.Finding{Object: ref, Field: field, Code: mesh.CodeUnsupported, Message: unknownField})
+			findings = append(findings, mesh.Finding{Object: ref, Field: field, Code: mesh.CodeUnknownField, Message: unknownField})
 		}
 		if err != nil && wrong != nil {
-			return nil, append(findings, mesh.Finding{Object: ref, Field: wrong.field, Code: mesh.CodeInvalid, Message: wrong.message + lastGood})
+			return nil, append(findings, mesh.Finding{Object: ref, Field: wrong.field, Code: mesh.CodeInvalid, Message: wrong.message + notInForce})
 		}
 	}
 	if err != nil {
-		return nil, append(findings, mesh.Finding{Object: ref, Field: typeField(err), Code: mesh.CodeInvalid, Message: err.Error() + lastGood})
+		return nil, append(findings, mesh.Finding{Object: ref, Field: typeField(err), Code: mesh.CodeInvalid, Message: err.Error() + notInForce})
 	}
 	if k.defect(findings) != nil {
 		return nil, findings
@@ -66,7 +66,7 @@ func (k *kind) decodeServed(js []byte) (object, []mesh.Finding) {
 
 const (
 	unknownField = "unknown field: it is ignored; correct its name or its place (indentation), or take it out"
-	lastGood     = "; the object as it was before stays in force: correct the field"
+	notInForce   = "; this version of the object is not in force: correct the field"
 )
 
 // spec is the protobuf message of an object of istio.io.

@@ -30,6 +30,7 @@ type document struct {
 // written is an object as it stands in a file.
 type written struct {
 	ref      mesh.Ref
+	path     string // in its document
 	value    object // nil: it cannot be read
 	closed   object // what is in force instead where the mesh has none; nil: nothing
 	print    uint64 // its fingerprint
@@ -80,11 +81,12 @@ type header struct {
 
 // parser reads documents.
 type parser struct {
-	kinds map[schema.GroupKind]*kind
+	kinds  map[schema.GroupKind]*kind
+	others map[string][]string // kinds that are known and not read, by group
 }
 
 func newParser() *parser {
-	p := &parser{kinds: map[schema.GroupKind]*kind{}}
+	p := &parser{kinds: map[schema.GroupKind]*kind{}, others: otherKinds()}
 	for _, k := range kinds() {
 		p.kinds[k.groupKind()] = k
 	}
@@ -102,7 +104,7 @@ func (p *parser) parse(text []byte, line int) (*document, error) {
 	if string(js) == "null" {
 		return d, nil
 	}
-	return d, p.object(d, js, header{}, false)
+	return d, p.object(d, js, header{}, "")
 }
 
 var lineNumber = regexp.MustCompile(`\bline \d+`)
@@ -119,8 +121,9 @@ func countFrom(line int, message string) string {
 }
 
 // object reads one object, or each of a List. What its header lacks is taken
-// from the list's. A list that is within another is none: each is read once.
-func (p *parser) object(d *document, js []byte, list header, within bool) error {
+// from the list's. A list that is within another is none: each is read once. at is where it
+// stands in the document.
+func (p *parser) object(d *document, js []byte, list header, at string) error {
 	var h header
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(js, &h); err != nil {
 		return fmt.Errorf("not an object of the Kubernetes API: %w", err)
@@ -130,7 +133,7 @@ func (p *parser) object(d *document, js []byte, list header, within bool) error 
 		return errors.New("not an object of the Kubernetes API: it needs apiVersion and kind")
 	}
 	if h.Items != nil && strings.HasSuffix(h.Kind, "List") {
-		if within {
+		if at != "" {
 			return errors.New("a list within a list: put its items into the outer one")
 		}
 		of := header{}
@@ -138,8 +141,9 @@ func (p *parser) object(d *document, js []byte, list header, within bool) error 
 			of = header{APIVersion: h.APIVersion, Kind: strings.TrimSuffix(h.Kind, "List")}
 		}
 		for i, item := range h.Items {
-			if err := p.object(d, item, of, true); err != nil {
-				return fmt.Errorf("items[%d]: %w", i, err)
+			at := fmt.Sprintf("items[%d]", i)
+			if err := p.object(d, item, of, at); err != nil {
+				return fmt.Errorf("%s: %w", at, err)
 			}
 		}
 		return nil
@@ -161,14 +165,14 @@ func (p *parser) object(d *document, js []byte, list header, within bool) error 
 		ref.Namespace = cmp.Or(h.Metadata.Namespace, "default")
 	}
 	if !slices.Contains(k.versions, gv.Version) {
-		d.findings = append(d.findings, mesh.Finding{Object: ref, Field: "apiVersion", Code: mesh.CodeUnsupported,
+		d.findings = append(d.findings, mesh.Finding{Object: ref, Field: "apiVersion", Code: mesh.CodeUnknownKind,
 			Message: fmt.Sprintf("there is no version %s of this kind: the object is not used; write %s", gv.Version, schema.GroupVersion{Group: k.group, Version: k.versions[0]})})
 		return nil
 	}
 	if k.mesh == mesh.KindConfigMap && !readConfigMap(js, h) {
 		return nil
 	}
-	w := &written{ref: ref}
+	w := &written{ref: ref, path: at}
 	w.value, w.findings = k.decode(ref, js)
 	if w.value == nil {
 		w.closed = k.closed(ref, js)
@@ -192,32 +196,4 @@ const meshConfigMap = "istio"
 // applications.
 func readConfigMap(js []byte, h header) bool {
 	return h.Metadata.Name == meshConfigMap || bytes.Contains(js, []byte(`"ca.crt"`)) || bytes.Contains(js, []byte(`"cacert"`))
-}
-
-// foreign notes a kind that is not in the table.
-func (p *parser) foreign(d *document, group string, h header) {
-	switch {
-	case strings.HasSuffix(group, ".istio.io"), group == groupGateway:
-		d.findings = append(d.findings, mesh.Finding{Object: mesh.Ref{Kind: mesh.Kind(h.Kind), Namespace: cmp.Or(h.Metadata.Namespace, "default"), Name: h.Metadata.Name},
-			Code: mesh.CodeUnsupported, Message: "objects of this kind are not acted upon"})
-	case !kubernetesKind(group, h.Kind):
-		d.unknown = append(d.unknown, schema.GroupKind{Group: group, Kind: h.Kind})
-	}
-}
-
-// coreKinds are those of Kubernetes' group "", so that a kind that is written
-// wrong there is noticed.
-var coreKinds = strings.Fields(`Binding ComponentStatus ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume
-	PersistentVolumeClaim Pod PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount`)
-
-// kubernetesKind tells whether a kind is Kubernetes' own: manifests of
-// applications are full of them, and none concerns the mesh.
-func kubernetesKind(group, name string) bool {
-	switch group {
-	case "":
-		return slices.Contains(coreKinds, name)
-	case "apps", "batch", "autoscaling", "policy", "extensions":
-		return true
-	}
-	return strings.HasSuffix(group, ".k8s.io")
 }

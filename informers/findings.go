@@ -33,7 +33,7 @@ func (d *Directory) findings(names []string, touched map[mesh.Ref]struct{}) {
 	}
 	var unknown []mesh.Finding
 	for k, in := range d.claims.unknown {
-		unknown = append(unknown, mesh.Finding{Object: mesh.Ref{Kind: KindFile, Name: slices.Min(slices.Collect(maps.Keys(in)))}, Field: "kind", Code: mesh.CodeUnknownKind,
+		unknown = append(unknown, mesh.Finding{Object: mesh.Ref{Kind: KindFile, Name: slices.Min(slices.Collect(maps.Keys(in)))}, Field: "kind", Code: mesh.CodeForeign,
 			Message: fmt.Sprintf("objects of kind %s are not read: nothing is known of it; correct apiVersion or kind if it is meant for the mesh", k)})
 	}
 	slices.SortFunc(unknown, func(a, b mesh.Finding) int { return cmp.Compare(a.Message, b.Message) })

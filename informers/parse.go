@@ -14,6 +14,36 @@ type Object struct {
 	// does not have, and values of a wrong type. With those Change.Object is nil.
 	Findings []mesh.Finding
 	Line     int // where its document begins, from 1
+	// Path leads to the object in its document, as "items[2]" does in a list; empty: it is the document.
+	Path string
+}
+
+// Document is one document of a YAML or JSON text.
+type Document struct {
+	Line     int    // where it begins, from 1
+	Text     []byte // a part of the text that was read
+	Objects  []Object
+	Findings []mesh.Finding // about objects that the mesh does not read
+	Err      error          // it is no YAML, or no object of the API; with the other fields empty
+}
+
+// Documents reads a YAML or JSON text document by document, lists too, as a directory
+// does.
+func Documents(text []byte) []Document {
+	p := newParser()
+	pieces, lines := splitDocuments(text)
+	out := make([]Document, 0, len(pieces))
+	for i, piece := range pieces {
+		one := Document{Line: lines[i], Text: piece}
+		d, err := p.parse(piece, lines[i])
+		if err != nil {
+			one.Err = err
+		} else {
+			one.Objects, one.Findings = d.contents(lines[i])
+		}
+		out = append(out, one)
+	}
+	return out
 }
 
 // Parse reads the objects of a YAML or JSON text, lists too, as a directory
@@ -21,17 +51,12 @@ type Object struct {
 // error names all documents that are no objects; what the others hold is
 // returned nevertheless.
 func Parse(text []byte) (objects []Object, findings []mesh.Finding, err error) {
-	p := newParser()
 	var broken []error
-	pieces, lines := splitDocuments(text)
-	for i, piece := range pieces {
-		d, err := p.parse(piece, lines[i])
-		if err != nil {
-			broken = append(broken, fmt.Errorf("document at line %d: %w", lines[i], err))
-			continue
+	for _, d := range Documents(text) {
+		if d.Err != nil {
+			broken = append(broken, fmt.Errorf("document at line %d: %w", d.Line, d.Err))
 		}
-		more, about := d.contents(lines[i])
-		objects, findings = append(objects, more...), append(findings, about...)
+		objects, findings = append(objects, d.Objects...), append(findings, d.Findings...)
 	}
 	return objects, findings, errors.Join(broken...)
 }
@@ -40,7 +65,7 @@ func Parse(text []byte) (objects []Object, findings []mesh.Finding, err error) {
 // the error are as of Parse.
 func ParseJSON(js []byte) (objects []Object, findings []mesh.Finding, err error) {
 	var d document
-	if err := newParser().object(&d, js, header{}, false); err != nil {
+	if err := newParser().object(&d, js, header{}, ""); err != nil {
 		return nil, nil, err
 	}
 	objects, findings = d.contents(1)
@@ -50,7 +75,7 @@ func ParseJSON(js []byte) (objects []Object, findings []mesh.Finding, err error)
 // contents is what a document that begins at a line holds.
 func (d *document) contents(line int) (objects []Object, findings []mesh.Finding) {
 	for _, w := range d.objects {
-		o := Object{Change: mesh.Change{Ref: w.ref}, Findings: w.findings, Line: line}
+		o := Object{Change: mesh.Change{Ref: w.ref}, Findings: w.findings, Line: line, Path: w.path}
 		if w.value != nil {
 			o.Object = w.value
 		}
@@ -58,7 +83,7 @@ func (d *document) contents(line int) (objects []Object, findings []mesh.Finding
 	}
 	findings = d.findings
 	for _, k := range d.unknown {
-		findings = append(findings, mesh.Finding{Object: mesh.Ref{Kind: "Kind", Name: k.String()}, Code: mesh.CodeUnknownKind, Message: "no such kind is known; it is not read"})
+		findings = append(findings, mesh.Finding{Object: mesh.Ref{Kind: "Kind", Name: k.String()}, Code: mesh.CodeForeign, Message: "no such kind is known; it is not read"})
 	}
 	return objects, findings
 }

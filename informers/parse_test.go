@@ -30,7 +30,7 @@ metadata: {name: d}
 	if err == nil || !strings.Contains(err.Error(), "document at line 11: ") || !strings.Contains(err.Error(), "document at line 17: ") {
 		t.Errorf("the error is %v", err)
 	}
-	if len(findings) != 1 || findings[0].Code != mesh.CodeUnknownKind {
+	if len(findings) != 1 || findings[0].Code != mesh.CodeForeign {
 		t.Errorf("the findings are %v", findings)
 	}
 	if len(objects) != 3 {

@@ -126,13 +126,13 @@ func CheckBounds(ref Ref, object any) (findings []Finding) {
 func leftOut(kind Kind) string {
 	switch kind {
 	case KindAuthorizationPolicy:
-		return "it stays as it was before, or denies all that it selects when it is new"
+		return "this version of it is not in force, and a new one denies all that it selects"
 	case KindDestinationRule:
-		return "it stays as it was before, or only its TLS settings are in force when it is new"
+		return "this version of it is not in force, and of a new one only its TLS settings are"
 	case KindRequestAuthentication:
-		return "it stays as it was before, or accepts no token when it is new"
+		return "this version of it is not in force, and a new one accepts no token"
 	}
-	return "it stays as it was before, or is left out when it is new"
+	return "this version of it is not in force"
 }
 
 // restricted is what is in force of an object that is over a bound when nothing was

@@ -147,8 +147,7 @@ func (b *builder) config(ref Ref, text []byte) {
 	} else {
 		c, findings, err := parseConfig(ref, text)
 		if err != nil {
-			b.found(ref, []Finding{{Object: ref, Field: "data." + meshConfigKey, Code: CodeInvalid,
-				Message: fmt.Sprintf("%v; the last good configuration stays in force: correct the text", err)}})
+			b.found(ref, []Finding{unreadableConfig(ref, err)})
 			return
 		}
 		b.found(ref, findings)

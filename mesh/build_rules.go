@@ -53,9 +53,10 @@ func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
 		findings = append(findings, more...)
 	}
 	if next != nil {
-		findings = append(findings, next.uncovered(b.world.Config)...)
+		findings = append(append(findings, next.uncovered(b.world.Config)...), next.claimless()...)
 	}
 	b.found(ref, findings)
+	b.boundStale[ref] = struct{}{}
 	b.changing(ref, b.holds.placed[ref])
 	if next == nil {
 		b.world.virtualServices = b.world.virtualServices.Delete(key)
@@ -329,6 +330,7 @@ func (b *builder) dirtyPattern(pattern string) {
 func (b *builder) gateway(ref Ref, o *networkingv1.Gateway) {
 	key := ref.Namespace + "/" + ref.Name
 	b.dirty.Gateways = true
+	b.boundAgain(key)
 	if o == nil {
 		b.world.gateways = b.world.gateways.Delete(key)
 		b.found(ref, nil)

@@ -47,6 +47,7 @@ type builder struct {
 
 	targeted     map[Ref]targeted // policies with references
 	targetsStale bool             // what is found about them may have changed
+	boundStale   map[Ref]struct{} // VirtualServices whose hosts or Gateways have changed
 
 	admitted   map[Ref]struct{} // objects of kinds with bounds that are in force as they were within them
 	allowances map[allowanceKey]*allowance
@@ -80,6 +81,7 @@ func newBuilder() *builder {
 		targeted: map[Ref]targeted{}, admitted: map[Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*VirtualService]bool{}, replaced: map[*VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
+	b.boundStale = map[Ref]struct{}{}
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
 	return b
 }
@@ -233,6 +235,7 @@ func (b *builder) finish() (*World, *Dirty) {
 	b.settleGatewayAPI()
 	b.settleIngresses()
 	b.settleTargets()
+	b.settleBound()
 	b.settleKept(now, b.world.Config.RouteHold)
 	b.dirtyTargets()
 	dirty := b.dirty

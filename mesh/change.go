@@ -41,6 +41,9 @@ const (
 	// KindWorkload is a Deployment, StatefulSet or other owner of Pods. Findings
 	// name it; it is never read.
 	KindWorkload Kind = "Workload"
+	// KindHost is the name of a host, which Services, ServiceEntries and VirtualServices
+	// declare. Findings name it; there is no such object.
+	KindHost Kind = "Host"
 )
 
 // Ref names one object of the API. The zero Ref names nothing.

@@ -4,6 +4,8 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Check says what is wrong with an object by itself, whatever else the mesh
@@ -17,8 +19,8 @@ func Check(ref Ref, object any) []Finding {
 	}
 	switch o := object.(type) {
 	case *networkingv1.VirtualService:
-		_, findings := parseVirtualService(o, Domain)
-		return append(checkRoutes(o), findings...)
+		v, findings := parseVirtualService(o, Domain)
+		return append(append(checkRoutes(o), findings...), v.claimless()...)
 	case *networkingv1.DestinationRule:
 		_, findings := parseDestinationRule(o, Domain)
 		return findings
@@ -42,6 +44,8 @@ func Check(ref Ref, object any) []Finding {
 	case *telemetryv1.Telemetry:
 		_, findings := targetsOf(ref, o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
 		return findings
+	case *corev1.ConfigMap, *corev1.Namespace, *corev1.Service, *corev1.Pod:
+		return checkCore(ref, o.(metav1.Object))
 	}
 	return nil
 }

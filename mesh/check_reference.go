@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -20,7 +21,38 @@ import (
 // nothing. All of that may be mended by other objects later. When ctx ends it says
 // what it has found until then.
 func (w *World) CheckReferences(ctx context.Context, object any) []Finding {
-	r := &references{ctx: ctx, world: w}
+	return w.NamesOfOne().Check(ctx, object)
+}
+
+// NamesOfOne are the names of the World for who checks one object alone.
+func (w *World) NamesOfOne() *Names { return &Names{world: w} }
+
+// Names looks up what objects name, for those who check many objects of one World.
+type Names struct {
+	world *World
+	// workloads are those that have a pair of labels, by namespace and pair; nil: all are
+	// looked at each time.
+	workloads map[string][]*Workload
+}
+
+// Names are the names of the World. To make them costs as much as the World has workloads.
+func (w *World) Names() *Names {
+	n := &Names{world: w, workloads: map[string][]*Workload{}}
+	for _, x := range w.Workloads() {
+		for k, v := range x.Labels {
+			for _, namespace := range []string{"", x.Namespace} {
+				key := namespace + "/" + k + "=" + v
+				n.workloads[key] = append(n.workloads[key], x)
+			}
+		}
+	}
+	return n
+}
+
+// Check is World.CheckReferences.
+func (n *Names) Check(ctx context.Context, object any) []Finding {
+	w := n.world
+	r := &references{ctx: ctx, world: w, names: n}
 	switch o := object.(type) {
 	case *networkingv1.VirtualService:
 		r.ref = Ref{KindVirtualService, o.Namespace, o.Name}
@@ -58,12 +90,18 @@ func (w *World) CheckReferences(ctx context.Context, object any) []Finding {
 type references struct {
 	ctx      context.Context //nolint:containedctx // of the one call that it serves
 	world    *World
+	names    *Names
 	ref      Ref
 	findings []Finding
 }
 
 func (r *references) found(code Code, winner Ref, field, format string, args ...any) {
 	r.findings = append(r.findings, Finding{Object: r.ref, Field: field, Code: code, Winner: winner, Message: fmt.Sprintf(format, args...)})
+}
+
+// missing reports what is not there.
+func (r *references) missing(code Code, what Ref, field, format string, args ...any) {
+	r.findings = append(r.findings, Finding{Object: r.ref, Field: field, Code: code, Missing: what, Message: fmt.Sprintf(format, args...)})
 }
 
 func (r *references) policy(kind Kind, o metav1.Object, selector map[string]string, targets ...*typev1.PolicyTargetReference) {
@@ -84,23 +122,40 @@ func (r *references) selected(field string, selector map[string]string, namespac
 	if len(selector) == 0 || r.world.workloads.Len() == 0 { // without any, workloads are not what this World is about
 		return
 	}
-	for _, x := range r.world.Workloads() {
-		if (namespace == "" || x.Namespace == namespace) && selects(selector, x.Labels) {
-			return
-		}
+	if r.names.anyWith(selector, namespace) {
+		return
 	}
 	where := "in any namespace"
 	if namespace != "" {
 		where = "in namespace " + namespace
 	}
-	r.found(CodeUnreferenced, Ref{}, field, "no workload %s has these labels (%s); until one has, nothing is changed by this object", where, canonicalLabels(selector))
+	r.missing(CodeUnreferenced, Ref{Kind: KindWorkload, Namespace: namespace}, field,
+		"no workload %s has these labels (%s); until one has, nothing is changed by this object: correct the labels, or apply the workload", where, canonicalLabels(selector))
+}
+
+// anyWith tells whether a workload of the namespace ("" is any) has the labels.
+func (n *Names) anyWith(selector map[string]string, namespace string) bool {
+	fits := func(x *Workload) bool {
+		return (namespace == "" || x.Namespace == namespace) && selects(selector, x.Labels)
+	}
+	if n.workloads != nil {
+		for k, v := range selector {
+			return slices.ContainsFunc(n.workloads[namespace+"/"+k+"="+v], fits)
+		}
+	}
+	for _, x := range n.world.Workloads() {
+		if fits(x) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *references) virtualService(o *networkingv1.VirtualService) {
 	v, _ := parseVirtualService(o, Domain)
 	for i, name := range o.Spec.Gateways {
 		if g := ResolveGateway(name, o.Namespace); g != MeshGateway && r.world.Gateway(g) == nil {
-			r.found(CodeUnreferenced, Ref{}, fmt.Sprintf("spec.gateways[%d]", i), "there is no Gateway %s; until there is, nothing is routed by it", g)
+			r.noGateway(g, fmt.Sprintf("spec.gateways[%d]", i))
 		}
 	}
 	scope := Scope{Role: RoleRouter, Namespace: o.Namespace}
@@ -119,9 +174,21 @@ func (r *references) virtualService(o *networkingv1.VirtualService) {
 			continue
 		}
 		if name := delegateName(rule.Delegate, o.Namespace); !r.exists(name) {
-			r.found(CodeInvalid, Ref{}, fmt.Sprintf("spec.http[%d].delegate", i), noDelegate, name, o.Namespace)
+			namespace, of, _ := strings.Cut(name, "/")
+			r.missing(CodeDelegateMissing, Ref{KindVirtualService, namespace, of}, fmt.Sprintf("spec.http[%d].delegate", i), noDelegate, name, o.Namespace)
 		}
 	}
+}
+
+// noGateway reports that a VirtualService names a Gateway that there is not, or one of
+// the other API.
+func (r *references) noGateway(name, field string) {
+	if g, _ := r.world.apiGateways.Get(name); g != nil {
+		r.found(CodeUnreferenced, Ref{}, field, "%s is a Gateway of the Gateway API, to which no VirtualService is bound; nothing is routed by it: write an HTTPRoute, or a Gateway of networking.istio.io", name)
+		return
+	}
+	namespace, of, _ := strings.Cut(name, "/")
+	r.missing(CodeUnreferenced, Ref{KindGateway, namespace, of}, field, "there is no Gateway %s; until there is, nothing is routed by it", name)
 }
 
 // delegated reports that the rules are too many together with those of the delegates
@@ -167,13 +234,16 @@ func (r *references) overridden(o *networkingv1.VirtualService, v *VirtualServic
 
 // destination looks for the host, the port and the subset of a route.
 func (r *references) destination(view *View, field string, d *networking.Destination) {
-	if r.world.HostCount() == 0 || r.ctx.Err() != nil { // without any, hosts are not what this World is about
+	if r.ctx.Err() != nil {
 		return
 	}
 	host := ResolveHost(d.GetHost(), r.ref.Namespace, Domain)
 	s, _ := view.Service(host)
 	if s == nil {
-		r.found(CodeHostNotFound, Ref{}, field+".host", "no Service or ServiceEntry visible from namespace %s has the host %s; requests get 503 until there is one: check the name", r.ref.Namespace, host)
+		r.missing(CodeHostNotFound, Ref{Kind: KindHost, Name: host}, field+".host", "no Service or ServiceEntry visible from namespace %s has the host %s; requests get 503 until there is one: check the name", r.ref.Namespace, host)
+		if subset := d.GetSubset(); subset != "" && view.lacksSubset(host, subset) {
+			r.found(CodeSubsetMissing, Ref{}, field+".subset", "no DestinationRule in force for host %s defines subset %q; requests get 503 until one does", host, subset)
+		}
 		return
 	}
 	if port := d.GetPort().GetNumber(); port != 0 && s.Port(port) == nil {
@@ -189,16 +259,10 @@ func (r *references) destinationRule(o *networkingv1.DestinationRule) {
 	if rule == nil {
 		return
 	}
-	known := r.world.HostCount() == 0
-	for name := range r.world.Hosts() {
-		if HostMatches(rule.Host, name) {
-			known = true
-			break
-		}
+	if !r.covers(rule.Host) {
+		r.missing(CodeHostNotFound, Ref{Kind: KindHost, Name: rule.Host}, "spec.host", "no Service or ServiceEntry has the host %s; until there is one, the rule is not used: check the name, which is resolved in namespace %s", rule.Host, o.Namespace)
 	}
-	if !known {
-		r.found(CodeHostNotFound, Ref{}, "spec.host", "no Service or ServiceEntry has the host %s; until there is one, the rule is not used: check the name, which is resolved in namespace %s", rule.Host, o.Namespace)
-	}
+	r.subsets(rule)
 	if rule.Created.IsZero() {
 		rule.Created = time.Now()
 	}
@@ -214,6 +278,80 @@ func (r *references) destinationRule(o *networkingv1.DestinationRule) {
 			}
 		}
 	}
+}
+
+// covers tells whether the host or pattern is that of some service.
+func (r *references) covers(pattern string) bool {
+	if !IsWildcard(pattern) {
+		return r.world.Host(pattern) != nil
+	}
+	for name := range r.world.Hosts() {
+		if HostMatches(pattern, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// subsets reports subsets whose labels no endpoint has, of a host that has some.
+func (r *references) subsets(rule *DestinationRule) {
+	h := r.world.Host(rule.Host)
+	if h == nil || len(rule.Subsets) == 0 {
+		return
+	}
+	var labels []map[string]string
+	for i, s := range h.Services {
+		for pair, value := range s.Selector {
+			for _, x := range r.names.having(s.Namespace, pair, value) {
+				if selects(s.Selector, x.Labels) {
+					labels = append(labels, x.Labels)
+				}
+			}
+			break
+		}
+		if i < len(h.Endpoints) && h.Endpoints[i] != nil {
+			for _, e := range h.Endpoints[i].Endpoints {
+				labels = append(labels, e.Workload.Labels)
+			}
+		}
+	}
+	if len(labels) == 0 {
+		return
+	}
+	for _, s := range rule.Subsets {
+		if len(s.Labels) > 0 && !slices.ContainsFunc(labels, func(l map[string]string) bool { return selects(s.Labels, l) }) {
+			r.found(CodeSubsetMissing, Ref{}, "spec.subsets["+s.Name+"].labels", "no pod or endpoint of host %s has the labels of subset %q (%s); requests for it get 503 until one has: correct the labels",
+				rule.Host, s.Name, canonicalLabels(s.Labels))
+		}
+	}
+}
+
+// having are the workloads of the namespace that have a pair of labels.
+func (n *Names) having(namespace, key, value string) (out []*Workload) {
+	if n.workloads != nil {
+		return n.workloads[namespace+"/"+key+"="+value]
+	}
+	for _, x := range n.world.Workloads() {
+		if x.Namespace == namespace && x.Labels[key] == value {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// lacksSubset tells whether there are rules for a host, of which nothing else is known,
+// and none of those in force for the view defines the subset.
+func (v *View) lacksSubset(host, subset string) bool {
+	rules, _ := v.rules.Get(host)
+	there := false
+	for _, rule := range rules {
+		if v.ruleApplies(rule) {
+			if there = true; rule.Subset(subset) != nil {
+				return false
+			}
+		}
+	}
+	return there
 }
 
 // eachDestinationField calls f with every destination and where it stands.

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -21,6 +20,7 @@ func checkVirtualService(ref Ref, spec *networking.VirtualService) (*networking.
 	out.Tls, o.tls = checkRules(c, "spec.tls", spec.Tls, checkTLSRule)
 	c.shadowed(out.Http, o.http)
 	c.shadowedTCP(out.Tcp, o.tcp)
+	c.shadowedTLS(out.Tls, o.tls)
 	if !c.changed {
 		return spec, origins{}, c.findings
 	}
@@ -113,20 +113,3 @@ func (c *ruleCheck) shadowed(rules []*networking.HTTPRoute, from []Origin) {
 // maxShadows bounds the search for rules that are never used, which compares
 // each match with all before it.
 const maxShadows = 256
-
-// shadowedTCP reports tcp rules after one that takes every connection.
-func (c *ruleCheck) shadowedTCP(rules []*networking.TCPRoute, from []Origin) {
-	all := func(m *networking.L4MatchAttributes) bool {
-		return len(m.DestinationSubnets)+len(m.SourceLabels)+len(m.Gateways) == 0 && m.Port == 0 && m.SourceNamespace == ""
-	}
-	by := ""
-	for i, r := range rules {
-		c.field = from[i].Field
-		switch {
-		case by != "":
-			c.report(CodeShadowed, "", "never used, because %s takes all connections: move it up or remove it", by)
-		case len(r.Match) == 0 || slices.ContainsFunc(r.Match, all):
-			by = c.field
-		}
-	}
-}

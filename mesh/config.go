@@ -75,6 +75,7 @@ func parseConfig(ref Ref, text []byte) (*Config, []Finding, error) {
 		findings = append(findings, Finding{Object: ref, Field: f, Code: CodeUnsupported, Message: "unknown field: it is ignored; correct its name or its place, or take it out"})
 	}
 	findings = append(findings, c.checkUnread(read.ProtoReflect())...)
+	findings = append(findings, checkRanges(ref, read)...)
 	// What is given replaces the default as a whole: merging would add a duration of
 	// 500 ms to one of 10 s, and keep true where false is given.
 	read.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {

@@ -43,7 +43,9 @@ func mergeDelegates(root *VirtualService, find func(name string) *VirtualService
 		d := find(name)
 		switch {
 		case d == nil:
-			bad(CodeInvalid, noDelegate, name, root.Namespace)
+			namespace, of, _ := strings.Cut(name, "/")
+			findings = append(findings, Finding{Object: root.Ref, Field: o.Field + ".delegate", Code: CodeDelegateMissing,
+				Message: fmt.Sprintf(noDelegate, name, root.Namespace), Missing: Ref{KindVirtualService, namespace, of}})
 			continue
 		case len(d.Spec.Hosts) > 0:
 			bad(CodeInvalid, "VirtualService %s has hosts of its own, so that it is no delegate; the rule is left out: remove its hosts", name)

@@ -53,7 +53,7 @@ func (w *World) missingGateways(r *apiRoute) (out []Finding) {
 		}
 		if g, _ := w.apiGateways.Get(ref.Namespace + "/" + ref.Name); g == nil {
 			out = append(out, Finding{Object: r.ref, Field: fmt.Sprintf("spec.parentRefs[%d]", i), Code: CodeUnreferenced,
-				Message: fmt.Sprintf("there is no Gateway %s/%s; until there is, nothing is routed by it", ref.Namespace, ref.Name)})
+				Message: fmt.Sprintf("there is no Gateway %s/%s; until there is, nothing is routed by it", ref.Namespace, ref.Name), Missing: ref})
 		}
 	}
 	return out

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -49,11 +50,12 @@ func (a *authorization) customOf(p *mesh.AuthorizationPolicy) *customCheck {
 	refused := "; what the policy's rules match is refused"
 	host, port, ok := a.in.Config.AuthorizationBackend(name)
 	if !ok {
-		a.found(p, "spec.provider.name", mesh.CodeInvalid, "the mesh configuration has no external authorization provider %q with a service and a port%s", name, refused)
+		a.found(p, "spec.provider.name", mesh.CodeProviderMissing, "the mesh configuration has no external authorization provider %q with a service and a port%s", name, refused)
 		return c
 	}
 	if _, ok := mesh.BackendOf(a.in.Backends, host, port); !ok {
-		a.found(p, "spec.provider.name", mesh.CodeHostNotFound, "no service %s with port %d of provider %q is visible to the workload%s: declare it, for servers outside of the mesh with a ServiceEntry", host, port, name, refused)
+		a.findings = append(a.findings, mesh.Finding{Object: p.Ref, Field: "spec.provider.name", Code: mesh.CodeHostNotFound, Missing: mesh.Ref{Kind: mesh.KindHost, Name: host},
+			Message: fmt.Sprintf("no service %s with port %d of provider %q is visible to the workload%s: declare it, for servers outside of the mesh with a ServiceEntry", host, port, name, refused)})
 		return c
 	}
 	for _, e := range a.in.Config.GetExtensionProviders() {

@@ -27,6 +27,8 @@ type GatewayInput struct {
 	Filters   []*hcmv3.HttpFilter  // authentication and authorization of requests
 	TCP       []*listenerv3.Filter // authorization of connections
 	Reporting Reporting
+	// Authenticates tells whether the router reads tokens of requests.
+	Authenticates bool
 	// Has tells whether the SDS secret of a name can be served. A server whose
 	// certificate cannot would keep all servers of its port from opening.
 	Has func(secret string) bool
@@ -73,6 +75,7 @@ func Gateway(in GatewayInput) *GatewayPlan {
 	for _, p := range ports {
 		b.port(p)
 	}
+	b.plan.Findings = append(append(b.plan.Findings, b.claimFindings(ports)...), coalescingFindings(ports)...)
 	slices.Sort(b.plan.Destinations)
 	b.plan.Destinations = slices.Compact(b.plan.Destinations)
 	return &b.plan

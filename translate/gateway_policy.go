@@ -28,7 +28,7 @@ func ResolvePolicies(in *GatewayInput) GatewayPolicies {
 	authz := AuthorizationInput{Policies: mesh.ListOf(policies...), Backends: backends, Config: v.Config}
 	http, httpFindings := AuthorizationHTTP(authz)
 	tcp, tcpFindings := AuthorizationTCP(authz)
-	in.Filters, in.TCP = append(jwt.Filters, http...), tcp
+	in.Filters, in.TCP, in.Authenticates = append(jwt.Filters, http...), tcp, len(authentications) > 0
 	in.Reporting = Reporting{Telemetries: mesh.ListOf(telemetries...), Tracers: v.Tracers(telemetries), Workload: x.Owner, Namespace: x.Namespace}
 	out := GatewayPolicies{Clusters: jwt.Clusters}
 	for _, b := range backends.Slice() {

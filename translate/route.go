@@ -78,6 +78,11 @@ func (b *routeBuilder) find(o mesh.Origin, field string, code mesh.Code, message
 	b.findings = append(b.findings, mesh.Finding{Object: o.Ref, Field: o.Field + field, Code: code, Message: message})
 }
 
+// findMissing reports that nothing has a host.
+func (b *routeBuilder) findMissing(o mesh.Origin, field, host, message string) {
+	b.findings = append(b.findings, mesh.Finding{Object: o.Ref, Field: o.Field + field, Code: mesh.CodeHostNotFound, Message: message, Missing: mesh.Ref{Kind: mesh.KindHost, Name: host}})
+}
+
 func (b *routeBuilder) rule(rule *networking.HTTPRoute, o mesh.Origin) {
 	matches := rule.Match
 	if len(matches) == 0 {

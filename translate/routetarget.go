@@ -103,14 +103,14 @@ func (b *routeBuilder) missing(s *mesh.Service, host string, port uint32, o mesh
 	}
 	if b.VirtualService.GatewayAPI {
 		if s == nil {
-			b.find(o, "", mesh.CodeHostNotFound, fmt.Sprintf("no Service that these clients see has the host %s; its share of requests gets 500 until there is one: check the name and namespace of the backend", host))
+			b.findMissing(o, "", host, fmt.Sprintf("no Service that these clients see has the host %s; its share of requests gets 500 until there is one: check the name and namespace of the backend", host))
 			return
 		}
 		b.find(o, "", mesh.CodePortNotFound, fmt.Sprintf("host %s has no port %d; its share of requests gets 500: set the port of the backend to one of its ports", host, port))
 		return
 	}
 	if s == nil {
-		b.find(o, field+".host", mesh.CodeHostNotFound,
+		b.findMissing(o, field+".host", host,
 			fmt.Sprintf("no Service or ServiceEntry that these clients see has the host %s; requests get 503 until there is one: check the name, which is resolved in namespace %s", host, b.VirtualService.Namespace))
 		return
 	}

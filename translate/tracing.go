@@ -157,7 +157,7 @@ func tracerFindings(in Reporting, config *mesh.Config) (out []mesh.Finding) {
 		if _, seen := mesh.BackendOf(in.Tracers, t.Host, t.Port); seen {
 			continue
 		}
-		f := mesh.Finding{Object: config.Ref, Field: "extensionProviders", Code: mesh.CodeHostNotFound,
+		f := mesh.Finding{Object: config.Ref, Field: "extensionProviders", Code: mesh.CodeHostNotFound, Missing: mesh.Ref{Kind: mesh.KindHost, Name: t.Host},
 			Message: "no service " + portText(t.Host, t.Port) + " is visible to the workload; no spans are reported: declare it, for servers outside of the mesh with a ServiceEntry"}
 		for _, o := range in.Telemetries.Slice() {
 			for i, e := range o.Spec.GetTracing() {

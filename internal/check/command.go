@@ -5,101 +5,146 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/fairway-mesh/fairway/informers"
-	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // patience is how long a cluster may take to tell its objects.
 const patience = time.Minute
 
+// formats are what -o takes, with what writes each.
+var formats = map[string]func(io.Writer, *Findings) error{"text": writeText, "json": writeJSON, "github": writeGitHub, "sarif": writeSARIF}
+
+// flags are the settings of "fairway check".
+type flags struct {
+	files      []string
+	kubeconfig string
+	strict     bool
+	output     string
+}
+
 // NewCommand is "fairway check".
 func NewCommand() *cobra.Command {
-	var files []string
-	var kubeconfig string
+	var f flags
 	cmd := &cobra.Command{
 		Use:   "check -f FILE|DIR",
-		Short: "Say what is wrong with objects of the mesh before they are applied",
-		Long: `Reads Kubernetes manifests and says what of them the mesh could not serve: invalid values, with object, field and
-remedy, and as warnings what else would not be as it is written, such as hosts and subsets that do not exist and rules
-that are never used. The control plane's validating webhook finds the same, and that of injection what of pods and
-their templates no proxy can be added to.
+		Short: "Say what the control plane would say of objects before they are applied",
+		Long: `Reads Kubernetes manifests and says all that the control plane would say of them: it translates them for every proxy
+that they imply (pods, the pods of Deployments and other workloads, the pods that Gateways select), and reports values
+that are invalid, names that lead nowhere, rules that are never used and objects that lose to others, with object,
+field and remedy. It also says which pod templates no proxy can be added to.
 
-The objects are looked at together; with --kubeconfig also together with those of a cluster. Exits with 1 when
-something is invalid.`,
+The objects are looked at together; with --kubeconfig together with those of a cluster, or without files those of the
+cluster alone. Of a part of a mesh it looks up what the files hold, and says once what it did not look up.
+
+An error is what is wrong by the object alone; everything that another object can mend is a warning. Exits with 1 when
+there are errors, with --strict also when there are warnings. docs/findings.md explains the codes of -o json.`,
 		Example: `  fairway check -f manifests/
-  kubectl kustomize . | fairway check -f - --kubeconfig ~/.kube/config`,
+  kubectl kustomize . | fairway check -f - --kubeconfig ~/.kube/config
+  fairway check -f manifests/ -o github --strict`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if len(files) == 0 {
-				return errors.New("nothing to check: give -f FILE, -f DIR, or -f - for standard input")
-			}
-			texts, err := read(files, cmd.InOrStdin())
-			if err != nil {
-				return err
-			}
-			var base []mesh.Change
-			if kubeconfig != "" {
-				ctx, cancel := context.WithTimeout(cmd.Context(), patience)
-				defer cancel()
-				if base, err = cluster(ctx, kubeconfig); err != nil {
-					return err
-				}
-			}
-			return report(cmd.OutOrStdout(), base, texts)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
-	cmd.Flags().StringSliceVarP(&files, "filename", "f", nil, "manifests, or a folder of them; - is standard input; may be repeated")
-	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "look at the objects together with those of this cluster")
+	p := cmd.Flags()
+	p.StringSliceVarP(&f.files, "filename", "f", nil, "manifests, or a folder of them; - is standard input; may be repeated")
+	p.StringVar(&f.kubeconfig, "kubeconfig", "", "look at the objects together with those of this cluster")
+	p.BoolVar(&f.strict, "strict", false, "warnings count as errors")
+	p.StringVarP(&f.output, "output", "o", "text", "text, json, github (annotations of a pull request) or sarif")
 	return cmd
 }
 
-// report checks the texts and prints what was found. The error says that
-// something is invalid.
-func report(w io.Writer, base []mesh.Change, texts []text) error {
-	var objects []informers.Object
-	var places []string // of the objects
-	invalid, warnings := 0, 0
-	for _, t := range texts {
-		found, findings, err := informers.Parse(t.content)
-		if err != nil {
-			fmt.Fprintf(w, "invalid  %s: %v\n", t.name, err)
-			invalid++
-		}
-		for _, f := range findings {
-			fmt.Fprintf(w, "warning  %s: %s\n", t.name, f)
-			warnings++
-		}
-		inject.Check(t.content, func(line int, err error) {
-			fmt.Fprintf(w, "invalid  %s:%d: the proxy cannot be added: %v\n", t.name, line, err)
-			invalid++
-		})
-		for _, o := range found {
-			objects = append(objects, o)
-			places = append(places, fmt.Sprintf("%s:%d", t.name, o.Line))
+func (f *flags) run(cmd *cobra.Command) error {
+	write := formats[f.output]
+	if write == nil {
+		return fmt.Errorf("-o %s: want text, json, github or sarif", f.output)
+	}
+	if len(f.files) == 0 && f.kubeconfig == "" {
+		return errors.New("nothing to check: give -f FILE, -f DIR, or -f - for standard input, or --kubeconfig for what a cluster has")
+	}
+	texts, err := read(f.files, cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	var base []mesh.Change
+	if f.kubeconfig != "" {
+		ctx, cancel := context.WithTimeout(cmd.Context(), patience)
+		defer cancel()
+		if base, err = cluster(ctx, f.kubeconfig); err != nil {
+			return err
 		}
 	}
-	results, others := Set(base, objects)
-	for _, f := range others {
-		fmt.Fprintf(w, "warning  %s\n", f)
-		warnings++
+	found := findings(base, f.kubeconfig != "", texts)
+	if err := write(cmd.OutOrStdout(), found); err != nil {
+		return fmt.Errorf("writing what was found: %w", err)
 	}
-	for i, r := range results {
-		for _, f := range r.Invalid {
-			fmt.Fprintf(w, "invalid  %s: %s\n", places[i], f)
-		}
-		for _, f := range r.Warnings {
-			fmt.Fprintf(w, "warning  %s: %s\n", places[i], f)
-		}
-		invalid, warnings = invalid+len(r.Invalid), warnings+len(r.Warnings)
-	}
-	fmt.Fprintf(w, "%d objects: %d invalid, %d warnings\n", len(objects), invalid, warnings)
-	if invalid > 0 {
-		return errors.New("invalid objects: see above")
+	if found.count(mesh.SeverityError) > 0 || f.strict && found.count(mesh.SeverityWarning) > 0 {
+		return errInvalid
 	}
 	return nil
+}
+
+// findings is all there is to say of texts, beside what a cluster has; whole tells that
+// the two are all of a mesh. Without texts it is about the cluster.
+func findings(base []mesh.Change, whole bool, texts []text) *Findings {
+	m := readManifests(texts)
+	if len(texts) == 0 {
+		m, base = ofCluster(base), nil
+	}
+	pods, of := m.pods(base)
+	all := given(m.objects, pods)
+	results, others, world := set(base, all)
+	var p *part
+	if !whole {
+		changes := make([]mesh.Change, 0, len(all))
+		for _, o := range all {
+			changes = append(changes, o.Change)
+		}
+		p = newPart(changes, world)
+	}
+	found := &m.found
+	tell := func(f mesh.Finding, severity mesh.Severity, at position) {
+		if p != nil && p.skip(f) {
+			return
+		}
+		if f.Object.Kind == mesh.KindConfigMap && f.Field != "" && !strings.HasPrefix(f.Field, "data.") && !strings.HasPrefix(f.Field, "metadata.") {
+			f.Field = "data.mesh." + f.Field
+		}
+		found.add(f, severity, at)
+	}
+	for i, r := range results {
+		at := position{}
+		if i < len(m.positions) {
+			at = m.positions[i]
+		}
+		t, made := of[all[i].Ref]
+		for _, f := range slices.Concat(r.Invalid, r.Warnings) {
+			severity := severityOf(f)
+			if severity == mesh.SeverityError && f.Code == mesh.CodeInvalid && !slices.Contains(r.Invalid, f) { // by what other objects say too
+				severity = mesh.SeverityWarning
+			}
+			if made {
+				f.Object, f.Field, at = t.ref, strings.TrimPrefix(holderPath(t.Path)+"."+f.Field, "."), t.position
+			}
+			tell(f, severity, at)
+		}
+	}
+	for _, f := range others {
+		severity := severityOf(f)
+		if severity == mesh.SeverityError {
+			severity = mesh.SeverityWarning
+		}
+		tell(f, severity, position{})
+	}
+	if p != nil {
+		if f, some := p.finding(); some {
+			found.add(f, severityOf(f), position{})
+		}
+	}
+	found.sort()
+	return found
 }

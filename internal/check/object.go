@@ -29,7 +29,7 @@ func (r *Result) add(findings ...mesh.Finding) {
 			continue
 		}
 		r.known[f] = struct{}{}
-		if f.Code == mesh.CodeInvalid && !mendable(f) {
+		if f.Code == mesh.CodeInvalid {
 			r.Invalid = append(r.Invalid, f)
 		} else {
 			r.Warnings = append(r.Warnings, f)
@@ -42,30 +42,27 @@ func (r *Result) bound() {
 	r.Invalid, r.Warnings = mesh.BoundFindings(r.Invalid), mesh.BoundFindings(r.Warnings)
 }
 
-// mendable tells whether something else than the object itself can be at fault:
-// a provider is one of the mesh configuration, a delegate an object of its own.
-func mendable(f mesh.Finding) bool {
-	return f.Object.Kind == mesh.KindAuthorizationPolicy && f.Field == "spec.provider.name" ||
-		f.Object.Kind == mesh.KindVirtualService && strings.HasSuffix(f.Field, ".delegate")
-}
-
 // Object checks one object, by itself and in the world that it is to join; nil
 // is no world, then only by itself. When ctx ends it says what it has found until then.
 func Object(ctx context.Context, o mesh.Change, w *mesh.World) Result {
+	if w == nil {
+		return object(ctx, o, nil, mesh.DefaultConfig())
+	}
+	return object(ctx, o, w.NamesOfOne(), w.Config)
+}
+
+// object does so with the names of the world; nil is no world.
+func object(ctx context.Context, o mesh.Change, names *mesh.Names, config *mesh.Config) Result {
 	var r Result
 	r.add(mesh.Check(o.Ref, o.Object)...)
 	if len(mesh.CheckBounds(o.Ref, o.Object)) > 0 {
 		return r
 	}
-	config := mesh.DefaultConfig()
-	if w != nil {
-		config = w.Config
-	}
 	if ctx.Err() == nil {
 		r.add(translated(ctx, mesh.Build([]mesh.Change{o}), o.Ref.Namespace, config)...)
 	}
-	if w != nil && ctx.Err() == nil {
-		r.add(w.CheckReferences(ctx, o.Object)...)
+	if names != nil && ctx.Err() == nil {
+		r.add(names.Check(ctx, o.Object)...)
 	}
 	r.bound()
 	return r

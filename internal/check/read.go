@@ -22,6 +22,9 @@ import (
 // maxText is the largest file that is read, in bytes.
 const maxText = 64 << 20
 
+// standardInput is what the input is called that has no name.
+const standardInput = "standard input"
+
 // text is one file.
 type text struct {
 	name    string
@@ -37,7 +40,7 @@ func read(names []string, stdin io.Reader) ([]text, error) {
 			if err != nil {
 				return nil, fmt.Errorf("reading standard input: %w", err)
 			}
-			out = append(out, text{"standard input", content})
+			out = append(out, text{standardInput, content})
 			continue
 		}
 		err := filepath.WalkDir(name, func(file string, d fs.DirEntry, err error) error {

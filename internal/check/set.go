@@ -19,6 +19,12 @@ import (
 // are findings about objects that are not among the given, such as a Secret that does
 // not exist; those that the base has without the given objects are left out.
 func Set(base []mesh.Change, objects []informers.Object) (results []Result, others []mesh.Finding) {
+	results, others, _ = set(base, objects)
+	return results, others
+}
+
+// set is Set, with the world of the objects.
+func set(base []mesh.Change, objects []informers.Object) (results []Result, others []mesh.Finding, world *mesh.World) {
 	all := slices.Clone(base)
 	age(base, objects)
 	given := map[mesh.Ref]bool{}
@@ -28,7 +34,8 @@ func Set(base []mesh.Change, objects []informers.Object) (results []Result, othe
 			all = append(all, o.Change)
 		}
 	}
-	world := mesh.Build(all)
+	world = mesh.Build(all)
+	names := world.Names()
 	before := map[mesh.Finding]bool{}
 	if len(base) > 0 {
 		for _, f := range survey(mesh.Build(base)) {
@@ -45,9 +52,9 @@ func Set(base []mesh.Change, objects []informers.Object) (results []Result, othe
 	}
 	results = make([]Result, len(objects))
 	for i, o := range objects {
-		results[i].set(o, world, found[o.Ref])
+		results[i].set(o, names, world.Config, found[o.Ref])
 	}
-	return results, others
+	return results, others, world
 }
 
 // survey is what the control plane would say of the world to all proxies that it implies.
@@ -55,14 +62,14 @@ func survey(w *mesh.World) []mesh.Finding { return snapshot.Survey(w, w.ImpliedP
 
 // set is what there is to say of one of several objects, about which the control plane
 // would say what was found.
-func (r *Result) set(o informers.Object, world *mesh.World, found []mesh.Finding) {
+func (r *Result) set(o informers.Object, names *mesh.Names, config *mesh.Config, found []mesh.Finding) {
 	r.add(o.Findings...)
 	if o.Object == nil {
 		r.bound()
 		return
 	}
 	// What follows from other objects refuses none.
-	of := Object(context.Background(), o.Change, world)
+	of := object(context.Background(), o.Change, names, config)
 	r.add(of.Invalid...)
 	for _, f := range found {
 		if _, known := r.known[f]; !known {

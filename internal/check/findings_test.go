@@ -1,0 +1,245 @@
+package check
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/test/random"
+)
+
+// told are the findings of a text, each as "severity code line field".
+func told(t *testing.T, text_ string) []string {
+	t.Helper()
+	var out []string
+	for _, e := range findings(nil, false, []text{{"a.yaml", []byte(text_)}}).Entries {
+		out = append(out, fmt.Sprintf("%s %s %d %s", e.Severity, e.Code, e.Line, e.Field))
+	}
+	return out
+}
+
+const service = `apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: shop}
+spec: {selector: {app: cart}, ports: [{name: http, port: 80}]}
+---
+`
+
+// written begins a document of networking.istio.io, whose spec follows.
+func written(kind, name string) string {
+	return "apiVersion: networking.istio.io/v1\nkind: " + kind + "\nmetadata: {name: " + name + ", namespace: shop}\nspec: "
+}
+
+const pod = `apiVersion: v1
+kind: Pod
+metadata: {name: front, namespace: shop, labels: {app: front}}
+spec: {containers: [{name: istio-proxy, image: x}]}
+---
+`
+
+// TestWhatIsFound tells of each kind of fault what comes out, and for a text without the
+// fault that it does not.
+func TestWhatIsFound(t *testing.T) {
+	gateway := func(name, server string) string {
+		return written("Gateway", name) + "{selector: {app: front}, servers: [" + server + "]}\n---\n"
+	}
+	const http = "{port: {number: 80, name: http, protocol: HTTP}, hosts: [shop.example.com]}"
+	https := func(host string) string {
+		return "{port: {number: 443, name: https, protocol: HTTPS}, hosts: [" + host + "], tls: {mode: SIMPLE, credentialName: cert}}"
+	}
+	config := func(text string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    " + text + "\n"
+	}
+	for _, c := range []struct{ what, text, want string }{
+		{"two protocols on a port of a gateway", pod + gateway("a", "{port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}") + gateway("b", "{port: {number: 9000, name: http, protocol: HTTP}, hosts: ['*']}"), "warning Conflict 14 spec.servers[0]"},
+		{"two protocols on different ports", pod + gateway("a", "{port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}") + gateway("b", "{port: {number: 9001, name: http, protocol: HTTP}, hosts: ['*']}"), ""},
+		{"a host that its Gateway lacks", gateway("g", http) + written("VirtualService", "v") + "{hosts: [sohp.example.com], gateways: [g], http: [{directResponse: {status: 200}}]}", "warning HostNotInGateway 9 spec.hosts[0]"},
+		{"a host that its Gateway has", gateway("g", http) + written("VirtualService", "v") + "{hosts: [shop.example.com], gateways: [g], http: [{directResponse: {status: 200}}]}", ""},
+		{"a host for sidecars beside one of a Gateway", gateway("g", http) + written("VirtualService", "v") + "{hosts: [cart, shop.example.com], gateways: [mesh, g], http: [{directResponse: {status: 200}}]}", ""},
+		{"a Gateway that has none of the hosts", gateway("g", http) + gateway("h", strings.Replace(http, "shop.", "other.", 1)) + written("VirtualService", "v") + "{hosts: [shop.example.com], gateways: [g, h], http: [{directResponse: {status: 200}}]}", "warning HostNotInGateway 14 spec.gateways"},
+		{"one certificate in two Gateways", pod + secretText() + gateway("a", https("a.example.com")) + gateway("b", https("b.example.com")), "warning CertificateShared 20 spec.servers[0].tls.credentialName"},
+		{"one certificate in one Gateway", pod + secretText() + gateway("a", https("a.example.com")+", "+https("b.example.com")), ""},
+		{"a claim on sidecars", service + written("VirtualService", "v") + "{hosts: [cart], http: [{match: [{headers: {'@request.auth.claims.group': {exact: a}}}], route: [{destination: {host: cart}}]}]}", "warning ClaimNotKnown 9 spec.http[0].match[0].headers"},
+		{"a claim at a gateway that reads no tokens", gateway("g", http) + written("VirtualService", "v") + "{hosts: [shop.example.com], gateways: [g], http: [{match: [{headers: {'@request.auth.claims.group': {exact: a}}}], directResponse: {status: 200}}]}", "warning ClaimNotKnown 9 spec.http[0].match[0].headers"},
+		{"a claim at a gateway that reads tokens", pod + gateway("g", http) + "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: r, namespace: shop}\nspec: {selector: {matchLabels: {app: front}}, jwtRules: [{issuer: a, jwksUri: https://a.example/keys}]}\n---\n" +
+			written("VirtualService", "v") + "{hosts: [shop.example.com], gateways: [g], http: [{match: [{headers: {'@request.auth.claims.group': {exact: a}}}], directResponse: {status: 200}}]}", ""},
+		{"a second tcp rule", service + written("VirtualService", "v") + "{hosts: [cart], tcp: [{match: [{port: 80}], route: [{destination: {host: cart}}]}, {match: [{port: 80, sourceLabels: {a: b}}], route: [{destination: {host: cart}}]}]}", "warning Shadowed 9 spec.tcp[1].match[0]"},
+		{"a tcp rule for another port", service + written("VirtualService", "v") + "{hosts: [cart], tcp: [{match: [{port: 80}], route: [{destination: {host: cart}}]}, {match: [{port: 81}], route: [{destination: {host: cart}}]}]}", ""},
+		{"a second tls rule", service + written("VirtualService", "v") + "{hosts: [cart], tls: [{match: [{sniHosts: ['*.a.example']}], route: [{destination: {host: cart}}]}, {match: [{sniHosts: [x.a.example]}], route: [{destination: {host: cart}}]}]}", "warning Shadowed 9 spec.tls[1].match[0]"},
+		{"a tls rule for another name", service + written("VirtualService", "v") + "{hosts: [cart], tls: [{match: [{sniHosts: ['*.a.example']}], route: [{destination: {host: cart}}]}, {match: [{sniHosts: [a.example]}], route: [{destination: {host: cart}}]}]}", ""},
+		{"a subset without pods", service + strings.ReplaceAll(pod, "front", "cart") + written("DestinationRule", "d") + "{host: cart, subsets: [{name: v9, labels: {version: v9}}]}", "warning SubsetNotFound 14 spec.subsets[v9].labels"},
+		{"a subset of which pods are not known", service + written("DestinationRule", "d") + "{host: cart, subsets: [{name: v9, labels: {version: v9}}]}", ""},
+		{"a subset that the rule beside it lacks", written("DestinationRule", "d") + "{host: cart, subsets: [{name: v1}]}\n---\n" + written("VirtualService", "v") + "{hosts: [cart], http: [{route: [{destination: {host: cart, subset: v2}}]}]}", "note NotLookedUp 0 \nwarning SubsetNotFound 9 spec.http[0].route[0].destination.subset"},
+		{"part of a mesh", written("ServiceEntry", "e") + "{hosts: [www.example.com], ports: [{number: 443, name: tls, protocol: TLS}], resolution: DNS}\n---\n" + written("DestinationRule", "d") + "{host: cart}\n---\n" + written("DestinationRule", "e") + "{host: stock}", "note NotLookedUp 0 "},
+		{"a name that the namespace lacks", service + written("DestinationRule", "d") + "{host: crat}", "warning HostNotFound 9 spec.host"},
+		{"a Gateway of the other API", "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: front, namespace: shop}\nspec: {gatewayClassName: istio, listeners: [{name: http, port: 80, protocol: HTTP}]}\n---\n" +
+			written("VirtualService", "v") + "{hosts: [a.example.com], gateways: [front], http: [{directResponse: {status: 200}}]}", "warning Unreferenced 9 spec.gateways[0]"},
+		{"a Deployment's labels, user and annotations", deployment("bootstrapOverride: x", "runAsUser: 1337") + written("Sidecar", "s") + "{workloadSelector: {labels: {app: crat}}, egress: [{hosts: ['./*']}]}",
+			"warning Injection 7 spec.template.metadata.annotations[sidecar.istio.io/bootstrapOverride]\nerror Injection 8 spec.template.spec.securityContext.runAsUser\nwarning Unreferenced 13 spec.workloadSelector"},
+		{"a Deployment that is well", deployment("logLevel: debug", "runAsUser: 1000") + written("Sidecar", "s") + "{workloadSelector: {labels: {app: cart}}, egress: [{hosts: ['./*']}]}", ""},
+		{"a Deployment of a revision", strings.Replace(deployment("logLevel: debug", "runAsUser: 1000"), "app: cart}, annot", "app: cart, istio.io/rev: canary}, annot", 1), "warning Unsupported 7 spec.template.metadata.labels[istio.io/rev]"},
+		{"an ambient Namespace", "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  labels:\n    istio.io/dataplane-mode: ambient\n", "warning Unsupported 6 metadata.labels[istio.io/dataplane-mode]"},
+		{"a kind written wrong", strings.Replace(written("VirtualService", "v"), "Service", "Servce", 1) + "{}", "error UnknownKind 2 kind"},
+		{"a version that there is not", strings.Replace(written("VirtualService", "v"), "/v1", "/v2", 1) + "{}", "error UnknownKind 1 apiVersion"},
+		{"a group written wrong", strings.Replace(written("VirtualService", "v"), "networking.istio", "netwroking.istio", 1) + "{}", "error UnknownKind 2 kind"},
+		{"a core kind written wrong", "apiVersion: apps/v1\nkind: Deploymnet\nmetadata: {name: a}", "error UnknownKind 2 kind"},
+		{"a kind of others", "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: a}", "note ForeignKind 1 "},
+		{"a kind of Istio that is not served", strings.Replace(written("EnvoyFilter", "v"), "v1", "v1alpha3", 1) + "{}", "warning Unsupported 2 kind"},
+		{"a field that there is not", written("VirtualService", "v") + "\n  hosts: [a.example.com]\n  http:\n  - timeut: 3s\n    directResponse: {status: 200}", "error UnknownField 7 spec.http[0].timeut"},
+		{"an object twice", service + service, "warning Duplicate 8 metadata.name"},
+		{"a configuration that cannot be read", config("outboundTrafficPolicy: {mode: REGISTRY}"), "error Invalid 5 data.mesh"},
+		{"a trust domain that is none", config("trustDomain: a/b"), "error Invalid 6 data.mesh.trustDomain"},
+		{"a provider with its port in the host", config("extensionProviders: [{name: a, envoyExtAuthzGrpc: {service: 'a.b:9000', port: 9000}}]"), "error Invalid 6 data.mesh.extensionProviders[0].envoyExtAuthzGrpc.service"},
+		{"a timeout of less than nothing", config("connectTimeout: -1s"), "error Invalid 6 data.mesh.connectTimeout"},
+		{"a configuration that is well", config("trustDomain: a.b"), ""},
+		{"several documents that are no YAML", "a: b: c\n---\n" + service + "\n\n: :\n", "error Unreadable 1 \nerror Unreadable 9 "},
+	} {
+		if got := strings.Join(told(t, c.text), "\n"); got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.what, got, c.want)
+		}
+	}
+}
+
+// secretText is a Secret with a certificate.
+func secretText() string {
+	cert, key := random.Certificate()
+	text := base64.StdEncoding.EncodeToString
+	return "apiVersion: v1\nkind: Secret\nmetadata: {name: cert, namespace: shop}\ntype: kubernetes.io/tls\ndata: {tls.crt: " + text(cert) + ", tls.key: " + text(key) + "}\n---\n"
+}
+
+func deployment(annotation, security string) string {
+	return `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cart, namespace: shop}
+spec:
+  selector: {matchLabels: {app: cart}}
+  template:
+    metadata: {labels: {app: cart}, annotations: {sidecar.istio.io/` + annotation + `}}
+    spec: {securityContext: {` + security + `}, containers: [{name: c, image: x}]}
+---
+`
+}
+
+// TestExitStatus tells when the command fails.
+func TestExitStatus(t *testing.T) {
+	folder := t.TempDir()
+	for name, text := range map[string]string{
+		"clean.yaml": service, "warned.yaml": service + written("DestinationRule", "d") + "{host: crat}",
+		"noted.yaml": written("DestinationRule", "d") + "{host: crat}", "wrong.yaml": written("DestinationRule", "d") + "{hots: crat}",
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		args string
+		err  error
+	}{
+		{"clean.yaml --strict", nil}, {"noted.yaml --strict", nil}, {"warned.yaml", nil}, {"warned.yaml --strict", errInvalid}, {"wrong.yaml", errInvalid}, {"wrong.yaml -o sarif", errInvalid},
+	} {
+		if _, err := run("-f " + filepath.Join(folder, c.args)); !errors.Is(err, c.err) {
+			t.Errorf("%s: %v, want %v", c.args, err, c.err)
+		}
+	}
+	if _, err := run("-f " + folder + " -o xml"); err == nil {
+		t.Error("an unknown format is taken")
+	}
+}
+
+// run is the command with arguments.
+func run(args string) (string, error) {
+	cmd := NewCommand()
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetArgs(strings.Fields(args))
+	err := cmd.Execute()
+	return out.String(), err
+}
+
+// TestFormats holds what programs read to be the same findings in every form.
+func TestFormats(t *testing.T) {
+	const file = "testdata/routes.yaml"
+	text, _ := run("-f " + file)
+	lines := strings.Count(text, "\n") - 1
+	out, _ := run("-f " + file + " -o json")
+	var r report
+	if err := json.Unmarshal([]byte(out), &r); err != nil || len(r.Findings) != lines || r.Errors != 4 || r.Objects != 6 {
+		t.Errorf("json: %v: %s", err, out)
+	}
+	for _, f := range r.Findings {
+		if f.Code == "" || f.Severity == "" || f.Object.Kind == "" || f.Code != mesh.CodeNotLookedUp && (f.File != file || f.Line == 0 || f.Object.Name == "") {
+			t.Errorf("json: %+v", f)
+		}
+	}
+	out, _ = run("-f " + file + " -o github")
+	if strings.Count(out, "\n") != lines || !strings.Contains(out, "::error file=testdata/routes.yaml,line=10,title=Invalid::DestinationRule default/reviews") || !strings.Contains(out, "::notice title=NotLookedUp::") {
+		t.Errorf("github: %s", out)
+	}
+	out, _ = run("-f " + file + " -o sarif")
+	all, err := sarif.FromString(out)
+	if err != nil || len(all.Runs) != 1 || len(all.Runs[0].Results) != lines {
+		t.Fatalf("sarif: %v: %s", err, out)
+	}
+	if err := all.Validate(); err != nil {
+		t.Errorf("sarif: %v", err)
+	}
+	last := all.Runs[0].Results[lines-1]
+	if at := last.Locations[0].PhysicalLocation; *at.ArtifactLocation.URI != file || *at.Region.StartLine != r.Findings[lines-1].Line || *last.RuleID != string(r.Findings[lines-1].Code) {
+		t.Errorf("sarif: %+v", last)
+	}
+}
+
+// TestGitHubEscapes keeps a message within its line, and a name within its property.
+func TestGitHubEscapes(t *testing.T) {
+	var out bytes.Buffer
+	e := Entry{Finding: mesh.Finding{Object: mesh.Ref{Kind: "Service", Name: "a"}, Code: "Invalid", Message: "100%\nof"}, Severity: mesh.SeverityError, File: "a,b:c.yaml", Line: 3}
+	if err := writeGitHub(&out, &Findings{Entries: []Entry{e}}); err != nil || out.String() != "::error file=a%2Cb%3Ac.yaml,line=3,title=Invalid::Service a: 100%25%0Aof\n" {
+		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+// TestReference holds docs/findings.md to list every code; -update writes it.
+func TestReference(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# Findings\n\nWhat `fairway check`, the validating webhook and the control plane (log, `/debug/findings`, conditions of objects) say of objects has a code,\n" +
+		"so that CI can allow or deny by it: `fairway check -o json` gives `code` and `severity` of each. A code keeps its meaning.\n\n" +
+		"An *error* is wrong by what its object says alone, whatever else there is and in whatever order objects are applied: exit status 1. A *warning* can be mended\n" +
+		"by other objects too, or is understood and not acted upon: exit status 1 with `--strict`. A *note* only tells. This table is made by `go test ./internal/check -run Reference -update`.\n\n" +
+		"| code | at worst | what is wrong | what to do |\n|---|---|---|---|\n")
+	var codes []mesh.Code
+	for _, c := range mesh.Codes() {
+		codes = append(codes, c.Code)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", c.Code, c.Severity, c.Meaning, c.Remedy)
+	}
+	const file = "../../docs/findings.md"
+	if *update {
+		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != b.String() {
+		t.Errorf("%s is not what the codes say (%v): run with -update", file, err)
+	}
+	declared, err := os.ReadFile("../../mesh/code.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(declared)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), " Code = \""); ok || strings.Contains(line, "Code = ") {
+			if code := mesh.Code(strings.TrimSuffix(value, "\"")); !slices.Contains(codes, code) {
+				t.Errorf("%s is in no row of mesh.Codes", strings.TrimSpace(name))
+			}
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package check
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// part is what of a mesh the files hold. A name is looked up only where they hold what
+// would have it: the rest of the mesh may stand in other files.
+type part struct {
+	kinds   map[mesh.Kind]map[string]bool // namespaces with objects of the kind
+	routers bool                          // pods of some Gateway are known
+	missing map[string]map[string]bool    // names that were not looked up, by what they are
+}
+
+func newPart(objects []mesh.Change, w *mesh.World) *part {
+	p := &part{kinds: map[mesh.Kind]map[string]bool{}, missing: map[string]map[string]bool{}}
+	for _, o := range objects {
+		if p.kinds[o.Ref.Kind] == nil {
+			p.kinds[o.Ref.Kind] = map[string]bool{}
+		}
+		p.kinds[o.Ref.Kind][o.Ref.Namespace] = true
+	}
+	p.routers = slices.ContainsFunc(w.ImpliedProxies(), func(x *mesh.Proxy) bool {
+		return x.Role == mesh.RoleRouter && w.Workload(x.Workload.Namespace, x.Workload.Name) == x.Workload
+	})
+	return p
+}
+
+// holds tells whether the files hold objects of a kind in the namespace; "" is any.
+func (p *part) holds(namespace string, kinds ...mesh.Kind) bool {
+	for _, k := range kinds {
+		if namespace == "" && len(p.kinds[k]) > 0 || p.kinds[k][namespace] {
+			return true
+		}
+	}
+	return false
+}
+
+// skip tells whether what a finding misses may stand in other files, and notes it then.
+func (p *part) skip(f mesh.Finding) bool {
+	m := f.Missing
+	name := m.Namespace + "/" + m.Name
+	switch m.Kind {
+	case "":
+		return f.Code == mesh.CodeSecret && p.skipSecret(f)
+	case mesh.KindHost:
+		if service, namespace, ok := serviceOf(m.Name); ok {
+			return p.note("Services of namespace "+namespace, service, p.holds(namespace, mesh.KindService))
+		}
+		return p.note("ServiceEntries", m.Name, p.holds(f.Object.Namespace, mesh.KindService, mesh.KindServiceEntry))
+	case mesh.KindGateway, mesh.KindKubeGateway:
+		return p.note("Gateways of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, mesh.KindGateway, mesh.KindKubeGateway))
+	case mesh.KindWorkload:
+		if f.Object.Kind == mesh.KindGateway {
+			return p.note("pods of gateways", "those of "+f.Object.String(), p.routers)
+		}
+		return p.note("workloads", "those of "+f.Object.String(), p.holds(m.Namespace, mesh.KindPod, mesh.KindWorkloadEntry))
+	case mesh.KindVirtualService:
+		return p.note("VirtualServices of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, mesh.KindVirtualService))
+	}
+	return p.note(string(m.Kind)+" objects", name, p.holds(m.Namespace, m.Kind))
+}
+
+// skipSecret does so for Secrets, which are looked for beside the pods of gateways.
+func (p *part) skipSecret(f mesh.Finding) bool {
+	if f.Object.Kind == mesh.KindSecret && p.kinds[mesh.KindSecret][f.Object.Namespace] {
+		return false
+	}
+	looked := p.routers || p.holds(f.Object.Namespace, mesh.KindSecret)
+	if f.Object.Kind != mesh.KindSecret { // the finding of the Secret names it
+		return !looked
+	}
+	return p.note("Secrets", f.Object.Namespace+"/"+f.Object.Name, looked)
+}
+
+func (p *part) note(what, name string, looked bool) bool {
+	if looked {
+		return false
+	}
+	if p.missing[what] == nil {
+		p.missing[what] = map[string]bool{}
+	}
+	p.missing[what][name] = true
+	return true
+}
+
+// serviceOf takes the name of a Service apart, "cart.shop.svc.cluster.local".
+func serviceOf(host string) (service, namespace string, ok bool) {
+	name, ok := strings.CutSuffix(host, ".svc."+mesh.Domain)
+	if !ok {
+		return "", "", false
+	}
+	service, namespace, ok = strings.Cut(name, ".")
+	return service, namespace, ok && !strings.Contains(namespace, ".")
+}
+
+// shownNames is how many names of one sort are listed.
+const shownNames = 3
+
+// finding says once what was not looked up; false: everything was.
+func (p *part) finding() (mesh.Finding, bool) {
+	if len(p.missing) == 0 {
+		return mesh.Finding{}, false
+	}
+	var sorts []string
+	for _, what := range slices.Sorted(maps.Keys(p.missing)) {
+		names := slices.Sorted(maps.Keys(p.missing[what]))
+		text := strings.Join(names[:min(len(names), shownNames)], ", ")
+		if more := len(names) - shownNames; more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		sorts = append(sorts, what+" ("+text+")")
+	}
+	return mesh.Finding{Object: mesh.Ref{Kind: "Files"}, Code: mesh.CodeNotLookedUp,
+		Message: "these were not looked up, since the files have none there: " + strings.Join(sorts, "; ") + ". Give the other files too, or --kubeconfig"}, true
+}

@@ -1,0 +1,80 @@
+package mesh
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// boundAgain has what is found about VirtualServices of a Gateway be said again.
+func (b *builder) boundAgain(gateway string) {
+	for _, v := range b.world.VirtualServicesOf(gateway) {
+		b.boundStale[v.Ref] = struct{}{}
+	}
+}
+
+// settleBound says again which hosts of VirtualServices no Gateway of theirs serves.
+func (b *builder) settleBound() {
+	for ref := range b.boundStale {
+		v, _ := b.world.virtualServices.Get(ref.Namespace + "/" + ref.Name)
+		var findings []Finding
+		if v != nil {
+			findings = b.world.unadmitted(v)
+		}
+		b.foundAs(ref, "gateways", findings)
+	}
+	clear(b.boundStale)
+}
+
+// unadmitted tells of hosts of the VirtualService that none of its Gateways has, unless
+// they may be for sidecars, and of Gateways that have none of its hosts.
+func (w *World) unadmitted(v *VirtualService) (findings []Finding) {
+	var gateways []*Gateway
+	for _, name := range v.Gateways {
+		if g := w.Gateway(name); g != nil && g.Ref.Kind == KindGateway && len(g.Servers) > 0 {
+			gateways = append(gateways, g)
+		}
+	}
+	if len(gateways) == 0 || len(v.Hosts) == 0 {
+		return nil
+	}
+	found := func(field, format string, args ...any) {
+		findings = append(findings, Finding{Object: v.Ref, Field: field, Code: CodeHostNotAdmitted, Message: fmt.Sprintf(format, args...)})
+	}
+	const remedy = "correct the host, or add it to a server"
+	if len(gateways) == len(v.Gateways) { // else they may be served by another
+		for _, h := range v.Hosts {
+			if !slices.ContainsFunc(gateways, func(g *Gateway) bool { return g.admits(v.Namespace, h) }) {
+				i := slices.IndexFunc(v.Spec.Hosts, func(written string) bool { return ResolveHost(written, v.Namespace, Domain) == h })
+				found(fmt.Sprintf("spec.hosts[%d]", i), "no server of %s has the host %s for namespace %s; nothing is routed for it: "+remedy, gatewayNames(gateways), h, v.Namespace)
+			}
+		}
+	}
+	for _, g := range gateways {
+		if (len(gateways) > 1 || len(v.Gateways) > 1) && !slices.ContainsFunc(v.Hosts, func(h string) bool { return g.admits(v.Namespace, h) }) {
+			found("spec.gateways", "no server of Gateway %s has one of the hosts for namespace %s; nothing is routed there: "+remedy, g.Name, v.Namespace)
+		}
+	}
+	return findings
+}
+
+func gatewayNames(gateways []*Gateway) string {
+	names := make([]string, 0, len(gateways))
+	for _, g := range gateways {
+		names = append(names, "Gateway "+g.Name)
+	}
+	return strings.Join(names, " or ")
+}
+
+// admits tells whether a server of the Gateway has the host for VirtualServices of the
+// namespace.
+func (g *Gateway) admits(namespace, host string) bool {
+	for _, s := range g.Servers {
+		for _, h := range s.Hosts {
+			if _, ok := IntersectHosts(h.Host, host); ok && h.Admits(namespace) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,52 @@
+package mesh
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// unserved are labels that ask for parts of Istio that there are none of here, and what
+// happens instead.
+var unserved = []struct{ label, instead string }{
+	{"istio.io/rev", "no control plane is chosen by revision; the one that is there serves all: use the label istio-injection, or sidecar.istio.io/inject on pods"},
+	{"istio.io/dataplane-mode", "there is no ambient data plane, neither ztunnel nor HBONE; pods are in the mesh with a sidecar only: use the label istio-injection"},
+	{"istio.io/use-waypoint", "there are no waypoints; sidecars enforce policies and routes: take the label out"},
+	{"istio.io/use-waypoint-namespace", "there are no waypoints; sidecars enforce policies and routes: take the label out"},
+}
+
+// checkLabels tells of labels of a Namespace, a Service or a Pod that nobody acts upon.
+func checkLabels(ref Ref, labels map[string]string) (findings []Finding) {
+	for _, u := range unserved {
+		if v, ok := labels[u.label]; ok && v != "none" {
+			findings = append(findings, Finding{Object: ref, Field: "metadata.labels[" + u.label + "]", Code: CodeUnsupported, Message: u.instead})
+		}
+	}
+	return findings
+}
+
+// checkCore is what is wrong with an object of Kubernetes by itself.
+func checkCore(ref Ref, object metav1.Object) []Finding {
+	if c, ok := object.(*corev1.ConfigMap); ok {
+		return checkConfigMap(ref, c)
+	}
+	return checkLabels(ref, object.GetLabels())
+}
+
+// checkConfigMap is what is wrong with a mesh configuration.
+func checkConfigMap(ref Ref, o *corev1.ConfigMap) []Finding {
+	if ref.Name != meshConfigMap || ref.Namespace != DefaultConfig().RootNamespace {
+		return nil
+	}
+	_, findings, err := parseConfig(ref, []byte(o.Data[meshConfigKey]))
+	if err != nil {
+		return []Finding{unreadableConfig(ref, err)}
+	}
+	return findings
+}
+
+// unreadableConfig tells that a mesh configuration cannot be read.
+func unreadableConfig(ref Ref, err error) Finding {
+	return Finding{Object: ref, Field: "data." + meshConfigKey, Code: CodeInvalid, Message: fmt.Sprintf("%v; nothing of this configuration is in force: correct the text", err)}
+}

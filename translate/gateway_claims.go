@@ -1,0 +1,27 @@
+package translate
+
+import "github.com/fairway-mesh/fairway/mesh"
+
+// claimFindings tell of rules that match claims on a router that reads no tokens, each
+// VirtualService once for a Gateway.
+func (b *gatewayBuilder) claimFindings(ports []mesh.RouterPort) (out []mesh.Finding) {
+	if b.Authenticates {
+		return nil
+	}
+	type bound struct {
+		vs      *mesh.VirtualService
+		gateway string
+	}
+	told := map[bound]bool{}
+	for _, p := range ports {
+		for _, s := range p.Servers {
+			for _, x := range b.boundTo(s) {
+				if k := (bound{x.VirtualService, s.Gateway.Name}); !told[k] {
+					told[k] = true
+					out = append(out, x.VirtualService.Unauthenticated(s.Gateway.Name)...)
+				}
+			}
+		}
+	}
+	return out
+}

@@ -56,7 +56,6 @@ func (b *builder) selectEntries(old, next *serviceEntry) {
 			continue
 		}
 		for _, s := range se.services {
-			s.Selector = se.selector
 			if se == next {
 				b.select_(nil, s)
 			} else {

@@ -60,3 +60,24 @@ func TestModeForUnknownDestinations(t *testing.T) {
 		}
 	}
 }
+
+// TestPublishedEntriesAreNotWrittenTo: what readers may hold has all that it says from the
+// moment it was read. The race detector sees what is written later.
+func TestPublishedEntriesAreNotWrittenTo(t *testing.T) {
+	c := listedEntry(t, "a", "press", "workloadSelector: {labels: {app: web}}, ports: [{number: 80, name: http}]")
+	se := parseServiceEntry(c.Object.(*networkingv1.ServiceEntry), Domain)
+	if s := se.services[0]; s.Selector["app"] != "web" {
+		t.Errorf("a service that was read selects %v", s.Selector)
+	}
+	b := newBuilder()
+	b.apply([]Change{c})
+	w, _ := b.finish()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = w.Host("press.example").Services[0].Selector["app"]
+	}()
+	b.apply([]Change{{Ref: c.Ref}})
+	b.finish()
+	<-done
+}

@@ -42,6 +42,9 @@ func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntr
 		External: o.Spec.Location == networking.ServiceEntry_MESH_EXTERNAL, ExportTo: o.Spec.ExportTo, SubjectAltNames: o.Spec.SubjectAltNames,
 		Resolution: entryResolution(o.Spec.Resolution),
 	}
+	if len(se.selector) > 0 {
+		base.Selector = se.selector
+	}
 	base.Distribution = distributionAnnotation(o.Annotations)
 	se.setPorts(&base, o)
 	se.setAddresses(&base, o)

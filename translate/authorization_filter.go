@@ -32,9 +32,9 @@ func (b *ruleBuilder) unwritten(field, filter string) {
 // the text in it.
 func filterMetadata(filter, name, v string) *rbacv3.Permission {
 	m := &matcherv3.MetadataMatcher{Filter: filter, Path: []*matcherv3.MetadataMatcher_PathSegment{key(name)}}
-	inner, list := strings.CutPrefix(v, "[")
-	if inner, list = strings.CutSuffix(inner, "]"); !list || len(inner) == len(v)-1 {
-		inner, list = v, false
+	inner, list := v, strings.HasPrefix(v, "[") && strings.HasSuffix(v, "]")
+	if list {
+		inner = v[1 : len(v)-1]
 	}
 	text := &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_StringMatch{StringMatch: stringMatch(inner, false)}}
 	if m.Value = text; list {

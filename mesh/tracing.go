@@ -112,8 +112,8 @@ func (c *Config) TracerNames(telemetries []*Telemetry) []string {
 	return names
 }
 
-// Tracers are the services that a proxy of the view sends spans to, as far as
-// it sees them.
+// Tracers are the services that a proxy of the view sends spans and access logs to, as
+// far as it sees them.
 func (v *View) Tracers(telemetries []*Telemetry) List[Backend] {
 	var out backends
 	out.addTracers(v, telemetries)
@@ -142,9 +142,14 @@ func (b *backends) addTracers(v *View, telemetries []*Telemetry) {
 			b.add(v, t.Host, t.Port)
 		}
 	}
+	for _, name := range v.Config.LogNames(telemetries) {
+		if t, ok := v.Config.LogCollector(name); ok {
+			b.add(v, t.Host, t.Port)
+		}
+	}
 }
 
-// tracerChanged tells whether the host of any tracer did.
+// tracerChanged tells whether the host of any tracer or collector of access logs did.
 func (b *builder) tracerChanged(changed func(host string) bool) bool {
 	var all []*Telemetry
 	if b.world.Telemetries != nil {
@@ -154,6 +159,11 @@ func (b *builder) tracerChanged(changed func(host string) bool) bool {
 	}
 	for _, name := range b.world.Config.TracerNames(all) {
 		if t, ok := b.world.Config.Tracer(name); ok && changed(t.Host) {
+			return true
+		}
+	}
+	for _, name := range b.world.Config.LogNames(all) {
+		if t, ok := b.world.Config.LogCollector(name); ok && changed(t.Host) {
 			return true
 		}
 	}

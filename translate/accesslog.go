@@ -6,6 +6,8 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	accesslogdatav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
+	grpcv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
+	otelv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/open_telemetry/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	"google.golang.org/protobuf/proto"
 	telemetry "istio.io/api/telemetry/v1alpha1"
@@ -84,7 +86,7 @@ func (r report) defaultLogs() []logChoice {
 func logs(r report) []*accesslogv3.AccessLog {
 	var out []*accesslogv3.AccessLog
 	for _, c := range r.logChoices() {
-		config, ok := r.logFile(c.provider)
+		config, ok := r.logTo(c.provider)
 		if !ok {
 			continue
 		}
@@ -108,6 +110,12 @@ func logger(config proto.Message, filters ...*accesslogv3.AccessLogFilter) *acce
 		name = "envoy.access_loggers.stdout"
 	case *streamv3.StderrAccessLog:
 		name = "envoy.access_loggers.stderr"
+	case *otelv3.OpenTelemetryAccessLogConfig:
+		name = "envoy.access_loggers.open_telemetry"
+	case *grpcv3.HttpGrpcAccessLogConfig:
+		name = "envoy.access_loggers.http_grpc"
+	case *grpcv3.TcpGrpcAccessLogConfig:
+		name = "envoy.access_loggers.tcp_grpc"
 	}
 	return accessLogger(name, config, filters...)
 }
@@ -118,7 +126,7 @@ func UnmatchedLogs(in Reporting, d Direction, c *mesh.Config) []*accesslogv3.Acc
 	r := report{Reporting: in, direction: d, config: c}
 	var out []*accesslogv3.AccessLog
 	for _, choice := range r.logChoices() {
-		if config, ok := r.logFile(choice.provider); ok {
+		if config, ok := r.logTo(choice.provider); ok {
 			out = append(out, logger(config, &accesslogv3.AccessLogFilter{
 				FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"NR"}}},
 			}))
@@ -153,8 +161,9 @@ func telemetryFindings(t *mesh.Telemetry, c *mesh.Config) (out []mesh.Finding) {
 	for i, e := range t.Spec.GetAccessLogging() {
 		field := indexed("spec.accessLogging", i)
 		for _, p := range e.GetProviders() {
-			if _, ok := r.logFile(p.GetName()); !ok {
-				found(field+".providers", mesh.CodeUnsupported, "provider \""+p.GetName()+"\" is none that writes access logs to files; nothing is logged for it: use envoy or an envoyFileAccessLog of the mesh configuration")
+			_, file := r.logFile(p.GetName())
+			if _, ok := c.LogCollector(p.GetName()); !ok && !file {
+				found(field+".providers", mesh.CodeUnsupported, "provider \""+p.GetName()+"\" is none of the mesh configuration that takes access logs; nothing is logged for it: use envoy, or one of envoyFileAccessLog, envoyOtelAls, envoyHttpAls or envoyTcpAls, these with a service and a port")
 			}
 		}
 		if f := e.GetFilter(); f != nil {

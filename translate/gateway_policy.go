@@ -34,6 +34,6 @@ func ResolvePolicies(in *GatewayInput) GatewayPolicies {
 	for _, b := range backends.Slice() {
 		out.Destinations = append(out.Destinations, b.Service.Host)
 	}
-	out.Findings = slices.Concat(jwt.Findings, httpFindings, tcpFindings, TelemetryFindings(in.Reporting, v.Config), tracerFindings(in.Reporting, v.Config))
+	out.Findings = slices.Concat(jwt.Findings, httpFindings, tcpFindings, TelemetryFindings(in.Reporting, v.Config), tracerFindings(in.Reporting, v.Config), logFindings(in.Reporting, v.Config))
 	return out
 }

@@ -38,7 +38,7 @@ func newInboundBuilder(in mesh.Inbound) *inboundBuilder {
 	b.tcp = tcp
 	b.clusters = jwt.Clusters
 	reporting := b.reporting(nil, false)
-	for _, f := range slices.Concat(jwt.Findings, found, more, TelemetryFindings(reporting, in.Config), tracerFindings(reporting, in.Config)) {
+	for _, f := range slices.Concat(jwt.Findings, found, more, TelemetryFindings(reporting, in.Config), tracerFindings(reporting, in.Config), logFindings(reporting, in.Config)) {
 		if !slices.Contains(b.findings, f) { // HTTP and TCP find the same
 			b.findings = append(b.findings, f)
 		}

@@ -86,10 +86,11 @@ func (l *ledger) reported(texts ...string) bool {
 }
 
 // collects are the paths on which collectors take spans: Zipkin's, OpenTelemetry's
-// over HTTP and gRPC, Datadog's, SkyWalking's.
+// over HTTP and gRPC, Datadog's, SkyWalking's; and access logs: OpenTelemetry's, Envoy's.
 var collects = []string{
 	"/api/v2/spans", "/v1/traces", "/opentelemetry.proto.collector.trace.v1.TraceService/Export", "/v0.4/traces",
 	"/skywalking.v3.TraceSegmentReportService/collect",
+	"/opentelemetry.proto.collector.logs.v1.LogsService/Export", "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs",
 }
 
 func (l *ledger) add(id, workload string) int {

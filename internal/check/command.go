@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,9 @@ import (
 
 // patience is how long a cluster may take to tell its objects.
 const patience = time.Minute
+
+// garbage is how much memory may be garbage, in percent of what is not.
+const garbage = 400
 
 // formats are what -o takes, with what writes each.
 var formats = map[string]func(io.Writer, *Findings) error{"text": writeText, "json": writeJSON, "github": writeGitHub, "sarif": writeSARIF}
@@ -59,6 +63,7 @@ there are errors, with --strict also when there are warnings. docs/findings.md e
 }
 
 func (f *flags) run(cmd *cobra.Command) error {
+	debug.SetGCPercent(garbage) // it ends soon: memory costs less than looking for what may go
 	write := formats[f.output]
 	if write == nil {
 		return fmt.Errorf("-o %s: want text, json, github or sarif", f.output)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/internal/inject"
+	"github.com/fairway-mesh/fairway/internal/parallel"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -34,8 +35,10 @@ type template struct {
 // readManifests reads the objects of texts.
 func readManifests(texts []text) *manifests {
 	m := &manifests{}
-	for _, t := range texts {
-		for _, d := range informers.Documents(t.content) {
+	documents := make([][]informers.Document, len(texts))
+	parallel.Each(len(texts), func(i int) { documents[i] = informers.Documents(texts[i].content) })
+	for i, t := range texts {
+		for _, d := range documents[i] {
 			m.document(t.name, d)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/informers"
+	"github.com/fairway-mesh/fairway/internal/parallel"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
@@ -51,9 +52,7 @@ func set(base []mesh.Change, objects []informers.Object) (results []Result, othe
 		}
 	}
 	results = make([]Result, len(objects))
-	for i, o := range objects {
-		results[i].set(o, names, world.Config, found[o.Ref])
-	}
+	parallel.Each(len(objects), func(i int) { results[i].set(objects[i], names, world.Config, found[objects[i].Ref]) })
 	return results, others, world
 }
 

@@ -21,6 +21,9 @@ type testCase struct {
 	Title string `yaml:"title"`
 	// Uses names files of testdata/worlds that come before world.yaml.
 	Uses []string `yaml:"uses"`
+	// Refuses are the beginnings of statistics of Envoy that may tell of refused updates,
+	// as the case is about what is refused; by default nothing may be.
+	Refuses []string `yaml:"refuses"`
 	// Steps follow each other; the first begins with the world.
 	Steps []step `yaml:"steps"`
 }

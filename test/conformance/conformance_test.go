@@ -43,7 +43,7 @@ func TestConformance(t *testing.T) {
 							return
 						}
 					}
-					w.checkRefusals(t)
+					w.checkRefusals(t, c.Refuses)
 				})
 			}
 		})

@@ -138,3 +138,26 @@ func TestNothingToRead(t *testing.T) {
 		t.Errorf("%v: %s", err, &out)
 	}
 }
+
+// TestFilesByThemselves: files are taken with and without -f.
+func TestFilesByThemselves(t *testing.T) {
+	printed := func(args ...string) string {
+		cmd := NewCommand()
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		var out bytes.Buffer
+		cmd.SetOut(&out)
+		cmd.SetArgs(args)
+		_ = cmd.Execute() // what is found is printed
+		return out.String()
+	}
+	files, _ := filepath.Glob("testdata/*.yaml")
+	if len(files) < 2 {
+		t.Fatalf("there are %d files", len(files))
+	}
+	want := printed("-f", files[0], "-f", files[1])
+	for _, args := range [][]string{{files[0], files[1]}, {"-f", files[0], files[1]}, {"--strict", files[0], files[1]}} {
+		if got := printed(args...); got != want || got == "" {
+			t.Errorf("%v printed\n%s\nwant\n%s", args, got, want)
+		}
+	}
+}

@@ -36,7 +36,7 @@ type flags struct {
 func NewCommand() *cobra.Command {
 	var f flags
 	cmd := &cobra.Command{
-		Use:   "check -f FILE|DIR",
+		Use:   "check [-f] FILE|DIR...",
 		Short: "Say what the control plane would say of objects before they are applied",
 		Long: `Reads Kubernetes manifests and says all that the control plane would say of them: it translates them for every proxy
 that they imply (pods, the pods of Deployments and other workloads, the pods that Gateways select), and reports values
@@ -48,11 +48,14 @@ cluster alone. Of a part of a mesh it looks up what the files hold, and says onc
 
 An error is what is wrong by the object alone; everything that another object can mend is a warning. Exits with 1 when
 there are errors, with --strict also when there are warnings. docs/findings.md explains the codes of -o json.`,
-		Example: `  fairway check -f manifests/
+		Example: `  fairway check manifests/
   kubectl kustomize . | fairway check -f - --kubeconfig ~/.kube/config
   fairway check -f manifests/ -o github --strict`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.files = append(f.files, args...)
+			return f.run(cmd)
+		},
 	}
 	p := cmd.Flags()
 	p.StringSliceVarP(&f.files, "filename", "f", nil, "manifests, or a folder of them; - is standard input; may be repeated")
@@ -69,7 +72,7 @@ func (f *flags) run(cmd *cobra.Command) error {
 		return fmt.Errorf("-o %s: want text, json, github or sarif", f.output)
 	}
 	if len(f.files) == 0 && f.kubeconfig == "" {
-		return errors.New("nothing to check: give -f FILE, -f DIR, or -f - for standard input, or --kubeconfig for what a cluster has")
+		return errors.New("nothing to check: give files, folders, or - for standard input, or --kubeconfig for what a cluster has")
 	}
 	texts, err := read(f.files, cmd.InOrStdin())
 	if err != nil {

@@ -2,6 +2,8 @@ package snapshot
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/fairway-mesh/fairway/internal/parallel"
 	"github.com/fairway-mesh/fairway/mesh"
@@ -12,6 +14,7 @@ import (
 // by the same layers, and without a control plane.
 func Survey(w *mesh.World, proxies []*mesh.Proxy) []mesh.Finding {
 	e := NewEngine(slog.New(slog.DiscardHandler), nil, nil)
+	e.warm(w)
 	e.Update(w, &mesh.Dirty{All: true})
 	e.work.Lock()
 	defer e.work.Unlock()
@@ -21,6 +24,14 @@ func Survey(w *mesh.World, proxies []*mesh.Proxy) []mesh.Finding {
 	e.tooMany = append(e.tooMany, found...)
 	e.settle()
 	return e.Findings()
+}
+
+// warm builds what the base is made of on all processors, so that the layers find it.
+func (e *Engine) warm(w *mesh.World) {
+	l := newHostLayer(e.memo, nil, w.View(plainBase))
+	l.reporting = translate.ReportingOf(l.view)
+	hosts := slices.Sorted(maps.Keys(units(w)))
+	parallel.Each(len(hosts), func(i int) { l.host(hosts[i]) })
 }
 
 // surveyScopes makes the layers exist that the proxies look at, those of different scopes

@@ -36,7 +36,7 @@ func set(base []mesh.Change, objects []informers.Object) (results []Result, othe
 		}
 	}
 	world = mesh.Build(all)
-	names := world.Names()
+	alone := byThemselves(objects, world) // while the whole is translated
 	before := map[mesh.Finding]bool{}
 	if len(base) > 0 {
 		for _, f := range survey(mesh.Build(base)) {
@@ -52,23 +52,40 @@ func set(base []mesh.Change, objects []informers.Object) (results []Result, othe
 		}
 	}
 	results = make([]Result, len(objects))
-	parallel.Each(len(objects), func(i int) { results[i].set(objects[i], names, world.Config, found[objects[i].Ref]) })
+	for i, of := range <-alone {
+		results[i].set(objects[i], of, found[objects[i].Ref])
+	}
 	return results, others, world
+}
+
+// byThemselves gives what there is to say of each object by itself and of the names in it.
+func byThemselves(objects []informers.Object, world *mesh.World) <-chan []Result {
+	out := make(chan []Result, 1)
+	go func() {
+		names := world.Names()
+		results := make([]Result, len(objects))
+		parallel.Each(len(objects), func(i int) {
+			if objects[i].Object != nil {
+				results[i] = object(context.Background(), objects[i].Change, names, world.Config)
+			}
+		})
+		out <- results
+	}()
+	return out
 }
 
 // survey is what the control plane would say of the world to all proxies that it implies.
 func survey(w *mesh.World) []mesh.Finding { return snapshot.Survey(w, w.ImpliedProxies()) }
 
-// set is what there is to say of one of several objects, about which the control plane
-// would say what was found.
-func (r *Result) set(o informers.Object, names *mesh.Names, config *mesh.Config, found []mesh.Finding) {
+// set is what there is to say of one of several objects: of how it is written, by itself,
+// and what the control plane would say that was found.
+func (r *Result) set(o informers.Object, of Result, found []mesh.Finding) {
 	r.add(o.Findings...)
 	if o.Object == nil {
 		r.bound()
 		return
 	}
 	// What follows from other objects refuses none.
-	of := object(context.Background(), o.Change, names, config)
 	r.add(of.Invalid...)
 	for _, f := range found {
 		if _, known := r.known[f]; !known {

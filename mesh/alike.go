@@ -4,6 +4,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"github.com/fairway-mesh/fairway/internal/persist"
 )
 
 // AlikeEverywhere tells, without resolving it, that a host looks from the
@@ -45,8 +47,7 @@ func (v *View) visibleAlike(list Visibility, owner string, fallback []string) bo
 // rulesAlike tells whether no DestinationRule for the host is of the view's
 // own namespace, nor meant for some namespaces only.
 func (v *View) rulesAlike(host string) bool {
-	return eachPattern(host, func(pattern string) bool {
-		l, _ := v.rules.Get(pattern)
+	return eachPatternIn(v.rules, host, func(l []*DestinationRule) bool {
 		for _, r := range l {
 			if r.Namespace == v.Scope.Namespace || !v.visibleAlike(r.ExportTo, r.Namespace, v.Config.DefaultDestinationRuleExportTo) {
 				return false
@@ -58,8 +59,7 @@ func (v *View) rulesAlike(host string) bool {
 
 // routesAlike does so for VirtualServices and the hosts that they lead to.
 func (v *View) routesAlike(host string) bool {
-	return eachPattern(host, func(pattern string) bool {
-		l, _ := v.routes.Get(pattern)
+	return eachPatternIn(v.routes, host, func(l []*VirtualService) bool {
 		return !slices.ContainsFunc(l, func(vs *VirtualService) bool { return !v.routeAlike(vs, host) })
 	})
 }
@@ -97,6 +97,25 @@ func (v *View) namesAlike(s *Service) bool {
 		if owners, _ := v.vips.Get(p.Addr().String()); len(owners) > 1 {
 			return false
 		}
+	}
+	return true
+}
+
+// eachPatternIn asks f about what an index has for a name and for all wildcards that cover
+// it, until f says no. An index without wildcards, as most are, is asked once.
+func eachPatternIn[V any](m persist.Map[string, []V], host string, f func([]V) bool) bool {
+	l, _ := m.Get(host)
+	if !f(l) {
+		return false
+	}
+	for range persist.Prefix(m, "*") {
+		ok := true
+		wildcardsOf(host, func(pattern string) bool {
+			l, _ := m.Get(pattern)
+			ok = f(l)
+			return ok
+		})
+		return ok
 	}
 	return true
 }

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -16,8 +17,9 @@ type weighted struct {
 	weight uint32
 }
 
-// balance ends the way at one or several clusters.
-func (w *walk) balance(list []weighted, requests bool) {
+// balance ends the way at one or several clusters. Missing is the status that requests get
+// for one that the proxy does not have; 0: they are connections.
+func (w *walk) balance(list []weighted, missing int) {
 	var sum float64
 	for _, c := range list {
 		sum += float64(c.weight)
@@ -30,7 +32,7 @@ func (w *walk) balance(list []weighted, requests bool) {
 		if sum > 0 {
 			share.Percent = 100 * float64(c.weight) / sum
 		}
-		w.cluster(share, requests)
+		w.cluster(share, missing)
 		w.To = append(w.To, share)
 	}
 	if len(list) > 1 { // the answers of one do not stand for all
@@ -41,15 +43,15 @@ func (w *walk) balance(list []weighted, requests bool) {
 }
 
 // cluster says what becomes of those that it gets.
-func (w *walk) cluster(s Share, requests bool) {
-	status := 0
-	if requests {
-		status = 503
-	}
+func (w *walk) cluster(s Share, missing int) {
 	c := w.Clusters[s.Cluster]
 	if c == nil {
-		w.end(status, "NC", "The proxy has no cluster %q: its rule names a host, port or subset that does not exist.", s.Cluster)
+		w.end(missing, "NC", "The proxy has no cluster %q: its rule names a host, port or subset that does not exist.", s.Cluster)
 		return
+	}
+	status := 0
+	if missing != 0 {
+		status = http.StatusServiceUnavailable
 	}
 	w.met(c.Metadata)
 	part := "All of them go here."

@@ -173,10 +173,10 @@ func (w *walk) accept(l *listenerv3.Listener) {
 			for _, c := range t.GetWeightedClusters().Clusters {
 				shares = append(shares, weighted{c.Name, c.Weight})
 			}
-			w.balance(shares, false)
+			w.balance(shares, 0)
 			return
 		}
-		w.balance([]weighted{{t.GetCluster(), 1}}, false)
+		w.balance([]weighted{{t.GetCluster(), 1}}, 0)
 		return
 	}
 	w.end(0, "", "The chain neither reads requests nor leads connections on.")

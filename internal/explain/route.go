@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -185,17 +186,24 @@ func (w *walk) changes(a *routev3.RouteAction) {
 }
 
 func (w *walk) forward(a *routev3.RouteAction) {
+	missing := http.StatusServiceUnavailable
+	switch a.ClusterNotFoundResponseCode {
+	case routev3.RouteAction_NOT_FOUND:
+		missing = http.StatusNotFound
+	case routev3.RouteAction_INTERNAL_SERVER_ERROR:
+		missing = http.StatusInternalServerError
+	}
 	if a.GetWeightedClusters() != nil {
 		var shares []weighted
 		for _, c := range a.GetWeightedClusters().Clusters {
 			shares = append(shares, weighted{c.Name, c.Weight.GetValue()})
 		}
-		w.balance(shares, true)
+		w.balance(shares, missing)
 		return
 	}
 	name := a.GetCluster()
 	if h := a.GetClusterHeader(); h != "" {
 		name, _ = w.header(h)
 	}
-	w.balance([]weighted{{name, 1}}, true)
+	w.balance([]weighted{{name, 1}}, missing)
 }

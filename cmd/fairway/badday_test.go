@@ -39,7 +39,8 @@ func newBadDay(t *testing.T) *badDay {
 	d.plane.start()
 	d.plane.await("ready", soon, d.plane.ready)
 	d.sidecar, d.gateway = follow(t, d.plane, sidecarNode, nil), follow(t, d.plane, gatewayNode, nil)
-	d.plane.await("both proxies have all", soon, func() bool { return complete(d.sidecar, d.gateway) })
+	steady := quiet(d.sidecar, d.gateway)
+	d.plane.await("both proxies have all", soon, func() bool { return steady() && complete(d.sidecar, d.gateway) })
 	d.sidecar.observe()
 	d.gateway.observe()
 	return d

@@ -53,11 +53,28 @@ func settled(t *testing.T, config *rest.Config) (sidecar, gateway *follower) {
 	p.start()
 	p.await("ready", soon, p.ready)
 	sidecar, gateway = follow(t, p, sidecarNode, nil), follow(t, p, gatewayNode, nil)
-	p.await("both proxies have all", soon, func() bool { return complete(sidecar, gateway) })
+	steady := quiet(sidecar, gateway)
+	p.await("both proxies have all", soon, func() bool { return steady() && complete(sidecar, gateway) })
 	sidecar.end()
 	gateway.end()
 	p.kill()
 	return sidecar, gateway
+}
+
+// quiet tells, from its second call on, whether proxies were told nothing for a second: one
+// that is stopped in the middle of what it is told goes on otherwise than one that has all.
+func quiet(proxies ...*follower) func() bool {
+	heard, since := -1, time.Now()
+	return func() bool {
+		sum := 0
+		for _, f := range proxies {
+			sum += f.heard()
+		}
+		if sum != heard {
+			heard, since = sum, time.Now()
+		}
+		return time.Since(since) > time.Second
+	}
 }
 
 // complete tells whether the proxies hold what the shop has for them.
@@ -232,7 +249,8 @@ func TestRestartsRemoveNothing(t *testing.T) {
 	p.start()
 	p.await("ready", soon, p.ready)
 	sidecar, gateway := follow(t, p, sidecarNode, nil), follow(t, p, gatewayNode, nil)
-	p.await("both proxies have all", soon, func() bool { return complete(sidecar, gateway) })
+	steady := quiet(sidecar, gateway)
+	p.await("both proxies have all", soon, func() bool { return steady() && complete(sidecar, gateway) })
 	sidecar.observe()
 	gateway.observe()
 	for i := range restarts {

@@ -26,13 +26,23 @@ func Survey(w *mesh.World, proxies []*mesh.Proxy) []mesh.Finding {
 	return e.Findings()
 }
 
-// warm builds what the base is made of on all processors, so that the layers find it.
+// warm builds what the base is made of on all processors, so that the layers find it. Each
+// part of the hosts has a layer and a View of its own, which one goroutine may use.
 func (e *Engine) warm(w *mesh.World) {
-	l := newHostLayer(e.memo, nil, w.View(plainBase))
-	l.reporting = translate.ReportingOf(l.view)
 	hosts := slices.Sorted(maps.Keys(units(w)))
-	parallel.Each(len(hosts), func(i int) { l.host(hosts[i]) })
+	parts := slices.Collect(slices.Chunk(hosts, max(1, (len(hosts)+partsOfBase-1)/partsOfBase)))
+	parallel.Each(len(parts), func(i int) {
+		l := newHostLayer(e.memo, nil, w.View(plainBase))
+		l.reporting = translate.ReportingOf(l.view)
+		for _, host := range parts[i] {
+			l.host(host)
+		}
+	})
 }
+
+// partsOfBase is in how many parts the base is built: more than most machines have
+// processors, so that none waits long for the last part.
+const partsOfBase = 32
 
 // surveyScopes makes the layers exist that the proxies look at, those of different scopes
 // at a time. It asks for no Secrets: the world has all that there are.

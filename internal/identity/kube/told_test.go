@@ -14,6 +14,7 @@ func TestTold(t *testing.T) {
 	tell := func(namespace string, labels map[string]string) {
 		t.Helper()
 		m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: BundleConfigMap, Namespace: namespace, Labels: labels}, Data: map[string]string{BundleKey: "roots of " + namespace}}
+		_ = c.CoreV1().ConfigMaps(namespace).Delete(t.Context(), BundleConfigMap, metav1.DeleteOptions{}) // what other tests told
 		if _, err := c.CoreV1().ConfigMaps(namespace).Create(t.Context(), m, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}

@@ -197,9 +197,10 @@ func (v *View) portsOf(rule *VirtualService) map[uint32]string {
 }
 
 // ByNameOnly tells whether nothing but names says which service clients of the
-// port mean: it has no address, or is found at one of the proxy.
+// port mean: it has no address. A listener of a Sidecar with an address of its own is the
+// first service's, whatever clients call it there.
 func (v *View) ByNameOnly(s *Service, port uint32) bool {
-	return len(s.Addresses) == 0 && !s.Headless || v.Sidecar.BindOf(port).Address != ""
+	return len(s.Addresses) == 0 && !s.Headless && v.Sidecar.BindOf(port).Address == ""
 }
 
 // serves tells whether clients find a service by the name on the port, or the one that

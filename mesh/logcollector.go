@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"slices"
-	"strings"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
 )
@@ -15,10 +14,7 @@ func (c *Config) LogCollector(name string) (Tracer, bool) {
 		if p.GetName() != name {
 			continue
 		}
-		var to interface {
-			GetService() string
-			GetPort() uint32
-		}
+		var to address
 		switch kind := p.GetProvider().(type) {
 		case *meshconfig.MeshConfig_ExtensionProvider_EnvoyOtelAls:
 			to = kind.EnvoyOtelAls
@@ -29,11 +25,7 @@ func (c *Config) LogCollector(name string) (Tracer, bool) {
 		default:
 			return Tracer{}, false
 		}
-		host := to.GetService()
-		if _, h, ok := strings.Cut(host, "/"); ok { // "namespace/host"
-			host = h
-		}
-		return Tracer{p, strings.ToLower(host), to.GetPort()}, host != "" && to.GetPort() != 0
+		return tracerAt(p, to)
 	}
 	return Tracer{}, false
 }

@@ -12,11 +12,27 @@ import (
 // which is not a provider and so has none. No provider may be named so.
 const ProxyTracer = ""
 
-// Tracer is where spans are sent to.
+// Tracer is where spans or access logs are sent to.
 type Tracer struct {
 	Provider *meshconfig.MeshConfig_ExtensionProvider
 	Host     string
 	Port     uint32
+}
+
+// address is what the providers that send to a service have in common.
+type address interface {
+	GetService() string
+	GetPort() uint32
+}
+
+// tracerAt is the provider with the address that it names; false when it lacks a service
+// or a port.
+func tracerAt(p *meshconfig.MeshConfig_ExtensionProvider, to address) (Tracer, bool) {
+	host := to.GetService()
+	if _, h, ok := strings.Cut(host, "/"); ok { // "namespace/host"
+		host = h
+	}
+	return Tracer{p, strings.ToLower(host), to.GetPort()}, host != "" && to.GetPort() != 0
 }
 
 // Tracer finds the provider of a name that spans can be sent to; false when
@@ -29,10 +45,7 @@ func (c *Config) Tracer(name string) (Tracer, bool) {
 		if !strings.EqualFold(p.GetName(), name) {
 			continue
 		}
-		var to interface {
-			GetService() string
-			GetPort() uint32
-		}
+		var to address
 		switch kind := p.GetProvider().(type) {
 		case *meshconfig.MeshConfig_ExtensionProvider_Zipkin:
 			to = kind.Zipkin
@@ -45,11 +58,7 @@ func (c *Config) Tracer(name string) (Tracer, bool) {
 		default:
 			return Tracer{}, false
 		}
-		host := to.GetService()
-		if _, h, ok := strings.Cut(host, "/"); ok { // "namespace/host"
-			host = h
-		}
-		return Tracer{p, strings.ToLower(host), to.GetPort()}, host != "" && to.GetPort() != 0
+		return tracerAt(p, to)
 	}
 	return Tracer{}, false
 }

@@ -95,6 +95,71 @@ func TestSubscriptionsAreBounded(t *testing.T) {
 	}
 }
 
+// TestEndpointsOfGoneClusters takes away more clusters at once than a stream may
+// name besides its own, and has the proxy, which has not heard of it, ask for
+// their endpoints: at the end of a stream and at the start of another, in both
+// variants. It is served, and has what of that comes back when it asks again.
+func TestEndpointsOfGoneClusters(t *testing.T) {
+	gone := append(manyNames(2*maxNames, 0), "a") // which is there, see small
+	back := gone[len(gone)-2]                     // one that comes back
+	for what, ask := range map[string]func(*script) error{
+		"delta, of a stream": func(p *script) error {
+			if !p.s.types[snapshot.Cluster].subscribed {
+				p.connect()
+			}
+			return p.s.request(request{typ: snapshot.Endpoint, known: true, subscribe: gone}, p.now)
+		},
+		"delta, of another stream": func(p *script) error {
+			p.ask(request{typ: snapshot.Cluster, subscribe: []string{wildcard}})
+			return p.s.request(request{typ: snapshot.Endpoint, known: true, subscribe: gone}, p.now)
+		},
+		"sotw": func(p *script) error {
+			p.ask(request{typ: snapshot.Cluster})
+			return p.s.request(request{typ: snapshot.Endpoint, known: true, names: gone, digest: digestOf(gone)}, p.now)
+		},
+	} {
+		p := newScript(t, small(t), what == "sotw")
+		if err := ask(p); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if n := p.s.endpoints.extra; n.len() > maxNames || sizeOf(n.list()) > maxNameBytes {
+			t.Errorf("%s: %d names are kept", what, n.len())
+		}
+		p.publish(with(small(t), []*snapshot.Resource{edsCluster(t, back, ""), endpoints(t, back, 1)}))
+		p.settle(gone)
+		if err := ask(p); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		p.settle(gone)
+		if !p.s.wantsEndpoints("a") || !p.s.wantsEndpoints(back) {
+			t.Errorf("%s: no endpoints for a cluster that is there", what)
+		}
+		if told := strings.Join(p.sent, " "); !strings.Contains(told+" ", "+"+back+" ") {
+			t.Errorf("%s: nothing is sent of a cluster that came back", what)
+		}
+	}
+}
+
+// settle lets the session send all that there is to send, and accepts it. Of
+// endpoints the proxy goes on to list these, as that variant does each time.
+func (p *script) settle(endpoints []string) {
+	p.t.Helper()
+	for range 20 {
+		p.now = p.now.Add(10 * time.Second) // it may wait for what the proxy does not do
+		p.run()
+		for typ := range snapshot.NumTypes {
+			if nonce := p.flying[typ]; nonce != "" {
+				delete(p.flying, typ)
+				answer := request{typ: typ, nonce: nonce}
+				if !p.delta && typ == snapshot.Endpoint {
+					answer.names, answer.digest = endpoints, digestOf(endpoints)
+				}
+				p.ask(answer)
+			}
+		}
+	}
+}
+
 // TestPastIsBounded has clients come back that name far more clusters of their
 // past than anybody has.
 func TestPastIsBounded(t *testing.T) {

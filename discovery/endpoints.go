@@ -88,12 +88,27 @@ func (s *session) subscribeEndpoints(list []string) error {
 	return s.boundExtra()
 }
 
-// boundExtra is an error when the proxy asks for too many endpoints that belong
-// to no cluster which it was sent.
+// boundExtra bounds what the proxy asks for besides the endpoints of the
+// clusters that it was sent. One that has no other clusters asks for those of
+// clusters that have gone since, as many as there were, until it hears so: what
+// is too much is answered and then forgotten. Envoy asks again when a cluster of
+// that name comes. Of a proxy that names its clusters it is an error.
 func (s *session) boundExtra() error {
-	if n := s.endpoints.extra; n.len() > maxNames || sizeOf(n.list()) > maxNameBytes {
+	n := s.endpoints.extra
+	if n.len() <= maxNames && sizeOf(n.list()) <= maxNameBytes {
+		return nil
+	}
+	if !s.endpoints.covers {
 		return fmt.Errorf("more than %d endpoint names, or %d bytes of them, that belong to no cluster", maxNames, maxNameBytes)
 	}
+	kept, size := 0, 0
+	for _, name := range n.list() {
+		if size += len(name); kept == maxNames || size > maxNameBytes {
+			break
+		}
+		kept++
+	}
+	s.endpoints.extra = s.shared.names.share(slices.Clone(n.list()[:kept]))
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,6 +64,7 @@ type Authority struct {
 	leading atomic.Bool // Maintain runs
 	caring  sync.Mutex  // held while Storage is read and mended
 	care    care
+	plug    atomic.Pointer[plug] // nil until something was plugged in
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when trust is replaced
@@ -190,7 +192,7 @@ func (a *Authority) Roots() []Root {
 // replace makes t the trust if it differs, and wakes those who wait for that.
 func (a *Authority) replace(t *trust) {
 	old := a.trust.Load()
-	if old != nil && old.signer.same(t.signer) && string(old.bundle) == string(t.bundle) {
+	if old != nil && old.signer.same(t.signer) && slices.EqualFunc(old.roots, t.roots, (*x509.Certificate).Equal) {
 		return
 	}
 	a.trust.Store(t)
@@ -242,7 +244,12 @@ func (a *Authority) choose(k *keyring, p *pluggedIn, now time.Time) (*trust, err
 		roots = append(roots, p.roots...)
 	}
 	roots = sortedSet(roots)
-	t := &trust{signer: s, roots: roots, pool: pool(roots), bundle: encodeCertificates(roots), since: map[string]time.Time{}}
+	t := &trust{signer: s, roots: roots, since: map[string]time.Time{}}
+	if old != nil && slices.EqualFunc(old.roots, roots, (*x509.Certificate).Equal) {
+		t.pool, t.bundle = old.pool, old.bundle
+	} else {
+		t.pool, t.bundle = pool(roots), encodeCertificates(roots)
+	}
 	for _, r := range roots {
 		if f := fingerprint(r); old != nil && !contains(old.roots, r) {
 			t.since[f] = now

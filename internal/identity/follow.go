@@ -154,7 +154,7 @@ func (a *Authority) readPluggedIn(ctx context.Context) error {
 	}
 	var p *pluggedIn
 	if data != nil {
-		if p, err = parsePluggedIn(data); err != nil {
+		if p, err = a.parsePluggedIn(data, time.Now()); err != nil {
 			return fmt.Errorf("%s: %w", a.options.PluggedInName, err)
 		}
 	}

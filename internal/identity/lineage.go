@@ -127,6 +127,8 @@ func (k *keyring) empty() bool {
 // follows says whether k is held or a later state of it.
 func (k *keyring) follows(held *keyring, now time.Time) bool {
 	switch {
+	case k == held:
+		return true
 	case k.origin != "" && k.origin == held.origin && k.generation != held.generation:
 		return k.generation > held.generation
 	case k.origin == held.origin && maps.EqualFunc(k.encode(), held.encode(), func(a, b []byte) bool { return string(a) == string(b) }):

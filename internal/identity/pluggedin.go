@@ -6,12 +6,48 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 )
 
 // pluggedIn is an intermediate authority that the user provides.
 type pluggedIn struct {
 	signer *signer
 	roots  []*x509.Certificate
+}
+
+// plug is what was plugged in when it was last looked at, and what it came to.
+// It holds until a certificate of it begins or ends.
+type plug struct {
+	data  map[string][]byte
+	good  *pluggedIn
+	until time.Time
+}
+
+// parsePluggedIn is parsePluggedIn unless nothing has changed.
+func (a *Authority) parsePluggedIn(data map[string][]byte, now time.Time) (*pluggedIn, error) {
+	if last := a.plug.Load(); last != nil && now.Before(last.until) && maps.EqualFunc(last.data, data, bytes.Equal) {
+		return last.good, nil
+	}
+	p, err := parsePluggedIn(data)
+	if err == nil {
+		a.plug.Store(&plug{data, p, p.sameUntil(now)})
+	}
+	return p, err
+}
+
+// sameUntil is when the next of the certificates begins or ends to be valid.
+func (p *pluggedIn) sameUntil(now time.Time) time.Time {
+	until := p.signer.cert.NotAfter
+	for _, c := range slices.Concat([]*x509.Certificate{p.signer.cert}, p.signer.chain, p.roots) {
+		for _, t := range []time.Time{c.NotBefore, c.NotAfter} {
+			if t.After(now) && t.Before(until) {
+				until = t
+			}
+		}
+	}
+	return until
 }
 
 // parsePluggedIn reads Istio's form (ca-cert.pem, ca-key.pem, root-cert.pem and,

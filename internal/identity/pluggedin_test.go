@@ -325,7 +325,7 @@ func TestPluggedInGone(t *testing.T) {
 		bundle := a.Bundle()
 		for name, data := range map[string]map[string][]byte{"deleted": nil, "emptied": {}, "without a root": {"ca-cert.pem": c.istio(t)["ca-cert.pem"]}} {
 			s.put(data)
-			for range 72 {
+			for range 30 { // longer than anything is trusted that is not used
 				time.Sleep(time.Hour)
 				synctest.Wait()
 				mustVerify(t, issue(t, a), bundle)

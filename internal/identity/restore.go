@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,25 @@ type care struct {
 	next     time.Time      // no restoration before
 	pause    time.Duration  // after the next restoration
 	restored map[string]int // by fault
+	seen     seen
+}
+
+// seen is what was read last and well, and what it says: most looks find that
+// nothing has changed.
+type seen struct {
+	data    map[string][]byte
+	keyring *keyring
+}
+
+func (s *seen) decode(data map[string][]byte) (*keyring, error) {
+	if s.keyring != nil && maps.EqualFunc(s.data, data, bytes.Equal) {
+		return s.keyring, nil
+	}
+	k, err := decodeKeyring(data)
+	if err == nil {
+		*s = seen{data, k}
+	}
+	return k, err
 }
 
 // Restored counts, by the fault, how often this replica has put its roots back
@@ -60,7 +80,7 @@ func (a *Authority) read(ctx context.Context) (stored, error) {
 	case err != nil:
 		return stored{}, err
 	case data != nil:
-		if s.keyring, s.damaged = decodeKeyring(data); s.damaged != nil {
+		if s.keyring, s.damaged = a.care.seen.decode(data); s.damaged != nil {
 			s.keyring = nil
 		} else if s.keyring.empty() {
 			s.keyring, s.emptied = nil, true

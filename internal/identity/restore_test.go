@@ -122,7 +122,7 @@ func TestRootOutlivesItsStorage(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		bundle, good := leader.Bundle(), storage.get()
-		from := time.Now()
+		from, seen := time.Now(), map[*Authority]*trust{} // what signs depends on nothing else
 		for name, b := range breakages(t, good, older) {
 			before := leader.Restored()[b.fault]
 			storage.put(b.data)
@@ -130,7 +130,10 @@ func TestRootOutlivesItsStorage(t *testing.T) {
 				time.Sleep(time.Second)
 				synctest.Wait()
 				for _, a := range all {
-					mustVerify(t, issue(t, a), bundle)
+					if now := a.trust.Load(); now != seen[a] {
+						seen[a] = now
+						mustVerify(t, issue(t, a), bundle)
+					}
 					if string(a.Bundle()) != string(bundle) {
 						t.Fatalf("%s: the bundle has changed", name)
 					}

@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -37,7 +36,7 @@ func (s *signer) same(o *signer) bool {
 	if s == nil || o == nil {
 		return s == o
 	}
-	return s.cert.Equal(o.cert) && bytes.Equal(encodeCertificates(s.chain), encodeCertificates(o.chain))
+	return s == o || s.cert.Equal(o.cert) && slices.EqualFunc(s.chain, o.chain, (*x509.Certificate).Equal)
 }
 
 // sign makes a key and a certificate for it that lasts for life, or as long as

@@ -28,6 +28,7 @@ func (b *builder) serviceEntry(ref Ref, o *networkingv1.ServiceEntry) {
 			}
 			b.touch(s.Host, TouchHost)
 			b.foundAs(ref, "together "+s.Host, nil)
+			b.foundAs(ref, "named "+s.Host, nil)
 		}
 	}
 	if next != nil {
@@ -81,7 +82,16 @@ func (b *builder) workloadEntry(ref Ref, o *networkingv1.WorkloadEntry) {
 // addEntry adds a ServiceEntry's service to the host; ports of an entry that
 // is otherwise like an older one of the same namespace are merged into that.
 func (b *builder) addEntry(h *Host, s *Service, endpoints []Endpoint) {
+	b.foundAs(s.Ref, "named "+h.Name, nil)
 	for i, x := range h.Services {
+		if x.Kubernetes() {
+			where := "clients of other namespaces find the Service by it: use another host"
+			if x.Namespace == s.Namespace {
+				where = "this entry does nothing for it: use another host, or give the Service these ports and endpoints"
+			}
+			b.foundAs(s.Ref, "named "+h.Name, []Finding{{Object: s.Ref, Field: "spec.hosts", Code: CodeConflict, Winner: x.Ref,
+				Message: fmt.Sprintf("host %s is that of %s; %s", h.Name, x.Ref, where)}})
+		}
 		if x.Kubernetes() || x.Namespace != s.Namespace {
 			continue
 		}

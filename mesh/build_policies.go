@@ -1,8 +1,6 @@
 package mesh
 
 import (
-	"fmt"
-
 	security "istio.io/api/security/v1beta1"
 	telemetry "istio.io/api/telemetry/v1alpha1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
@@ -26,10 +24,14 @@ func (b *builder) dirtyInbound(namespace string) {
 
 func (b *builder) peerAuthentication(ref Ref, o *securityv1.PeerAuthentication) {
 	var p *PeerAuthentication
+	var findings []Finding
 	if o != nil {
+		findings = checkPeerAuthentication(o)
 		p = policy[*security.PeerAuthentication](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
 	}
 	b.world.PeerAuthentications = b.world.PeerAuthentications.with(ref, p)
+	b.found(ref, findings)
+	b.overlaps.stale[ref.Namespace] = struct{}{}
 	b.dirtyInbound(ref.Namespace)
 	// Clients speak mutual TLS to an endpoint unless its policy disables it.
 	for name, h := range b.world.Hosts() {
@@ -84,10 +86,7 @@ func (b *builder) telemetry(ref Ref, o *telemetryv1.Telemetry) {
 	}
 	b.setTargets(ref, targets, findings)
 	b.world.Telemetries = b.world.Telemetries.with(ref, p)
-	b.findShadowedTelemetry(ref.Namespace)
-	if p == nil {
-		b.foundAs(ref, "shadow", nil)
-	}
+	b.overlaps.stale[ref.Namespace] = struct{}{}
 	var asks []ask
 	if p != nil && len(p.Selector) > 0 { // what it says of outbound traffic is for those that it selects
 		asks = append(asks, ask{selector: p.Selector})
@@ -98,25 +97,6 @@ func (b *builder) telemetry(ref Ref, o *telemetryv1.Telemetry) {
 	b.dirty.Namespaces[ref.Namespace] = struct{}{}
 	if ref.Namespace == b.world.Config.RootNamespace {
 		b.dirty.All = true
-	}
-}
-
-// findShadowedTelemetry tells of Telemetry objects for a whole namespace
-// beside an older one, which alone applies.
-func (b *builder) findShadowedTelemetry(namespace string) {
-	var winner *Telemetry
-	for _, t := range b.world.Telemetries.In(namespace) {
-		if len(t.Selector) > 0 || len(t.targets) > 0 {
-			b.foundAs(t.Ref, "shadow", nil)
-			continue
-		}
-		if winner == nil {
-			winner = t
-			b.foundAs(t.Ref, "shadow", nil)
-			continue
-		}
-		b.foundAs(t.Ref, "shadow", []Finding{{Object: t.Ref, Field: "spec.selector", Code: CodeConflict, Winner: winner.Ref,
-			Message: fmt.Sprintf("%s is older and applies to the whole namespace too; this object does nothing: merge the two, or give one a selector", winner.Ref)}})
 	}
 }
 

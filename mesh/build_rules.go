@@ -361,6 +361,7 @@ func (b *builder) sidecar(ref Ref, o *networkingv1.Sidecar) {
 		b.world.sidecars[ref.Namespace] = l
 	}
 	b.setAsks(ref, asks)
+	b.overlaps.stale[ref.Namespace] = struct{}{}
 	b.dirty.Inbound[ref.Namespace] = struct{}{}
 	if ref.Namespace == b.world.Config.RootNamespace {
 		b.dirty.All = true

@@ -47,6 +47,7 @@ type builder struct {
 
 	targeted     map[Ref]targeted // policies with references
 	targetsStale bool             // what is found about them may have changed
+	overlaps     overlaps
 	boundStale   map[Ref]struct{} // VirtualServices whose hosts or Gateways have changed
 
 	admitted   map[Ref]struct{} // objects of kinds with bounds that are in force as they were within them
@@ -78,7 +79,7 @@ func newBuilder() *builder {
 		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[Ref]string{},
 		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
 		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
-		targeted: map[Ref]targeted{}, admitted: map[Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*VirtualService]bool{}, replaced: map[*VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
+		targeted: map[Ref]targeted{}, overlaps: newOverlaps(), admitted: map[Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*VirtualService]bool{}, replaced: map[*VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
 	b.boundStale = map[Ref]struct{}{}
@@ -235,6 +236,7 @@ func (b *builder) finish() (*World, *Dirty) {
 	b.settleGatewayAPI()
 	b.settleIngresses()
 	b.settleTargets()
+	b.settleOverlaps()
 	b.settleBound()
 	b.settleKept(now, b.world.Config.RouteHold)
 	b.dirtyTargets()

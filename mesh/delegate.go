@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	networking "istio.io/api/networking/v1alpha3"
 )
 
@@ -64,6 +65,7 @@ func mergeDelegates(root *VirtualService, find func(name string) *VirtualService
 				break
 			}
 			r := resolved(part, d.Namespace)
+			findings = append(findings, outvoted(root.Ref, o.Field, rule, part, from)...)
 			if !inherit(r, rule, root.Namespace) {
 				bad(CodeConflict, "%s of VirtualService %s matches requests that this rule does not; it is left out: narrow its match, or widen this one's", from.Field, name)
 				continue
@@ -158,6 +160,21 @@ func inherit(r, root *networking.HTTPRoute, namespace string) bool {
 	inheritField(&r.CorsPolicy, root.CorsPolicy)
 	inheritField(&r.Headers, root.Headers)
 	return true
+}
+
+// outvoted tells of what a root's rule says and a rule of its delegate says in its place.
+// Nothing is merged within a field.
+func outvoted(root Ref, field string, rule, part *networking.HTTPRoute, from Origin) (findings []Finding) {
+	of, own := rule.ProtoReflect(), part.ProtoReflect()
+	for _, name := range []protoreflect.Name{"rewrite", "timeout", "retries", "fault", "mirror", "mirrors", "cors_policy", "headers"} {
+		f := of.Descriptor().Fields().ByName(name)
+		if !of.Has(f) || !own.Has(f) || of.Get(f).Equal(own.Get(f)) {
+			continue
+		}
+		findings = append(findings, Finding{Object: root, Field: field + "." + f.JSONName(), Code: CodeConflict, Winner: from.Ref,
+			Message: fmt.Sprintf("%s of the delegate says %s too, and that is in force instead of all that stands here: say it in one of the two", from.Field, f.JSONName())})
+	}
+	return findings
 }
 
 func inheritField[T any](own **T, root *T) {

@@ -93,11 +93,19 @@ func mergeDestinationRules(rules []*DestinationRule) ([]*DestinationRule, []Find
 	var findings []Finding
 	for _, r := range rules {
 		if len(r.Selector) > 0 {
+			if i := slices.IndexFunc(selected, func(x *DestinationRule) bool { return selects(x.Selector, r.Selector) }); i >= 0 {
+				findings = append(findings, Finding{Object: r.Ref(), Field: "spec.workloadSelector", Code: CodeConflict, Winner: selected[i].Ref(),
+					Message: "an older rule for the same host selects all clients that this one selects; this one is never in force: put both into one object, or change a selector"})
+			}
 			selected = append(selected, r)
 			continue
 		}
 		i := slices.IndexFunc(plain, func(p *DestinationRule) bool { return p.ExportTo.equal(r.ExportTo) })
 		if i < 0 {
+			if len(plain) > 0 {
+				findings = append(findings, Finding{Object: r.Ref(), Field: "spec.exportTo", Code: CodeConflict, Winner: plain[0].Ref(),
+					Message: "an older rule for the same host has another exportTo, so that the two are not merged; clients to which both are exported follow the older one alone: give both the same exportTo, or put them into one object"})
+			}
 			plain = append(plain, r)
 			continue
 		}

@@ -63,6 +63,7 @@ func (b *builder) proxyConfig(ref Ref, o *networkingv1beta1.ProxyConfig) {
 	}
 	b.world.ProxyConfigs = b.world.ProxyConfigs.with(ref, p)
 	b.found(ref, findings)
+	b.overlaps.stale[ref.Namespace] = struct{}{}
 }
 
 func checkProxyConfig(p *ProxyConfig) (findings []Finding) {

@@ -88,11 +88,4 @@ func TestTelemetriesOf(t *testing.T) {
 			t.Errorf("in %s with %v: %q, want %q", c.namespace, c.labels, got, c.want)
 		}
 	}
-	b := newBuilder()
-	b.world.Telemetries = w.Telemetries
-	b.findShadowedTelemetry("shop")
-	f := slices.Collect(b.world.Findings())
-	if len(f) != 1 || f[0].Object.Name != "shop-young" || f[0].Winner.Name != "shop" {
-		t.Errorf("findings are %v", f)
-	}
 }

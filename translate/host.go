@@ -39,6 +39,9 @@ func ResolveHost(v *mesh.View, host string) *Plan {
 			}
 			r.port(p, &s.Ports[i])
 		}
+		p.Findings = append(p.Findings, r.idleRules()...)
+	} else if s != nil {
+		p.Findings = append(p.Findings, idleOfAlias(v, s)...)
 	}
 	if winner := v.BeatenBy(host); winner != nil && (s == nil || s.Resolution == mesh.ResolutionAlias) {
 		p.Findings = append(p.Findings, mesh.Finding{Object: route.Ref, Field: "spec.hosts", Code: mesh.CodeConflict, Winner: winner.Ref,
@@ -176,7 +179,22 @@ func (r *resolver) http(p *Plan, port *mesh.Port, key ListenerKey) {
 
 // answers adds what answers to the names of the service in a route configuration.
 func (r *resolver) answers(p *Plan, port *mesh.Port, config string) {
-	domains := domainsOf(r.View, r.service.Host, r.service, port.Number)
+	hosts, others := r.aliases(port, config)
+	p.VirtualHosts = append(p.VirtualHosts, hosts...)
+	domains := domainsOf(r.View, r.service.Host, r.service, port.Number).and(others)
+	vh := VirtualHostInput{Config: config, Name: r.service.Host, Domains: domains, Service: r.service, Port: port.Number, Route: r.input(r.route, port.Number)}
+	if r.choosesPods(port) {
+		pods := vh
+		pods.Name, pods.Domains, pods.OriginalDst, pods.Route.VirtualService = "*."+vh.Name, podDomainsOf(r.View, r.service.Host).and(Domains{Wide: r.podAddresses(port)}), true, nil
+		p.VirtualHosts = append(p.VirtualHosts, pods)
+		vh.OriginalDst = !r.asksForBalancing() && !routesHTTP(r.route)
+	}
+	p.VirtualHosts = append(p.VirtualHosts, vh)
+}
+
+// aliases are what answers to other names of the service that have rules of their own,
+// and those names that have none.
+func (r *resolver) aliases(port *mesh.Port, config string) (hosts []VirtualHostInput, others Domains) {
 	for _, alias := range r.AliasesOf(r.service.Host) {
 		a, _ := r.Service(alias)
 		if a == nil {
@@ -187,21 +205,14 @@ func (r *resolver) answers(p *Plan, port *mesh.Port, config string) {
 			ruled := names
 			if a.Port(port.Number) == nil { // its short names are none of it on a port that it does not declare
 				ruled, names = names.full()
-				domains = domains.and(names)
+				others = others.and(names)
 			}
-			p.VirtualHosts = append(p.VirtualHosts, VirtualHostInput{Config: config, Name: alias, Domains: ruled, Service: r.service, Port: port.Number, Route: r.input(own, port.Number)})
+			hosts = append(hosts, VirtualHostInput{Config: config, Name: alias, Domains: ruled, Service: r.service, Port: port.Number, Route: r.input(own, port.Number)})
 			continue
 		}
-		domains = domains.and(names)
+		others = others.and(names)
 	}
-	vh := VirtualHostInput{Config: config, Name: r.service.Host, Domains: domains, Service: r.service, Port: port.Number, Route: r.input(r.route, port.Number)}
-	if r.choosesPods(port) {
-		pods := vh
-		pods.Name, pods.Domains, pods.OriginalDst, pods.Route.VirtualService = "*."+vh.Name, podDomainsOf(r.View, r.service.Host).and(Domains{Wide: r.podAddresses(port)}), true, nil
-		p.VirtualHosts = append(p.VirtualHosts, pods)
-		vh.OriginalDst = !r.asksForBalancing() && !routesHTTP(r.route)
-	}
-	p.VirtualHosts = append(p.VirtualHosts, vh)
+	return hosts, others
 }
 
 // choosesPods tells whether clients choose a pod by its address: those of a headless
@@ -245,6 +256,8 @@ func (r *resolver) sniffed(p *Plan, port *mesh.Port) {
 		return
 	}
 	p.Claims = append(p.Claims, claims...)
+	hosts, _ := r.aliases(port, hostConfig(r.service.Host, port.Number))
+	p.VirtualHosts = append(p.VirtualHosts, hosts...)
 	vh := VirtualHostInput{Config: hostConfig(r.service.Host, port.Number), Name: r.service.Host, Domains: Domains{Wide: []string{"*"}}, Service: r.service, Port: port.Number, Route: r.input(r.route, port.Number)}
 	vh.OriginalDst = r.choosesPods(port) && !r.asksForBalancing() && !routesHTTP(r.route)
 	p.VirtualHosts = append(p.VirtualHosts, vh)

@@ -65,7 +65,7 @@ func reservedFindings(in ListenerInput) []mesh.Finding {
 
 func reservedFinding(service mesh.Ref, key ListenerKey) mesh.Finding {
 	return mesh.Finding{Object: service, Field: "spec.ports", Code: mesh.CodeInvalid,
-		Message: fmt.Sprintf("port %d without an address of its own listener is the proxy's own; the port is not served: use another port, or give the service an address and protocol TCP", key.Port)}
+		Message: fmt.Sprintf("port %d is the proxy's own at whatever address; the port is not served: use another port, or give the service an address and protocol TCP", key.Port)}
 }
 
 // listenerBuilder gathers the filter chains of one listener.

@@ -57,6 +57,7 @@ func TestWhatIsFound(t *testing.T) {
 	https := func(host string) string {
 		return "{port: {number: 443, name: https, protocol: HTTPS}, hosts: [" + host + "], tls: {mode: SIMPLE, credentialName: cert}}"
 	}
+	of := func(protocol string) string { return strings.ReplaceAll(service, "name: http", "name: "+protocol) }
 	config := func(text string) string {
 		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    " + text + "\n"
 	}
@@ -73,10 +74,11 @@ func TestWhatIsFound(t *testing.T) {
 		{"a claim at a gateway that reads no tokens", gateway("g", http) + written("VirtualService", "v") + "{hosts: [shop.example.com], gateways: [g], http: [{match: [{headers: {'@request.auth.claims.group': {exact: a}}}], directResponse: {status: 200}}]}", "warning ClaimNotKnown 9 spec.http[0].match[0].headers"},
 		{"a claim at a gateway that reads tokens", pod + gateway("g", http) + "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: r, namespace: shop}\nspec: {selector: {matchLabels: {app: front}}, jwtRules: [{issuer: a, jwksUri: https://a.example/keys}]}\n---\n" +
 			written("VirtualService", "v") + "{hosts: [shop.example.com], gateways: [g], http: [{match: [{headers: {'@request.auth.claims.group': {exact: a}}}], directResponse: {status: 200}}]}", ""},
-		{"a second tcp rule", service + written("VirtualService", "v") + "{hosts: [cart], tcp: [{match: [{port: 80}], route: [{destination: {host: cart}}]}, {match: [{port: 80, sourceLabels: {a: b}}], route: [{destination: {host: cart}}]}]}", "warning Shadowed 9 spec.tcp[1].match[0]"},
-		{"a tcp rule for another port", service + written("VirtualService", "v") + "{hosts: [cart], tcp: [{match: [{port: 80}], route: [{destination: {host: cart}}]}, {match: [{port: 81}], route: [{destination: {host: cart}}]}]}", ""},
-		{"a second tls rule", service + written("VirtualService", "v") + "{hosts: [cart], tls: [{match: [{sniHosts: ['*.a.example']}], route: [{destination: {host: cart}}]}, {match: [{sniHosts: [x.a.example]}], route: [{destination: {host: cart}}]}]}", "warning Shadowed 9 spec.tls[1].match[0]"},
-		{"a tls rule for another name", service + written("VirtualService", "v") + "{hosts: [cart], tls: [{match: [{sniHosts: ['*.a.example']}], route: [{destination: {host: cart}}]}, {match: [{sniHosts: [a.example]}], route: [{destination: {host: cart}}]}]}", ""},
+		{"a tcp rule where requests are taken", service + written("VirtualService", "v") + "{hosts: [cart], tcp: [{route: [{destination: {host: cart}}]}]}", "warning PortNotFound 9 spec.tcp[0]"},
+		{"a second tcp rule", of("tcp") + written("VirtualService", "v") + "{hosts: [cart], tcp: [{match: [{port: 80}], route: [{destination: {host: cart}}]}, {match: [{port: 80, sourceLabels: {a: b}}], route: [{destination: {host: cart}}]}]}", "warning Shadowed 9 spec.tcp[1].match[0]"},
+		{"a tcp rule for another port", of("tcp") + written("VirtualService", "v") + "{hosts: [cart], tcp: [{match: [{port: 80}], route: [{destination: {host: cart}}]}, {match: [{port: 81}], route: [{destination: {host: cart}}]}]}", ""},
+		{"a second tls rule", of("tls") + written("VirtualService", "v") + "{hosts: [cart], tls: [{match: [{sniHosts: ['*.a.example']}], route: [{destination: {host: cart}}]}, {match: [{sniHosts: [x.a.example]}], route: [{destination: {host: cart}}]}]}", "warning Shadowed 9 spec.tls[1].match[0]"},
+		{"a tls rule for another name", of("tls") + written("VirtualService", "v") + "{hosts: [cart], tls: [{match: [{sniHosts: ['*.a.example']}], route: [{destination: {host: cart}}]}, {match: [{sniHosts: [a.example]}], route: [{destination: {host: cart}}]}]}", ""},
 		{"a subset without pods", service + strings.ReplaceAll(pod, "front", "cart") + written("DestinationRule", "d") + "{host: cart, subsets: [{name: v9, labels: {version: v9}}]}", "warning SubsetNotFound 14 spec.subsets[v9].labels"},
 		{"a subset of which pods are not known", service + written("DestinationRule", "d") + "{host: cart, subsets: [{name: v9, labels: {version: v9}}]}", ""},
 		{"a subset that the rule beside it lacks", written("DestinationRule", "d") + "{host: cart, subsets: [{name: v1}]}\n---\n" + written("VirtualService", "v") + "{hosts: [cart], http: [{route: [{destination: {host: cart, subset: v2}}]}]}", "note NotLookedUp 0 \nwarning SubsetNotFound 9 spec.http[0].route[0].destination.subset"},

@@ -43,7 +43,7 @@ func (c connCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.Au
 	if err != nil {
 		return nil, nil, err
 	}
-	m := newMeter(conn, c.server.ledger, c.server.reached)
+	m := newMeter(conn, c.server.ledger, c.server.config.silentFor(), c.server.reached)
 	return m, connInfo{AuthInfo: info, conn: raw, meter: m}, nil
 }
 

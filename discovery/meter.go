@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,11 @@ type meter struct {
 	left   int  // of the frame's payload
 	data   bool // it is a DATA frame
 	skip   int  // of the preface
+
+	silent time.Duration // a peer of which nothing has come for so long is lost
+	heard  atomic.Int64  // when something came last, in nanoseconds since 1970
+	ending atomic.Bool   // the peer has ended the connection
+	mute   atomic.Int64  // for how long nothing had come when it was given up; 0: for another reason, or not
 
 	mu      sync.Mutex
 	account *account // nil until somebody has proven who they are
@@ -48,8 +54,10 @@ const (
 	messagePrefix = 5 // of a gRPC message
 )
 
-func newMeter(conn net.Conn, l *ledger, reach func(string)) *meter {
-	return &meter{Conn: conn, ledger: l, reach: reach, skip: prefaceSize, closed: make(chan struct{}), arrived: make(chan struct{})}
+func newMeter(conn net.Conn, l *ledger, silent time.Duration, reach func(string)) *meter {
+	m := &meter{Conn: conn, ledger: l, reach: reach, silent: silent, skip: prefaceSize, closed: make(chan struct{}), arrived: make(chan struct{})}
+	m.heard.Store(time.Now().UnixNano())
+	return m
 }
 
 // Read implements net.Conn.
@@ -58,13 +66,28 @@ func (m *meter) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := m.Conn.Read(p)
+	if n > 0 {
+		m.heard.Store(time.Now().UnixNano())
+	}
+	switch {
+	case unreachable(err):
+		m.mute.CompareAndSwap(0, m.silence())
+	case err != nil:
+		m.ending.Store(true)
+	}
 	m.follow(p[:n])
 	return n, err
 }
 
+// silence is for how many nanoseconds nothing has come.
+func (m *meter) silence() int64 { return max(1, time.Now().UnixNano()-m.heard.Load()) }
+
 // Close implements net.Conn.
 func (m *meter) Close() error {
 	m.once.Do(func() {
+		if s := m.silence(); !m.ending.Load() && s >= int64(m.silent) {
+			m.mute.CompareAndSwap(0, s)
+		}
 		close(m.closed)
 		m.mu.Lock()
 		m.settle()

@@ -37,7 +37,7 @@ func TestMeterHoldsBack(t *testing.T) {
 		l := newLedger()
 		l.held = maxHeld // of others
 		var reached atomic.Int32
-		m := newMeter(near, l, func(string) { reached.Add(1) })
+		m := newMeter(near, l, time.Hour, func(string) { reached.Add(1) })
 		m.began(&account{})
 		var read atomic.Int64
 		done := make(chan struct{})

@@ -17,6 +17,7 @@ type metrics struct {
 	nacks         [snapshot.NumTypes]prometheus.Counter
 	overdue       *prometheus.CounterVec
 	bounds        *prometheus.CounterVec
+	lost          *prometheus.CounterVec
 	convergence   prometheus.Histogram
 	pilotProxies  prometheus.Gauge
 	pilotPushes   [snapshot.NumTypes]prometheus.Counter
@@ -47,6 +48,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		proxies: prometheus.NewGauge(prometheus.GaugeOpts{Name: "fairway_xds_proxies", Help: "Proxies connected."}),
 		bounds:  vec("fairway_xds_bound_reached_total", "How often a bound of what proxies and strangers may take up was reached.", "bound"),
+		lost:    vec("fairway_xds_connections_lost_total", "Connections that were given up since their proxy did not answer (silent) or did not read (unread).", "reason"),
 		overdue: vec("fairway_xds_overdue_total", "Steps of a change that went on because a proxy did not answer in time.", "step"),
 		convergence: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "fairway_xds_convergence_seconds", Help: "From the publication of a change until a proxy has accepted all of it.", Buckets: buckets,
@@ -59,6 +61,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		pilotQueue: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "pilot_proxy_queue_time", Help: "Seconds from the publication of a change until a proxy's stream takes it up.", Buckets: buckets,
 		}),
+	}
+	for _, reason := range []string{lostSilent, lostUnread} {
+		m.lost.WithLabelValues(reason) // 0, not nothing
 	}
 	for t := range snapshot.NumTypes {
 		m.pushes[t] = pushes.WithLabelValues(t.String())
@@ -74,7 +79,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.pilotSize[t] = size.WithLabelValues(name)
 	}
 	if reg != nil {
-		reg.MustRegister(m.proxies, pushes, pushBytes, nacks, m.overdue, m.bounds, m.convergence,
+		reg.MustRegister(m.proxies, pushes, pushBytes, nacks, m.overdue, m.lost, m.bounds, m.convergence,
 			m.pilotProxies, pilotPushes, m.pilotConverge, pilotRejects, m.pilotErrors, m.pilotQueue, pushTime, size)
 	}
 	return m

@@ -31,6 +31,7 @@ type Server struct {
 	logged  *lru.Cache[uint64, struct{}] // hashes of what was said once
 	joins   *turns.Queue[podKey]         // of places, see join
 	ledger  *ledger
+	losses  *losses
 
 	said sync.Map // when each bound was last in the log
 
@@ -54,7 +55,7 @@ func New(config Config) *Server {
 	config = config.withDefaults()
 	return &Server{
 		config: config, metrics: newMetrics(config.Registerer), shared: newShared(config.CacheBytes),
-		builds: newBuildTable(), logged: logged, joins: turns.New[podKey](maxJoins, config.MaxStreams), ledger: newLedger(), streams: map[*stream]struct{}{},
+		builds: newBuildTable(), logged: logged, joins: turns.New[podKey](maxJoins, config.MaxStreams), ledger: newLedger(), losses: newLosses(), streams: map[*stream]struct{}{},
 	}
 }
 
@@ -177,6 +178,7 @@ func (v *service) serve(str grpc.ServerStream, delta bool) error {
 	defer st.discharge()
 	st.meter.began(cmp.Or(st.account, &account{key: st.payer}))
 	defer st.meter.ended()
+	defer st.tellSilence()
 	if !v.server.enter(st) {
 		v.server.reached("streams")
 		return status.Errorf(codes.ResourceExhausted, "this control plane serves %d streams already; another replica may have room", v.server.config.MaxStreams)

@@ -264,7 +264,7 @@ func (st *stream) closeStuck(before time.Time) {
 	if since == 0 || since > before.UnixNano() || !st.sending.CompareAndSwap(since, 0) {
 		return
 	}
-	st.via.server.config.Log.Warn("a proxy does not read what it is sent; closing its connection", "proxy", st.client.NodeID, "peer", st.client.Peer)
+	st.lost(lostUnread, "a proxy does not read what it is sent; its connection is closed", time.Since(time.Unix(0, since)))
 	if st.conn != nil {
 		_ = st.conn.Close()
 	}

@@ -80,6 +80,8 @@ func sharedWorld(t *testing.T) *kube.Server {
 type plane struct {
 	*testing.T
 	xds, secure, debug, kubeconfig string
+	name                           string   // of its Pod
+	env                            []string // of the process, beside ours
 
 	cmd  *exec.Cmd
 	gone chan struct{} // closed when the process is
@@ -115,6 +117,7 @@ func newPlane(t *testing.T, config *rest.Config) *plane {
 	c.Contexts["x"] = &clientcmdapi.Context{Cluster: "x", AuthInfo: "x"}
 	c.CurrentContext = "x"
 	p := &plane{T: t, xds: lasting(t), secure: lasting(t), debug: lasting(t), kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
+	p.name = "plane-" + p.xds
 	if err := clientcmd.WriteToFile(*c, p.kubeconfig); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +147,7 @@ func (p *plane) start() {
 		p.Fatal(err)
 	}
 	p.cmd = exec.Command(program, "serve", "--kubeconfig", p.kubeconfig, "--xds-address", p.xds, "--secure-xds-address", p.secure, "--debug-address", p.debug, "--webhook-address", "")
-	p.cmd.Env = append(os.Environ(), beProgram+"=1", "POD_NAME=plane-"+p.xds)
+	p.cmd.Env = append(append(os.Environ(), beProgram+"=1", "POD_NAME="+p.name), p.env...)
 	p.cmd.Stderr = &p.said
 	if err := p.cmd.Start(); err != nil {
 		p.Fatal(err)
@@ -328,12 +331,7 @@ kind: Service
 metadata: {name: web, namespace: shop}
 spec: {selector: {app: web}, ports: [{name: http, port: 8080}]}
 ---
-apiVersion: v1
-kind: Pod
-metadata: {name: web-0, namespace: shop, labels: {app: web, version: v1}}
-spec: {nodeName: node-1, containers: [{name: a, image: a}]}
-status: {phase: Running, podIP: 10.10.0.1, podIPs: [{ip: 10.10.0.1}], conditions: [{type: Ready, status: "True"}]}
----
+` + webPod + `---
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: front, namespace: shop}
@@ -343,6 +341,14 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: web, namespace: shop}
 spec: {hosts: [web, shop.example.com], gateways: [front, mesh], http: [{route: [{destination: {host: web, subset: v1}}]}]}
+`
+
+// webPod is the Pod of the shop's service.
+const webPod = `apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: shop, labels: {app: web, version: v1}}
+spec: {nodeName: node-1, containers: [{name: a, image: a}]}
+status: {phase: Running, podIP: 10.10.0.1, podIPs: [{ip: 10.10.0.1}], conditions: [{type: Ready, status: "True"}]}
 `
 
 // subset is the rule of a subset.

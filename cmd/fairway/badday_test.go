@@ -176,6 +176,36 @@ func TestBackAfterOutages(t *testing.T) {
 	equalFresh(t, d.plane, d.sidecar, d.gateway)
 }
 
+// TestBackAfterTheAPIServer ends the API server itself, for as long as it takes,
+// and starts it again. What changes as soon as it is ready is with the proxies
+// within two seconds, and what an ordinary change takes on a machine that does
+// other things as well.
+func TestBackAfterTheAPIServer(t *testing.T) {
+	t.Parallel()
+	d := newBadDay(t)
+	has := func() time.Duration { // with the writing of it
+		began, before := time.Now(), d.endpoints()
+		d.change()
+		d.plane.await("the sidecar has the endpoint that is new", soon, func() bool { return d.endpoints() != before })
+		return time.Since(began)
+	}
+	outages := []time.Duration{time.Second}
+	if faults.Long() {
+		outages = append(outages, 10*time.Second, 45*time.Second, 2*time.Minute, 5*time.Minute)
+	}
+	for _, long := range outages {
+		d.server.Stop()
+		time.Sleep(long)
+		d.resume()
+		back := has()
+		t.Logf("after %s without an API server: right %s after its return", long, back.Round(time.Millisecond))
+		if ordinary := has(); back > 2*time.Second+ordinary {
+			t.Errorf("right %s after the return of the API server, which was away for %s; else after %s", back, long, ordinary)
+		}
+		equalFresh(t, d.plane, d.sidecar, d.gateway)
+	}
+}
+
 // TestDefinitionsGoAndComeBack deletes the definition of a kind, with all its
 // objects, while proxies are served, and makes it again.
 func TestDefinitionsGoAndComeBack(t *testing.T) {

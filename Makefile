@@ -55,6 +55,10 @@ bench-load: ## Measure the control plane under load (SIZE=S|M|L)
 attack: ## Let hostile tenants, proxies and strangers loose on a control plane (SEED=0 DURATION=5m)
 	@$(GO) test ./test/attack -run TestAttack -count 1 -v -timeout 2h -args -seed $(or $(SEED),0) -attack $(or $(DURATION),5m)
 
+.PHONY: soak
+soak: ## Change a mesh at random for a while, and compare the memory with that after a fresh start (SEED=0 DURATION=1h)
+	@$(GO) test ./test/soak -run TestSoak -count 1 -v -timeout 0 -args -seed $(or $(SEED),0) -soak $(or $(DURATION),1h)
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a while (FUZZTIME=10s)
 	@./test/fuzz $(or $(FUZZTIME),10s)

@@ -108,6 +108,38 @@ func subsetRule(name, host string, subsets int) Change {
 	return Change{Ref{KindDestinationRule, "evil", name}, o}
 }
 
+// TestRulesThatMultiply: of the rules of a namespace those for a wildcard, or for a host of
+// many ports, have a bound of their own, which operators set and which is wider for them.
+func TestRulesThatMultiply(t *testing.T) {
+	entry := func(name string, hosts int) Change { return entryOf(name, 0, hosts, 0, 8) }
+	config := func(text string) Change {
+		return Change{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, []byte(text)}
+	}
+	changes := []Change{entry("e", 250), entry("one", 1), subsetRule("a", "*.evil.example", 5), subsetRule("b", "one-h0.evil.example", 20)} // 10,040 clusters and 160
+	for _, c := range []struct {
+		what, config string
+		a, b         int
+	}{
+		{"the default", "{}", 0, 20},
+		{"raised", "fairway: {subsetClusters: 11000}", 5, 20},
+		{"lowered", "fairway: {subsetClusters: 100}", 0, 0},
+		{"in the root namespace", "{rootNamespace: evil, fairway: {subsetClusters: 2000}}", 5, 20},
+	} {
+		b := newBuilder()
+		b.apply(changes)
+		b.finish()
+		b.apply([]Change{config(c.config)}) // which changes live
+		w, _ := b.finish()
+		subsets := func(host string) int {
+			l, _ := w.rules.Get(host)
+			return len(l[0].Subsets)
+		}
+		if x, y := subsets("*.evil.example"), subsets("one-h0.evil.example"); x != c.a || y != c.b {
+			t.Errorf("%s: %d and %d subsets, want %d and %d", c.what, x, y, c.a, c.b)
+		}
+	}
+}
+
 // TestSubsetsOfManyHostsAreBounded: subsets are clusters at every port of every host that
 // their rule covers. The newest rules lose theirs, whether the hosts or the rules come
 // first, and get them back when there is room.
@@ -140,12 +172,12 @@ func TestSubsetsOfManyHostsAreBounded(t *testing.T) {
 		if !slices.Equal(found, []Ref{large.Ref, small.Ref}) {
 			t.Errorf("found %v, want the large rule beside the small one", found)
 		}
-		b.apply([]Change{entryOf("e", 0, 10, 0, 8)})
+		b.apply([]Change{entryOf("e", 0, 3, 0, 8)})
 		var dirty *Dirty
 		if w, dirty = b.finish(); subsets("*.evil.example") != 400 {
 			t.Error("with fewer hosts the rule is still without its subsets")
 		}
-		if dirty.Hosts["e-h3.evil.example"] == TouchNone {
+		if dirty.Hosts["e-h2.evil.example"] == TouchNone {
 			t.Error("a host whose subsets came back is not made anew")
 		}
 		for f := range w.Findings() {

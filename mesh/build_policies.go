@@ -150,6 +150,7 @@ func (b *builder) config(ref Ref, text []byte) {
 	}
 	b.world.Config = next
 	b.ingresses.stale = true
+	b.coverAgain()
 	b.setAsks(Ref{Kind: KindConfigMap, Name: meshConfigMap}, asksOfConfig(next))
 	b.dirty.All = true
 	b.dirty.Scopes = true

@@ -6,30 +6,94 @@ import (
 	"slices"
 )
 
-// maxSubsetClusters is how many clusters the subsets of all DestinationRules of a
-// namespace may become: each subset is one at every port of every host that its rule
-// covers, and a rule for a wildcard covers many.
-const maxSubsetClusters = 40_000
+const (
+	// maxSubsetClusters is how many clusters the subsets of all DestinationRules of a
+	// namespace may become: each subset is one at every port of every host that its
+	// rule covers.
+	maxSubsetClusters = 40_000
+	// rootSubsetClusters is how many times as many the root namespace may have as
+	// others of those that multiply: its rules may be for the whole mesh.
+	rootSubsetClusters = 8
+	// plainRule is how many clusters the subsets of a rule for one host may become
+	// that does not multiply: who wants more writes more rules.
+	plainRule = 100
+)
+
+// multiplies tells whether the subsets of a rule become far more clusters than it says: it
+// is for a wildcard, or for a host of many ports.
+func (r *DestinationRule) multiplies(clusters int) bool {
+	return IsWildcard(r.Host) || clusters > plainRule
+}
+
+// mostSubsets is how many clusters the subsets of a namespace may become.
+func (b *builder) mostSubsets(namespace string) subsetSum {
+	n := b.world.Config.SubsetClusters
+	if namespace == b.world.Config.RootNamespace {
+		n *= rootSubsetClusters
+	}
+	return subsetSum{max(maxSubsetClusters, n), n}
+}
+
+// coverAgain has all namespaces looked at again whose rules have subsets.
+func (b *builder) coverAgain() {
+	for ns := range b.covered.sums {
+		b.covered.stale[ns] = struct{}{}
+	}
+}
 
 // covered counts what DestinationRules cover, and knows whose subsets are left out because
 // they would become too many clusters.
 type covered struct {
-	ports map[string]int      // of the hosts that rules cover, by the host or wildcard of the rules
-	sums  map[string]int      // clusters that subsets become, by the rules' namespace
-	bare  map[Ref]struct{}    // rules whose subsets are left out
-	stale map[string]struct{} // namespaces whose rules have to be looked at again
+	ports map[string]int       // of the hosts that rules cover, by the host or wildcard of the rules
+	sums  map[string]subsetSum // by the rules' namespace
+	bare  map[Ref]struct{}     // rules whose subsets are left out
+	stale map[string]struct{}  // namespaces whose rules have to be looked at again
 }
 
 func newCovered() covered {
-	return covered{ports: map[string]int{}, sums: map[string]int{}, bare: map[Ref]struct{}{}, stale: map[string]struct{}{}}
+	return covered{ports: map[string]int{}, sums: map[string]subsetSum{}, bare: map[Ref]struct{}{}, stale: map[string]struct{}{}}
 }
 
-// add counts clusters of a namespace's rules.
-func (r *covered) add(namespace string, clusters int) {
-	if r.sums[namespace] += clusters; r.sums[namespace] == 0 {
-		delete(r.sums, namespace)
+// subsetSum is how many clusters subsets become: of all rules, and of those that multiply.
+type subsetSum struct{ all, multiplied int }
+
+// sumOf is what one rule adds that covers so many ports.
+func (r *DestinationRule) sumOf(ports int) subsetSum {
+	n := ports * len(r.Subsets)
+	if r.multiplies(n) {
+		return subsetSum{n, n}
 	}
-	r.stale[namespace] = struct{}{}
+	return subsetSum{all: n}
+}
+
+func (s subsetSum) plus(o subsetSum) subsetSum {
+	return subsetSum{s.all + o.all, s.multiplied + o.multiplied}
+}
+
+func (s subsetSum) minus(o subsetSum) subsetSum {
+	return subsetSum{s.all - o.all, s.multiplied - o.multiplied}
+}
+
+// of is the bound that a sum goes past.
+func (s subsetSum) of(sum subsetSum) int {
+	if sum.multiplied > s.multiplied {
+		return s.multiplied
+	}
+	return s.all
+}
+
+// within tells whether there is room for so much.
+func (s subsetSum) within(most subsetSum) bool {
+	return s.all <= most.all && s.multiplied <= most.multiplied
+}
+
+// replace counts a rule's clusters in place of those that it had before.
+func (c *covered) replace(namespace string, was, is subsetSum) {
+	next := c.sums[namespace].minus(was).plus(is)
+	if c.sums[namespace] = next; next == (subsetSum{}) {
+		delete(c.sums, namespace)
+	}
+	c.stale[namespace] = struct{}{}
 }
 
 // bareOf tells whether rules of a namespace are without their subsets.
@@ -64,7 +128,8 @@ func (b *builder) coverHost(name string, old, next *Host) {
 		if _, ok := b.covered.ports[pattern]; ok {
 			b.covered.ports[pattern] += delta
 			for _, r := range b.rulesOf[pattern] {
-				b.covered.add(r.Namespace, delta*len(r.Subsets))
+				n := b.covered.ports[pattern]
+				b.covered.replace(r.Namespace, r.sumOf(n-delta), r.sumOf(n))
 			}
 		}
 		return true
@@ -79,7 +144,7 @@ func (b *builder) coverHost(name string, old, next *Host) {
 // for none.
 func (b *builder) coverRule(old, next *DestinationRule) {
 	if old != nil {
-		b.covered.add(old.Namespace, -b.covered.ports[old.Host]*len(old.Subsets))
+		b.covered.replace(old.Namespace, old.sumOf(b.covered.ports[old.Host]), subsetSum{})
 		if len(b.rulesOf[old.Host]) == 0 {
 			delete(b.covered.ports, old.Host)
 		}
@@ -94,7 +159,7 @@ func (b *builder) coverRule(old, next *DestinationRule) {
 	if _, ok := b.covered.ports[next.Host]; !ok {
 		b.covered.ports[next.Host] = b.portsUnder(next.Host)
 	}
-	b.covered.add(next.Namespace, b.covered.ports[next.Host]*len(next.Subsets))
+	b.covered.replace(next.Namespace, subsetSum{}, next.sumOf(b.covered.ports[next.Host]))
 }
 
 // portsUnder is how many ports the hosts have that a host or wildcard covers.
@@ -114,7 +179,7 @@ func (b *builder) portsUnder(pattern string) (n int) {
 // force: of the oldest rules, as many as fit.
 func (b *builder) settleSubsets() {
 	for _, ns := range slices.Sorted(maps.Keys(b.covered.stale)) {
-		if b.covered.sums[ns] > maxSubsetClusters || b.covered.bareOf(ns) {
+		if !b.covered.sums[ns].within(b.mostSubsets(ns)) || b.covered.bareOf(ns) {
 			b.allotSubsets(ns)
 		}
 	}
@@ -129,13 +194,14 @@ func (b *builder) allotSubsets(ns string) {
 		}
 	}
 	slices.SortFunc(rules, func(x, y *DestinationRule) int { return older(x.Created, x.Ref(), y.Created, y.Ref()) })
-	sum := 0
+	var sum subsetSum
+	most := b.mostSubsets(ns)
 	var last Ref // the newest rule that has its subsets
 	for _, r := range rules {
-		clusters := b.covered.ports[r.Host] * len(r.Subsets)
-		bare := sum+clusters > maxSubsetClusters
+		next := sum.plus(r.sumOf(b.covered.ports[r.Host]))
+		bare := !next.within(most)
 		if !bare {
-			sum, last = sum+clusters, r.Ref()
+			sum, last = next, r.Ref()
 		}
 		if _, was := b.covered.bare[r.Ref()]; was == bare {
 			continue
@@ -143,7 +209,7 @@ func (b *builder) allotSubsets(ns string) {
 		if bare {
 			b.covered.bare[r.Ref()] = struct{}{}
 			b.foundAs(r.Ref(), "subsets", []Finding{{Object: r.Ref(), Field: "spec.subsets", Code: CodeInvalid, Winner: last, Message: fmt.Sprintf(
-				"with the older rules of namespace %s its subsets become more than %d clusters, at each port of each host that they cover; its subsets are left out: define fewer, or name one host in place of %s", ns, maxSubsetClusters, r.Host)}})
+				"with the older rules of namespace %s its subsets become more than %d clusters, at each port of each host that they cover; its subsets are left out: define fewer, name one host in place of %s, or have fairway.subsetClusters raised in the mesh configuration", ns, most.of(next), r.Host)}})
 		} else {
 			delete(b.covered.bare, r.Ref())
 			b.foundAs(r.Ref(), "subsets", nil)

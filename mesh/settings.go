@@ -29,11 +29,19 @@ type Settings struct {
 	// of one namespace may name for gateways and sidecars; in all 2000 are read. Of
 	// too many the oldest objects have theirs.
 	NamedSecrets int
+	// SubsetClusters (subsetClusters: 10000, at most 100000) is how many clusters the
+	// subsets of those DestinationRules of one namespace may become that multiply: they
+	// are for a wildcard, or for many ports. The root namespace, whose rules are the
+	// operator's, may have eight times as many. Every proxy that sees the hosts holds
+	// them. Of too many the oldest rules have their subsets.
+	SubsetClusters int
 }
 
 // DefaultSettings are the settings of a mesh configuration that has no section
 // `fairway`.
-func DefaultSettings() Settings { return Settings{RouteHold: 3 * time.Second, NamedSecrets: 500} }
+func DefaultSettings() Settings {
+	return Settings{RouteHold: 3 * time.Second, NamedSecrets: 500, SubsetClusters: 10_000}
+}
 
 // MayLeadInside tells whether objects of the namespace may name addresses that
 // mean the proxy's own host or pod (LocalEndpoints).
@@ -58,13 +66,13 @@ var settings = map[string]func(*Settings, json.RawMessage) error{
 		s.RouteHold, err = durationWithin(v, 0, 30*time.Second)
 		return err
 	},
-	"namedSecrets": func(s *Settings, v json.RawMessage) error {
-		n := 0
-		if err := decode(v, &n); err != nil || n < 1 || n > 2000 {
-			return fmt.Errorf("%s is not a number from 1 to 2000", v)
-		}
-		s.NamedSecrets = n
-		return nil
+	"namedSecrets": func(s *Settings, v json.RawMessage) (err error) {
+		s.NamedSecrets, err = numberWithin(v, 1, 2000)
+		return err
+	},
+	"subsetClusters": func(s *Settings, v json.RawMessage) (err error) {
+		s.SubsetClusters, err = numberWithin(v, 1, 100_000)
+		return err
 	},
 }
 
@@ -111,6 +119,14 @@ func oneOf(v json.RawMessage, words ...string) (string, error) {
 		return "", fmt.Errorf("%s is not one of %s", v, strings.Join(words, ", "))
 	}
 	return word, nil
+}
+
+func numberWithin(v json.RawMessage, least, most int) (int, error) {
+	n := 0
+	if err := decode(v, &n); err != nil || n < least || n > most {
+		return 0, fmt.Errorf("%s is not a number from %d to %d", v, least, most)
+	}
+	return n, nil
 }
 
 // durationWithin reads a duration as time.ParseDuration does ("1500ms").

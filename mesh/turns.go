@@ -1,6 +1,10 @@
 package mesh
 
-import "slices"
+import (
+	"slices"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+)
 
 // A pass takes in what has changed, and everybody waits for its end. What is costly is
 // therefore taken in turns: of each namespace a share, and of all namespaces only so much
@@ -22,6 +26,9 @@ func weigh(c Change) int {
 	weight := 1
 	if c.Object == nil {
 		return weight
+	}
+	if r, ok := c.Object.(*networkingv1.DestinationRule); ok && IsWildcard(r.Spec.Host) && len(r.Spec.Subsets) > 0 {
+		return heaviest // for how many hosts it is nobody knows before the pass
 	}
 	for _, l := range Limits {
 		if l.Kind == c.Ref.Kind {

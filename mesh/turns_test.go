@@ -45,3 +45,12 @@ func TestTurnsOfNamespaces(t *testing.T) {
 		t.Errorf("passes are\n%q\nwant\n%q", passes, want)
 	}
 }
+
+// TestWeightOfWildcards: how much a rule for a wildcard becomes its object does not say.
+func TestWeightOfWildcards(t *testing.T) {
+	for host, want := range map[string]int{"*.evil.example": heaviest, "h.evil.example": 2 * heaviest / maxSubsets} {
+		if got := weigh(subsetRule("a", host, 2)); got != want {
+			t.Errorf("a rule for %s weighs %d, want %d", host, got, want)
+		}
+	}
+}

@@ -116,12 +116,8 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 	var gone []Key
 	keys := map[translate.ListenerKey]struct{}{}
 	l.moved = false
-	for i, host := range slices.Sorted(maps.Keys(dirty)) {
-		if l.breathe != nil && i%64 == 63 {
-			l.breathe()
-		}
+	for host, next := range l.states(slices.Sorted(maps.Keys(dirty))) {
 		old := l.hosts[host]
-		next := l.host(host)
 		if old != nil {
 			for _, r := range old.resources {
 				gone = append(gone, Key{r.Type, r.Name})

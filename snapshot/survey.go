@@ -2,8 +2,6 @@ package snapshot
 
 import (
 	"log/slog"
-	"maps"
-	"slices"
 
 	"github.com/fairway-mesh/fairway/internal/parallel"
 	"github.com/fairway-mesh/fairway/mesh"
@@ -14,7 +12,6 @@ import (
 // by the same layers, and without a control plane.
 func Survey(w *mesh.World, proxies []*mesh.Proxy) []mesh.Finding {
 	e := NewEngine(slog.New(slog.DiscardHandler), nil, nil)
-	e.warm(w)
 	e.Update(w, &mesh.Dirty{All: true})
 	e.work.Lock()
 	defer e.work.Unlock()
@@ -25,24 +22,6 @@ func Survey(w *mesh.World, proxies []*mesh.Proxy) []mesh.Finding {
 	e.settle()
 	return e.Findings()
 }
-
-// warm builds what the base is made of on all processors, so that the layers find it. Each
-// part of the hosts has a layer and a View of its own, which one goroutine may use.
-func (e *Engine) warm(w *mesh.World) {
-	hosts := slices.Sorted(maps.Keys(units(w)))
-	parts := slices.Collect(slices.Chunk(hosts, max(1, (len(hosts)+partsOfBase-1)/partsOfBase)))
-	parallel.Each(len(parts), func(i int) {
-		l := newHostLayer(e.memo, nil, w.View(plainBase))
-		l.reporting = translate.ReportingOf(l.view)
-		for _, host := range parts[i] {
-			l.host(host)
-		}
-	})
-}
-
-// partsOfBase is in how many parts the base is built: more than most machines have
-// processors, so that none waits long for the last part.
-const partsOfBase = 32
 
 // surveyScopes makes the layers exist that the proxies look at, those of different scopes
 // at a time. It asks for no Secrets: the world has all that there are.

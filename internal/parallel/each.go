@@ -1,5 +1,4 @@
-// Package parallel does the same to many things at a time, for commands that nobody
-// else waits beside.
+// Package parallel does the same to many things at a time.
 package parallel
 
 import (

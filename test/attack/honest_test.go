@@ -27,7 +27,7 @@ const (
 
 const since = `creationTimestamp: "2020-01-01T00:00:00Z"`
 
-func write(t *testing.T, dir, name, text string) {
+func write(t testing.TB, dir, name, text string) {
 	t.Helper()
 	part := filepath.Join(dir, "."+name)
 	if err := os.WriteFile(part, []byte(text), 0o600); err != nil {
@@ -43,7 +43,7 @@ func podName(i int) (name, namespace, address string) {
 }
 
 // writeMesh writes what the honest have: the backend answers for the service "web" of ns0.
-func writeMesh(t *testing.T, dir, backend, backendPort string, gatewayPort int) {
+func writeMesh(t testing.TB, dir, backend, backendPort string, gatewayPort int) {
 	t.Helper()
 	var b strings.Builder
 	add := func(format string, arguments ...any) { fmt.Fprintf(&b, format+"\n---\n", arguments...) }

@@ -23,6 +23,11 @@ func TestLimitsAreDocumented(t *testing.T) {
 	if row := fmt.Sprintf("| %d clusters |", maxSubsetClusters); !strings.Contains(string(text), row) {
 		missing = append(missing, row)
 	}
+	for _, row := range []string{fmt.Sprintf("on sidecars | %d routes |", maxRuledRoutes), fmt.Sprintf("| … | … × what their rules say | %d bytes |", maxRuledBytes)} {
+		if !strings.Contains(string(text), row) {
+			missing = append(missing, row)
+		}
+	}
 	if len(missing) > 0 {
 		t.Errorf("docs/security.md lacks\n%s", strings.Join(missing, "\n"))
 	}

@@ -29,6 +29,7 @@ func (b *builder) settleHost(name string) {
 	b.withhold(name, next)
 	t := compareHosts(old, next)
 	b.coverHost(name, old, next)
+	b.ruleHost(name, old, next)
 	b.indexAddresses(old, next)
 	b.indexListed(old, next)
 	if next == nil {

@@ -57,6 +57,7 @@ func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
 	}
 	b.found(ref, findings)
 	b.boundStale[ref] = struct{}{}
+	b.rule(ruledKey{ref: ref}, next)
 	b.changing(ref, b.holds.placed[ref])
 	if next == nil {
 		b.world.virtualServices = b.world.virtualServices.Delete(key)

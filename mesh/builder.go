@@ -53,6 +53,7 @@ type builder struct {
 	admitted   map[Ref]struct{} // objects of kinds with bounds that are in force as they were within them
 	allowances map[allowanceKey]*allowance
 	covered    covered
+	ruled      ruled
 
 	clock   func() time.Time
 	holding bool   // routes may be held back
@@ -82,7 +83,7 @@ func newBuilder() *builder {
 		targeted: map[Ref]targeted{}, overlaps: newOverlaps(), admitted: map[Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*VirtualService]bool{}, replaced: map[*VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
-	b.boundStale = map[Ref]struct{}{}
+	b.boundStale, b.ruled = map[Ref]struct{}{}, newRuled()
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
 	return b
 }
@@ -231,6 +232,7 @@ func (b *builder) finish() (*World, *Dirty) {
 	now := b.clock()
 	b.settleHosts()
 	b.settleSubsets()
+	b.settleRules()
 	b.settleHeadless()
 	b.settleHolds(now, b.world.Config.RouteHold)
 	b.settleGatewayAPI()

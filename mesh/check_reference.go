@@ -168,6 +168,7 @@ func (r *references) virtualService(o *networkingv1.VirtualService) {
 	if len(v.Delegates) > 0 {
 		r.delegated(v)
 	}
+	r.ruled(v)
 	eachDestinationField(&o.Spec, func(field string, d *networking.Destination) { r.destination(view, field, d) })
 	for i, rule := range o.Spec.Http {
 		if rule.Delegate == nil {

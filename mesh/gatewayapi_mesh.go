@@ -75,6 +75,9 @@ func (w *World) serviceRoute(ref Ref, s *Service, routes []*apiRoute) *VirtualSe
 		}
 		out.join(v)
 	}
+	if out != nil {
+		out.cost = costOfRules(out.Spec)
+	}
 	return out
 }
 

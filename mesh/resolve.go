@@ -179,7 +179,7 @@ func (v *View) route(host string, meant func(*VirtualService) bool) (found *Virt
 		l, _ := v.routes.Get(pattern)
 		var public []*VirtualService
 		for _, vs := range l {
-			if !vs.On(MeshGateway) || len(vs.Spec.Hosts) == 0 || meant != nil && !meant(vs) || !v.importsRule(vs) || pattern != host && !v.coversService(vs, host) {
+			if !vs.On(MeshGateway) || len(vs.Spec.Hosts) == 0 || meant != nil && !meant(vs) || !v.importsRule(vs) || pattern != host && !v.coversService(vs, host) || v.leavesOut(vs, host) {
 				continue
 			}
 			if vs.Namespace == v.Scope.Namespace && vs.ExportTo.Private(vs.Namespace, v.Config.DefaultVirtualServiceExportTo) {

@@ -33,7 +33,7 @@ type VirtualService struct {
 	Sources    []Ref
 
 	origins origins
-	cost    ruleCost // of Spec, for one host; zero for those of the Gateway API and of Ingresses
+	cost    ruleCost // of Spec, for one host; zero for those of Gateways of the Gateway API and of Ingresses
 }
 
 // FitsPorts is on how many ports of one host the rules are served: as many as keep what

@@ -46,8 +46,9 @@ type World struct {
 
 	secretsByName bool // only Secrets that are asked for are read
 
-	sidecars map[string][]*Sidecar        // by namespace, oldest first
-	spaces   map[string]map[string]string // labels by namespace
+	sidecars map[string][]*Sidecar            // by namespace, oldest first
+	unruled  map[ruledKey]map[string]struct{} // for the services of which namespaces rules are left out, see ruled
+	spaces   map[string]map[string]string     // labels by namespace
 	asked    *asked
 
 	PeerAuthentications    *Policies[*security.PeerAuthentication]

@@ -81,6 +81,12 @@ var Tenants = []Hostile{
 				many(size(r, 250), numbered("h%d.covered.example")), many(size(r, 8), func(i int) string { return fmt.Sprintf("{number: %d, name: tcp-%d, protocol: TCP}", 2000+i, i) }))),
 			t.networking("DestinationRule", "covered", fmt.Sprintf("{host: '*.covered.example', subsets: [%s]}", many(size(r, 500), numbered("{name: v%[1]d, labels: {v: '%[1]d'}}")))))
 	}},
+	{"rules × hosts × ports", func(t Tenant, r *rand.Rand) string {
+		return documents(
+			t.networking("ServiceEntry", "below", fmt.Sprintf("{hosts: [%s], ports: [%s], resolution: STATIC, endpoints: [{address: 10.9.9.9}]}",
+				many(size(r, 250), numbered("h%d.below.example")), many(size(r, 8), func(i int) string { return fmt.Sprintf("{number: %d, name: http-%d, protocol: HTTP}", 2000+i, i) }))),
+			t.virtualService("below", fmt.Sprintf("{hosts: ['*.below.example', x.evil.example], http: [%s]}", many(size(r, 2000), numbered("{match: [{uri: {prefix: /%d}}], directResponse: {status: 200}}")))))
+	}},
 	{"root × delegate", func(t Tenant, r *rand.Rand) string {
 		return documents(
 			t.virtualService("root", fmt.Sprintf("{hosts: [x.evil.example], http: [%s]}", many(size(r, 1000), numbered("{match: [{headers: {a: {exact: '%d'}}}], delegate: {name: leaf}}")))),

@@ -1,0 +1,355 @@
+package mesh
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// What the rules of all VirtualServices of a namespace may become on sidecars: each match
+// is a route at every port of every host that its rules are for, and one wildcard is for
+// many hosts.
+const (
+	maxRuledRoutes = 200_000
+	maxRuledBytes  = 8 * maxExpanded
+)
+
+// ruledKey names rules: a VirtualService, or what routes of the Gateway API make for a host.
+type ruledKey struct {
+	ref  Ref
+	host string // "": all hosts of the VirtualService
+}
+
+func (v *VirtualService) ruledKey() ruledKey {
+	if v.GatewayAPI {
+		return ruledKey{v.Ref, v.Hosts[0]}
+	}
+	return ruledKey{ref: v.Ref}
+}
+
+// portCounts are ports of hosts: how many hosts have each.
+type portCounts map[uint32]int
+
+// ruled counts at how many ports of whose hosts rules are served, and knows for whose they
+// are left out because they would become too many routes.
+type ruled struct {
+	ports map[string]map[string]portCounts        // by the host or wildcard of rules, and the namespace of the services there
+	users map[string]map[ruledKey]struct{}        // rules by their hosts
+	rules map[string]map[ruledKey]*VirtualService // by their namespace
+	costs map[ruledKey]map[string]ruleCost        // by the namespace of the services that the rules are for
+	sums  map[string]ruleCost                     // of all of a namespace
+	stale map[ruledKey]struct{}                   // rules whose costs have to be counted again
+}
+
+func newRuled() ruled {
+	return ruled{ports: map[string]map[string]portCounts{}, users: map[string]map[ruledKey]struct{}{}, rules: map[string]map[ruledKey]*VirtualService{},
+		costs: map[ruledKey]map[string]ruleCost{}, sums: map[string]ruleCost{}, stale: map[ruledKey]struct{}{}}
+}
+
+func (c ruleCost) plus(o ruleCost, sign int) ruleCost {
+	return ruleCost{c.matches + sign*o.matches, c.bytes + sign*o.bytes}
+}
+
+func (c ruleCost) times(n int) ruleCost { return ruleCost{c.matches * n, c.bytes * n} }
+
+func (c ruleCost) tooMuch() bool { return c.matches > maxRuledRoutes || c.bytes > maxRuledBytes }
+
+// count adds the ports of a host to those by the namespaces of its services.
+func (h *Host) count(to map[string]portCounts, sign int) {
+	if h == nil {
+		return
+	}
+	for _, s := range h.Services {
+		at := to[s.Namespace]
+		if at == nil {
+			at = portCounts{}
+			to[s.Namespace] = at
+		}
+		for _, p := range s.Ports {
+			if at[p.Number] += sign; at[p.Number] == 0 {
+				delete(at, p.Number)
+			}
+		}
+		if len(at) == 0 {
+			delete(to, s.Namespace)
+		}
+	}
+}
+
+// samePorts tells whether rules for the two records are served at the same ports.
+func samePorts(old, next *Host) bool {
+	if old == nil || next == nil {
+		return old == next
+	}
+	return slices.EqualFunc(old.Services, next.Services, func(a, b *Service) bool {
+		return a.Namespace == b.Namespace && slices.EqualFunc(a.Ports, b.Ports, func(p, q Port) bool { return p.Number == q.Number })
+	})
+}
+
+// ruleHost counts a host's ports for the rules that are for it, in place of what the host
+// had before.
+func (b *builder) ruleHost(name string, old, next *Host) {
+	if samePorts(old, next) {
+		return
+	}
+	eachPattern(name, func(pattern string) bool {
+		users := b.ruled.users[pattern]
+		if len(users) == 0 {
+			return true
+		}
+		old.count(b.ruled.ports[pattern], -1)
+		next.count(b.ruled.ports[pattern], 1)
+		for k := range users {
+			b.ruled.stale[k] = struct{}{}
+		}
+		return true
+	})
+}
+
+// rule counts rules in place of their older version; nil stands for none.
+func (b *builder) rule(key ruledKey, next *VirtualService) {
+	r, ns := &b.ruled, key.ref.Namespace
+	old := r.rules[ns][key]
+	if next != nil && !next.On(MeshGateway) {
+		next = nil
+	}
+	if old == nil && next == nil {
+		return
+	}
+	if old != nil {
+		for _, h := range old.routed() {
+			if delete(r.users[h], key); len(r.users[h]) == 0 {
+				delete(r.users, h)
+				delete(r.ports, h)
+			}
+		}
+		if delete(r.rules[ns], key); len(r.rules[ns]) == 0 {
+			delete(r.rules, ns)
+		}
+	}
+	r.stale[key] = struct{}{}
+	if next == nil {
+		return
+	}
+	if r.rules[ns] == nil {
+		r.rules[ns] = map[ruledKey]*VirtualService{}
+	}
+	r.rules[ns][key] = next
+	var wildcards set
+	for _, h := range next.routed() {
+		if r.users[h] == nil {
+			r.users[h], r.ports[h] = map[ruledKey]struct{}{}, map[string]portCounts{}
+			if IsWildcard(h) {
+				wildcards.add(h)
+			} else {
+				b.world.Host(h).count(r.ports[h], 1)
+			}
+		}
+		r.users[h][key] = struct{}{}
+	}
+	b.world.countBelow(wildcards, r.ports)
+}
+
+// countBelow counts the ports of hosts for the wildcards that cover them, looking at each
+// host once.
+func (w *World) countBelow(wildcards set, ports map[string]map[string]portCounts) {
+	if len(wildcards) == 0 {
+		return
+	}
+	for name, h := range w.Hosts() {
+		eachPattern(name, func(pattern string) bool {
+			if _, ok := wildcards[pattern]; ok {
+				h.count(ports[pattern], 1)
+			}
+			return true
+		})
+	}
+}
+
+// costs is what the rules become, by the namespace of the services that they are for: at
+// the ports of each host, and for each host that is served by itself at those of others.
+func (v *VirtualService) costs(ports map[string]map[string]portCounts) map[string]ruleCost {
+	one := v.cost
+	if one == (ruleCost{}) {
+		one = costOfRules(v.Spec)
+	}
+	out := map[string]ruleCost{}
+	own := map[string]int{} // ports of hosts by themselves
+	all := map[string]map[uint32]struct{}{}
+	for _, h := range v.routed() {
+		for ns, at := range ports[h] {
+			n := 0
+			for port, hosts := range at {
+				n += hosts
+				if all[ns] == nil {
+					all[ns] = map[uint32]struct{}{}
+				}
+				all[ns][port] = struct{}{}
+			}
+			if !IsWildcard(h) {
+				n = min(n, v.FitsPorts())
+				own[ns] += n
+			}
+			out[ns] = out[ns].plus(one.times(n), 1)
+		}
+	}
+	if len(v.Hosts) > 1 {
+		for ns, at := range all {
+			out[ns] = out[ns].plus(one.times(max(0, len(v.Hosts)*min(len(at), v.FitsPlaces())-own[ns])), 1)
+		}
+	}
+	return out
+}
+
+// settleRules decides, where that may have changed, for whose hosts rules are in force.
+func (b *builder) settleRules() {
+	r := &b.ruled
+	namespaces := map[string]struct{}{}
+	for key := range r.stale {
+		ns := key.ref.Namespace
+		sum := r.sums[ns]
+		for _, c := range r.costs[key] {
+			sum = sum.plus(c, -1)
+		}
+		delete(r.costs, key)
+		if v := r.rules[ns][key]; v != nil {
+			r.costs[key] = v.costs(r.ports)
+			for _, c := range r.costs[key] {
+				sum = sum.plus(c, 1)
+			}
+		}
+		if r.sums[ns] = sum; sum == (ruleCost{}) {
+			delete(r.sums, ns)
+		}
+		namespaces[ns] = struct{}{}
+	}
+	clear(r.stale)
+	for _, ns := range slices.Sorted(maps.Keys(namespaces)) {
+		if r.sums[ns].tooMuch() || slices.ContainsFunc(slices.Collect(maps.Keys(b.world.unruled)), func(k ruledKey) bool { return k.ref.Namespace == ns }) {
+			b.allotRules(ns)
+		}
+	}
+}
+
+// ruledPart is rules as far as they are for services of one namespace.
+type ruledPart struct {
+	key   ruledKey
+	rules *VirtualService
+	of    string
+	cost  ruleCost
+}
+
+// allotRules gives the oldest rules of a namespace their share: for its own services
+// first, then for those of others, which come by how much they ask for, so that nobody
+// gets more of it by making more hosts.
+func (b *builder) allotRules(ns string) {
+	var parts []ruledPart
+	size := map[string]int{}
+	for key, v := range b.ruled.rules[ns] {
+		for of, c := range b.ruled.costs[key] {
+			parts = append(parts, ruledPart{key, v, of, c})
+			size[of] += c.matches
+		}
+	}
+	size[ns] = -1
+	slices.SortFunc(parts, func(x, y ruledPart) int {
+		return cmp.Or(cmp.Compare(size[x.of], size[y.of]), strings.Compare(x.of, y.of),
+			older(x.rules.Created, x.key.ref, y.rules.Created, y.key.ref), strings.Compare(x.key.host, y.key.host))
+	})
+	next := map[ruledKey]map[string]struct{}{}
+	winners := map[ruledKey]Ref{}
+	var sum ruleCost
+	var last Ref
+	for _, p := range parts {
+		if with := sum.plus(p.cost, 1); !with.tooMuch() {
+			sum, last = with, p.key.ref
+			continue
+		}
+		if next[p.key] == nil {
+			next[p.key], winners[p.key] = map[string]struct{}{}, last
+		}
+		next[p.key][p.of] = struct{}{}
+	}
+	before := b.world.unruled
+	b.world.unruled = maps.Clone(before)
+	if b.world.unruled == nil {
+		b.world.unruled = map[ruledKey]map[string]struct{}{}
+	}
+	maps.DeleteFunc(b.world.unruled, func(k ruledKey, _ map[string]struct{}) bool { return k.ref.Namespace == ns })
+	maps.Copy(b.world.unruled, next)
+	for key := range before {
+		if key.ref.Namespace == ns && next[key] == nil {
+			b.foundAs(key.ref, "rules"+key.host, nil)
+			b.dirtyRules(key)
+		}
+	}
+	for key, of := range next {
+		b.foundAs(key.ref, "rules"+key.host, []Finding{tooManyRuled(key.ref, slices.Sorted(maps.Keys(of)), winners[key])})
+		if !maps.Equal(before[key], of) {
+			b.dirtyRules(key)
+		}
+	}
+}
+
+// dirtyRules marks the hosts of rules that come into force for others than before.
+func (b *builder) dirtyRules(key ruledKey) {
+	versions := b.holds.placed[key.ref]
+	if v := b.ruled.rules[key.ref.Namespace][key]; v != nil {
+		versions = append(versions[:len(versions):len(versions)], v)
+	}
+	for _, v := range versions {
+		b.dirtyRoute(v, true)
+	}
+}
+
+const ruledField = "rules × the ports of the hosts that they are for"
+
+func tooManyRuled(ref Ref, of []string, winner Ref) Finding {
+	than := "with the older rules of namespace " + ref.Namespace
+	if winner == (Ref{}) || winner == ref {
+		than, winner = "by themselves", Ref{}
+	}
+	return Finding{Object: ref, Field: ruledField, Code: CodeInvalid, Winner: winner, Message: fmt.Sprintf(
+		"%s its rules become more than %d routes or %d bytes on sidecars, at each port of each host that they are for; they are left out there for the hosts of namespace %s: make the rules fewer, or name fewer hosts",
+		than, maxRuledRoutes, maxRuledBytes, shortened(strings.Join(of, ", ")))}
+}
+
+// leavesOut tells whether rules are left out for the service that the view has for a host.
+func (v *View) leavesOut(vs *VirtualService, host string) bool {
+	if len(v.unruled) == 0 {
+		return false
+	}
+	of := v.unruled[vs.ruledKey()]
+	if len(of) == 0 {
+		return false
+	}
+	s, _ := v.Service(host)
+	if s == nil {
+		return false
+	}
+	_, out := of[s.Namespace]
+	return out
+}
+
+// ruled reports that the rules alone become too many for the hosts of their namespace.
+func (r *references) ruled(v *VirtualService) {
+	if !v.On(MeshGateway) {
+		return
+	}
+	ports := map[string]map[string]portCounts{}
+	var wildcards set
+	for _, h := range v.routed() {
+		ports[h] = map[string]portCounts{}
+		if IsWildcard(h) {
+			wildcards.add(h)
+		} else {
+			r.world.Host(h).count(ports[h], 1)
+		}
+	}
+	r.world.countBelow(wildcards, ports)
+	if v.costs(ports)[v.Namespace].tooMuch() {
+		r.findings = append(r.findings, tooManyRuled(r.ref, []string{v.Namespace}, Ref{}))
+	}
+}

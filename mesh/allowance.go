@@ -6,7 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
@@ -25,7 +28,14 @@ var NamespaceLimits = []Limit{
 	{KindServiceEntry, "spec.hosts × ports", 20_000, "clusters", of(clustersOf)},
 	{KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
 	{KindServiceEntry, "spec.hosts × endpoints × ports", 4 * maxEntryEndpoints, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
+	{KindGateway, "spec.servers", 2000, "servers", of(func(o *networkingv1.Gateway) int { return len(o.Spec.Servers) })},
+	{KindGateway, "spec.servers[*].hosts", 10_000, "hosts", of(serverHosts)},
 	{KindGateway, "spec.servers[*].hosts × tls", 4 * maxExpanded, "bytes", of(costOfServers)},
+	{KindAuthorizationPolicy, "spec.rules × from and to × when", 4 * maxPolicy, "bytes", of(func(o *securityv1.AuthorizationPolicy) int { return costOfPolicy(&o.Spec) })},
+	{KindRequestAuthentication, "spec.jwtRules", 2000, "rules", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.JwtRules) })},
+	{KindRequestAuthentication, "spec", 4 * maxPolicy, "bytes", of(func(o *securityv1.RequestAuthentication) int { return proto.Size(&o.Spec) })},
+	{KindTelemetry, "spec.metrics, tracing and accessLogging", 5000, "entries with their providers and overrides", of(telemetryEntries)},
+	{KindTelemetry, "spec", 4 * maxPolicy, "bytes", of(func(o *telemetryv1.Telemetry) int { return proto.Size(&o.Spec) })},
 	{KindHTTPRoute, "spec.parentRefs × hostnames × matches", 5 * maxRoutes, "routes", of(func(o *gatewayv1.HTTPRoute) int {
 		return max(1, len(o.Spec.ParentRefs)) * max(1, len(o.Spec.Hostnames)) * matchesOf(o)
 	})},
@@ -196,8 +206,13 @@ func crowded(ref Ref, l Limit, winner Ref) Finding {
 
 // crowdedOut is what happens instead of an object that does not fit beside older ones.
 func crowdedOut(kind Kind) string {
-	if kind == KindDestinationRule {
+	switch kind {
+	case KindDestinationRule:
 		return "only its TLS settings are in force"
+	case KindAuthorizationPolicy:
+		return "it denies all that it selects"
+	case KindRequestAuthentication:
+		return "it accepts no token"
 	}
 	return "it is left out"
 }

@@ -9,6 +9,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
@@ -34,6 +35,8 @@ const (
 	maxSubsets        = 500     // of the rules for one host
 	maxMatches        = 5000    // of one VirtualService, for one of its hosts
 	maxExports        = 1000
+	maxTargets        = 64 // of one policy; Istio's own CRDs allow 16
+	maxPolicy         = maxExpanded / 4
 )
 
 // Limits are those of each kind. They lie well over what people write: Istio's own
@@ -79,7 +82,10 @@ var Limits = []Limit{
 	{KindSidecar, "spec.egress[*].hosts", 5000, "hosts", of(egressHosts)},
 	{KindSidecar, "spec.ingress", 256, "listeners", of(func(o *networkingv1.Sidecar) int { return len(o.Spec.Ingress) })},
 
-	{KindAuthorizationPolicy, "spec.rules × from and to × when", maxExpanded / 4, "bytes", of(func(o *securityv1.AuthorizationPolicy) int { return costOfPolicy(&o.Spec) })},
+	{KindAuthorizationPolicy, "spec.targetRefs", maxTargets, "references", of(func(o *securityv1.AuthorizationPolicy) int { return len(o.Spec.TargetRefs) })},
+	{KindRequestAuthentication, "spec.targetRefs", maxTargets, "references", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.TargetRefs) })},
+	{KindTelemetry, "spec.targetRefs", maxTargets, "references", of(func(o *telemetryv1.Telemetry) int { return len(o.Spec.TargetRefs) })},
+	{KindAuthorizationPolicy, "spec.rules × from and to × when", maxPolicy, "bytes", of(func(o *securityv1.AuthorizationPolicy) int { return costOfPolicy(&o.Spec) })},
 	{KindRequestAuthentication, "spec.jwtRules", 256, "rules", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.JwtRules) })},
 	{KindTelemetry, "spec.metrics, tracing and accessLogging", 1000, "entries with their providers and overrides", of(telemetryEntries)},
 
@@ -140,14 +146,18 @@ func leftOut(kind Kind) string {
 func restricted(object any) any {
 	switch o := object.(type) {
 	case *securityv1.AuthorizationPolicy: // ALLOW without rules
-		return &securityv1.AuthorizationPolicy{ObjectMeta: o.ObjectMeta, Spec: security.AuthorizationPolicy{
-			Selector: o.Spec.Selector, TargetRef: o.Spec.TargetRef, TargetRefs: o.Spec.TargetRefs,
-		}}
+		out := &securityv1.AuthorizationPolicy{ObjectMeta: o.ObjectMeta}
+		if len(o.Spec.TargetRefs) <= maxTargets { // else it is for the whole namespace
+			out.Spec.Selector, out.Spec.TargetRef, out.Spec.TargetRefs = o.Spec.Selector, o.Spec.TargetRef, o.Spec.TargetRefs
+		}
+		return out
 	case *securityv1.RequestAuthentication: // tokens of a rule without keys are refused
 		out := &securityv1.RequestAuthentication{ObjectMeta: o.ObjectMeta}
-		out.Spec.Selector, out.Spec.TargetRef, out.Spec.TargetRefs = o.Spec.Selector, o.Spec.TargetRef, o.Spec.TargetRefs
+		if len(o.Spec.TargetRefs) <= maxTargets {
+			out.Spec.Selector, out.Spec.TargetRef, out.Spec.TargetRefs = o.Spec.Selector, o.Spec.TargetRef, o.Spec.TargetRefs
+		}
 		if len(o.Spec.JwtRules) > 0 {
-			out.Spec.JwtRules = o.Spec.JwtRules[:1]
+			out.Spec.JwtRules = []*security.JWTRule{{Issuer: shortened(o.Spec.JwtRules[0].GetIssuer()), Jwks: `{"keys":[]}`}}
 		}
 		return out
 	case *networkingv1.DestinationRule:

@@ -2,11 +2,13 @@ package mesh
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+	typev1 "istio.io/api/type/v1beta1"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -197,5 +199,53 @@ func TestDelegatesMultiplyWithinBounds(t *testing.T) {
 	}
 	if !refused {
 		t.Error("the root is not refused beside its delegate")
+	}
+}
+
+// TestTargetsAreBounded: a policy is attached to a few objects. One with more that was
+// never in force closes its whole namespace.
+func TestTargetsAreBounded(t *testing.T) {
+	o := manyConditions(1, 1)
+	o.Spec.TargetRefs = times(30_000, func(i int) *typev1.PolicyTargetReference {
+		return &typev1.PolicyTargetReference{Kind: "Service", Name: fmt.Sprint("s", i)}
+	})
+	ref := Ref{KindAuthorizationPolicy, "evil", "many"}
+	if f := Check(ref, o); len(f) == 0 || f[0].Field != "spec.targetRefs" || f[0].Code != CodeInvalid {
+		t.Errorf("found %v", f)
+	}
+	p := Build([]Change{{ref, o}}).AuthorizationPolicies.In("evil")
+	if len(p) != 1 || len(p[0].targets) != 0 || len(p[0].Selector) != 0 || len(p[0].Spec.Rules) != 0 || p[0].Spec.Action != security.AuthorizationPolicy_ALLOW {
+		t.Errorf("in force is %v, want what denies all of the namespace", p)
+	}
+}
+
+// TestPoliciesOfANamespaceAreBounded: policies that do not fit beside older ones deny, in
+// whatever order they come.
+func TestPoliciesOfANamespaceAreBounded(t *testing.T) {
+	var changes []Change
+	for i := range 6 {
+		o := manyConditions(1, 20_000)
+		o.Name, o.CreationTimestamp = fmt.Sprint("p", i), metav1.Unix(int64(1000+i), 0)
+		if over := CheckBounds(Ref{KindAuthorizationPolicy, "evil", o.Name}, o); i == 0 && len(over) > 0 {
+			t.Fatalf("one alone is over a bound: %v", over)
+		}
+		changes = append(changes, Change{Ref{KindAuthorizationPolicy, "evil", o.Name}, o})
+	}
+	slices.Reverse(changes)
+	for range 2 {
+		w := Build(changes)
+		kept := 0
+		for i, p := range w.AuthorizationPolicies.In("evil") {
+			switch open := len(p.Spec.Rules) > 0; {
+			case open && i == kept:
+				kept++
+			case open || p.Spec.Action != security.AuthorizationPolicy_ALLOW:
+				t.Errorf("%s is in force as %v", p.Ref, p.Spec.Action)
+			}
+		}
+		if kept == 0 || kept == 6 || len(leftOutOf(w)) != 6-kept {
+			t.Errorf("%d are in force, left out are %d", kept, len(leftOutOf(w)))
+		}
+		slices.Reverse(changes)
 	}
 }

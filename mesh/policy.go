@@ -53,8 +53,8 @@ func (p *Policies[T]) with(ref Ref, policy *Policy[T]) *Policies[T] {
 	}
 	l := slices.DeleteFunc(slices.Clone(m[ref.Namespace]), func(x *Policy[T]) bool { return x.Ref == ref })
 	if policy != nil {
-		l = append(l, policy)
-		slices.SortFunc(l, func(a, b *Policy[T]) int { return older(a.Created, a.Ref, b.Created, b.Ref) })
+		i, _ := slices.BinarySearchFunc(l, policy, func(a, b *Policy[T]) int { return older(a.Created, a.Ref, b.Created, b.Ref) })
+		l = slices.Insert(l, i, policy)
 	}
 	if len(l) == 0 {
 		delete(m, ref.Namespace)

@@ -64,11 +64,14 @@ type gatewayBuilder struct {
 	plan     GatewayPlan
 	names    map[string]bool // of route configurations
 	bindings map[*mesh.Server][]mesh.Bound
+	share    mesh.RouterShare
+	tooMuch  map[*mesh.VirtualService]bool // rules that were found to be too many
+	bytes    map[string]int                // of the filters of chains, by the namespace of their Gateway
 }
 
 // Gateway makes the listeners and routes of a router.
 func Gateway(in GatewayInput) *GatewayPlan {
-	b := &gatewayBuilder{GatewayInput: in, names: map[string]bool{}, bindings: map[*mesh.Server][]mesh.Bound{}}
+	b := &gatewayBuilder{GatewayInput: in, names: map[string]bool{}, bindings: map[*mesh.Server][]mesh.Bound{}, tooMuch: map[*mesh.VirtualService]bool{}, bytes: map[string]int{}}
 	ports, findings := in.View.Ports(in.Workload)
 	topology, found := in.View.Config.TopologyOf(in.Workload)
 	b.topology, b.plan.Findings = topology, append(findings, found...)
@@ -108,16 +111,22 @@ func (b *gatewayBuilder) port(p mesh.RouterPort) {
 	head := p.Servers[0]
 	switch {
 	case head.Plain():
-		l.FilterChains = []*listenerv3.FilterChain{b.plain(p)}
+		if !b.full(head) {
+			l.FilterChains = b.sized(head, b.plain(p))
+		}
 	case head.Protocol.IsTLS():
 		l.ListenerFilters = []*listenerv3.ListenerFilter{listenerFilter("envoy.filters.listener.tls_inspector", &tlsinspectorv3.TlsInspector{})}
 		names := b.claimNames(p.Servers)
 		for _, s := range p.Servers {
-			l.FilterChains = append(l.FilterChains, b.tls(p, s, names)...)
+			if !b.full(s) {
+				l.FilterChains = append(l.FilterChains, b.sized(s, b.tls(p, s, names)...)...)
+			}
 		}
 		l.FilterChains = distinctChains(l.FilterChains)
 	default:
-		l.FilterChains = distinctChains(b.tcp(head))
+		if !b.full(head) {
+			l.FilterChains = distinctChains(b.sized(head, b.tcp(head)...))
+		}
 	}
 	if b.topology.GetProxyProtocol() != nil { // first: what follows in the connection is looked at by the others
 		l.ListenerFilters = slices.Insert(l.ListenerFilters, 0, listenerFilter("envoy.filters.listener.proxy_protocol", &proxyprotocolv3.ProxyProtocol{}))
@@ -131,6 +140,24 @@ func (b *gatewayBuilder) port(p mesh.RouterPort) {
 		}
 		b.plan.Listeners = append(b.plan.Listeners, GatewayListener{l, owners})
 	}
+}
+
+// full tells whether the chains for a namespace's Gateways are as large as they may be: each
+// has the policies of the router again. The server is then left out.
+func (b *gatewayBuilder) full(s *mesh.Server) bool {
+	if b.bytes[s.Gateway.Namespace] <= maxChains {
+		return false
+	}
+	b.finding(s, mesh.CodeInvalid, "", fmt.Sprintf("the policies of the gateway's pods and the servers of namespace %s multiply to more than %d bytes; the server is left out: make the servers fewer", s.Gateway.Namespace, maxChains))
+	return true
+}
+
+// sized counts chains for a server.
+func (b *gatewayBuilder) sized(s *mesh.Server, chains ...*listenerv3.FilterChain) []*listenerv3.FilterChain {
+	for _, c := range chains {
+		b.bytes[s.Gateway.Namespace] += sizeOf(c.GetFilters())
+	}
+	return chains
 }
 
 // plain is the chain that all plain HTTP servers of a port share.
@@ -249,11 +276,18 @@ func routeWord(word string) string {
 	}, word[:min(len(word), 253)])
 }
 
-// boundTo remembers View.BoundTo.
+// boundTo remembers View.BoundTo, as far as the share of the rules' namespaces allows it.
 func (b *gatewayBuilder) boundTo(s *mesh.Server) []mesh.Bound {
 	l, ok := b.bindings[s]
 	if !ok {
-		l = b.View.BoundTo(s)
+		var left []*mesh.VirtualService
+		l, left = b.share.Admit(b.View.BoundTo(s))
+		for _, vs := range left {
+			if !b.tooMuch[vs] {
+				b.tooMuch[vs] = true
+				b.plan.Findings = append(b.plan.Findings, b.share.TooMuch(vs, s))
+			}
+		}
 		b.bindings[s] = l
 	}
 	return l

@@ -1,12 +1,14 @@
 package translate
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -22,6 +24,8 @@ type inboundBuilder struct {
 	chains   []*listenerv3.FilterChain
 	clusters []*clusterv3.Cluster // that policies need
 	findings []mesh.Finding
+	size     int  // of the filters in chains, in bytes
+	full     bool // they are over maxChains
 	// http and tcp come before what passes traffic on: who is the client, and
 	// may it do that.
 	http []*hcmv3.HttpFilter
@@ -46,6 +50,64 @@ func newInboundBuilder(in mesh.Inbound) *inboundBuilder {
 	return b
 }
 
+// maxChains is how large the filters of all chains of a workload's listener may be, in
+// bytes. Each port has the workload's policies again.
+const maxChains = 64 << 20
+
+// sizeOf is that of filters, in bytes.
+func sizeOf(filters []*listenerv3.Filter) (n int) {
+	for _, f := range filters {
+		n += len(f.GetTypedConfig().GetValue())
+	}
+	return n
+}
+
+// within are the filters of a chain while all fit. A chain that does not ends its
+// connections: without its policies it would let everybody in.
+func (c *portChains) within(make func() []*listenerv3.Filter) []*listenerv3.Filter {
+	if !c.full {
+		filters := make()
+		if c.size += sizeOf(filters); c.size <= maxChains {
+			return filters
+		}
+		c.full = true
+		c.findings = append(c.findings, mesh.Finding{Object: c.heaviest(), Field: "policies × ports", Code: mesh.CodeInvalid, Message: fmt.Sprintf(
+			"the policies for workload %s of namespace %s and its ports multiply to more than %d bytes; port %s and those after it are closed: make the policies smaller, or the ports fewer",
+			c.in.Workload, c.in.Namespace, maxChains, portName(c.port.Number))})
+	}
+	return []*listenerv3.Filter{TCPProxy(TCPProxyInput{
+		Direction: DirectionInbound, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster}}, Config: c.in.Config, Reporting: c.reporting(nil, false),
+	})}
+}
+
+// heaviest is the policy that says most.
+func (b *inboundBuilder) heaviest() (out mesh.Ref) {
+	most := -1
+	weigh := func(ref mesh.Ref, spec proto.Message) {
+		if n := proto.Size(spec); n > most {
+			most, out = n, ref
+		}
+	}
+	for _, p := range b.in.AuthorizationPolicies.Slice() {
+		weigh(p.Ref, p.Spec)
+	}
+	for _, p := range b.in.RequestAuthentications.Slice() {
+		weigh(p.Ref, p.Spec)
+	}
+	for _, p := range b.in.Telemetries.Slice() {
+		weigh(p.Ref, p.Spec)
+	}
+	return out
+}
+
+// portName is the number of a port, or "other" for all that have no chains of their own.
+func portName(number uint32) string {
+	if number == 0 {
+		return "other"
+	}
+	return strconv.FormatUint(uint64(number), 10)
+}
+
 // portChains adds the chains of one port, or of all other ports for number 0.
 func (b *inboundBuilder) portChains(p mesh.InboundPort, cluster string) {
 	c := &portChains{inboundBuilder: b, port: p, cluster: cluster}
@@ -54,19 +116,19 @@ func (b *inboundBuilder) portChains(p mesh.InboundPort, cluster string) {
 		c.mutualTLS = true
 		switch {
 		case p.Protocol.IsHTTP():
-			c.add("tls", c.ifPermissive(meshProtocols), c.requests())
+			c.add("tls", c.ifPermissive(meshProtocols), c.requests)
 		case sniffs:
-			c.add("tls", meshHTTPProtocols, c.requests())
-			c.add("tls", c.ifPermissive(meshTCPProtocols), c.bytes())
+			c.add("tls", meshHTTPProtocols, c.requests)
+			c.add("tls", c.ifPermissive(meshTCPProtocols), c.bytes)
 		default:
-			c.add("tls", c.ifPermissive(meshProtocols), c.bytes())
+			c.add("tls", c.ifPermissive(meshProtocols), c.bytes)
 		}
 		c.mutualTLS = false
 	}
 	switch p.MutualTLS {
 	case mesh.Permissive:
 		if !p.Protocol.IsHTTP() { // the application's own TLS
-			c.add("tls", nil, c.bytes())
+			c.add("tls", nil, c.bytes)
 		}
 		c.plaintext("raw_buffer")
 	case mesh.Disabled: // nobody looks for TLS
@@ -85,12 +147,12 @@ type portChains struct {
 func (c *portChains) plaintext(transport string) {
 	switch {
 	case c.port.Protocol.IsHTTP():
-		c.add(transport, nil, c.requests())
+		c.add(transport, nil, c.requests)
 	case c.port.Protocol == mesh.ProtocolAuto:
-		c.add(transport, sniffedHTTP, c.requests())
-		c.add(transport, nil, c.bytes())
+		c.add(transport, sniffedHTTP, c.requests)
+		c.add(transport, nil, c.bytes)
 	default:
-		c.add(transport, nil, c.bytes())
+		c.add(transport, nil, c.bytes)
 	}
 }
 
@@ -103,11 +165,11 @@ func (c *portChains) ifPermissive(protocols []string) []string {
 	return nil
 }
 
-func (c *portChains) add(transport string, protocols []string, filters []*listenerv3.Filter) {
+func (c *portChains) add(transport string, protocols []string, filters func() []*listenerv3.Filter) {
 	chain := &listenerv3.FilterChain{
 		Name:             c.name(transport, protocols),
 		FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: transport, ApplicationProtocols: protocols},
-		Filters:          filters,
+		Filters:          c.within(filters),
 	}
 	if c.port.Number != 0 {
 		chain.FilterChainMatch.DestinationPort = wrapperspb.UInt32(c.port.Number)
@@ -120,10 +182,7 @@ func (c *portChains) add(transport string, protocols []string, filters []*listen
 
 // name tells people what the chain is for: "9080/mtls", "other/plaintext/http".
 func (c *portChains) name(transport string, protocols []string) string {
-	name := "other"
-	if c.port.Number != 0 {
-		name = strconv.FormatUint(uint64(c.port.Number), 10)
-	}
+	name := portName(c.port.Number)
 	switch {
 	case c.mutualTLS:
 		name += "/mtls"

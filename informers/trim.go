@@ -53,6 +53,7 @@ func trimService(o *corev1.Service) {
 		Type: o.Spec.Type, Selector: o.Spec.Selector, Ports: o.Spec.Ports, ClusterIP: o.Spec.ClusterIP, ClusterIPs: o.Spec.ClusterIPs,
 		ExternalIPs: o.Spec.ExternalIPs, ExternalName: o.Spec.ExternalName, PublishNotReadyAddresses: o.Spec.PublishNotReadyAddresses,
 		InternalTrafficPolicy: o.Spec.InternalTrafficPolicy, TrafficDistribution: o.Spec.TrafficDistribution,
+		SessionAffinity: o.Spec.SessionAffinity,
 	}
 }
 

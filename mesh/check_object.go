@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
@@ -75,6 +76,17 @@ func checkEgress(o *networkingv1.Sidecar) (findings []Finding) {
 	if p := o.Spec.OutboundTrafficPolicy.GetEgressProxy(); p != nil && (p.Host == "" || p.GetPort().GetNumber() == 0) {
 		bad("spec.outboundTrafficPolicy.egressProxy", "the egress proxy has no host or no port; it is not used, and connections go as the mode says: give host and port.number")
 	}
+	if p := o.Spec.OutboundTrafficPolicy; p.GetEgressProxy() != nil && p.Mode == networking.OutboundTrafficPolicy_REGISTRY_ONLY {
+		findings = append(findings, Finding{Object: ref, Field: "spec.outboundTrafficPolicy.egressProxy", Code: CodeUnsupported,
+			Message: "with mode REGISTRY_ONLY nothing goes to hosts that are not known, so that the egress proxy is not used: use mode ALLOW_ANY, or take it out"})
+	}
+	findings = append(findings, checkInboundPool(ref, "spec.inboundConnectionPool", o.Spec.InboundConnectionPool)...)
+	for i, l := range o.Spec.Ingress {
+		findings = append(findings, checkInboundPool(ref, fmt.Sprintf("spec.ingress[%d].connectionPool", i), l.GetConnectionPool())...)
+		if l.GetPort().GetTargetPort() != 0 { //nolint:staticcheck // the field of old is still written
+			findings = append(findings, Finding{Object: ref, Field: fmt.Sprintf("spec.ingress[%d].port.targetPort", i), Code: CodeUnsupported, Message: "the field is not acted upon: use defaultEndpoint"})
+		}
+	}
 	for i, l := range o.Spec.Egress {
 		at := fmt.Sprintf("spec.egress[%d]", i)
 		if len(l.GetHosts()) == 0 {
@@ -87,6 +99,9 @@ func checkEgress(o *networkingv1.Sidecar) (findings []Finding) {
 			findings = append(findings, Finding{Object: ref, Field: at + ".bind", Code: CodeUnsupported,
 				Message: fmt.Sprintf("%q is no IP address, and no others are supported; the hosts are served at their own addresses and ports: use an IP address", l.Bind)})
 		}
+		if l.GetPort().GetTargetPort() != 0 { //nolint:staticcheck // the field of old is still written
+			findings = append(findings, Finding{Object: ref, Field: at + ".port.targetPort", Code: CodeUnsupported, Message: "the field is not acted upon: connections go to the ports of the endpoints; take it out"})
+		}
 		if l.GetPort() != nil && l.Port.Protocol == "HTTP_PROXY" {
 			findings = append(findings, Finding{Object: ref, Field: at + ".port.protocol", Code: CodeUnsupported,
 				Message: "the listener is no HTTP proxy; it serves the hosts that have its port, by their own protocols: connect to the services"})
@@ -96,6 +111,17 @@ func checkEgress(o *networkingv1.Sidecar) (findings []Finding) {
 			if !ok || namespace == "" || !validHost(host) {
 				bad(fmt.Sprintf("%s.hosts[%d]", at, j), "%q is not namespace/host; it is ignored: write ./%s for the own namespace, or */%s for all", h, h, h)
 			}
+		}
+	}
+	return findings
+}
+
+// checkInboundPool tells what of a connection pool says nothing for what comes in.
+func checkInboundPool(ref Ref, field string, pool *networking.ConnectionPoolSettings) (findings []Finding) {
+	for name, set := range map[string]bool{"h2UpgradePolicy": pool.GetHttp().GetH2UpgradePolicy() != networking.ConnectionPoolSettings_HTTPSettings_DEFAULT, "useClientProtocol": pool.GetHttp().GetUseClientProtocol()} {
+		if set {
+			findings = append(findings, Finding{Object: ref, Field: field + ".http." + name, Code: CodeUnsupported,
+				Message: "the field is not acted upon: the application is spoken to in the protocol of its port; declare that as HTTP2 or HTTP"})
 		}
 	}
 	return findings

@@ -143,6 +143,15 @@ func parseServer(g *Gateway, i int, in *networking.Server) (*Server, []Finding) 
 		bad("bind", "%q is no IP address; the server is left out: write an address of the gateway's pods, or remove the field", s.Bind)
 		return nil, findings
 	}
+	unread := func(field, instead string) {
+		findings = append(findings, Finding{Object: g.Ref, Field: at + "." + field, Code: CodeUnsupported, Message: "the field is not acted upon: " + instead})
+	}
+	if s.DefaultEndpoint != "" {
+		unread("defaultEndpoint", "requests go where VirtualServices lead them; take it out")
+	}
+	if s.Port.TargetPort != 0 { //nolint:staticcheck // the field of old is still written
+		unread("port.targetPort", "the pods listen on the target port of their Service; take it out")
+	}
 	srv := &Server{Gateway: g, Index: i, Spec: s, Number: s.Port.Number, Protocol: protocol}
 	for j, h := range s.Hosts {
 		gh, ok := parseGatewayHost(h, g.Namespace)

@@ -105,10 +105,32 @@ func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
 			g.find(CodeUnsupported, l.field+".allowedRoutes.kinds", "a kind cannot be attached to a listener of protocol %s; it is ignored: remove it", l.spec.Protocol)
 		}
 	}
+	g.unread()
 	if o.Spec.TLS != nil && o.Spec.TLS.Backend != nil {
 		g.find(CodeUnsupported, "spec.tls.backend", "certificates of the Gateway towards its backends are not supported here; the field is ignored: use a DestinationRule of networking.istio.io")
 	}
 	return g
+}
+
+// unread tells of fields that nothing follows.
+func (g *apiGateway) unread() {
+	if a := g.spec.AllowedListeners; a != nil && a.Namespaces != nil && deref(a.Namespaces.From, string(gatewayv1.NamespacesFromNone)) != string(gatewayv1.NamespacesFromNone) {
+		g.find(CodeUnsupported, "spec.allowedListeners", "ListenerSets are not read, so that none is attached: write the listeners into the Gateway")
+	}
+	if g.spec.DefaultScope != "" && g.spec.DefaultScope != gatewayv1.GatewayDefaultScopeNone {
+		g.find(CodeUnsupported, "spec.defaultScope", "no route is attached to a Gateway by default: name the Gateway in parentRefs of the routes")
+	}
+	if t := g.spec.TLS; t != nil && t.Frontend != nil {
+		g.find(CodeUnsupported, "spec.tls.frontend", "clients are asked for no certificates here; listeners that are to ask for some are left out: use a Gateway of networking.istio.io with tls.mode MUTUAL")
+	}
+	if in := g.spec.Infrastructure; in != nil && in.ParametersRef != nil {
+		g.find(CodeUnsupported, "spec.infrastructure.parametersRef", "no parameters are read, and no pods are made for the Gateway: remove it")
+	}
+	for _, l := range g.listeners {
+		if l.spec.TLS != nil && len(l.spec.TLS.Options) > 0 {
+			g.find(CodeUnsupported, l.field+".tls.options", "no options are known, and they are ignored: use a Gateway of networking.istio.io for more of TLS")
+		}
+	}
 }
 
 // proxyPorts are those on which every proxy tells how it is.

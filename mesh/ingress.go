@@ -109,6 +109,9 @@ func (in *ingress) match(field string, p *netv1.HTTPIngressPath) (*networking.HT
 // add adds a path, unless its backend is no service.
 func (in *ingress) add(p ingressPath, b *netv1.IngressBackend) {
 	switch {
+	case b.Service == nil && b.Resource != nil:
+		in.findings = append(in.findings, Finding{Object: in.ref, Field: p.field + ".backend.resource", Code: CodeUnsupported, Message: "the backend is no Service, and no others are supported; it is left out: use service"})
+		return
 	case b.Service == nil:
 		in.find(p.field+".backend", "the backend is no Service, and no others are supported; it is left out: use service")
 		return

@@ -153,12 +153,16 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 
 // checkService says what of a Service is not served that an API server would
 // not have taken.
-func checkService(s *Service, o *corev1.Service) []Finding {
-	if s.Resolution != ResolutionAlias || s.Alias != "" {
-		return nil
+func checkService(s *Service, o *corev1.Service) (findings []Finding) {
+	if o.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
+		findings = append(findings, Finding{Object: s.Ref, Field: "spec.sessionAffinity", Code: CodeUnsupported,
+			Message: "proxies choose an endpoint for each request or connection, whoever the client is: use a DestinationRule with loadBalancer.consistentHash.useSourceIp"})
 	}
-	return []Finding{{Object: s.Ref, Field: "spec.externalName", Code: CodeInvalid,
-		Message: fmt.Sprintf("%q is not the name of one host; the service has no ports: write a name such as db.example.com", o.Spec.ExternalName)}}
+	if s.Resolution != ResolutionAlias || s.Alias != "" {
+		return findings
+	}
+	return append(findings, Finding{Object: s.Ref, Field: "spec.externalName", Code: CodeInvalid,
+		Message: fmt.Sprintf("%q is not the name of one host; the service has no ports: write a name such as db.example.com", o.Spec.ExternalName)})
 }
 
 // distribution reads how close the endpoints should be, from the field and

@@ -173,6 +173,9 @@ func telemetryFindings(t *mesh.Telemetry, c *mesh.Config) (out []mesh.Finding) {
 		}
 	}
 	for i, m := range t.Spec.GetMetrics() {
+		if m.GetReportingInterval() != nil {
+			found(indexed("spec.metrics", i)+".reportingInterval", mesh.CodeUnsupported, "the field is not acted upon: metrics are scraped, and as new as they are then; take it out")
+		}
 		for j, o := range m.GetOverrides() {
 			for _, name := range sortedKeys(o.GetTagOverrides()) {
 				v := o.GetTagOverrides()[name]

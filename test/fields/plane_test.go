@@ -1,0 +1,160 @@
+package fields_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"regexp"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/informers"
+	"github.com/fairway-mesh/fairway/internal/check"
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/snapshot"
+	"github.com/fairway-mesh/fairway/test/random"
+)
+
+// outcome is what a control plane makes of a mesh.
+type outcome struct {
+	served   map[string]string // by proxy, type and name
+	findings map[mesh.Finding]bool
+	object   mesh.Change
+	checked  bool
+}
+
+// check adds what the object is told by itself, as when somebody applies it.
+func (o *outcome) check(t testing.TB) {
+	if o.checked || o.object.Object == nil {
+		return
+	}
+	o.checked = true
+	r := check.Object(t.Context(), o.object, nil)
+	for _, f := range append(r.Invalid, r.Warnings...) {
+		o.findings[f] = true
+	}
+}
+
+// plane is a control plane without a network, of a mesh in which one object varies.
+type plane struct {
+	rest    []mesh.Change
+	clients []snapshot.Client
+
+	store   *mesh.Store
+	engine  *snapshot.Engine
+	passes  chan *mesh.World
+	views   map[string]*snapshot.View
+	varying mesh.Ref
+	settled int
+}
+
+// start runs the control plane, with the mesh but for the object.
+func (p *plane) start(t *testing.T) {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	p.passes, p.views = make(chan *mesh.World, 1), map[string]*snapshot.View{}
+	p.engine = snapshot.NewEngine(log, certificates(), nil)
+	p.store = mesh.NewStore(log, func(w *mesh.World, d *mesh.Dirty) {
+		p.engine.Update(w, d)
+		p.passes <- w
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = p.store.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		for {
+			select {
+			case <-done:
+				return
+			case <-p.passes:
+			}
+		}
+	})
+	p.store.Submit(p.rest)
+	p.store.Synced()
+	p.apply()
+	for _, c := range p.clients {
+		v, err := p.engine.Attach(t.Context(), &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.views[c.NodeID] = v
+	}
+}
+
+// apply makes changes, and returns the World when they show. A Secret that nobody names
+// goes with them.
+func (p *plane) apply(changes ...mesh.Change) *mesh.World {
+	p.settled++
+	name := fmt.Sprint("m", p.settled)
+	p.store.Submit(append(changes, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindSecret, Namespace: "marker", Name: name}, Object: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "marker", Name: name}}}))
+	for {
+		if w := <-p.passes; w.Secret("marker", name) != nil {
+			return w
+		}
+	}
+}
+
+// of is the outcome with the object, written in JSON.
+func (p *plane) of(t testing.TB, object map[string]any) *outcome {
+	t.Helper()
+	text := encode(t, object)
+	objects, findings, err := informers.ParseJSON(text)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	out := &outcome{served: map[string]string{}, findings: map[mesh.Finding]bool{}}
+	found := func(list ...mesh.Finding) {
+		for _, f := range list {
+			out.findings[f] = true
+		}
+	}
+	found(findings...)
+	found(objects[0].Findings...)
+	var changes []mesh.Change
+	if ref := objects[0].Ref; p.varying != ref {
+		changes, p.varying = append(changes, mesh.Change{Ref: p.varying}), ref
+	}
+	out.object = objects[0].Change
+	w := p.apply(append(changes, out.object)...)
+	for _, c := range p.clients {
+		stack := p.views[c.NodeID].Current()
+		for kind := range snapshot.NumTypes {
+			for r := range stack.All(kind) {
+				out.served[fmt.Sprintf("%s %s %s", c.NodeID, kind, r.Name)] = string(r.Body())
+			}
+		}
+		settings := w.ProxySettingsOf(c.Namespace, c.Labels)
+		out.served[c.NodeID+" settings"] = string(encode(t, settings))
+	}
+	found(p.engine.Findings()...)
+	out.served["managed"] = string(encode(t, w.ManagedGateways()))
+	for _, c := range append(p.rest, out.object) { // what people read of objects of the Gateway API
+		status, _ := w.GatewayStatus(c.Ref)
+		parents, _, _ := w.RouteStatus(c.Ref)
+		class, _ := w.GatewayClassStatus(c.Ref.Name)
+		if text := encode(t, []any{status, parents, class}); c.Ref.Kind != mesh.KindGatewayClass || class != nil {
+			out.served["status "+c.Ref.String()] = times.ReplaceAllString(string(text), "")
+		}
+	}
+	return out
+}
+
+var times = regexp.MustCompile(`"lastTransitionTime":"[^"]*"`)
+
+// same tells whether proxies are served the same.
+func (o *outcome) same(x *outcome) bool { return maps.Equal(o.served, x.served) }
+
+func certificates() *snapshot.Certificates {
+	return &snapshot.Certificates{
+		Acquire: func(snapshot.CertificateKey) (func(), error) { return func() {}, nil },
+		Current: func(snapshot.CertificateKey) (chain, key, roots []byte, err error) {
+			chain, key = random.Certificate()
+			return chain, key, chain, nil
+		},
+	}
+}

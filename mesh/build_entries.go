@@ -29,6 +29,7 @@ func (b *builder) serviceEntry(ref Ref, o *networkingv1.ServiceEntry) {
 			b.touch(s.Host, TouchHost)
 			b.foundAs(ref, "together "+s.Host, nil)
 			b.foundAs(ref, "named "+s.Host, nil)
+			b.foundAs(ref, "ports "+s.Host, nil)
 		}
 	}
 	if next != nil {
@@ -83,6 +84,7 @@ func (b *builder) workloadEntry(ref Ref, o *networkingv1.WorkloadEntry) {
 // is otherwise like an older one of the same namespace are merged into that.
 func (b *builder) addEntry(h *Host, s *Service, endpoints []Endpoint) {
 	b.foundAs(s.Ref, "named "+h.Name, nil)
+	b.foundAs(s.Ref, "ports "+h.Name, nil)
 	for i, x := range h.Services {
 		if x.Kubernetes() {
 			where := "clients of other namespaces find the Service by it: use another host"
@@ -103,11 +105,17 @@ func (b *builder) addEntry(h *Host, s *Service, endpoints []Endpoint) {
 		merged := *x
 		merged.Ports = slices.Clone(x.Ports)
 		merged.More = append(slices.Clone(x.More), s.Ref)
+		var lost []Finding
 		for _, p := range s.Ports {
-			if merged.Port(p.Number) == nil {
+			switch there := merged.Port(p.Number); {
+			case there == nil:
 				merged.Ports = append(merged.Ports, p)
+			case there.Protocol != p.Protocol:
+				lost = append(lost, Finding{Object: s.Ref, Field: "spec.ports[" + p.Name + "].protocol", Code: CodeConflict, Winner: x.Ref, Message: fmt.Sprintf(
+					"%s is older and has port %d of host %s with protocol %s, and this entry with %s; the older one's is in force: give both the same, or use another port", x.Ref, p.Number, h.Name, there.Protocol, p.Protocol)})
 			}
 		}
+		b.foundAs(s.Ref, "ports "+h.Name, lost)
 		merged.Addresses = together(x.Addresses, s.Addresses)
 		if len(merged.Ports) > maxEntryPorts || len(merged.Addresses) > maxEntryAddresses || len(merged.Ports)*(len(h.Endpoints[i].Endpoints)+len(endpoints)) > maxEntryEndpoints {
 			b.foundAs(s.Ref, "together "+h.Name, []Finding{{Object: s.Ref, Field: "spec.hosts", Code: CodeInvalid, Winner: x.Ref, Message: fmt.Sprintf(

@@ -38,6 +38,7 @@ func (b apiBackend) namespace(route Ref) string { return deref(b.ref.Namespace, 
 type backendProblem struct {
 	Reason  gatewayv1.RouteConditionReason
 	Message string
+	Missing Ref // see Finding.Missing
 }
 
 // destination is where the backend of a route leads: NoBackend with the
@@ -47,7 +48,7 @@ type backendProblem struct {
 func (w *World) destination(route Ref, b apiBackend, mesh bool) (*networking.Destination, backendProblem) {
 	group, kind := deref(b.ref.Group, ""), deref(b.ref.Kind, "Service")
 	refuse := func(reason gatewayv1.RouteConditionReason, format string, args ...any) (*networking.Destination, backendProblem) {
-		return &networking.Destination{Host: NoBackend, Port: &networking.PortSelector{Number: 1}}, backendProblem{reason, fmt.Sprintf(format, args...)}
+		return &networking.Destination{Host: NoBackend, Port: &networking.PortSelector{Number: 1}}, backendProblem{reason, fmt.Sprintf(format, args...), Ref{}}
 	}
 	var host string
 	switch {
@@ -78,10 +79,10 @@ func (w *World) backendProblem(route Ref, b apiBackend, mesh bool) backendProble
 	}
 	h := w.Host(d.Host)
 	if h == nil {
-		return backendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("there is no service %s: check the name and the namespace", d.Host)}
+		return backendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("there is no service %s: check the name and the namespace", d.Host), Ref{Kind: KindHost, Name: d.Host}}
 	}
 	if h.Services[0].Resolution != ResolutionAlias && !slices.ContainsFunc(h.Services, func(s *Service) bool { return s.Port(d.Port.Number) != nil }) {
-		return backendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("service %s has no port %d: use one of its ports", d.Host, d.Port.Number)}
+		return backendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("service %s has no port %d: use one of its ports", d.Host, d.Port.Number), Ref{}}
 	}
 	return backendProblem{}
 }

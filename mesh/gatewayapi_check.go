@@ -37,7 +37,7 @@ func (w *World) checkGatewayAPI(object any) (out []Finding) {
 	}
 	for _, b := range r.backends() {
 		if problem := w.backendProblem(r.ref, b, w.onlyMesh(r)); problem.Reason == gatewayv1.RouteReasonBackendNotFound {
-			out = append(out, Finding{Object: r.ref, Field: b.field, Code: CodeHostNotFound, Message: problem.Message + "; its share of requests gets 500"})
+			out = append(out, Finding{Object: r.ref, Field: b.field, Code: CodeHostNotFound, Message: problem.Message + "; its share of requests gets 500", Missing: problem.Missing})
 		}
 	}
 	return out
@@ -99,7 +99,7 @@ func (w *World) routeFindings(r *apiRoute) (out []Finding) {
 		if problem.Reason == gatewayv1.RouteReasonRefNotPermitted {
 			code = CodeUnreferenced // for an object of the other namespace to mend
 		}
-		out = append(out, Finding{Object: r.ref, Field: backend.field, Code: code, Message: problem.Message + "; its share of requests gets 500"})
+		out = append(out, Finding{Object: r.ref, Field: backend.field, Code: code, Message: problem.Message + "; its share of requests gets 500", Missing: problem.Missing})
 	}
 	return append(out, r.findings...)
 }

@@ -97,10 +97,10 @@ func (w *World) inboundPorts(x *Workload) ([]InboundPort, []Finding) {
 		byNumber[p.Number] = p
 	}
 	services := w.servicesTo(x)
-	var findings []Finding
+	findings := rivalPorts(x, services)
 	sidecar := w.sidecarFor(x.Namespace, x.Labels)
 	if sidecar != nil && len(sidecar.Spec.Ingress) > 0 {
-		findings = ingressPorts(sidecar, services, add)
+		findings = ingressPorts(sidecar, services, add) // which says what the ports speak
 	} else {
 		for _, s := range services {
 			for i, p := range s.service.Ports {

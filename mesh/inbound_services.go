@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -121,4 +123,32 @@ func (b *builder) dirtyListed(address string, h *Host) {
 		}
 		b.dirty.Selectors[s.Namespace] = struct{}{}
 	}
+}
+
+// rivalPorts finds ports of services that lead to a port of the workload which an older
+// service says to speak something else.
+func rivalPorts(x *Workload, services []leading) (findings []Finding) {
+	type told struct {
+		by       *Service
+		protocol Protocol
+	}
+	first := map[uint32]told{}
+	for _, s := range services {
+		for i, p := range s.service.Ports {
+			target := s.ports[i]
+			if target == 0 || p.Protocol == ProtocolUDP {
+				continue
+			}
+			was, taken := first[target]
+			if !taken {
+				first[target] = told{s.service, p.Protocol}
+				continue
+			}
+			if was.protocol != p.Protocol && was.by != s.service {
+				findings = append(findings, Finding{Object: s.service.Ref, Field: "spec.ports[" + p.Name + "]", Code: CodeConflict, Winner: was.by.Ref, Message: fmt.Sprintf(
+					"port %d leads to port %d of the pods of %s as %s, and %s, which is older, as %s; what the pods accept there is %s: give both ports one protocol, by name or appProtocol", p.Number, target, cmp.Or(x.Owner, x.Name), p.Protocol, was.by.Ref, was.protocol, was.protocol)})
+			}
+		}
+	}
+	return findings
 }

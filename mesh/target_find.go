@@ -56,7 +56,14 @@ func (w *World) targetFindings(ref Ref, p targeted, find func(kind Kind, namespa
 	found := func(t target, code Code, format string, args ...any) {
 		out = append(out, Finding{Object: ref, Field: t.field, Code: code, Message: fmt.Sprintf(format, args...)})
 	}
-	missing := "there is no %s %s; until there is, nothing is changed by this reference: check the name"
+	missing := func(t target, what Ref, name string) {
+		kind := what.Kind
+		if kind == KindKubeGateway {
+			kind = KindGateway // as both are called
+		}
+		found(t, CodeUnreferenced, "there is no %s %s; until there is, nothing is changed by this reference: check the name", kind, name)
+		out[len(out)-1].Missing = what
+	}
 	for _, t := range p.targets {
 		if t.guess {
 			continue
@@ -66,13 +73,13 @@ func (w *World) targetFindings(ref Ref, p targeted, find func(kind Kind, namespa
 			if ref.Namespace != w.Config.RootNamespace {
 				found(t, CodeInvalid, "policies for a GatewayClass belong into the root namespace, %s; %s: refer to Gateways, or move the policy there", w.Config.RootNamespace, instead(ref.Kind))
 			} else if w.apiClasses[t.name] == nil && len(w.apiClasses) > 0 {
-				found(t, CodeUnreferenced, missing, "GatewayClass", t.name)
+				missing(t, Ref{Kind: KindGatewayClass, Name: t.name}, t.name)
 			}
 		case KindKubeGateway:
 			g, _ := w.apiGateways.Get(ref.Namespace + "/" + t.name)
 			switch {
 			case g == nil:
-				found(t, CodeUnreferenced, missing, "Gateway", ref.Namespace+"/"+t.name)
+				missing(t, Ref{KindKubeGateway, ref.Namespace, t.name}, ref.Namespace+"/"+t.name)
 			case p.restricts && w.foreignPods(g):
 				found(t, CodeUnsupported, "a Service of another namespace is an address of the Gateway, and policies are enforced by pods of their own namespace alone; the pods of that Service do not serve the Gateway: take out the reference, or the address")
 			}
@@ -80,7 +87,7 @@ func (w *World) targetFindings(ref Ref, p targeted, find func(kind Kind, namespa
 			there, selecting := find(t.kind, ref.Namespace, t.name)
 			switch {
 			case !there:
-				found(t, CodeUnreferenced, missing, t.kind, ref.Namespace+"/"+t.name)
+				missing(t, Ref{t.kind, ref.Namespace, t.name}, ref.Namespace+"/"+t.name)
 			case !selecting:
 				found(t, CodeInvalid, "%s %s/%s selects no workloads, and policies are enforced by workloads alone; the policy is in force nowhere for it: refer to what selects workloads, or attach the policy to the clients or an egress gateway", t.kind, ref.Namespace, t.name)
 			}

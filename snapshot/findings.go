@@ -52,6 +52,7 @@ func (e *Engine) report() {
 	for _, p := range e.inbounds.places {
 		if p.users > 0 {
 			add(p.layer.findings)
+			add(p.layer.ofServices)
 		}
 	}
 	e.faults.Store(f)

@@ -12,11 +12,14 @@ type inboundLayer struct {
 	accepts  mesh.Inbound
 	revision *Revision
 	findings []mesh.Finding
+	// ofServices are those about Services and Sidecars that lead to the workloads.
+	ofServices []mesh.Finding
 }
 
 // enterInbound is the layer for what a workload accepts, with one more user.
 func (e *Engine) enterInbound(in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
 	if p := e.inbounds.enter(in); p != nil {
+		p.layer.ofServices = findings // of what loses, which is no part of the layer
 		return p.layer
 	}
 	return e.inbounds.add(in, newInbound(e.memo, in, findings), Stack{}).layer
@@ -28,7 +31,7 @@ const leanFrom = 4 << 10
 
 func newInbound(memo *Memo, in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
 	out := translate.Inbound(in)
-	l := &inboundLayer{accepts: in, findings: append(findings, out.Findings...)}
+	l := &inboundLayer{accepts: in, findings: out.Findings, ofServices: findings}
 	resources, more := inboundResources(in, out)
 	l.findings = append(l.findings, more...)
 	for i, r := range resources {

@@ -20,7 +20,7 @@ func TestValidAndWithoutEffect(t *testing.T) {
 		{"a filter without a key", `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: a, namespace: x}, spec: {action: DENY, rules: [{when: [{key: "experimental.envoy.filters.network.mysql_proxy", values: [update]}]}]}}`,
 			"Invalid", "spec.rules[0].when[0].key", "counts as matching everything"},
 		{"a tracing provider of nobody", `{apiVersion: telemetry.istio.io/v1, kind: Telemetry, metadata: {name: a, namespace: x}, spec: {tracing: [{providers: [{name: nobody}]}]}}`,
-			"Unreferenced", "spec.tracing[0].providers", "no spans are reported"},
+			"ProviderNotFound", "spec.tracing[0].providers", "no spans are reported"},
 	} {
 		w := parsedWorld(t, c.object)
 		var found []mesh.Finding

@@ -163,7 +163,7 @@ func telemetryFindings(t *mesh.Telemetry, c *mesh.Config) (out []mesh.Finding) {
 		for _, p := range e.GetProviders() {
 			_, file := r.logFile(p.GetName())
 			if _, ok := c.LogCollector(p.GetName()); !ok && !file {
-				found(field+".providers", mesh.CodeUnsupported, "provider \""+p.GetName()+"\" is none of the mesh configuration that takes access logs; nothing is logged for it: use envoy, or one of envoyFileAccessLog, envoyOtelAls, envoyHttpAls or envoyTcpAls, these with a service and a port")
+				found(field+".providers", mesh.CodeProviderMissing, "provider \""+p.GetName()+"\" is none of the mesh configuration that takes access logs; nothing is logged for it: use envoy, or one of envoyFileAccessLog, envoyOtelAls, envoyHttpAls or envoyTcpAls, these with a service and a port")
 			}
 		}
 		if f := e.GetFilter(); f != nil {

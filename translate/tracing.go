@@ -126,7 +126,7 @@ func tracingFindings(t *mesh.Telemetry, c *mesh.Config) (out []mesh.Finding) {
 				break
 			}
 			if _, ok := c.Tracer(p.GetName()); !ok {
-				found(".providers", mesh.CodeUnreferenced, "provider \""+p.GetName()+"\" is none of the mesh configuration that takes spans; no spans are reported: use one of zipkin, opentelemetry, skywalking or datadog with a service and a port")
+				found(".providers", mesh.CodeProviderMissing, "provider \""+p.GetName()+"\" is none of the mesh configuration that takes spans; no spans are reported: use one of zipkin, opentelemetry, skywalking or datadog with a service and a port")
 			}
 		}
 		if s := e.GetRandomSamplingPercentage(); s != nil && !possiblePercentage(s.GetValue()) {

@@ -53,6 +53,8 @@ func (p *part) skip(f mesh.Finding) bool {
 			return p.note("Services of namespace "+namespace, service, p.holds(namespace, mesh.KindService))
 		}
 		return p.note("ServiceEntries", m.Name, p.holds(f.Object.Namespace, mesh.KindService, mesh.KindServiceEntry))
+	case mesh.KindService:
+		return p.note("Services of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, mesh.KindService))
 	case mesh.KindGateway, mesh.KindKubeGateway:
 		return p.note("Gateways of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, mesh.KindGateway, mesh.KindKubeGateway))
 	case mesh.KindWorkload:

@@ -58,9 +58,22 @@ func (e *Engine) Attach(ctx context.Context, c *Client) (*View, error) {
 			e.secrets.leave(a.identity)
 		}
 		if done {
+			e.tell()
 			return a.view, err
 		}
 		// A pass has moved it to another scope meanwhile.
+	}
+}
+
+// tell publishes what was found of a proxy that came in, unless a pass goes on, which
+// does so at its end.
+func (e *Engine) tell() {
+	e.mu.Lock()
+	untold := e.untold
+	e.mu.Unlock()
+	if untold && e.work.TryLock() {
+		defer e.work.Unlock()
+		e.report()
 	}
 }
 

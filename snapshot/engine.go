@@ -39,6 +39,7 @@ type Engine struct {
 	proxies  map[*attached]struct{}
 	departed departed
 	life     life
+	untold   bool // something was found since the last report
 	faults   atomic.Pointer[faults]
 	ready    chan struct{} // closed when there is a world
 	passed   chan struct{} // closed when something else is published

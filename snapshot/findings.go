@@ -55,6 +55,7 @@ func (e *Engine) report() {
 			add(p.layer.ofServices)
 		}
 	}
+	e.untold = false
 	e.faults.Store(f)
 }
 

@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"slices"
+
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/translate"
 )
@@ -19,10 +21,14 @@ type inboundLayer struct {
 // enterInbound is the layer for what a workload accepts, with one more user.
 func (e *Engine) enterInbound(in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
 	if p := e.inbounds.enter(in); p != nil {
-		p.layer.ofServices = findings // of what loses, which is no part of the layer
+		// What loses is no part of the layer.
+		e.untold = e.untold || !slices.Equal(p.layer.ofServices, findings)
+		p.layer.ofServices = findings
 		return p.layer
 	}
-	return e.inbounds.add(in, newInbound(e.memo, in, findings), Stack{}).layer
+	l := newInbound(e.memo, in, findings)
+	e.untold = e.untold || len(l.findings)+len(l.ofServices) > 0
+	return e.inbounds.add(in, l, Stack{}).layer
 }
 
 // leanFrom is the size in bytes from which a resource that one workload alone has

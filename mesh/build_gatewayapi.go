@@ -99,11 +99,14 @@ func (b *builder) setAPIRoute(ref Ref, next *apiRoute) {
 		b.api.stale[p] = struct{}{}
 	}
 	delete(b.api.crosses, ref)
-	b.found(ref, nil)
 	if next == nil {
+		b.found(ref, nil)
 		b.world.apiRoutes = b.world.apiRoutes.Delete(key)
 	} else {
 		b.world.apiRoutes = b.world.apiRoutes.Set(key, next)
+		if len(next.parentRefs()) == 0 { // nothing else looks at it
+			b.found(ref, next.findings)
+		}
 		if next.crosses() {
 			b.api.crosses[ref] = struct{}{}
 		}

@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"slices"
+
 	security "istio.io/api/security/v1beta1"
 	telemetry "istio.io/api/telemetry/v1alpha1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
@@ -148,7 +150,13 @@ func (b *builder) config(ref Ref, text []byte) {
 			b.touch(host, TouchEndpoints)
 		}
 	}
+	before := b.world.Config
 	b.world.Config = next
+	if !slices.Equal(before.DefaultVirtualServiceExportTo, next.DefaultVirtualServiceExportTo) || before.RootNamespace != next.RootNamespace {
+		for ref, o := range b.vsRaw { // what is exported to whom: delegates, and findings
+			b.setVirtualService(ref, o)
+		}
+	}
 	b.ingresses.stale = true
 	b.coverAgain()
 	b.setAsks(Ref{Kind: KindConfigMap, Name: meshConfigMap}, asksOfConfig(next))

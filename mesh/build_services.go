@@ -152,6 +152,7 @@ func (b *builder) namespace(ref Ref, o *corev1.Namespace) {
 	} else {
 		delete(b.world.spaces, ref.Name)
 	}
+	b.dirty.Status = true
 	b.rediscover(ref.Name)
 	b.staleNamespace()
 	if old[spaceDistribution] != labels[spaceDistribution] {

@@ -259,11 +259,19 @@ func (b *builder) found(ref Ref, findings []Finding) { b.foundAs(ref, "", findin
 // foundAs replaces what one step of building knows to be wrong with an object.
 func (b *builder) foundAs(ref Ref, step string, findings []Finding) {
 	key := ref.String() + "\x00" + step
-	if len(findings) == 0 {
-		b.world.findings = b.world.findings.Delete(key)
-		return
+	before, _ := b.world.findings.Get(key)
+	if len(findings) > 0 {
+		findings = BoundFindings(findings)
 	}
-	b.world.findings = b.world.findings.Set(key, BoundFindings(findings))
+	switch {
+	case slices.Equal(before, findings):
+		return
+	case len(findings) == 0:
+		b.world.findings = b.world.findings.Delete(key)
+	default:
+		b.world.findings = b.world.findings.Set(key, findings)
+	}
+	b.dirty.Status = true
 }
 
 func put[V any](m map[string]map[string]V, a, b string, v V) {

@@ -23,7 +23,7 @@ type Dirty struct {
 	Ending     map[Ref]struct{}    // Pods whose end began
 	Selectors  map[string]struct{} // services of the namespace that select workloads
 	Secrets    map[Ref]struct{}    // Secrets
-	Status     bool                // what objects of the Gateway API are told of themselves, if nothing else
+	Status     bool                // what objects are told of themselves, or what is read when pods are made, if nothing else
 }
 
 func newDirty() *Dirty {

@@ -63,6 +63,7 @@ func (b *builder) proxyConfig(ref Ref, o *networkingv1beta1.ProxyConfig) {
 	}
 	b.world.ProxyConfigs = b.world.ProxyConfigs.with(ref, p)
 	b.found(ref, findings)
+	b.dirty.Status = true // pods that are made from now on follow it
 	b.overlaps.stale[ref.Namespace] = struct{}{}
 }
 

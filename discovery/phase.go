@@ -84,6 +84,9 @@ func (s *session) enter(p phase) { s.phase, s.deadline = p, time.Time{} }
 // giveUp stops waiting for what the proxy was bound to do.
 func (s *session) giveUp() {
 	s.events.overdue = append(s.events.overdue, s.phase)
+	if s.awaits(snapshot.Secret) && !s.types[snapshot.Secret].subscribed {
+		s.secretless = true
+	}
 	s.awaited, s.recalling, s.hasty = nil, false, true
 }
 
@@ -142,6 +145,9 @@ func (s *session) heardAll() bool {
 // What vanished meanwhile together with the listener that needed it does not count.
 func (s *session) awaits(of ...snapshot.Type) bool {
 	for k := range s.awaited {
+		if k.Type == snapshot.Secret && s.secretless && !s.types[snapshot.Secret].subscribed {
+			continue
+		}
 		listeners := k.Type == snapshot.RouteConfig || k.Type == snapshot.ExtensionConfig
 		if slices.Contains(of, k.Type) && (!listeners || s.reached.Get(k.Type, k.Name) != nil) {
 			return true

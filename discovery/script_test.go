@@ -417,6 +417,30 @@ func TestSecretsBeforeRoutes(t *testing.T) {
 	p.expect("cds +c", "eds +c", "vhds +80/host") // the proxy has that secret
 }
 
+// TestSecretsThatNobodyAsksFor: a client that has let one secret pass unasked is waited
+// for no more when the next cluster comes.
+func TestSecretsThatNobodyAsksFor(t *testing.T) {
+	secret := func(name string) *snapshot.Resource {
+		return res(t, snapshot.Secret, name, &tlsv3.Secret{Name: name})
+	}
+	p := newScript(t, small(t), false)
+	p.connect()
+	p.change(with(p.s.latest, []*snapshot.Resource{tlsCluster(t, "b", "one"), endpoints(t, "b", 2), secret("one"), virtualHost(t, "80", "host", "b")}))
+	p.ack(snapshot.Cluster)
+	p.subscribe(snapshot.Endpoint, "b")
+	p.ack(snapshot.Endpoint)
+	p.expect("cds +b", "eds +b")
+	p.now = p.s.deadline
+	p.run()
+	p.expect("vhds +80/host")
+	p.ack(snapshot.VirtualHost)
+	p.change(with(p.s.latest, []*snapshot.Resource{tlsCluster(t, "c", "two"), endpoints(t, "c", 3), secret("two"), virtualHost(t, "80", "host", "c")}))
+	p.ack(snapshot.Cluster)
+	p.subscribe(snapshot.Endpoint, "c")
+	p.ack(snapshot.Endpoint)
+	p.expect("cds +c", "eds +c", "vhds +80/host")
+}
+
 func TestWaitIsBounded(t *testing.T) {
 	p := newScript(t, small(t), false)
 	p.connect()

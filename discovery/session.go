@@ -62,7 +62,10 @@ type session struct {
 	juror    juror                    // the proxy as that knows it
 	// hasty says that a step of a change went on without the proxy's word, so
 	// that it may have been sent things before what they need.
-	hasty       bool
+	hasty bool
+	// secretless says that the proxy let a wait for a secret pass and has never asked for
+	// any, so that it is not waited for again until it does.
+	secretless  bool
 	refusedMore bool // mine is not in verdicts yet
 	refusals    int
 	nonce       uint64

@@ -49,6 +49,11 @@ func (a *Authority) believed(ctx context.Context, k *keyring, p *pluggedIn) erro
 	unknown := slices.DeleteFunc(slices.Clone(roots), func(r *x509.Certificate) bool { return contains(known, r) })
 	const remedy = "a control plane that still runs puts that back; else restore it from a backup, or, when its key is lost, make another with `fairway ca rotate --lost`"
 	switch {
+	case p != nil && len(roots) > 0 && !slices.ContainsFunc(p.signer.anchors, func(r *x509.Certificate) bool { return contains(roots, r) }):
+		// Its key is all there is to sign with: nobody has the former one any more.
+		a.options.Log.Error("what is plugged in was replaced while no control plane ran, and signs from now on: proxies that have come back and proxies that have not do not trust each other meanwhile",
+			"where", a.options.PluggedInName, "signing", names(p.signer.anchors), "trusted so far", names(roots), "told by", strings.Join(where, ", "),
+			"remedy", "nothing, when that was meant; the next time replace it while a control plane runs, which has proxies trust the new root first")
 	case p != nil:
 	case k.empty() && len(roots) > 0:
 		return fmt.Errorf("%s holds no root, and proxies trust %s (%s): %s", a.options.Storage, names(roots), strings.Join(where, ", "), remedy)

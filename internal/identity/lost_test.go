@@ -1,7 +1,9 @@
 package identity
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"maps"
 	"strings"
 	"testing"
@@ -103,6 +105,55 @@ func TestOldBackupAtStart(t *testing.T) {
 		time.Sleep(30 * time.Hour)
 		synctest.Wait()
 		if r := b.Roots(); len(r) != 1 {
+			t.Errorf("in the end roots are %v", r)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// TestPluggedInReplacedAtStart plugs another authority in while nobody runs, whose key is
+// then the only one that there is. It signs, what proxies trust stays trusted, by
+// replicas that come later too, and a line says so.
+func TestPluggedInReplacedAtStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var said bytes.Buffer
+		first, second := newCompany(t, ec(t)), newCompany(t, ec(t))
+		s, storage, told := &shelf{data: first.istio(t)}, &safe{}, &shelf{}
+		o := Options{Storage: storage, PluggedIn: s.read, PluggedInName: "Secret istio-system/cacerts", Told: told.read, Log: slog.New(slog.NewTextHandler(&said, nil))}
+		a := open(t, o)
+		last := issue(t, a)
+		told.put(map[string][]byte{"ConfigMap istio-system/fairway-ca-root-cert": a.Bundle()})
+		open(t, o)
+		if said.Len() > 0 {
+			t.Errorf("all is well, and yet: %s", said.String())
+		}
+		s.put(second.istio(t))
+		b := open(t, o)
+		if text := said.String(); !strings.Contains(text, "replaced while no control plane ran") || !strings.Contains(text, fingerprint(second.root)[:16]) || !strings.Contains(text, fingerprint(first.root)[:16]) {
+			t.Errorf("it says %q", text)
+		}
+		go b.Run(ctx)      //nolint:errcheck // returns nil
+		go b.Maintain(ctx) //nolint:errcheck // returns nil
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		told.put(map[string][]byte{"ConfigMap istio-system/fairway-ca-root-cert": b.Bundle()})
+		var again bytes.Buffer
+		o.Log = slog.New(slog.NewTextHandler(&again, nil))
+		for _, x := range []*Authority{b, open(t, o)} {
+			mustVerify(t, last, x.Bundle())
+			mustVerify(t, issue(t, x), x.Bundle())
+		}
+		if strings.Contains(again.String(), "replaced while") {
+			t.Errorf("said again: %s", again.String())
+		}
+		time.Sleep(time.Until(last.NotAfter) - time.Minute)
+		synctest.Wait()
+		mustVerify(t, last, b.Bundle())
+		time.Sleep(12 * time.Hour)
+		synctest.Wait()
+		if r := b.Roots(); len(r) != 1 || r[0].Fingerprint != fingerprint(second.root) {
 			t.Errorf("in the end roots are %v", r)
 		}
 		cancel()

@@ -42,7 +42,7 @@ type Config struct {
 	KeepaliveTime         time.Duration // 30 seconds of silence before a connection is tried
 	KeepaliveTimeout      time.Duration // 10 seconds until a silent one is given up
 	SendTimeout           time.Duration // 20 seconds that one message may take to be sent, or a quarter more
-	PhaseTimeout          time.Duration // 5 seconds that one step of a change waits for the proxy
+	PhaseTimeout          time.Duration // 5 seconds that one step of a change waits for the proxy, and up to a minute while the link loses packets
 	HandshakeTimeout      time.Duration // 10 seconds until the first message of a stream
 	ReadyTimeout          time.Duration // 30 seconds, or a tenth less, until a stream that waits for Ready is ended: another replica may serve it
 	DrainTimeout          time.Duration // 5 seconds for streams to end when the server does

@@ -41,7 +41,7 @@ func (s *session) converge(now time.Time) {
 // advance goes on to the next phase when the one under way is settled or has
 // waited long enough, and reports whether it did.
 func (s *session) advance(now time.Time) bool {
-	overdue := !s.deadline.IsZero() && !now.Before(s.deadline)
+	overdue := s.overdue(now)
 	switch s.phase {
 	case phaseIdle:
 		if s.target == s.latest {
@@ -79,7 +79,7 @@ func (s *session) advance(now time.Time) bool {
 	}
 }
 
-func (s *session) enter(p phase) { s.phase, s.deadline = p, time.Time{} }
+func (s *session) enter(p phase) { s.phase, s.deadline, s.putOffs = p, time.Time{}, 0 }
 
 // giveUp stops waiting for what the proxy was bound to do.
 func (s *session) giveUp() {

@@ -29,6 +29,7 @@ type session struct {
 	resumed   bool           // a reconnected proxy that has yet to say what listeners and routes it holds
 	phase     phase
 	deadline  time.Time // of the wait under way; zero when nothing waits
+	putOffs   int       // how often that was prolonged
 	types     [snapshot.NumTypes]typeState
 	endpoints endpointNames
 	// linger holds clusters that the proxy has and target has not. They are

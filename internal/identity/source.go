@@ -25,6 +25,10 @@ type SourceOptions struct {
 	Changed func(Change)
 	// Limit is the largest number of certificates held; 50,000.
 	Limit int
+	// Idle is how long a certificate is kept for a proxy that comes back; 10
+	// minutes. Workloads that never come back (jobs, former versions) take no
+	// memory after that.
+	Idle time.Duration
 	// Spread is the time over which all certificates are replaced after another
 	// root has begun to sign; 1 minute.
 	Spread time.Duration
@@ -51,12 +55,16 @@ type entry struct {
 	failures    int
 	holders     int
 	idle        *list.Element // nil while there are holders
+	left        time.Time     // when the last holder did
 }
 
 // NewSource starts nothing: Run does.
 func NewSource(a *Authority, o SourceOptions) *Source {
 	if o.Limit <= 0 {
 		o.Limit = 50_000
+	}
+	if o.Idle <= 0 {
+		o.Idle = 10 * time.Minute
 	}
 	if o.Spread <= 0 {
 		o.Spread = time.Minute
@@ -66,7 +74,7 @@ func NewSource(a *Authority, o SourceOptions) *Source {
 
 // Acquire issues the workload's certificate, unless somebody holds it already,
 // and keeps it fresh until release is called. What is released stays for a
-// proxy that comes back, until it is due or its place is needed. Errors: those
+// proxy that comes back, until Idle has passed, it is due or its place is needed. Errors: those
 // of Authority.Issue, and a Source that is full.
 func (s *Source) Acquire(w Workload) (c *Certificate, release func(), err error) {
 	s.mu.Lock()
@@ -151,9 +159,19 @@ func (s *Source) release(w Workload, e *entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.holders--; e.holders == 0 {
-		e.idle = s.idle.PushBack(w)
+		e.idle, e.left = s.idle.PushBack(w), time.Now()
+		if s.gathers(e).Before(s.next) {
+			select {
+			case s.wake <- struct{}{}:
+			default:
+			}
+		}
 	}
 }
+
+// gathers is when an idle certificate is dropped, with those that became idle
+// soon after it.
+func (s *Source) gathers(e *entry) time.Time { return e.left.Add(s.options.Idle + s.options.Idle/10) }
 
 // hasten makes certificates of other signers due soon, not all at once: the
 // roots overlap, so there is time.
@@ -195,6 +213,9 @@ func (s *Source) due() []Workload {
 	var out []Workload
 	for w, e := range s.entries {
 		switch {
+		case e.idle != nil && !now.Before(e.left.Add(s.options.Idle)):
+			s.idle.Remove(e.idle)
+			delete(s.entries, w)
 		case now.Before(e.due):
 		case e.idle != nil:
 			s.idle.Remove(e.idle)
@@ -233,6 +254,11 @@ func (s *Source) sleep() time.Duration {
 	for _, e := range s.entries {
 		if e.due.Before(s.next) {
 			s.next = e.due
+		}
+	}
+	if oldest := s.idle.Front(); oldest != nil {
+		if at := s.gathers(s.entries[oldest.Value.(Workload)]); at.Before(s.next) {
+			s.next = at
 		}
 	}
 	// At least a second, so that many that are due one after the other are

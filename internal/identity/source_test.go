@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -177,6 +178,53 @@ func TestSourceIsBounded(t *testing.T) {
 	if _, _, err := s.Acquire(Workload{}); err == nil {
 		t.Error("nobody got a certificate")
 	}
+}
+
+// TestSourceForgetsWhoIsGone has workloads come and go that never come back, and
+// one that does.
+func TestSourceForgetsWhoIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := NewSource(open(t, Options{}), SourceOptions{Changed: func(Change) {}, Log: quiet()})
+		go s.Run(ctx) //nolint:errcheck // returns nil
+		stays, _, err := s.Acquire(workload("stays"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		returns, release, err := s.Acquire(workload("returns"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+		for i := range 120 { // one a minute
+			_, release, err := s.Acquire(workload(fmt.Sprint("job-", i)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(30 * time.Second)
+			release()
+			time.Sleep(30 * time.Second)
+			if i == 5 || i == 12 {
+				c, release, err := s.Acquire(workload("returns"))
+				if err != nil || c != returns {
+					t.Errorf("a proxy that comes back soon gets %v, %v, want what it had", c, err)
+				}
+				release()
+			}
+			s.mu.Lock()
+			if n := len(s.entries); n > 15 {
+				t.Fatalf("%d certificates are held after %d jobs", n, i)
+			}
+			s.mu.Unlock()
+		}
+		time.Sleep(12 * time.Minute)
+		synctest.Wait()
+		if len(s.entries) != 1 || s.idle.Len() != 0 || s.Current(workload("stays")) != stays {
+			t.Errorf("%d certificates are held, %d of them idle", len(s.entries), s.idle.Len())
+		}
+		cancel()
+		synctest.Wait()
+	})
 }
 
 // TestSourceKeepsLastGood lets the plugged-in authority end, and replaces it.

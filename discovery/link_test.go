@@ -1,0 +1,85 @@
+package discovery
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// TestLossPutsOff: over a link that loses packets a step is waited for longer
+// than of a proxy that does not answer, and not for ever.
+func TestLossPutsOff(t *testing.T) {
+	for _, lossy := range []bool{false, true} {
+		stack := meshOf(t, 1)
+		m := newModel(t, stack, true)
+		for range 50 {
+			m.serve()
+			m.proxy()
+		}
+		next := with(stack, []*snapshot.Resource{edsCluster(t, "new", ""), endpoints(t, "new", 9000), virtualHost(t, "80", "svc-0000", "new")})
+		m.s.publish(next, m.now)
+		m.serve()
+		waits := 0
+		for ; waits < 20; waits++ {
+			m.now = m.now.Add(m.s.wait)
+			if !m.s.overdue(m.now) {
+				t.Fatal("nothing is waited for")
+			}
+			if lossy {
+				m.s.putOff(m.now)
+			}
+			m.s.step(m.now)
+			if len(m.s.events.overdue) > 0 {
+				break
+			}
+		}
+		if want := map[bool]int{false: 0, true: mostPutOffs}[lossy]; waits != want {
+			t.Errorf("lossy: %v: put off %d times, want %d", lossy, waits, want)
+		}
+	}
+}
+
+// TestSentAgain asks the kernel about a connection whose peer reads, and about one
+// whose peer does not.
+func TestSentAgain(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	near, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	if _, err := near.Write(make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(far, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all is acknowledged", func() bool { unacknowledged, _, ok := sentAgain(near); return ok && !unacknowledged })
+	_ = near.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+	_, _ = near.Write(make([]byte, 64<<20))
+	if unacknowledged, _, ok := sentAgain(near); !ok || !unacknowledged {
+		t.Errorf("what nobody reads: %v, %v", unacknowledged, ok)
+	}
+	one, other := net.Pipe()
+	defer one.Close()
+	defer other.Close()
+	if _, _, ok := sentAgain(one); ok {
+		t.Error("a pipe has no packets")
+	}
+}

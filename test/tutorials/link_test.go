@@ -126,7 +126,6 @@ func TestBadLink(t *testing.T) {
 	if faults.Long() {
 		links = []badLink{
 			{"30 % of packets are lost, each way", "numgen random mod 10 < 3 drop", 60, time.Second},
-			{"half of the packets are lost, each way", "numgen random mod 2 < 1 drop", 30, time.Second},
 			{"40 kB a second", "limit rate over 40 kbytes/second burst 8 kbytes drop", 60, time.Second},
 			{"half open, shorter than the control plane takes it for dead", "drop", 3, 5 * time.Second},
 			{"half open, longer", "drop", 12, 5 * time.Second},

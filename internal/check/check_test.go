@@ -63,7 +63,7 @@ func TestSamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range findings(nil, false, texts).Entries {
+		for _, e := range readManifests(texts).findings(nil).Entries {
 			if e.Severity == mesh.SeverityError {
 				t.Errorf("%s: %s", folder, e.said())
 			}

@@ -78,15 +78,19 @@ func (f *flags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	var base []mesh.Change
+	m := readManifests(texts)
+	var base *cluster
 	if f.kubeconfig != "" {
 		ctx, cancel := context.WithTimeout(cmd.Context(), patience)
 		defer cancel()
-		if base, err = cluster(ctx, f.kubeconfig); err != nil {
+		if base, err = readCluster(ctx, f.kubeconfig, m); err != nil {
 			return err
 		}
+		if len(texts) == 0 {
+			m, base = ofCluster(base), &cluster{refused: base.refused}
+		}
 	}
-	found := findings(base, f.kubeconfig != "", texts)
+	found := m.findings(base)
 	if err := write(cmd.OutOrStdout(), found); err != nil {
 		return fmt.Errorf("writing what was found: %w", err)
 	}
@@ -96,27 +100,29 @@ func (f *flags) run(cmd *cobra.Command) error {
 	return nil
 }
 
-// findings is all there is to say of texts, beside what a cluster has; whole tells that
-// the two are all of a mesh. Without texts it is about the cluster.
-func findings(base []mesh.Change, whole bool, texts []text) *Findings {
-	m := readManifests(texts)
-	if len(texts) == 0 {
-		m, base = ofCluster(base), nil
+// findings is all there is to say of the manifests, beside what a cluster has; nil: they
+// are a part of a mesh.
+func (m *manifests) findings(beside *cluster) *Findings {
+	var base []mesh.Change
+	if beside != nil {
+		base = beside.objects
 	}
 	pods, of := m.pods(base)
 	all := given(m.objects, pods)
 	results, others, world := set(base, all)
 	var p *part
-	if !whole {
+	if beside == nil {
 		changes := make([]mesh.Change, 0, len(all))
 		for _, o := range all {
 			changes = append(changes, o.Change)
 		}
 		p = newPart(changes, world)
+	} else {
+		p = allBut(beside.refused)
 	}
 	found := &m.found
 	tell := func(f mesh.Finding, severity mesh.Severity, at position) {
-		if p != nil && p.skip(f) {
+		if p.skip(f) {
 			return
 		}
 		if f.Object.Kind == mesh.KindConfigMap && f.Field != "" && !strings.HasPrefix(f.Field, "data.") && !strings.HasPrefix(f.Field, "metadata.") {
@@ -148,10 +154,8 @@ func findings(base []mesh.Change, whole bool, texts []text) *Findings {
 		}
 		tell(f, severity, position{})
 	}
-	if p != nil {
-		if f, some := p.finding(); some {
-			found.add(f, severityOf(f), position{})
-		}
+	if f, some := p.finding(); some {
+		found.add(f, severityOf(f), position{})
 	}
 	found.sort()
 	return found

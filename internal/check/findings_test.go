@@ -22,7 +22,7 @@ import (
 func told(t *testing.T, text_ string) []string {
 	t.Helper()
 	var out []string
-	for _, e := range findings(nil, false, []text{{"a.yaml", []byte(text_)}}).Entries {
+	for _, e := range readManifests([]text{{"a.yaml", []byte(text_)}}).findings(nil).Entries {
 		out = append(out, fmt.Sprintf("%s %s %d %s", e.Severity, e.Code, e.Line, e.Field))
 	}
 	return out

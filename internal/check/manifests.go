@@ -140,9 +140,12 @@ func (m *manifests) duplicates() {
 }
 
 // ofCluster are the objects of a cluster, as if they were given.
-func ofCluster(base []mesh.Change) *manifests {
+func ofCluster(base *cluster) *manifests {
 	m := &manifests{}
-	for _, c := range base {
+	for _, f := range base.found {
+		m.found.add(f, severityOf(f), position{})
+	}
+	for _, c := range base.objects {
 		if c.Object != nil {
 			m.objects, m.positions = append(m.objects, informers.Object{Change: c}), append(m.positions, position{})
 		}

@@ -15,6 +15,14 @@ type part struct {
 	kinds   map[mesh.Kind]map[string]bool // namespaces with objects of the kind
 	routers bool                          // pods of some Gateway are known
 	missing map[string]map[string]bool    // names that were not looked up, by what they are
+	// refused are, where everything else was looked up, the Secrets that could not be
+	// read; nil: it is a part.
+	refused map[mesh.Ref]bool
+}
+
+// allBut is a whole mesh but for Secrets that may not be read.
+func allBut(refused map[mesh.Ref]bool) *part {
+	return &part{refused: refused, missing: map[string]map[string]bool{}}
 }
 
 func newPart(objects []mesh.Change, w *mesh.World) *part {
@@ -43,6 +51,12 @@ func (p *part) holds(namespace string, kinds ...mesh.Kind) bool {
 
 // skip tells whether what a finding misses may stand in other files, and notes it then.
 func (p *part) skip(f mesh.Finding) bool {
+	if p.refused != nil {
+		if f.Code == mesh.CodeSecret && f.Object.Kind != mesh.KindSecret { // the finding of the Secret names it
+			return len(p.refused) > 0
+		}
+		return f.Code == mesh.CodeSecret && p.note("Secrets", f.Object.Namespace+"/"+f.Object.Name, !p.refused[f.Object])
+	}
 	m := f.Missing
 	name := m.Namespace + "/" + m.Name
 	switch m.Kind {
@@ -117,6 +131,10 @@ func (p *part) finding() (mesh.Finding, bool) {
 			text += fmt.Sprintf(" and %d more", more)
 		}
 		sorts = append(sorts, what+" ("+text+")")
+	}
+	if p.refused != nil {
+		return mesh.Finding{Object: mesh.Ref{Kind: "Cluster"}, Code: mesh.CodeNotLookedUp,
+			Message: "these were not looked up, since the API server refuses to tell them: " + strings.Join(sorts, "; ") + ". Ask with the right to read them"}, true
 	}
 	return mesh.Finding{Object: mesh.Ref{Kind: "Files"}, Code: mesh.CodeNotLookedUp,
 		Message: "these were not looked up, since the files have none there: " + strings.Join(sorts, "; ") + ". Give the other files too, or --kubeconfig"}, true

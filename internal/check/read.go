@@ -1,22 +1,13 @@
 package check
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"k8s.io/client-go/tools/clientcmd"
-
-	"github.com/fairway-mesh/fairway/informers"
-	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // maxText is the largest file that is read, in bytes.
@@ -68,33 +59,4 @@ func read(names []string, stdin io.Reader) ([]text, error) {
 
 func manifest(file string) bool {
 	return slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(filepath.Ext(file)))
-}
-
-// cluster reads what a cluster holds now.
-func cluster(ctx context.Context, kubeconfig string) ([]mesh.Change, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", kubeconfig, err)
-	}
-	config.UserAgent = "fairway-check"
-	k, err := informers.NewKubernetes(informers.KubeConfig{REST: config, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	all := map[mesh.Ref]mesh.Change{}
-	complete := errors.New("complete")
-	err = k.Run(ctx, func(changes []mesh.Change) {
-		for _, c := range changes {
-			all[c.Ref] = c
-		}
-	}, func() { cancel(complete) })
-	if err == nil && context.Cause(ctx) != complete { //nolint:errorlint // the very value
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the objects of %s: %w", config.Host, err)
-	}
-	return slices.Collect(maps.Values(all)), nil
 }

@@ -1,6 +1,7 @@
 package informers
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -140,6 +141,47 @@ func understood(js []byte, m json.Unmarshaler) bool {
 	}
 	unknown, wrong := checkSpec([]byte(`{"spec":`+string(js)+`}`), message)
 	return len(unknown) == 0 && wrong == nil
+}
+
+// said has JSON say what reading it would lose of what an object restricts by.
+func (k *kind) said(js []byte) []byte {
+	switch {
+	case k.mesh == mesh.KindAuthorizationPolicy:
+		return sayEmpty(js)
+	case k.mesh == mesh.KindGateway && bytes.Contains(js, []byte(`PASSTHROUGH"`)):
+		return sayPassthrough(js)
+	}
+	return js
+}
+
+// sayPassthrough gives servers of plain HTTP with TLS mode PASSTHROUGH a mode that leaves
+// them out: read, they were as if they had said nothing of TLS, and open.
+func sayPassthrough(js []byte) []byte {
+	var o map[string]any
+	if kjson.UnmarshalCaseSensitivePreserveInts(js, &o) != nil {
+		return js
+	}
+	spec, _ := o["spec"].(map[string]any)
+	servers, _ := spec["servers"].([]any)
+	changed := false
+	for _, s := range servers {
+		server, _ := s.(map[string]any)
+		tls, _ := server["tls"].(map[string]any)
+		port, _ := server["port"].(map[string]any)
+		name, _ := port["protocol"].(string)
+		redirects, _ := tls["httpsRedirect"].(bool)
+		if p, ok := mesh.ParseProtocol(name); ok && p.IsHTTP() && tls["mode"] == "PASSTHROUGH" && !redirects {
+			tls["mode"], changed = "AUTO_PASSTHROUGH", true
+		}
+	}
+	if !changed {
+		return js
+	}
+	out, err := json.Marshal(o)
+	if err != nil {
+		return js
+	}
+	return out
 }
 
 // sayEmpty writes lists of the rules of an AuthorizationPolicy that are there and empty so

@@ -133,3 +133,24 @@ func deliver(c *claims, w *written) []mesh.Change {
 	c.byRef[w.ref] = []claim{{path: "a.yaml", written: w}}
 	return c.settle(map[mesh.Ref]struct{}{w.ref: {}}, time.Unix(1000, 0))
 }
+
+// TestPassthroughOfPlainHTTP: a server of plain HTTP that says it passes TLS through is left
+// out, however it is read; one that redirects, or says nothing of TLS, is served.
+func TestPassthroughOfPlainHTTP(t *testing.T) {
+	for tls, mode := range map[string]networking.ServerTLSSettings_TLSmode{
+		"{mode: PASSTHROUGH}":                      networking.ServerTLSSettings_AUTO_PASSTHROUGH,
+		"{mode: PASSTHROUGH, httpsRedirect: true}": networking.ServerTLSSettings_PASSTHROUGH,
+		"{httpsRedirect: false}":                   networking.ServerTLSSettings_PASSTHROUGH,
+	} {
+		text := "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g, namespace: a}, spec: {servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*'], tls: " + tls + "}]}}"
+		w := oneObject(t, text)
+		g, _ := w.value.(*networkingv1.Gateway)
+		if g == nil || g.Spec.Servers[0].Tls.Mode != mode {
+			t.Errorf("%s is read as %v", tls, w.value)
+			continue
+		}
+		if left := len(mesh.Check(mesh.Ref{Kind: mesh.KindGateway, Namespace: "a", Name: "g"}, g)) > 0; left != (mode != 0) {
+			t.Errorf("%s: left out is %t", tls, left)
+		}
+	}
+}

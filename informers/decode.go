@@ -20,9 +20,7 @@ func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
 	if err := CheckText(js, MaxValues); err != nil {
 		return nil, []mesh.Finding{{Object: ref, Code: mesh.CodeInvalid, Message: err.Error() + "; this version of the object is not in force"}}
 	}
-	if k.mesh == mesh.KindAuthorizationPolicy {
-		js = sayEmpty(js)
-	}
+	js = k.said(js)
 	o := k.make()
 	strict, err := kjson.UnmarshalStrict(js, o)
 	var findings []mesh.Finding
@@ -51,8 +49,8 @@ func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
 // decodeServed reads the JSON of one object as an API server gave it out: that
 // has already taken out or refused fields that the kind does not have.
 func (k *kind) decodeServed(js []byte) (object, []mesh.Finding) {
-	if k.mesh == mesh.KindAuthorizationPolicy && CheckText(js, MaxValues) == nil {
-		js = sayEmpty(js)
+	if (k.mesh == mesh.KindAuthorizationPolicy || k.mesh == mesh.KindGateway) && CheckText(js, MaxValues) == nil {
+		js = k.said(js)
 	}
 	o := k.make()
 	if CheckText(js, MaxValues) == nil && kjson.UnmarshalCaseSensitivePreserveInts(js, o) == nil {

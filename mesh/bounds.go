@@ -86,6 +86,7 @@ var Limits = []Limit{
 	{KindRequestAuthentication, "spec.targetRefs", maxTargets, "references", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.TargetRefs) })},
 	{KindTelemetry, "spec.targetRefs", maxTargets, "references", of(func(o *telemetryv1.Telemetry) int { return len(o.Spec.TargetRefs) })},
 	{KindAuthorizationPolicy, "spec.rules × from and to × when", maxPolicy, "bytes", of(func(o *securityv1.AuthorizationPolicy) int { return costOfPolicy(&o.Spec) })},
+	{KindPeerAuthentication, "spec.portLevelMtls", 1000, "ports", of(func(o *securityv1.PeerAuthentication) int { return len(o.Spec.PortLevelMtls) })},
 	{KindRequestAuthentication, "spec.jwtRules", 256, "rules", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.JwtRules) })},
 	{KindTelemetry, "spec.metrics, tracing and accessLogging", 1000, "entries with their providers and overrides", of(telemetryEntries)},
 
@@ -135,6 +136,8 @@ func leftOut(kind Kind) string {
 		return "this version of it is not in force, and a new one denies all that it selects"
 	case KindDestinationRule:
 		return "this version of it is not in force, and of a new one only its TLS settings are"
+	case KindPeerAuthentication:
+		return "this version of it is not in force, and a new one is STRICT"
 	case KindRequestAuthentication:
 		return "this version of it is not in force, and a new one accepts no token"
 	}
@@ -159,6 +162,10 @@ func restricted(object any) any {
 		if len(o.Spec.JwtRules) > 0 {
 			out.Spec.JwtRules = []*security.JWTRule{{Issuer: shortened(o.Spec.JwtRules[0].GetIssuer()), Jwks: `{"keys":[]}`}}
 		}
+		return out
+	case *securityv1.PeerAuthentication:
+		out := &securityv1.PeerAuthentication{ObjectMeta: o.ObjectMeta}
+		out.Spec.Selector, out.Spec.Mtls = o.Spec.Selector, &security.PeerAuthentication_MutualTLS{Mode: security.PeerAuthentication_MutualTLS_STRICT}
 		return out
 	case *networkingv1.DestinationRule:
 		out := &networkingv1.DestinationRule{ObjectMeta: o.ObjectMeta}

@@ -65,6 +65,10 @@ func (c *destinationCheck) verified(at string, t *networking.ClientTLSSettings) 
 		c.drop(at+".insecureSkipVerify", "%s says who the server is, and insecureSkipVerify that nobody is to look; the server's certificate is verified: take out one of the two", says)
 		t.InsecureSkipVerify = nil
 	}
+	if t.CaCrl != "" && t.CredentialName != "" && t.Mode != networking.ClientTLSSettings_ISTIO_MUTUAL {
+		c.drop(at+".caCrl", "a revocation list in a file is used with authorities in files alone, and credentialName names a Secret; no server is trusted, since one whose certificate is revoked would be: name files, or take the list out")
+		t.SubjectAltNames = []string{NobodysName}
+	}
 	if blank := func(n string) bool { return strings.TrimSpace(n) == "" }; slices.ContainsFunc(t.SubjectAltNames, blank) {
 		c.drop(at+".subjectAltNames", "a name is empty; it is no server's, and one without other names is not trusted: take it out")
 		if t.SubjectAltNames = slices.DeleteFunc(t.SubjectAltNames, blank); len(t.SubjectAltNames) == 0 {

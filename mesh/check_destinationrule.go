@@ -61,19 +61,24 @@ func (c *destinationCheck) policy(at string, p *networking.TrafficPolicy) {
 	c.tls(at+".tls", p.Tls)
 	c.retryBudget(at+".retryBudget", p.RetryBudget)
 	p.Tunnel = c.tunnel(at+".tunnel", p.Tunnel)
-	seen := map[uint32]bool{}
+	var anywhere []*networking.ClientTLSSettings // of entries that name no port
+	seen := map[uint32]*networking.TrafficPolicy_PortTrafficPolicy{}
 	p.PortLevelSettings = slices.DeleteFunc(p.PortLevelSettings, func(l *networking.TrafficPolicy_PortTrafficPolicy) bool {
 		n := l.GetPort().GetNumber()
 		field := at + ".portLevelSettings"
 		switch {
 		case n == 0 || n > 65535:
-			c.drop(field, "an entry names no port; it is left out: set port.number to a port of the service")
+			c.drop(field, "an entry names no port; it is left out, and its TLS settings are in force on all ports that have none: set port.number to a port of the service")
+			c.tls(field+".tls", l.GetTls())
+			anywhere = append(anywhere, l.GetTls())
 			return true
-		case seen[n]:
-			c.drop(field, "port %d is listed twice; the first entry counts", n)
+		case seen[n] != nil:
+			c.drop(field, "port %d is listed twice; the first entry counts, with the TLS settings of the second where it has none", n)
+			c.tls(field+".tls", l.GetTls())
+			secure(&seen[n].Tls, l.GetTls())
 			return true
 		}
-		seen[n] = true
+		seen[n] = l
 		field = fmt.Sprintf("%s[port %d]", field, n)
 		c.loadBalancer(field+".loadBalancer", l.LoadBalancer)
 		c.connectionPool(field+".connectionPool", l.ConnectionPool)
@@ -81,6 +86,19 @@ func (c *destinationCheck) policy(at string, p *networking.TrafficPolicy) {
 		c.tls(field+".tls", l.Tls)
 		return false
 	})
+	for _, t := range anywhere {
+		secure(&p.Tls, t)
+		for _, l := range p.PortLevelSettings {
+			secure(&l.Tls, t)
+		}
+	}
+}
+
+// secure has TLS settings be in force where there are none.
+func secure(to **networking.ClientTLSSettings, t *networking.ClientTLSSettings) {
+	if t.GetMode() != networking.ClientTLSSettings_DISABLE && *to == nil {
+		*to = t
+	}
 }
 
 // duration is the duration, or nil with a finding when it is less than least

@@ -130,7 +130,7 @@ func checkInboundPool(ref Ref, field string, pool *networking.ConnectionPoolSett
 func checkPeerAuthentication(o *securityv1.PeerAuthentication) (findings []Finding) {
 	bad := invalid(Ref{KindPeerAuthentication, o.Namespace, o.Name}, &findings)
 	if len(o.Spec.PortLevelMtls) > 0 && len(o.Spec.GetSelector().GetMatchLabels()) == 0 {
-		bad("spec.portLevelMtls", "ports have modes of their own only with a selector; they are ignored: add spec.selector.matchLabels")
+		bad("spec.portLevelMtls", "ports have modes of their own only with a selector; those that are STRICT are in force, and others ignored: add spec.selector.matchLabels")
 	}
 	mode := func(at string, m *security.PeerAuthentication_MutualTLS) {
 		if _, known := security.PeerAuthentication_MutualTLS_Mode_name[int32(m.GetMode())]; !known {
@@ -141,7 +141,7 @@ func checkPeerAuthentication(o *securityv1.PeerAuthentication) (findings []Findi
 	for port, m := range o.Spec.PortLevelMtls {
 		mode(fmt.Sprintf("spec.portLevelMtls[%d]", port), m)
 		if port == 0 || port > maxPort {
-			bad(fmt.Sprintf("spec.portLevelMtls[%d]", port), "%d is no port number: use 1 to 65535, the port of the workload", port)
+			bad(fmt.Sprintf("spec.portLevelMtls[%d]", port), "%d is no port number; it is ignored unless it is STRICT: use 1 to 65535, the port of the workload", port)
 		}
 	}
 	return findings

@@ -94,8 +94,24 @@ func checkClients(ref Ref, at string, t *networking.ServerTLSSettings) (findings
 	if _, known := networking.ServerTLSSettings_TLSmode_name[int32(t.GetMode())]; !known {
 		bad(at+".mode", "%d is no mode; the server is left out: use SIMPLE, MUTUAL, OPTIONAL_MUTUAL or PASSTHROUGH", t.Mode)
 	}
-	if t.GetMode() == networking.ServerTLSSettings_SIMPLE && len(t.VerifyCertificateHash)+len(t.VerifyCertificateSpki)+len(t.SubjectAltNames) > 0 {
-		bad(at+".mode", "mode SIMPLE asks for no certificates of clients, and names or hashes of some are given; the server is left out: use mode MUTUAL, or take them out")
+	names := len(t.GetVerifyCertificateHash())+len(t.GetVerifyCertificateSpki())+len(t.GetSubjectAltNames()) > 0
+	authority := t.GetCaCertificates() != "" || t.GetCaCertCredentialName() != "" || t.GetCaCrl() != ""
+	switch t.GetMode() {
+	case networking.ServerTLSSettings_SIMPLE, networking.ServerTLSSettings_PASSTHROUGH, networking.ServerTLSSettings_AUTO_PASSTHROUGH:
+		if owned := t.GetCredentialName() != "" || len(t.GetCredentialNames()) > 0 || t.GetServerCertificate() != ""; owned && t.GetMode() == networking.ServerTLSSettings_PASSTHROUGH {
+			bad(at+".mode", "mode PASSTHROUGH, which is that of a server where none is given, ends no TLS, and a certificate to end it with is given; the server is left out: use mode SIMPLE or MUTUAL, or take the certificate out")
+		}
+		if names || authority {
+			bad(at+".mode", "mode %s, which is PASSTHROUGH where none is given, asks for no certificates of clients, and an authority, names or hashes of some are given; the server is left out: use mode MUTUAL, or take them out", t.Mode)
+		}
+	case networking.ServerTLSSettings_ISTIO_MUTUAL:
+		if authority {
+			bad(at+".mode", "mode ISTIO_MUTUAL trusts the mesh's authority, and another or a revocation list is given; the server is left out: use mode MUTUAL, or take them out")
+		}
+	default:
+		if t.GetCaCrl() != "" && (len(t.GetCredentialNames()) > 0 || t.GetCredentialName() != "") {
+			bad(at+".caCrl", "a revocation list in a file is used with authorities in files alone, and certificates come from a Secret; the server is left out, since it would let in clients whose certificates are revoked: name files, or take the list out")
+		}
 	}
 	return findings
 }

@@ -25,7 +25,7 @@ func TestCheckDigests(t *testing.T) {
 		{"key in hexadecimal digits", nil, []string{hash}, "servers[0].tls.verifyCertificateSpki[0]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			in := &networking.Server{Tls: &networking.ServerTLSSettings{VerifyCertificateHash: c.hash, VerifyCertificateSpki: c.spki}}
+			in := &networking.Server{Tls: &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_MUTUAL, VerifyCertificateHash: c.hash, VerifyCertificateSpki: c.spki}}
 			s, findings := checkServerTLS(Ref{}, "servers[0]", in)
 			switch {
 			case c.field == "" && (s != in || len(findings) > 0):

@@ -110,7 +110,7 @@ func (w *World) inboundPorts(x *Workload) ([]InboundPort, []Finding) {
 	}
 	for _, p := range w.PeerAuthentications.For(w.Config.RootNamespace, x.Namespace, x.Labels) {
 		for n := range p.Spec.GetPortLevelMtls() {
-			if len(p.Selector) > 0 && p.Namespace == x.Namespace {
+			if len(p.Selector) == 0 || p.Namespace == x.Namespace {
 				add(InboundPort{Number: n})
 			}
 		}

@@ -28,42 +28,32 @@ func mutualTLS(m *security.PeerAuthentication_MutualTLS) (MutualTLS, bool) {
 	return Permissive, false
 }
 
-// MutualTLSOf is the mode of a port (of the workload, not of a service) under
+// MutualTLSOf is the mode of a port (of the workload, not of a service; 0: of any that no
+// policy names) under
 // the policies: that of the mesh, overridden by the namespace's, overridden by
 // the workload's, overridden by the port's; the oldest of each level counts,
-// unset inherits, and nothing at all is Permissive. Port levels count only in
+// unset inherits, and nothing at all is Permissive. Port levels belong into
 // policies with a selector, which select workloads of their own namespace only,
-// the root namespace's too.
+// the root namespace's too. Without a selector only those count that close the port.
 func MutualTLSOf(policies *Policies[*security.PeerAuthentication], root string, w *Workload, port uint32) MutualTLS {
 	mode := Permissive
-	var seen [3]bool
+	var levels [3]*PeerAuthentication
 	for _, p := range policies.For(root, w.Namespace, w.Labels) {
 		level := p.Level(root)
-		if seen[level] || level == 2 && p.Namespace != w.Namespace {
-			continue
+		if levels[level] == nil && (level < 2 || p.Namespace == w.Namespace) {
+			levels[level] = p
 		}
-		seen[level] = true
-		if level == 2 {
+	}
+	for level, p := range levels {
+		if p == nil {
 			continue
 		}
 		if m, ok := mutualTLS(p.Spec.GetMtls()); ok {
 			mode = m
 		}
-	}
-	if !seen[2] {
-		return mode
-	}
-	for _, p := range policies.For(root, w.Namespace, w.Labels) {
-		if p.Level(root) != 2 || p.Namespace != w.Namespace {
-			continue
-		}
-		if m, ok := mutualTLS(p.Spec.GetMtls()); ok {
+		if m, ok := mutualTLS(p.Spec.GetPortLevelMtls()[port]); ok && (m == Strict || level == 2 && port != 0) {
 			mode = m
 		}
-		if m, ok := mutualTLS(p.Spec.GetPortLevelMtls()[port]); ok {
-			mode = m
-		}
-		break
 	}
 	return mode
 }

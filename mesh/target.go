@@ -85,8 +85,9 @@ func readTarget(namespace string, r *typev1.PolicyTargetReference) (out []target
 	switch {
 	case !known:
 		wrong = fmt.Sprintf("kind %q is none that policies attach to: use Gateway, GatewayClass, Service or ServiceEntry", r.GetKind())
-	case r.GetName() == "":
+	case r.GetName() == "" || !validHost(r.GetName()) || IsWildcard(r.GetName()):
 		wrong = fmt.Sprintf("the reference names no %s: add its name", r.GetKind())
+		r = &typev1.PolicyTargetReference{Group: r.GetGroup(), Kind: r.GetKind()}
 	case !slices.Contains(targetGroups[kind], r.GetGroup()):
 		wrong = fmt.Sprintf("group %q has no kind %s that policies attach to: use group %q", r.GetGroup(), r.GetKind(), targetGroups[kind][0])
 	case r.GetNamespace() != "" && r.GetNamespace() != namespace:

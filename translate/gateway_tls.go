@@ -37,11 +37,15 @@ func serverSocket(cfg *mesh.Config, s *mesh.Server) (socket *corev3.TransportSoc
 
 // routerMutualTLS ends the mesh's own mutual TLS, as an egress gateway does.
 func routerMutualTLS(cfg *mesh.Config, s *mesh.Server) *corev3.TransportSocket {
+	clients := clientVerification(&networking.ServerTLSSettings{VerifyCertificateHash: s.Spec.Tls.GetVerifyCertificateHash(), VerifyCertificateSpki: s.Spec.Tls.GetVerifyCertificateSpki(), SubjectAltNames: s.Spec.Tls.GetSubjectAltNames()})
+	if len(clients.MatchTypedSubjectAltNames) == 0 {
+		clients.MatchTypedSubjectAltNames = trustedIdentities(cfg)
+	}
 	c := &tlsv3.CommonTlsContext{
 		TlsParams:                      serverParameters(cfg, s.Spec.Tls),
 		TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{secretByADS(WorkloadSecretName)},
 		ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-			DefaultValidationContext:         &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: trustedIdentities(cfg)},
+			DefaultValidationContext:         clients,
 			ValidationContextSdsSecretConfig: secretByADS(RootSecretName),
 		}},
 	}

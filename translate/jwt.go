@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -138,6 +139,9 @@ var errIssuerAlone = errors.New("the issuer alone is given, and nobody asks it w
 
 // usable says what of a rule Envoy would not take.
 func usable(r *security.JWTRule) error {
+	if strings.TrimSpace(r.GetIssuer()) == "" { // Envoy would take tokens of any
+		return errors.New("the rule names no issuer: set issuer")
+	}
 	for _, h := range r.GetFromHeaders() {
 		if !headerName.MatchString(h.GetName()) {
 			return fmt.Errorf("fromHeaders: %q is no name of a header", h.GetName())

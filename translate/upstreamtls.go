@@ -247,7 +247,7 @@ func (b *clusterBuilder) insecure() bool {
 	if s := b.tls.GetInsecureSkipVerify(); s != nil {
 		return s.Value
 	}
-	return verify != nil && !verify.Value && b.tls.CaCertificates == "" && b.tls.CredentialName == "" && len(b.tls.SubjectAltNames) == 0
+	return verify != nil && !verify.Value && b.tls.CaCertificates == "" && b.tls.CaCrl == "" && b.tls.CredentialName == "" && len(b.tls.SubjectAltNames) == 0
 }
 
 // setServerName lets requests name the server of a TLS connection by their

@@ -342,7 +342,7 @@ func (st *stream) report(e events) {
 	for _, p := range e.overdue {
 		st.via.server.metrics.overdue.WithLabelValues(p.String()).Inc()
 		if st.via.server.once("overdue " + st.client.NodeID) {
-			st.via.server.config.Log.Warn("a proxy did not answer a step of a change in time; going on without", "proxy", st.client.NodeID, "step", p.String())
+			st.via.server.config.Log.Warn("proxy did not acknowledge a step in time; continuing without it", "proxy", st.client.NodeID, "step", p.String())
 		}
 	}
 	for _, r := range e.refusals {

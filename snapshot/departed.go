@@ -54,7 +54,7 @@ func (i Identity) of(w *mesh.Workload) bool { return w != nil && w.UID == i.PodU
 
 // revoked is the status for who has the proof of a Pod that was deleted.
 func (i Identity) revoked() error {
-	return status.Errorf(codes.Unauthenticated, "%s was deleted, and its credential is worth nothing any more", i)
+	return status.Errorf(codes.Unauthenticated, "%s was deleted; its credential is no longer valid", i)
 }
 
 // lost says whether the Pod that the proxy has proven to be in was known and is

@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/fairway-mesh/fairway/internal/spelling"
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
@@ -63,20 +64,13 @@ func (p *parser) meant(group, name string) string {
 			return fmt.Sprintf(": write apiVersion %s", schema.GroupVersion{Group: gk.Group, Version: k.versions[0]})
 		}
 	}
-	best, least := "", maxTypos+1
-	try := func(kind string) {
-		if n := typos(name, kind, least); n < least {
-			best, least = kind, n
-		}
-	}
+	var known []string
 	for _, k := range kinds() {
 		if k.group == group {
-			try(k.name)
+			known = append(known, k.name)
 		}
 	}
-	for _, kind := range p.others[group] {
-		try(kind)
-	}
+	best := spelling.Closest(name, append(known, p.others[group]...))
 	if best == "" {
 		return ": correct kind or apiVersion"
 	}
@@ -88,41 +82,8 @@ func (p *parser) likeGroup(group string) string {
 	if strings.HasSuffix(group, ".x-k8s.io") { // where Kubernetes tries out what is to come
 		return ""
 	}
-	for _, known := range slices.Sorted(maps.Keys(p.others)) {
-		if strings.Contains(known, ".") && typos(group, known, maxTypos+1) <= maxTypos {
-			return known
-		}
-	}
-	return ""
-}
-
-// maxTypos is how many letters two names may differ in for one to be the other misspelt.
-const maxTypos = 2
-
-// typos is how many letters have to be added, taken out or replaced to make one name of
-// the other, without regard to case; most when those are so many or more.
-func typos(a, b string, most int) int {
-	a, b = strings.ToLower(a), strings.ToLower(b)
-	if len(a) > 64 || len(b) > 64 || len(a)-len(b) >= most || len(b)-len(a) >= most {
-		return most
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := before
-			if a[i] != b[j] {
-				change++
-			}
-			before = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return min(row[len(b)], most)
+	groups := slices.Sorted(maps.Keys(p.others))
+	return spelling.Closest(group, slices.DeleteFunc(groups, func(g string) bool { return !strings.Contains(g, ".") }))
 }
 
 // kubernetesGroup tells whether a group is Kubernetes' own: manifests of applications

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
 	"github.com/fairway-mesh/fairway/internal/redirect"
+	"github.com/fairway-mesh/fairway/internal/spelling"
 )
 
 // Labels and annotations of Istio (istio.io/api annotation and label packages)
@@ -163,6 +164,23 @@ func interceptionMode(s *settings, v string) error {
 	return nil
 }
 
+// unknown says of an annotation of Istio that nothing reads it; "" of those of others.
+func unknown(name string) string {
+	domain, _, _ := strings.Cut(name, "/")
+	if name == proxyConfigName || name == TemplatesName || domain != "istio.io" && !strings.HasSuffix(domain, ".istio.io") {
+		return ""
+	}
+	if meant := spelling.Closest(name, append(slices.Sorted(maps.Keys(readers())), proxyConfigName, TemplatesName)); meant != "" {
+		return fmt.Sprintf("annotation %s is unknown and was ignored: did you mean %s?", name, meant)
+	}
+	for _, prefix := range []string{sidecarPrefix, trafficPrefix, readinessPrefix, "status.sidecar.istio.io/", "proxy.istio.io/", "inject.istio.io/"} {
+		if strings.HasPrefix(name, prefix) {
+			return fmt.Sprintf("annotation %s is not supported and was ignored", name)
+		}
+	}
+	return ""
+}
+
 // readSettings reads a pod's annotations over p. notes tell what was ignored.
 func readSettings(annotations map[string]string, p Params) (s settings, notes []string, err error) {
 	s = settings{
@@ -181,11 +199,8 @@ func readSettings(annotations map[string]string, p Params) (s settings, notes []
 			}
 			continue
 		}
-		for _, prefix := range []string{sidecarPrefix, trafficPrefix, readinessPrefix, "status.sidecar.istio.io/"} {
-			if strings.HasPrefix(name, prefix) {
-				notes = append(notes, fmt.Sprintf("annotation %s is not supported and was ignored", name))
-				break
-			}
+		if note := unknown(name); note != "" {
+			notes = append(notes, note)
 		}
 	}
 	if err := s.capture.Validate(); err != nil {

@@ -135,6 +135,9 @@ func (t *Template) check(p Params) {
 	if said, ok := t.Pod.Labels[InjectName]; ok && said != "true" && said != "false" {
 		t.Notes = append(t.Notes, fmt.Sprintf("label %s is %q, so that no proxy is added: write \"true\" or \"false\"", InjectName, said))
 	}
+	if said, ok := t.Pod.Annotations[InjectName]; ok && said != "true" && said != "false" {
+		t.Notes = append(t.Notes, fmt.Sprintf("annotation %s is %q, which says nothing; the namespace's label decides: write \"true\" or \"false\"", InjectName, said))
+	}
 	if len(t.Problems) > 0 || err != nil {
 		return
 	}

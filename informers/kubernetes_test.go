@@ -2,6 +2,7 @@ package informers
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -37,7 +39,15 @@ var shared struct {
 	err    error
 }
 
+// sideBySide is how many tests run at once that wait until a link has been silent
+// for long enough, or a view has grown old: that takes no processor.
+const sideBySide = 16
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(sideBySide)); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if shared.server != nil {
 		shared.server.Close()
@@ -302,6 +312,7 @@ func TestKubernetesWantedSecrets(t *testing.T) {
 // TestKubernetesLosesNothing cuts the connection and restarts the API server
 // while objects change, so that watches cannot go on where they were.
 func TestKubernetesLosesNothing(t *testing.T) {
+	t.Parallel()
 	s := kubetest.Start(t, kube.Options{})
 	a := newAPI(t, s.REST)
 	a.namespace("storm")
@@ -363,6 +374,7 @@ func TestKubernetesLosesNothing(t *testing.T) {
 // TestKubernetesDefinitionsComeAndGo starts without any custom resource, and
 // without the right to read some kinds.
 func TestKubernetesDefinitionsComeAndGo(t *testing.T) {
+	t.Parallel()
 	s := kubetest.Start(t, kube.Options{NoCRDs: true, RBAC: true})
 	a := newAPI(t, s.REST)
 	grant(t, s, "")

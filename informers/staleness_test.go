@@ -85,6 +85,7 @@ func (i *ill) fresh() bool {
 // the view is old, what was read stays, and what changed meanwhile is read when
 // the link is back.
 func TestStaleLink(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ state, back faults.State }{
 		"hangs": {faults.Hangs, faults.Passes}, "cut": {faults.Cut, faults.Passes}, "hangs and is reset": {faults.Hangs, faults.Resets},
 	} {
@@ -112,6 +113,7 @@ func TestStaleLink(t *testing.T) {
 
 // TestStaleAnswers has the API server refuse in every way, of all kinds or of one.
 func TestStaleAnswers(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]faults.Fault{
 		"429": {Status: 429, RetryAfter: 3600}, "403": {Status: 403}, "401": {Status: 401}, "404": {Status: 404}, "410": {Status: 410}, "500": {Status: 500}, "hang": {Hang: true},
 		"one": {Resource: "services", Status: 503},
@@ -138,6 +140,7 @@ func TestStaleAnswers(t *testing.T) {
 // TestWatchesThatLie has watches that are open, or seem to be, and do not tell.
 // What changes is found all the same, and the view stays fresh.
 func TestWatchesThatLie(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]faults.Fault{
 		"lose events": {Verb: faults.Watch, LoseEvents: true}, "lose everything": {Verb: faults.Watch, LoseEvents: true, LoseBookmarks: true}, "hang": {Verb: faults.Watch, Hang: true},
 		"end at once": {Verb: faults.Watch, EndAfter: time.Millisecond}, "are refused": {Verb: faults.Watch, Status: 429}, "expire": {Verb: faults.Watch, Expired: true},
@@ -161,6 +164,7 @@ func TestWatchesThatLie(t *testing.T) {
 
 // TestListsThatLackHalf reads a list anew of which half is missing.
 func TestListsThatLackHalf(t *testing.T) {
+	t.Parallel()
 	i := newIll(t, "half")
 	const n = 20
 	for x := range n {

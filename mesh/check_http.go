@@ -80,7 +80,9 @@ func (c *httpCheck) action() {
 		c.weights(weights)
 		c.rewrite(r.Rewrite)
 	default:
-		c.reject("", "it says nothing of what to do with requests: add route, redirect, directResponse or delegate")
+		// Tools of progressive delivery write such rules for a moment, so that it is no error.
+		c.unusable = true
+		c.report(CodeUnsupported, "", "the rule is left out, it says nothing of what to do with requests: add route, redirect, directResponse or delegate")
 	}
 }
 

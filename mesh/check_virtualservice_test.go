@@ -30,7 +30,7 @@ func TestCheckVirtualService(t *testing.T) {
 		findings   []string // code and field of each
 	}{
 		{"all well", `[{match: [{uri: {prefix: /a}}], ` + toWeb + `}, {` + toWeb + `}]`, []string{"spec.http[0]", "spec.http[1]"}, nil},
-		{"empty", `[{}]`, nil, []string{"Invalid spec.http[0]"}},
+		{"empty", `[{}]`, nil, []string{"Unsupported spec.http[0]"}},
 		{"one bad match of two", `[{match: [{uri: {regex: "("}}, {uri: {exact: /}}], ` + toWeb + `}]`, []string{"spec.http[0]"}, []string{"Invalid spec.http[0].match[0].uri.regex"}},
 		{"the only match is bad", `[{match: [{method: {regex: "("}}], ` + toWeb + `}, {` + toWeb + `}]`, []string{"spec.http[1]"}, []string{"Invalid spec.http[0].match[0].method.regex"}},
 		{"row 8: the old star", `[{match: [{headers: {a: {regex: "*"}}}], ` + toWeb + `}]`, []string{"spec.http[0]"}, nil},

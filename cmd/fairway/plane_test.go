@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -37,10 +39,18 @@ import (
 // the program, for tests that kill it.
 const beProgram = "FAIRWAY_BE_PROGRAM"
 
+// sideBySide is how many tests run at once, most of the time of which is waiting for
+// an outage to end.
+const sideBySide = 4
+
 func TestMain(m *testing.M) {
 	if os.Getenv(beProgram) != "" {
 		main()
 		return
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(sideBySide)); err != nil {
+		panic(err)
 	}
 	code := m.Run()
 	if shared.server != nil {
@@ -125,14 +135,21 @@ func newPlane(t *testing.T, config *rest.Config) *plane {
 	return p
 }
 
-// lasting is an address that nothing listens on, and that no connection takes
-// while the control plane is down: below the ports that kernels choose from.
+// given are the addresses that lasting has given away.
+var given sync.Map
+
+// lasting is an address that nothing listens on, that no other test gets, and that
+// no connection takes while the control plane is down: below the ports that
+// kernels choose from.
 func lasting(t *testing.T) string {
 	t.Helper()
 	for range 100 {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000)))
-		if err == nil {
-			defer l.Close()
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		if _, taken := given.LoadOrStore(l.Addr().String(), true); !taken {
 			return l.Addr().String()
 		}
 	}

@@ -108,6 +108,10 @@ func checkEgress(o *networkingv1.Sidecar) (findings []Finding) {
 		}
 		for j, h := range l.GetHosts() {
 			namespace, host, ok := strings.Cut(h, "/")
+			if namespace == "~" && len(l.Hosts) > 1 {
+				findings = append(findings, Finding{Object: ref, Field: fmt.Sprintf("%s.hosts[%d]", at, j), Code: CodeUnsupported,
+					Message: "~ stands for no namespace, and hides none of the hosts beside it: write it alone to show nothing, or ~NAMESPACE/host to hide hosts"})
+			}
 			if !ok || namespace == "" || !validHost(host) {
 				bad(fmt.Sprintf("%s.hosts[%d]", at, j), "%q is not namespace/host; it is ignored: write ./%s for the own namespace, or */%s for all", h, h, h)
 			}

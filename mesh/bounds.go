@@ -88,6 +88,7 @@ var Limits = []Limit{
 	{KindAuthorizationPolicy, "spec.rules × from and to × when", maxPolicy, "bytes", of(func(o *securityv1.AuthorizationPolicy) int { return costOfPolicy(&o.Spec) })},
 	{KindPeerAuthentication, "spec.portLevelMtls", 1000, "ports", of(func(o *securityv1.PeerAuthentication) int { return len(o.Spec.PortLevelMtls) })},
 	{KindRequestAuthentication, "spec.jwtRules", 256, "rules", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.JwtRules) })},
+	{KindTelemetry, "spec", 16 << 10, "bytes", of(func(o *telemetryv1.Telemetry) int { return proto.Size(&o.Spec) })}, // every listener says it again
 	{KindTelemetry, "spec.metrics, tracing and accessLogging", 1000, "entries with their providers and overrides", of(telemetryEntries)},
 
 	{KindHTTPRoute, "spec.rules", 1000, "matches", of(func(o *gatewayv1.HTTPRoute) int { return matchesOf(o) })},

@@ -8,9 +8,11 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+	telemetry "istio.io/api/telemetry/v1alpha1"
 	typev1 "istio.io/api/type/v1beta1"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -74,12 +76,15 @@ func TestProductsAreBounded(t *testing.T) {
 	subsets.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE, SubjectAltNames: times(9000, func(i int) string { return fmt.Sprint("n", i) })}}
 	subsets.Spec.Subsets = times(400, func(i int) *networking.Subset { return &networking.Subset{Name: fmt.Sprint("v", i)} })
 	policy := manyConditions(1000, 1000)
+	filter := &telemetryv1.Telemetry{ObjectMeta: evil("many")}
+	filter.Spec.AccessLogging = []*telemetry.AccessLogging{{Filter: &telemetry.AccessLogging_Filter{Expression: "response.code == 1" + strings.Repeat(" || response.code == 2", 20_000)}}}
 	for _, c := range []struct {
 		what   string
 		kind   Kind
 		object any
 		field  string // "": it is within all bounds
 	}{
+		{"a filter of 500 kB, in every listener", KindTelemetry, filter, "spec"},
 		{"30,000 hosts", KindVirtualService, manyRules(30_000, 1), "spec.hosts"},
 		{"300 hosts of 300 rules", KindVirtualService, manyRules(300, 300), "spec.hosts × matches"},
 		{"1000 hosts of a body of 900 kB", KindVirtualService, body, "spec.hosts × matches × what their rules say"},
@@ -245,6 +250,56 @@ func TestPoliciesOfANamespaceAreBounded(t *testing.T) {
 		}
 		if kept == 0 || kept == 6 || len(leftOutOf(w)) != 6-kept {
 			t.Errorf("%d are in force, left out are %d", kept, len(leftOutOf(w)))
+		}
+		slices.Reverse(changes)
+	}
+}
+
+// TestDelegatesOfManyRootsAreBounded: many roots of one namespace, each within the bounds of
+// its own. The oldest have what they delegate, in whatever order objects come.
+func TestDelegatesOfManyRootsAreBounded(t *testing.T) {
+	delegate := manyRules(0, 4000)
+	delegate.Name = "d"
+	changes := []Change{{Ref{KindVirtualService, "evil", "d"}, delegate}}
+	for i := range 30 {
+		root := manyRules(1, 1)
+		root.Name, root.CreationTimestamp, root.Spec.Hosts = fmt.Sprintf("r%02d", i), metav1.Unix(int64(1000+i), 0), []string{fmt.Sprintf("r%d.example", i)}
+		root.Spec.Http[0] = &networking.HTTPRoute{Delegate: &networking.Delegate{Name: "d"}}
+		changes = append(changes, Change{Ref{KindVirtualService, "evil", root.Name}, root})
+	}
+	other := manyRules(1, 1)
+	other.Namespace, other.Name = "shop", "other"
+	other.Spec.Http[0] = &networking.HTTPRoute{Delegate: &networking.Delegate{Name: "d", Namespace: "evil"}}
+	changes = append(changes, Change{Ref{KindVirtualService, "shop", "other"}, other})
+	for range 2 {
+		b := newBuilder()
+		var w *World
+		for _, c := range changes {
+			b.apply([]Change{c})
+			w, _ = b.finish()
+		}
+		served := func(name string) int { return len(routeOf(w, name).Spec.Http) }
+		for i := range 30 {
+			name := fmt.Sprintf("evil/r%02d", i)
+			if n := served(name); n > 0 != (i < 25) {
+				t.Errorf("%s has %d rules", name, n)
+			}
+		}
+		if served("shop/other") == 0 {
+			t.Error("another namespace's root is without its delegate")
+		}
+		winners := map[Ref]int{}
+		for f := range w.Findings() {
+			if f.Field == delegatedField {
+				winners[f.Winner]++
+			}
+		}
+		if len(winners) != 1 || winners[Ref{KindVirtualService, "evil", "r24"}] != 5 {
+			t.Errorf("winners are %v", winners)
+		}
+		b.apply([]Change{{Ref{KindVirtualService, "evil", "r03"}, nil}})
+		if w, _ = b.finish(); served("evil/r25") == 0 || served("evil/r26") != 0 {
+			t.Error("the room of one that is gone is not the next one's")
 		}
 		slices.Reverse(changes)
 	}

@@ -51,6 +51,8 @@ func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
 		var more []Finding
 		next, more = b.withDelegates(next)
 		findings = append(findings, more...)
+	} else {
+		b.delegate(ref, ruleCost{})
 	}
 	if next != nil {
 		findings = append(append(findings, next.uncovered(b.world.Config)...), next.claimless()...)
@@ -138,7 +140,7 @@ func delegatesOf(v *VirtualService) []string {
 // withDelegates is the VirtualService with the routes of its delegates in
 // place of its own that delegate.
 func (b *builder) withDelegates(root *VirtualService) (*VirtualService, []Finding) {
-	merged, findings := mergeDelegates(root, func(name string) *VirtualService {
+	find := func(name string) *VirtualService {
 		if name == root.Ref.Namespace+"/"+root.Ref.Name {
 			return root // and not what it was before
 		}
@@ -147,7 +149,14 @@ func (b *builder) withDelegates(root *VirtualService) (*VirtualService, []Findin
 			return nil
 		}
 		return v
-	})
+	}
+	var merged *VirtualService
+	var findings []Finding
+	if b.delegate(root.Ref, costOfDelegates(root, find)) {
+		merged, findings = withoutDelegates(root, b.delegated.out[root.Namespace][root.Ref])
+	} else {
+		merged, findings = mergeDelegates(root, find)
+	}
 	merged.Destinations = nil
 	merged.setDestinations(Domain)
 	merged.Delegates = root.Delegates

@@ -54,6 +54,7 @@ type builder struct {
 	allowances map[allowanceKey]*allowance
 	covered    covered
 	ruled      ruled
+	delegated  delegated
 
 	clock   func() time.Time
 	holding bool   // routes may be held back
@@ -83,7 +84,7 @@ func newBuilder() *builder {
 		targeted: map[Ref]targeted{}, overlaps: newOverlaps(), admitted: map[Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*VirtualService]bool{}, replaced: map[*VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
-	b.boundStale, b.ruled = map[Ref]struct{}{}, newRuled()
+	b.boundStale, b.ruled, b.delegated = map[Ref]struct{}{}, newRuled(), newDelegated()
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
 	return b
 }
@@ -232,6 +233,7 @@ func (b *builder) finish() (*World, *Dirty) {
 	now := b.clock()
 	b.settleHosts()
 	b.settleSubsets()
+	b.settleDelegates()
 	b.settleRules()
 	b.settleHeadless()
 	b.settleHolds(now, b.world.Config.RouteHold)
@@ -274,14 +276,14 @@ func (b *builder) foundAs(ref Ref, step string, findings []Finding) {
 	b.dirty.Status = true
 }
 
-func put[V any](m map[string]map[string]V, a, b string, v V) {
+func put[K comparable, V any](m map[string]map[K]V, a string, b K, v V) {
 	if m[a] == nil {
-		m[a] = map[string]V{}
+		m[a] = map[K]V{}
 	}
 	m[a][b] = v
 }
 
-func remove[V any](m map[string]map[string]V, a, b string) {
+func remove[K comparable, V any](m map[string]map[K]V, a string, b K) {
 	delete(m[a], b)
 	if len(m[a]) == 0 {
 		delete(m, a)

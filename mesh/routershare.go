@@ -6,6 +6,12 @@ import (
 	"strings"
 )
 
+// What the rules of a namespace may become on one router.
+const (
+	maxBoundRoutes = 5 * maxRoutes
+	maxBoundBytes  = 4 * maxExpanded
+)
+
 // RouterShare counts what the rules of each namespace become on one router: each match is
 // a route for every host that every server serves it for, and a Gateway may have a
 // thousand servers. The zero value has counted nothing.
@@ -39,7 +45,7 @@ func (r *RouterShare) Admit(bound []Bound) (admitted []Bound, left []*VirtualSer
 			r.costs[v] = cost
 		}
 		sum := r.sums[v.Namespace].plus(cost, 1)
-		if out[i] = sum.tooMuch(); !out[i] {
+		if out[i] = sum.matches > maxBoundRoutes || sum.bytes > maxBoundBytes; !out[i] {
 			r.sums[v.Namespace] = sum
 		} else if !slices.Contains(left, v) {
 			left = append(left, v)
@@ -60,5 +66,5 @@ func (r *RouterShare) Admit(bound []Bound) (admitted []Bound, left []*VirtualSer
 func (r *RouterShare) TooMuch(v *VirtualService, s *Server) Finding {
 	return Finding{Object: v.Objects()[0], Field: "rules × the servers of Gateways that they are bound to", Code: CodeInvalid, Winner: s.Gateway.Ref, Message: fmt.Sprintf(
 		"with older rules of namespace %s they become more than %d routes or %d bytes on one gateway, for each host of each server; they are left out from server %s of %s on: make the rules fewer, or bind them to fewer servers",
-		v.Namespace, maxRuledRoutes, maxRuledBytes, strings.TrimPrefix(s.Field(), "spec."), s.Gateway.Ref)}
+		v.Namespace, maxBoundRoutes, maxBoundBytes, strings.TrimPrefix(s.Field(), "spec."), s.Gateway.Ref)}
 }

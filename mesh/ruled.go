@@ -125,18 +125,13 @@ func (b *builder) rule(key ruledKey, next *VirtualService) {
 				delete(r.ports, h)
 			}
 		}
-		if delete(r.rules[ns], key); len(r.rules[ns]) == 0 {
-			delete(r.rules, ns)
-		}
+		remove(r.rules, ns, key)
 	}
 	r.stale[key] = struct{}{}
 	if next == nil {
 		return
 	}
-	if r.rules[ns] == nil {
-		r.rules[ns] = map[ruledKey]*VirtualService{}
-	}
-	r.rules[ns][key] = next
+	put(r.rules, ns, key, next)
 	var wildcards set
 	for _, h := range next.routed() {
 		if r.users[h] == nil {
@@ -183,10 +178,7 @@ func (v *VirtualService) costs(ports map[string]map[string]portCounts) map[strin
 			n := 0
 			for port, hosts := range at {
 				n += hosts
-				if all[ns] == nil {
-					all[ns] = map[uint32]struct{}{}
-				}
-				all[ns][port] = struct{}{}
+				put(all, ns, port, struct{}{})
 			}
 			if !IsWildcard(h) {
 				n = min(n, v.FitsPorts())

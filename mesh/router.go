@@ -22,6 +22,10 @@ const privilegedPorts = 1024
 // router: each takes a listener with all servers of the port.
 const maxBinds = 8
 
+// maxForeignPorts is how many ports the Gateways of one namespace may open on pods of
+// another: each is a listener, and hundreds of them keep a proxy from all else.
+const maxForeignPorts = 32
+
 // Plain tells whether requests come to the server as plain HTTP.
 func (s *Server) Plain() bool { return s.Protocol.IsHTTP() }
 
@@ -73,6 +77,7 @@ func (v *View) serversOf(w *Workload) (servers map[uint32][]*Server, order []uin
 	servers = map[uint32][]*Server{}
 	gateways := v.SelectedGateways()
 	owners := v.hostOwners(gateways)
+	opened := map[string]int{} // ports by namespaces other than the router's
 	for _, g := range gateways {
 		for _, s := range g.Servers {
 			port := routerPort(s.Number, services, w)
@@ -88,6 +93,13 @@ func (v *View) serversOf(w *Workload) (servers map[uint32][]*Server, order []uin
 			}
 			if f, lacks := lacksPort(s, services, w); lacks {
 				findings = append(findings, f)
+			}
+			if servers[port] == nil && g.Namespace != v.Scope.Namespace {
+				if opened[g.Namespace] == maxForeignPorts {
+					findings = append(findings, s.finding("port.number", CodeInvalid, nil, "the Gateways of namespace %s open %d other ports on pods of namespace %s, the most that those of another namespace may; the server is left out: use a port that is open, or pods of your own", g.Namespace, maxForeignPorts, v.Scope.Namespace))
+					continue
+				}
+				opened[g.Namespace]++
 			}
 			if servers[port] == nil {
 				order = append(order, port)

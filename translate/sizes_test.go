@@ -57,6 +57,34 @@ func TestPoliciesOfManyPortsAreBounded(t *testing.T) {
 	}
 }
 
+// TestPortsOfSharedGatewaysAreBounded: a tenant opens few ports on others' pods, and the
+// older ones of theirs stay.
+func TestPortsOfSharedGatewaysAreBounded(t *testing.T) {
+	var changes []mesh.Change
+	for i, namespace := range []string{"evil", "edge"} {
+		o := &networkingv1.Gateway{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "g", CreationTimestamp: metav1.NewTime(time.Unix(int64(1000+i), 0))}}
+		o.Spec.Selector = map[string]string{"app": "front"}
+		for j := range 100 {
+			o.Spec.Servers = append(o.Spec.Servers, &networking.Server{Port: &networking.Port{Number: uint32(20_000 + 1000*i + j), Name: fmt.Sprint("http-", j), Protocol: "HTTP"}, Hosts: []string{"*"}})
+		}
+		changes = append(changes, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindGateway, Namespace: namespace, Name: "g"}, Object: o})
+	}
+	plan := planOf(t, changes)
+	ports := map[bool]int{}
+	for _, l := range plan.Listeners {
+		ports[l.GetAddress().GetSocketAddress().GetPortValue() >= 21_000]++
+	}
+	said := 0
+	for _, f := range plan.Findings {
+		if f.Object.Namespace == "evil" && f.Code == mesh.CodeInvalid {
+			said++
+		}
+	}
+	if ports[false] != 32 || ports[true] != 100 || said != 68 {
+		t.Errorf("the tenant has %d ports and %d findings, the owner %d ports", ports[false], said, ports[true])
+	}
+}
+
 // TestRulesOfManyServersAreBounded: rules are made again for each host of each server of
 // a gateway. The oldest come first, and another namespace has a share of its own.
 func TestRulesOfManyServersAreBounded(t *testing.T) {

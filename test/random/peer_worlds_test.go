@@ -123,12 +123,12 @@ func (d *drawn) rule(i int) {
 	if second := of(d, peerHosts...); d.One(3) && !mesh.HostMatches(strings.Trim(hosts, "'"), second) { // the peer refuses hosts that cover each other
 		hosts += ", '" + second + "'"
 	}
-	spec := ""
+	var spec string
 	switch d.N(5) {
 	case 0:
 		spec = fmt.Sprintf("tls: [{match: [{port: 443, sniHosts: ['%s']}], route: [{destination: {host: %s, port: {number: 443}}}]}]", of(d, append(peerWilds, peerHosts...)...), of(d, peerHosts...))
-		hosts = strings.TrimSuffix(strings.Split(spec, "sniHosts: [")[1], "")
-		hosts = hosts[:strings.Index(hosts, "]")]
+		_, hosts, _ = strings.Cut(spec, "sniHosts: [")
+		hosts, _, _ = strings.Cut(hosts, "]")
 	case 1:
 		hosts = "'" + of(d, peerHosts[3:]...) + "'"
 		spec = fmt.Sprintf("tcp: [{match: [{port: 9000}], route: [{destination: {host: %s, port: {number: 9000}%s}}]}]", of(d, peerHosts[3:]...), of(d, "", ", subset: v1"))
@@ -157,5 +157,5 @@ func (d *drawn) sidecar() {
 	policy := of(d, "", "", ", outboundTrafficPolicy: {mode: REGISTRY_ONLY}")
 	selector := of(d, "", "workloadSelector: {labels: {app: client}}, ")
 	port := of(d, "", "", "{port: {number: 8080, name: http, protocol: HTTP}, hosts: ['*/two.example']}, ")
-	d.add("Sidecar", "s", of(d, "shop", "shop", "istio-system"), fmt.Sprintf("{%segress: [%s{hosts: ['%s'%s]}]%s}", strings.Replace(selector, "x", "x", 1), port, hosts, more, policy))
+	d.add("Sidecar", "s", of(d, "shop", "shop", "istio-system"), fmt.Sprintf("{%segress: [%s{hosts: ['%s'%s]}]%s}", selector, port, hosts, more, policy))
 }

@@ -32,7 +32,7 @@ type care struct {
 	last     time.Time      // when there was one
 	next     time.Time      // no restoration before
 	pause    time.Duration  // after the next restoration
-	restored map[string]int // by fault
+	restored map[string]int // by fault; guarded by Authority.mu
 	seen     seen
 }
 
@@ -57,8 +57,8 @@ func (s *seen) decode(data map[string][]byte) (*keyring, error) {
 // Restored counts, by the fault, how often this replica has put its roots back
 // into Storage.
 func (a *Authority) Restored() map[string]int {
-	a.caring.Lock()
-	defer a.caring.Unlock()
+	a.mu.Lock() // not caring, which is held while Storage is read: metrics must not wait for that
+	defer a.mu.Unlock()
 	return maps.Clone(a.care.restored)
 }
 
@@ -150,9 +150,12 @@ func (a *Authority) restore(ctx context.Context, held *keyring, s stored, f *fau
 	a.care.looks = 0
 	a.care.next = time.Now().Add(a.care.pause)
 	a.care.pause = min(max(2*a.care.pause, a.options.Poll), restorePause*a.options.Poll)
+	a.mu.Lock()
 	a.care.restored[f.kind]++
+	times := a.care.restored[f.kind]
+	a.mu.Unlock()
 	a.options.Log.Error("the certificate authority put the roots of the mesh back", "where", a.options.Storage.String(), "why", f.text, "fault", f.kind,
-		"signing", n.signing(), "times", a.care.restored[f.kind])
+		"signing", n.signing(), "times", times)
 	return nil
 }
 

@@ -2,9 +2,11 @@ package discovery
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -239,5 +241,38 @@ func TestTablesAreBounded(t *testing.T) {
 	}
 	if _, err := clientOf(&corev3.Node{Id: strings.Repeat("x", maxNodeID+1)}, builds); err == nil || len(err.Error()) > 100 {
 		t.Errorf("a long node id: %.200v", err)
+	}
+}
+
+// TestParkedRoutesKeepNames: of a route configuration that vanished while the proxy still
+// uses it the names of its virtual hosts are kept, and nothing that was served beside it.
+// When it is back, the proxy is told of those that are not.
+func TestParkedRoutesKeepNames(t *testing.T) {
+	p := newScript(t, small(t), false)
+	p.connect()
+	p.sent = nil
+	old := func() weak.Pointer[snapshot.Resource] {
+		other := virtualHost(t, "80", "other", "a")
+		p.change(with(small(t), []*snapshot.Resource{other}))
+		p.settle(nil)
+		return weak.Make(other)
+	}()
+	p.publish(with(small(t), nil, key(snapshot.RouteConfig, "80"), key(snapshot.Listener, "l80"), key(snapshot.VirtualHost, "80/host"), key(snapshot.VirtualHost, "80/*")))
+	p.settle(nil)
+	if len(p.s.parked["80"]) != 3 {
+		t.Fatalf("parked are %v", p.s.parked)
+	}
+	p.s.shared.steps.forget(time.Now().Add(time.Hour))
+	for range 3 {
+		runtime.GC()
+	}
+	if old.Value() != nil {
+		t.Error("what is gone is kept in memory")
+	}
+	p.sent = nil
+	p.change(small(t))
+	p.settle(nil)
+	if told := strings.Join(p.sent, "; "); !strings.Contains(told, "-80/other") {
+		t.Errorf("of a virtual host that is gone nothing is told: %s", told)
 	}
 }

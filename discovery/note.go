@@ -93,15 +93,15 @@ func (s *session) park(t snapshot.Type, w way, had snapshot.Stack) {
 		return
 	}
 	for _, r := range w.dropped {
-		s.keepParked(r.Name, parking{stack: had})
+		s.keepParked(r.Name, s.shared.steps.hostsOf(had, r.Name))
 	}
 }
 
-func (s *session) keepParked(routeConfig string, p parking) {
+func (s *session) keepParked(routeConfig string, hosts []string) {
 	if s.parked == nil {
-		s.parked = map[string]parking{}
+		s.parked = map[string][]string{}
 	}
-	s.parked[routeConfig] = p
+	s.parked[routeConfig] = hosts
 }
 
 // unpark has the virtual hosts removed that a route configuration had when it
@@ -113,10 +113,7 @@ func (s *session) unpark(name string) {
 	}
 	s.parked = without(s.parked, name)
 	to := s.goal(snapshot.VirtualHost)
-	for r := range had.stack.Prefix(snapshot.VirtualHost, name+"/") {
-		had.names = append(had.names, r.Name)
-	}
-	for _, host := range had.names {
+	for _, host := range had {
 		if to.Get(snapshot.VirtualHost, host) == nil {
 			s.types[snapshot.VirtualHost].remove(host)
 		}

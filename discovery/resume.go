@@ -165,8 +165,8 @@ func (s *session) holdsBesides(t snapshot.Type, to snapshot.Stack, name string) 
 	case snapshot.VirtualHost:
 		if table := routeConfigOf(name); to.Get(snapshot.RouteConfig, table) != nil {
 			st.remove(name)
-		} else if s.types[snapshot.RouteConfig].names.has(table) && len(s.parked[table].names) < maxLingering {
-			s.keepParked(table, parking{names: append(s.parked[table].names, name)})
+		} else if s.types[snapshot.RouteConfig].names.has(table) && len(s.parked[table]) < maxLingering {
+			s.keepParked(table, append(s.parked[table], name))
 		}
 	}
 }

@@ -40,9 +40,9 @@ type session struct {
 	awaited map[snapshot.Key]struct{}
 	// parked are route configurations that vanished while the proxy still
 	// uses them (a listener drains), with the virtual hosts that it has of them.
-	parked  map[string]parking
-	changed bool // something was published that the proxy may not have taken yet
-	told    bool // and something was sent since
+	parked  map[string][]string // names of virtual hosts, which others may share
+	changed bool                // something was published that the proxy may not have taken yet
+	told    bool                // and something was sent since
 	// behind is since when the proxy lacks something that was published; zero
 	// when it lacks nothing.
 	behind time.Time
@@ -118,12 +118,6 @@ type flight struct {
 	put   []*snapshot.Resource
 	from  snapshot.Stack
 	trial []*snapshot.Resource // see part
-}
-
-// parking says which virtual hosts a proxy has of a route configuration.
-type parking struct {
-	stack snapshot.Stack // those of this stack
-	names []string       // and these
 }
 
 // part is some resources of a response that was refused as a whole.

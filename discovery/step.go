@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -51,9 +52,13 @@ type steps struct {
 	limit int
 	shed  int                             // steps that were dropped since there was no room
 	sums  *lru.Cache[clusterSets, uint64] // see endpoints
+	hosts *lru.Cache[tableOf, []string]   // see hostsOf
 }
 
-const sumsSize = 1024
+const (
+	sumsSize  = 1024
+	hostsSize = 256
+)
 
 const (
 	stepsSize = 4096 // steps; the limit in bytes is what counts for large ones
@@ -68,6 +73,9 @@ func newSteps(limit int) *steps {
 	}
 	s.cache = cache
 	if s.sums, err = lru.New[clusterSets, uint64](sumsSize); err != nil { // as above
+		panic(err)
+	}
+	if s.hosts, err = lru.New[tableOf, []string](hostsSize); err != nil { // as above
 		panic(err)
 	}
 	return s
@@ -99,6 +107,32 @@ func (s *steps) forget(since time.Time) {
 		s.cache.RemoveOldest()
 	}
 	s.sums.Purge()
+	s.hosts.Purge()
+}
+
+// tableOf names a route configuration of what proxies had.
+type tableOf struct {
+	had  snapshot.Stack
+	name string
+}
+
+// hostsOf are the names of the virtual hosts that a route configuration had, one list for
+// all proxies that had it. Who keeps it keeps nothing else of the stack.
+func (s *steps) hostsOf(had snapshot.Stack, routeConfig string) []string {
+	key := tableOf{snapshot.Stack{snapshot.LayerBase: had[snapshot.LayerBase], snapshot.LayerOutbound: had[snapshot.LayerOutbound]}, routeConfig}
+	if list, ok := s.hosts.Get(key); ok {
+		return list
+	}
+	var list []string
+	for r := range had.Prefix(snapshot.VirtualHost, routeConfig+"/") {
+		if len(list) == maxLingering {
+			break
+		}
+		list = append(list, r.Name)
+	}
+	list = slices.Clip(list) // who adds to it takes a list of its own
+	s.hosts.Add(key, list)
+	return list
 }
 
 // CacheState is how much of its room a cache takes.

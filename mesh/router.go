@@ -24,7 +24,7 @@ const maxBinds = 8
 
 // maxForeignPorts is how many ports the Gateways of one namespace may open on pods of
 // another: each is a listener, and hundreds of them keep a proxy from all else.
-const maxForeignPorts = 32
+const maxForeignPorts = 100
 
 // Plain tells whether requests come to the server as plain HTTP.
 func (s *Server) Plain() bool { return s.Protocol.IsHTTP() }

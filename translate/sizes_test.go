@@ -64,7 +64,7 @@ func TestPortsOfSharedGatewaysAreBounded(t *testing.T) {
 	for i, namespace := range []string{"evil", "edge"} {
 		o := &networkingv1.Gateway{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "g", CreationTimestamp: metav1.NewTime(time.Unix(int64(1000+i), 0))}}
 		o.Spec.Selector = map[string]string{"app": "front"}
-		for j := range 100 {
+		for j := range 150 {
 			o.Spec.Servers = append(o.Spec.Servers, &networking.Server{Port: &networking.Port{Number: uint32(20_000 + 1000*i + j), Name: fmt.Sprint("http-", j), Protocol: "HTTP"}, Hosts: []string{"*"}})
 		}
 		changes = append(changes, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindGateway, Namespace: namespace, Name: "g"}, Object: o})
@@ -80,7 +80,7 @@ func TestPortsOfSharedGatewaysAreBounded(t *testing.T) {
 			said++
 		}
 	}
-	if ports[false] != 32 || ports[true] != 100 || said != 68 {
+	if ports[false] != 100 || ports[true] != 150 || said != 50 {
 		t.Errorf("the tenant has %d ports and %d findings, the owner %d ports", ports[false], said, ports[true])
 	}
 }

@@ -1,6 +1,10 @@
 package discovery
 
-import "github.com/fairway-mesh/fairway/snapshot"
+import (
+	"slices"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
 
 // noteWay takes down what follows from sending all of a way.
 func (s *session) noteWay(t snapshot.Type, w way, fresh bool) {
@@ -93,7 +97,12 @@ func (s *session) park(t snapshot.Type, w way, had snapshot.Stack) {
 		return
 	}
 	for _, r := range w.dropped {
-		s.keepParked(r.Name, s.shared.steps.hostsOf(had, r.Name))
+		hosts := s.shared.steps.hostsOf(had, r.Name)
+		// The virtual hosts may be behind the route configurations, or before them.
+		if more := s.shared.steps.hostsOf(s.types[snapshot.VirtualHost].sent, r.Name); !slices.Equal(more, hosts) {
+			hosts = slices.Concat(hosts, more)
+		}
+		s.keepParked(r.Name, hosts)
 	}
 }
 

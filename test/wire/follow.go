@@ -3,6 +3,7 @@ package wire
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -82,6 +83,9 @@ func (c *Client) want(r Response, t snapshot.Type) error {
 		case !wanted && to.names[name]:
 			a.unsubscribe = append(a.unsubscribe, name)
 			delete(to.held, name)
+			if t == snapshot.RouteConfig { // Envoy drops the virtual hosts with it
+				maps.DeleteFunc(c.types[snapshot.VirtualHost].held, func(host, _ string) bool { return strings.HasPrefix(host, name+"/") })
+			}
 		}
 		if to.needed[name] <= 0 {
 			delete(to.needed, name)

@@ -157,56 +157,51 @@ func (k *kind) said(js []byte) []byte {
 // sayPassthrough gives servers of plain HTTP with TLS mode PASSTHROUGH a mode that leaves
 // them out: read, they were as if they had said nothing of TLS, and open.
 func sayPassthrough(js []byte) []byte {
-	var o map[string]any
-	if kjson.UnmarshalCaseSensitivePreserveInts(js, &o) != nil {
-		return js
-	}
-	spec, _ := o["spec"].(map[string]any)
-	servers, _ := spec["servers"].([]any)
-	changed := false
-	for _, s := range servers {
-		server, _ := s.(map[string]any)
-		tls, _ := server["tls"].(map[string]any)
-		port, _ := server["port"].(map[string]any)
-		name, _ := port["protocol"].(string)
-		redirects, _ := tls["httpsRedirect"].(bool)
-		if p, ok := mesh.ParseProtocol(name); ok && p.IsHTTP() && tls["mode"] == "PASSTHROUGH" && !redirects {
-			tls["mode"], changed = "AUTO_PASSTHROUGH", true
+	return rewritten(js, func(spec map[string]any) (changed bool) {
+		servers, _ := spec["servers"].([]any)
+		for _, s := range servers {
+			server, _ := s.(map[string]any)
+			tls, _ := server["tls"].(map[string]any)
+			port, _ := server["port"].(map[string]any)
+			name, _ := port["protocol"].(string)
+			redirects, _ := tls["httpsRedirect"].(bool)
+			if p, ok := mesh.ParseProtocol(name); ok && p.IsHTTP() && tls["mode"] == "PASSTHROUGH" && !redirects {
+				tls["mode"], changed = "AUTO_PASSTHROUGH", true
+			}
 		}
-	}
-	if !changed {
-		return js
-	}
-	out, err := json.Marshal(o)
-	if err != nil {
-		return js
-	}
-	return out
+		return changed
+	})
 }
 
 // sayEmpty writes lists of the rules of an AuthorizationPolicy that are there and empty so
 // that reading does not lose them: without them a rule would match more than it says.
 func sayEmpty(js []byte) []byte {
+	return rewritten(js, func(spec map[string]any) (changed bool) {
+		rules, _ := spec["rules"].([]any)
+		for _, r := range rules {
+			rule, _ := r.(map[string]any)
+			for name, v := range rule {
+				l, isList := v.([]any)
+				if isList && len(l) == 0 {
+					rule[name], changed = []any{map[string]any{}}, true
+				}
+				for _, part := range l {
+					changed = emptyTexts(part, 2) || changed
+				}
+			}
+		}
+		return changed
+	})
+}
+
+// rewritten is the JSON of an object after its spec was changed; the very same when it was not.
+func rewritten(js []byte, change func(spec map[string]any) bool) []byte {
 	var o map[string]any
 	if kjson.UnmarshalCaseSensitivePreserveInts(js, &o) != nil {
 		return js
 	}
 	spec, _ := o["spec"].(map[string]any)
-	rules, _ := spec["rules"].([]any)
-	changed := false
-	for _, r := range rules {
-		rule, _ := r.(map[string]any)
-		for name, v := range rule {
-			l, isList := v.([]any)
-			if isList && len(l) == 0 {
-				rule[name], changed = []any{map[string]any{}}, true
-			}
-			for _, part := range l {
-				changed = emptyTexts(part, 2) || changed
-			}
-		}
-	}
-	if !changed {
+	if !change(spec) {
 		return js
 	}
 	out, err := json.Marshal(o)

@@ -51,6 +51,10 @@ bench: ## Benchmark the parts, against the previous commit
 bench-load: ## Measure the control plane under load (SIZE=S|M|L)
 	@$(GO) run ./test/load -size $(or $(SIZE),S)
 
+.PHONY: bench-envoy
+bench-envoy: build ## Measure what Fairway's resources cost an Envoy: heap of one more of each, CPU of a request (REQUESTS=1000; root)
+	@ENVOY=$$($(BIN)/fairway envoy) $(GO) test -count=1 -timeout 10m -v ./test/envoycost -args -requests $(or $(REQUESTS),1000) | grep -v -e '^=== ' -e '^time='
+
 .PHONY: attack
 attack: ## Let hostile tenants, proxies and strangers loose on a control plane (SEED=0 DURATION=5m)
 	@$(GO) test ./test/attack -run TestAttack -count 1 -v -timeout 2h -args -seed $(or $(SEED),0) -attack $(or $(DURATION),5m)

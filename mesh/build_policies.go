@@ -159,6 +159,7 @@ func (b *builder) config(ref Ref, text []byte) {
 	}
 	b.ingresses.stale = true
 	b.coverAgain()
+	b.exportAgain()
 	b.setAsks(Ref{Kind: KindConfigMap, Name: meshConfigMap}, asksOfConfig(next))
 	b.dirty.All = true
 	b.dirty.Scopes = true

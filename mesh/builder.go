@@ -55,6 +55,7 @@ type builder struct {
 	covered    covered
 	ruled      ruled
 	delegated  delegated
+	exported   exported
 
 	clock   func() time.Time
 	holding bool   // routes may be held back
@@ -85,6 +86,7 @@ func newBuilder() *builder {
 		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
 	b.boundStale, b.ruled, b.delegated = map[Ref]struct{}{}, newRuled(), newDelegated()
+	b.exported = newExported()
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
 	return b
 }
@@ -140,8 +142,16 @@ func (b *builder) admit(c Change) {
 	}
 }
 
-// take hands one change that is within all bounds to what its kind does.
+// take hands one change that is within all bounds to what its kind does. What of it others
+// are to see may change until the pass ends.
 func (b *builder) take(c Change) {
+	if c.Ref.Kind == KindService || c.Ref.Kind == KindServiceEntry {
+		c = b.exporting(c)
+	}
+	b.dispatch(c)
+}
+
+func (b *builder) dispatch(c Change) {
 	switch c.Ref.Kind {
 	case KindService:
 		o, _ := c.Object.(*corev1.Service)
@@ -231,6 +241,7 @@ func (b *builder) admitGatewayAPI(c Change) {
 // what it changed.
 func (b *builder) finish() (*World, *Dirty) {
 	now := b.clock()
+	b.settleExports()
 	b.settleHosts()
 	b.settleSubsets()
 	b.settleDelegates()

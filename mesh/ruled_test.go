@@ -88,7 +88,8 @@ func TestRulesOfManyHostsAreBounded(t *testing.T) {
 func TestHostsOfOthersTakeNoRules(t *testing.T) {
 	own, honest, evil := entriesIn("shop", "own.e", 10, 2), entriesIn("bank", "honest.e", 10, 2), entriesIn("evil", "evil.e", 250, 8)
 	rules := ruleFor("shop", "r", 0, 101, "*.e.example")
-	w := Build([]Change{own, honest, evil, rules})
+	all := Change{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 100000}")} // else shop does not see them
+	w := Build([]Change{own, honest, evil, rules, all})
 	v := w.View(Scope{Role: RoleSidecar, Namespace: "shop"})
 	for host, want := range map[string]bool{"h0.own.e.example": true, "h0.honest.e.example": true, "h0.evil.e.example": false} {
 		if vs, _ := v.Route(host); vs != nil != want {

@@ -85,6 +85,19 @@ func (s *Service) PortIndex(number uint32) int {
 	return slices.IndexFunc(s.Ports, func(p Port) bool { return p.Number == number })
 }
 
+// exportToAnnotation names the namespaces that see a Service.
+const exportToAnnotation = "networking.istio.io/exportTo"
+
+// exportTo is what the annotation says; nil where there is none.
+func exportTo(o *corev1.Service) (out Visibility) {
+	if v := o.Annotations[exportToAnnotation]; v != "" {
+		for e := range strings.SplitSeq(v, ",") {
+			out = append(out, strings.TrimSpace(e))
+		}
+	}
+	return out
+}
+
 // kubernetesService reads a Service. Ports that are neither TCP nor usable are
 // left out.
 func kubernetesService(o *corev1.Service, domain string) *Service {
@@ -106,11 +119,7 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 		}
 	}
 	s.Published = append(s.Published, o.Spec.ExternalIPs...)
-	if v := o.Annotations["networking.istio.io/exportTo"]; v != "" {
-		for e := range strings.SplitSeq(v, ",") {
-			s.ExportTo = append(s.ExportTo, strings.TrimSpace(e))
-		}
-	}
+	s.ExportTo = exportTo(o)
 	for _, p := range o.Spec.Ports {
 		port := Port{Name: p.Name, Number: uint32(p.Port), Protocol: kubernetesProtocol(string(p.Protocol), p.AppProtocol, p.Name, uint32(p.Port))}
 		switch {

@@ -7,7 +7,7 @@ import (
 )
 
 func TestSettings(t *testing.T) {
-	long := Settings{OwnedGatewayHosts: true, LocalEndpoints: "ops, infra", RouteHold: 500 * time.Millisecond, NamedSecrets: 7, SubsetClusters: 12}
+	long := Settings{OwnedGatewayHosts: true, LocalEndpoints: "ops, infra", RouteHold: 500 * time.Millisecond, NamedSecrets: 7, SubsetClusters: 12, ExportedResources: 13}
 	for _, c := range []struct {
 		name, text string
 		want       Settings
@@ -15,9 +15,9 @@ func TestSettings(t *testing.T) {
 	}{
 		{"none", "trustDomain: example.org", DefaultSettings(), nil},
 		{"empty", "fairway:", DefaultSettings(), nil},
-		{"all", "fairway: {gatewayHosts: owned, localEndpoints: 'ops, infra', routeHold: 500ms, namedSecrets: 7, subsetClusters: 12}", long, nil},
+		{"all", "fairway: {gatewayHosts: owned, localEndpoints: 'ops, infra', routeHold: 500ms, namedSecrets: 7, subsetClusters: 12, exportedResources: 13}", long, nil},
 		{"not a map", "fairway: [1]", DefaultSettings(), []string{"fairway"}},
-		{"unknown beside known", "fairway: {routeHolds: 1s, routeHold: 0s}", Settings{NamedSecrets: DefaultSettings().NamedSecrets, SubsetClusters: DefaultSettings().SubsetClusters}, []string{"fairway.routeHolds"}},
+		{"unknown beside known", "fairway: {routeHolds: 1s, routeHold: 0s}", Settings{NamedSecrets: DefaultSettings().NamedSecrets, SubsetClusters: DefaultSettings().SubsetClusters, ExportedResources: DefaultSettings().ExportedResources}, []string{"fairway.routeHolds"}},
 		{"bad values keep the defaults", "fairway: {routeHold: 31s, gatewayHosts: mine, localEndpoints: [a], subsetClusters: 0}", DefaultSettings(),
 			[]string{"fairway.gatewayHosts", "fairway.localEndpoints", "fairway.routeHold", "fairway.subsetClusters"}},
 	} {

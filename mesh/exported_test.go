@@ -1,0 +1,108 @@
+package mesh
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// serviceOf is a Service of the namespace "evil" with ports of TCP.
+func serviceOf(name string, age time.Duration, ports int, exportTo string) Change {
+	o := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "evil", Name: name, CreationTimestamp: metav1.NewTime(time.Unix(1_000_000, 0).Add(-age))}}
+	o.Spec.ClusterIPs = []string{"10.96.7.7"}
+	if exportTo != "" {
+		o.Annotations = map[string]string{exportToAnnotation: exportTo}
+	}
+	for i := range ports {
+		o.Spec.Ports = append(o.Spec.Ports, corev1.ServicePort{Name: fmt.Sprint("tcp-", i), Port: int32(1000 + i)}) //nolint:gosec // few
+	}
+	return Change{Ref{KindService, "evil", name}, o}
+}
+
+// seen are the names of Services and ServiceEntries of "evil" that namespaces see.
+func seen(w *World, from string) (out []string) {
+	v := w.View(Scope{Namespace: from})
+	for host := range w.Hosts() {
+		if s, _ := v.Service(host); s != nil {
+			out = append(out, s.Ref.Name)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func keptOf(w *World) map[string]Finding {
+	out := map[string]Finding{}
+	for f := range w.Findings() {
+		if f.Field == "exportTo" {
+			out[f.Object.Name] = f
+		}
+	}
+	return out
+}
+
+// TestExportsAreBounded: what a namespace puts on the sidecars of others has a bound, by
+// age and in whatever order it comes; beyond it objects are served at home only. What is
+// small does not count, and neither does what is exported to nobody.
+func TestExportsAreBounded(t *testing.T) {
+	oldest, newest := entryOf("a", 3*time.Hour, 8, 30, 8), serviceOf("c", time.Hour, 100, "") // 8 × 8 × 31 = 1984, and 200
+	small, home := entryOf("b", 0, 1, 1, 8), serviceOf("d", 5*time.Hour, 1000, ".")
+	for _, p := range oldest.Object.(*networkingv1.ServiceEntry).Spec.Ports {
+		p.Protocol = "TCP"
+	}
+	changes := []Change{oldest, newest, small, home}
+	for range 4 {
+		rand.Shuffle(len(changes), func(i, j int) { changes[i], changes[j] = changes[j], changes[i] })
+		b := newBuilder()
+		var w *World
+		step := func(c ...Change) *Dirty {
+			b.apply(c)
+			var dirty *Dirty
+			w, dirty = b.finish()
+			return dirty
+		}
+		expect := func(when string, others ...string) {
+			t.Helper()
+			if got := seen(w, "shop"); !slices.Equal(got, others) {
+				t.Errorf("%s: others see %v, want %v", when, got, others)
+			}
+			if got := seen(w, "evil"); !slices.Contains(got, "c") && slices.Contains(others, "c") {
+				t.Errorf("%s: its own namespace sees %v", when, got)
+			}
+		}
+		for _, c := range changes {
+			step(c)
+		}
+		expect("all four", "a", "b")
+		if got := seen(w, "evil"); !slices.Equal(got, []string{"a", "b", "c", "d"}) {
+			t.Errorf("its own namespace sees %v", got)
+		}
+		kept := keptOf(w)
+		if f := kept["c"]; len(kept) != 1 || f.Winner != oldest.Ref {
+			t.Fatalf("found %v, want c beside a", kept)
+		}
+		dirty := step(Change{oldest.Ref, nil})
+		if expect("with room", "b", "c"); len(keptOf(w)) != 0 {
+			t.Errorf("found %v with room", keptOf(w))
+		}
+		if dirty.Hosts["c.evil.svc.cluster.local"] == TouchNone {
+			t.Error("a host that others see again is not made anew")
+		}
+		step(oldest)
+		expect("when the oldest is back", "a", "b")
+		step(Change{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 1000}")})
+		expect("lowered", "b", "c")
+		step(Change{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 3000}")})
+		expect("raised", "a", "b", "c")
+		step(Change{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, []byte("rootNamespace: evil")})
+		expect("of the root namespace", "a", "b", "c")
+		step(Change{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, nil})
+		expect("by default again", "a", "b")
+	}
+}

@@ -23,7 +23,8 @@ func TestLimitsAreDocumented(t *testing.T) {
 	if row := fmt.Sprintf("| %d clusters |", maxSubsetClusters); !strings.Contains(string(text), row) {
 		missing = append(missing, row)
 	}
-	for _, row := range []string{fmt.Sprintf("on sidecars | %d routes |", maxRuledRoutes), fmt.Sprintf("| %d matches, %d bytes; the rules that delegate", maxDelegatedMatches, maxDelegatedBytes), fmt.Sprintf("| … | … × what their rules say | %d bytes |", maxRuledBytes)} {
+	for _, row := range []string{fmt.Sprintf("on sidecars | %d routes |", maxRuledRoutes), fmt.Sprintf("| %d matches, %d bytes; the rules that delegate", maxDelegatedMatches, maxDelegatedBytes), fmt.Sprintf("| … | … × what their rules say | %d bytes |", maxRuledBytes),
+		fmt.Sprintf("for more than %d ports | %d routes and %d bytes", plainPorts, maxManyRoutes, maxManyBytes)} {
 		if !strings.Contains(string(text), row) {
 			missing = append(missing, row)
 		}

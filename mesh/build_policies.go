@@ -160,6 +160,9 @@ func (b *builder) config(ref Ref, text []byte) {
 	b.ingresses.stale = true
 	b.coverAgain()
 	b.exportAgain()
+	if before.RootNamespace != next.RootNamespace {
+		b.ruleAgain()
+	}
 	b.setAsks(Ref{Kind: KindConfigMap, Name: meshConfigMap}, asksOfConfig(next))
 	b.dirty.All = true
 	b.dirty.Scopes = true

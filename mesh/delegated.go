@@ -35,14 +35,18 @@ func (c ruleCost) tooMuchDelegated() bool {
 
 // costOfDelegates is what the delegates of a root add to it, before any of it is made.
 func costOfDelegates(root *VirtualService, find func(name string) *VirtualService) (c ruleCost) {
+	costs := map[*VirtualService]ruleCost{} // each delegate's own, counted once however many rules lead to it
 	for _, rule := range root.Spec.Http {
 		if rule.Delegate == nil {
 			continue
 		}
 		if d := find(delegateName(rule.Delegate, root.Namespace)); d != nil && len(d.Spec.Hosts) == 0 {
-			own := ruleCost{}
-			for _, r := range d.Spec.Http {
-				own.add(len(r.GetMatch()), proto.Size(r), sizes(r.GetMatch()))
+			own, counted := costs[d]
+			if !counted {
+				for _, r := range d.Spec.Http {
+					own.add(len(r.GetMatch()), proto.Size(r), sizes(r.GetMatch()))
+				}
+				costs[d] = own
 			}
 			n := max(1, len(rule.Match))
 			c = c.plus(ruleCost{n * own.matches, n * (own.bytes + own.matches*proto.Size(rule))}, 1)

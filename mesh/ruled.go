@@ -14,7 +14,40 @@ import (
 const (
 	maxRuledRoutes = 200_000
 	maxRuledBytes  = 8 * maxExpanded
+	// Of these, of rules for a wildcard or for more than plainPorts ports, which are few
+	// and become many. The root namespace may have rootRuled times as many: its rules may
+	// be for the whole mesh.
+	maxManyRoutes = 20_000
+	maxManyBytes  = maxExpanded
+	rootRuled     = 8
+	plainPorts    = 20
 )
+
+// ruledSum is what rules become: all of them, and those that multiply.
+type ruledSum struct{ all, many ruleCost }
+
+func (s ruledSum) plus(c ruleCost, many bool, sign int) ruledSum {
+	s.all = s.all.plus(c, sign)
+	if many {
+		s.many = s.many.plus(c, sign)
+	}
+	return s
+}
+
+// tooMuch tells whether rules of the namespace become more than they may.
+func (w *World) tooMuch(ns string, s ruledSum) bool {
+	n := 1
+	if ns == w.Config.RootNamespace {
+		n = rootRuled
+	}
+	return s.all.matches > maxRuledRoutes || s.all.bytes > maxRuledBytes || s.many.matches > n*maxManyRoutes || s.many.bytes > n*maxManyBytes
+}
+
+// counted is what rules become, by the namespace of the services that they are for.
+type counted struct {
+	of   map[string]ruleCost
+	many bool // they multiply
+}
 
 // ruledKey names rules: a VirtualService, or what routes of the Gateway API make for a host.
 type ruledKey struct {
@@ -38,14 +71,14 @@ type ruled struct {
 	ports map[string]map[string]portCounts        // by the host or wildcard of rules, and the namespace of the services there
 	users map[string]map[ruledKey]struct{}        // rules by their hosts
 	rules map[string]map[ruledKey]*VirtualService // by their namespace
-	costs map[ruledKey]map[string]ruleCost        // by the namespace of the services that the rules are for
-	sums  map[string]ruleCost                     // of all of a namespace
+	costs map[ruledKey]counted
+	sums  map[string]ruledSum // of all of a namespace
 	stale map[ruledKey]struct{}                   // rules whose costs have to be counted again
 }
 
 func newRuled() ruled {
 	return ruled{ports: map[string]map[string]portCounts{}, users: map[string]map[ruledKey]struct{}{}, rules: map[string]map[ruledKey]*VirtualService{},
-		costs: map[ruledKey]map[string]ruleCost{}, sums: map[string]ruleCost{}, stale: map[ruledKey]struct{}{}}
+		costs: map[ruledKey]counted{}, sums: map[string]ruledSum{}, stale: map[ruledKey]struct{}{}}
 }
 
 func (c ruleCost) plus(o ruleCost, sign int) ruleCost {
@@ -53,8 +86,6 @@ func (c ruleCost) plus(o ruleCost, sign int) ruleCost {
 }
 
 func (c ruleCost) times(n int) ruleCost { return ruleCost{c.matches * n, c.bytes * n} }
-
-func (c ruleCost) tooMuch() bool { return c.matches > maxRuledRoutes || c.bytes > maxRuledBytes }
 
 // count adds the ports of a host to those by the namespaces of its services.
 func (h *Host) count(to map[string]portCounts, sign int) {
@@ -165,7 +196,7 @@ func (w *World) countBelow(wildcards set, ports map[string]map[string]portCounts
 
 // costs is what the rules become, by the namespace of the services that they are for: at
 // the ports of each host, and for each host that is served by itself at those of others.
-func (v *VirtualService) costs(ports map[string]map[string]portCounts) map[string]ruleCost {
+func (v *VirtualService) costs(ports map[string]map[string]portCounts) counted {
 	one := v.cost
 	if one == (ruleCost{}) {
 		one = costOfRules(v.Spec)
@@ -173,7 +204,9 @@ func (v *VirtualService) costs(ports map[string]map[string]portCounts) map[strin
 	out := map[string]ruleCost{}
 	own := map[string]int{} // ports of hosts by themselves
 	all := map[string]map[uint32]struct{}{}
+	wide, places := false, 0
 	for _, h := range v.routed() {
+		wide = wide || IsWildcard(h)
 		for ns, at := range ports[h] {
 			n := 0
 			for port, hosts := range at {
@@ -185,14 +218,24 @@ func (v *VirtualService) costs(ports map[string]map[string]portCounts) map[strin
 				own[ns] += n
 			}
 			out[ns] = out[ns].plus(one.times(n), 1)
+			places += n
 		}
 	}
 	if len(v.Hosts) > 1 {
 		for ns, at := range all {
-			out[ns] = out[ns].plus(one.times(max(0, len(v.Hosts)*min(len(at), v.FitsPlaces())-own[ns])), 1)
+			n := max(0, len(v.Hosts)*min(len(at), v.FitsPlaces())-own[ns])
+			out[ns] = out[ns].plus(one.times(n), 1)
+			places += n
 		}
 	}
-	return out
+	return counted{out, wide || places > plainPorts}
+}
+
+// ruleAgain has all rules counted again.
+func (b *builder) ruleAgain() {
+	for key := range b.ruled.costs {
+		b.ruled.stale[key] = struct{}{}
+	}
 }
 
 // settleRules decides, where that may have changed, for whose hosts rules are in force.
@@ -202,24 +245,25 @@ func (b *builder) settleRules() {
 	for key := range r.stale {
 		ns := key.ref.Namespace
 		sum := r.sums[ns]
-		for _, c := range r.costs[key] {
-			sum = sum.plus(c, -1)
+		for _, c := range r.costs[key].of {
+			sum = sum.plus(c, r.costs[key].many, -1)
 		}
 		delete(r.costs, key)
 		if v := r.rules[ns][key]; v != nil {
-			r.costs[key] = v.costs(r.ports)
-			for _, c := range r.costs[key] {
-				sum = sum.plus(c, 1)
+			next := v.costs(r.ports)
+			r.costs[key] = next
+			for _, c := range next.of {
+				sum = sum.plus(c, next.many, 1)
 			}
 		}
-		if r.sums[ns] = sum; sum == (ruleCost{}) {
+		if r.sums[ns] = sum; sum == (ruledSum{}) {
 			delete(r.sums, ns)
 		}
 		namespaces[ns] = struct{}{}
 	}
 	clear(r.stale)
 	for _, ns := range slices.Sorted(maps.Keys(namespaces)) {
-		if r.sums[ns].tooMuch() || slices.ContainsFunc(slices.Collect(maps.Keys(b.world.unruled)), func(k ruledKey) bool { return k.ref.Namespace == ns }) {
+		if b.world.tooMuch(ns, r.sums[ns]) || slices.ContainsFunc(slices.Collect(maps.Keys(b.world.unruled)), func(k ruledKey) bool { return k.ref.Namespace == ns }) {
 			b.allotRules(ns)
 		}
 	}
@@ -240,7 +284,7 @@ func (b *builder) allotRules(ns string) {
 	var parts []ruledPart
 	size := map[string]int{}
 	for key, v := range b.ruled.rules[ns] {
-		for of, c := range b.ruled.costs[key] {
+		for of, c := range b.ruled.costs[key].of {
 			parts = append(parts, ruledPart{key, v, of, c})
 			size[of] += c.matches
 		}
@@ -252,10 +296,10 @@ func (b *builder) allotRules(ns string) {
 	})
 	next := map[ruledKey]map[string]struct{}{}
 	winners := map[ruledKey]Ref{}
-	var sum ruleCost
+	var sum ruledSum
 	var last Ref
 	for _, p := range parts {
-		if with := sum.plus(p.cost, 1); !with.tooMuch() {
+		if with := sum.plus(p.cost, b.ruled.costs[p.key].many, 1); !b.world.tooMuch(ns, with) {
 			sum, last = with, p.key.ref
 			continue
 		}
@@ -304,8 +348,9 @@ func tooManyRuled(ref Ref, of []string, winner Ref) Finding {
 		than, winner = "by themselves", Ref{}
 	}
 	return Finding{Object: ref, Field: ruledField, Code: CodeInvalid, Winner: winner, Message: fmt.Sprintf(
-		"%s its rules become more than %d routes or %d bytes on sidecars, at each port of each host that they are for; they are left out there for the hosts of namespace %s: make the rules fewer, or name fewer hosts",
-		than, maxRuledRoutes, maxRuledBytes, shortened(strings.Join(of, ", ")))}
+		"%s its rules become more than %d routes or %d bytes on sidecars, at each port of each host that they are for, or more than %d or %d where they are for a wildcard or for more than %d ports; "+
+			"they are left out there for the hosts of namespace %s: make the rules fewer, or name fewer hosts",
+		than, maxRuledRoutes, maxRuledBytes, maxManyRoutes, maxManyBytes, plainPorts, shortened(strings.Join(of, ", ")))}
 }
 
 // leavesOut tells whether rules are left out for the service that the view has for a host.
@@ -341,7 +386,8 @@ func (r *references) ruled(v *VirtualService) {
 		}
 	}
 	r.world.countBelow(wildcards, ports)
-	if v.costs(ports)[v.Namespace].tooMuch() {
+	c := v.costs(ports)
+	if r.world.tooMuch(v.Namespace, ruledSum{}.plus(c.of[v.Namespace], c.many, 1)) {
 		r.findings = append(r.findings, tooManyRuled(r.ref, []string{v.Namespace}, Ref{}))
 	}
 }

@@ -27,6 +27,7 @@ var NamespaceLimits = []Limit{
 	{KindDestinationRule, "spec.subsets × trafficPolicy", 4 * maxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
 	{KindServiceEntry, "spec.hosts × ports", 20_000, "clusters", of(clustersOf)},
 	{KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
+	{KindServiceEntry, "spec.hosts × addresses × ports that are not HTTP", maxEntryListeners, "listeners", of(entryListeners)},
 	{KindServiceEntry, "spec.hosts × endpoints × ports", 4 * maxEntryEndpoints, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
 	{KindGateway, "spec.servers", 2000, "servers", of(func(o *networkingv1.Gateway) int { return len(o.Spec.Servers) })},
 	{KindGateway, "spec.servers[*].hosts", 10_000, "hosts", of(serverHosts)},
@@ -47,6 +48,9 @@ type allowance struct {
 	claimants map[Ref]*claimant
 	sums      []int // of all claimants, by limit
 	out       int   // claimants that are left out
+	// changed are claimants of this pass that wait for its end, where it is decided by age
+	// who is in force; true: they were left out before. Nil: none waits.
+	changed map[Ref]bool
 }
 
 // claimant is an object that counts in an allowance.
@@ -79,15 +83,42 @@ func (b *builder) shared(c Change) {
 		b.allowances[key] = s
 	}
 	was := s.replace(c)
-	if s.out == 0 && !s.over(s.sums) {
+	switch {
+	case s.changed == nil && s.out == 0 && !s.over(s.sums):
 		b.foundAs(c.Ref, "namespace", nil)
 		b.take(c)
-	} else {
-		b.allot(s, c, was)
+	default:
+		if s.changed == nil {
+			s.changed = map[Ref]bool{}
+			b.crowdedKeys = append(b.crowdedKeys, key)
+		}
+		if before, waits := s.changed[c.Ref]; waits {
+			was = before
+		}
+		s.changed[c.Ref] = was
+		if c.Object == nil {
+			delete(s.changed, c.Ref)
+			b.foundAs(c.Ref, "namespace", nil)
+			b.take(c)
+		}
 	}
-	if len(s.claimants) == 0 {
+	if len(s.claimants) == 0 && s.changed == nil {
 		delete(b.allowances, key)
 	}
+}
+
+// settleAllowances decides, once in a pass, which objects of namespaces that ask for too
+// much are in force.
+func (b *builder) settleAllowances() {
+	for _, key := range b.crowdedKeys {
+		s := b.allowances[key]
+		b.allot(s)
+		s.changed = nil
+		if len(s.claimants) == 0 {
+			delete(b.allowances, key)
+		}
+	}
+	b.crowdedKeys = nil
 }
 
 func limitsOfNamespace(kind Kind) (out []Limit) {
@@ -144,12 +175,8 @@ func (s *allowance) exceeded(sums []int) int {
 }
 
 // allot decides by age which objects of the namespace are in force, and takes in those
-// for which that has changed, and the one of the change.
-func (b *builder) allot(s *allowance, c Change, wasOut bool) {
-	if c.Object == nil {
-		b.foundAs(c.Ref, "namespace", nil)
-		b.take(c)
-	}
+// for which that has changed, and those that have changed themselves.
+func (b *builder) allot(s *allowance) {
 	var last Ref // the newest that is in force
 	sums := make([]int, len(s.limits))
 	for _, m := range s.byAge() {
@@ -157,8 +184,8 @@ func (b *builder) allot(s *allowance, c Change, wasOut bool) {
 		for i, n := range m.counts {
 			next[i] += n
 		}
-		changed := m.ref == c.Ref
 		before := m.out
+		wasOut, changed := s.changed[m.ref]
 		if changed {
 			before = wasOut
 		}

@@ -46,8 +46,8 @@ func leftOutOf(w *World) map[string]Finding {
 // ask for too much are in force by age, in whatever order they come; what is deleted
 // makes room, and another namespace has an allowance of its own.
 func TestNamespacesHaveAnAllowance(t *testing.T) {
-	oldest, middle, newest := entryOf("a", 3*time.Hour, 10, 100, 12), entryOf("b", 2*time.Hour, 10, 100, 12), entryOf("c", time.Hour, 1, 1, 1)
-	other := entryOf("d", 0, 10, 100, 12)
+	oldest, middle, newest := entryOf("a", 3*time.Hour, 10, 100, 7), entryOf("b", 2*time.Hour, 10, 100, 7), entryOf("c", time.Hour, 1, 1, 1)
+	other := entryOf("d", 0, 10, 100, 7)
 	other.Ref.Namespace, other.Object.(*networkingv1.ServiceEntry).Namespace = "shop", "shop"
 	changes := []Change{oldest, middle, newest, other}
 	for range 3 {
@@ -62,7 +62,7 @@ func TestNamespacesHaveAnAllowance(t *testing.T) {
 			t.Fatalf("%d hosts of the oldest, the smallest and another namespace's, want 21: %v", n, hostsOf(w))
 		}
 		out := leftOutOf(w)
-		if f := out["b"]; len(out) != 1 || f.Winner != oldest.Ref || f.Field != "spec.hosts × addresses × ports" {
+		if f := out["b"]; len(out) != 1 || f.Winner != oldest.Ref || f.Field != "spec.hosts × addresses × ports that are not HTTP" {
 			t.Fatalf("left out are %v, want b beside a", out)
 		}
 		b.apply([]Change{{oldest.Ref, nil}})
@@ -185,5 +185,26 @@ func TestSubsetsOfManyHostsAreBounded(t *testing.T) {
 				t.Errorf("found %v after there is room", f)
 			}
 		}
+	}
+}
+
+// TestCrowdsCostNoMoreThanTheirNumber: who is in force of a namespace that asks for far too
+// much is decided once in a pass, not for each of its objects.
+func TestCrowdsCostNoMoreThanTheirNumber(t *testing.T) {
+	b := newBuilder()
+	var changes []Change
+	for i := range 4000 {
+		changes = append(changes, entryOf(fmt.Sprint("n", i), time.Duration(i)*time.Second, 1, 0, 100))
+	}
+	b.apply(changes) // 400,000 clusters
+	if n := len(b.crowdedKeys); n != 1 {
+		t.Errorf("%d namespaces wait, want one", n)
+	}
+	w, _ := b.finish()
+	if n := w.HostCount(); n != 200 || w.Host("n3999-h0.evil.example") == nil {
+		t.Errorf("%d hosts, want the oldest 200", n)
+	}
+	if n := len(leftOutOf(w)); n != 3800 {
+		t.Errorf("%d are left out", n)
 	}
 }

@@ -32,6 +32,7 @@ const (
 	maxEntryPorts     = 256     // of the entries for one host
 	maxEntryAddresses = 4096    // … as well
 	maxEntryEndpoints = 50_000  // …, each for all ports
+	maxEntryListeners = 8000    // of one entry, and of all of a namespace
 	maxSubsets        = 500     // of the rules for one host
 	maxMatches        = 5000    // of one VirtualService, for one of its hosts
 	maxExports        = 1000
@@ -66,6 +67,7 @@ var Limits = []Limit{
 	{KindServiceEntry, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.ExportTo) })},
 	{KindServiceEntry, "spec.hosts × ports", 2000, "clusters", of(clustersOf)},
 	{KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
+	{KindServiceEntry, "spec.hosts × addresses × ports that are not HTTP", maxEntryListeners, "listeners", of(entryListeners)},
 	{KindServiceEntry, "spec.hosts × endpoints × ports", maxEntryEndpoints, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
 	{KindServiceEntry, "spec.hosts × ports × what they share", 2 * maxExpanded, "bytes", of(func(o *networkingv1.ServiceEntry) int {
 		return clustersOf(o) * proto.Size(&networking.ServiceEntry{Endpoints: o.Spec.Endpoints, SubjectAltNames: o.Spec.SubjectAltNames})

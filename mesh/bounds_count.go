@@ -68,6 +68,25 @@ func clustersOf(o *networkingv1.ServiceEntry) int {
 	return len(o.Spec.Hosts) * max(1, len(o.Spec.Ports))
 }
 
+// entryListeners is how many listeners a ServiceEntry makes at its addresses.
+func entryListeners(o *networkingv1.ServiceEntry) int {
+	return len(o.Spec.Hosts) * len(o.Spec.Addresses) * entryPortsOfTCP(o)
+}
+
+// entryPortsOfTCP is how many ports have listeners of their own: those of HTTP share one.
+func entryPortsOfTCP(o *networkingv1.ServiceEntry) (n int) {
+	for _, p := range o.Spec.Ports {
+		protocol, _ := ParseProtocol(p.Protocol)
+		if p.Protocol == "" {
+			protocol = kubernetesProtocol("TCP", nil, p.Name, p.Number)
+		}
+		if !protocol.IsHTTP() {
+			n++
+		}
+	}
+	return n
+}
+
 func serverHosts(o *networkingv1.Gateway) (n int) {
 	for _, s := range o.Spec.Servers {
 		n += len(s.GetHosts())

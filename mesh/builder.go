@@ -50,12 +50,13 @@ type builder struct {
 	overlaps     overlaps
 	boundStale   map[Ref]struct{} // VirtualServices whose hosts or Gateways have changed
 
-	admitted   map[Ref]struct{} // objects of kinds with bounds that are in force as they were within them
-	allowances map[allowanceKey]*allowance
-	covered    covered
-	ruled      ruled
-	delegated  delegated
-	exported   exported
+	admitted    map[Ref]struct{} // objects of kinds with bounds that are in force as they were within them
+	allowances  map[allowanceKey]*allowance
+	crowdedKeys []allowanceKey // of those of which objects wait for the end of the pass
+	covered     covered
+	ruled       ruled
+	delegated   delegated
+	exported    exported
 
 	clock   func() time.Time
 	holding bool   // routes may be held back
@@ -241,6 +242,7 @@ func (b *builder) admitGatewayAPI(c Change) {
 // what it changed.
 func (b *builder) finish() (*World, *Dirty) {
 	now := b.clock()
+	b.settleAllowances()
 	b.settleExports()
 	b.settleHosts()
 	b.settleSubsets()

@@ -55,17 +55,7 @@ func exportsOf(object any) (n int) {
 		if Visibility(o.Spec.ExportTo).Private(o.Namespace, nil) {
 			return 0
 		}
-		for _, p := range o.Spec.Ports {
-			n++
-			protocol, _ := ParseProtocol(p.Protocol)
-			if p.Protocol == "" {
-				protocol = kubernetesProtocol("TCP", nil, p.Name, p.Number)
-			}
-			if !protocol.IsHTTP() {
-				n += max(1, len(o.Spec.Addresses))
-			}
-		}
-		n *= len(o.Spec.Hosts)
+		n = len(o.Spec.Hosts) * (len(o.Spec.Ports) + entryPortsOfTCP(o)*max(1, len(o.Spec.Addresses)))
 	}
 	return n
 }

@@ -72,8 +72,8 @@ type ruled struct {
 	users map[string]map[ruledKey]struct{}        // rules by their hosts
 	rules map[string]map[ruledKey]*VirtualService // by their namespace
 	costs map[ruledKey]counted
-	sums  map[string]ruledSum // of all of a namespace
-	stale map[ruledKey]struct{}                   // rules whose costs have to be counted again
+	sums  map[string]ruledSum   // of all of a namespace
+	stale map[ruledKey]struct{} // rules whose costs have to be counted again
 }
 
 func newRuled() ruled {

@@ -194,8 +194,11 @@ func (w *World) countBelow(wildcards set, ports map[string]map[string]portCounts
 	}
 }
 
+// noService stands for the namespace of the services of hosts that have none.
+const noService = ""
+
 // costs is what the rules become, by the namespace of the services that they are for: at
-// the ports of each host, and for each host that is served by itself at those of others.
+// the ports of each host, once for a host that no service has, and for each host that is served by itself at those of others.
 func (v *VirtualService) costs(ports map[string]map[string]portCounts) counted {
 	one := v.cost
 	if one == (ruleCost{}) {
@@ -206,6 +209,11 @@ func (v *VirtualService) costs(ports map[string]map[string]portCounts) counted {
 	all := map[string]map[uint32]struct{}{}
 	wide, places := false, 0
 	for _, h := range v.routed() {
+		if len(ports[h]) == 0 { // it stands for itself
+			out[noService] = out[noService].plus(one, 1)
+			places++
+			continue
+		}
 		wide = wide || IsWildcard(h)
 		for ns, at := range ports[h] {
 			n := 0
@@ -289,7 +297,7 @@ func (b *builder) allotRules(ns string) {
 			size[of] += c.matches
 		}
 	}
-	size[ns] = -1
+	size[ns], size[noService] = -2, -1
 	slices.SortFunc(parts, func(x, y ruledPart) int {
 		return cmp.Or(cmp.Compare(size[x.of], size[y.of]), strings.Compare(x.of, y.of),
 			older(x.rules.Created, x.key.ref, y.rules.Created, y.key.ref), strings.Compare(x.key.host, y.key.host))
@@ -343,17 +351,26 @@ func (b *builder) dirtyRules(key ruledKey) {
 const ruledField = "rules × the ports of the hosts that they are for"
 
 func tooManyRuled(ref Ref, of []string, winner Ref) Finding {
+	var where []string
+	for _, ns := range of {
+		if ns == noService {
+			where = append(where, "hosts without a service")
+		} else {
+			where = append(where, "hosts of namespace "+ns)
+		}
+	}
 	than := "with the older rules of namespace " + ref.Namespace
 	if winner == (Ref{}) || winner == ref {
 		than, winner = "by themselves", Ref{}
 	}
 	return Finding{Object: ref, Field: ruledField, Code: CodeInvalid, Winner: winner, Message: fmt.Sprintf(
 		"%s its rules become more than %d routes or %d bytes on sidecars, at each port of each host that they are for, or more than %d or %d where they are for a wildcard or for more than %d ports; "+
-			"they are left out there for the hosts of namespace %s: make the rules fewer, or name fewer hosts",
-		than, maxRuledRoutes, maxRuledBytes, maxManyRoutes, maxManyBytes, plainPorts, shortened(strings.Join(of, ", ")))}
+			"they are left out there for %s: make the rules fewer, or name fewer hosts",
+		than, maxRuledRoutes, maxRuledBytes, maxManyRoutes, maxManyBytes, plainPorts, shortened(strings.Join(where, ", ")))}
 }
 
-// leavesOut tells whether rules are left out for the service that the view has for a host.
+// leavesOut tells whether rules are left out for the service that the view has for a host,
+// or for the host where it has none.
 func (v *View) leavesOut(vs *VirtualService, host string) bool {
 	if len(v.unruled) == 0 {
 		return false
@@ -362,11 +379,11 @@ func (v *View) leavesOut(vs *VirtualService, host string) bool {
 	if len(of) == 0 {
 		return false
 	}
-	s, _ := v.Service(host)
-	if s == nil {
-		return false
+	namespace := noService
+	if s, _ := v.Service(host); s != nil {
+		namespace = s.Namespace
 	}
-	_, out := of[s.Namespace]
+	_, out := of[namespace]
 	return out
 }
 

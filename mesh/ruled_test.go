@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -98,6 +99,31 @@ func TestHostsOfOthersTakeNoRules(t *testing.T) {
 	}
 	if f := rulesLeftOut(w)[rules.Ref]; !strings.Contains(f.Message, "hosts of namespace evil:") {
 		t.Errorf("found %v", f)
+	}
+}
+
+// TestHostsWithoutServicesCount: a host that no service has is a virtual host on every
+// sidecar as well, and an object may name a thousand.
+func TestHostsWithoutServicesCount(t *testing.T) {
+	var changes []Change
+	for i := range 5 {
+		var hosts []string
+		for j := range 900 {
+			hosts = append(hosts, fmt.Sprintf("h%d.v%d.example", j, i))
+		}
+		changes = append(changes, ruleFor("evil", fmt.Sprint("v", i), time.Duration(-i)*time.Hour, 6, hosts...))
+	}
+	changes = append(changes, ruleFor("evil", "small", -9*time.Hour, 6, "small.example"))
+	w := Build(changes)
+	out := rulesLeftOut(w)
+	if _, newest := out[Ref{KindVirtualService, "evil", "v4"}]; len(out) != 2 || !newest { // 5,400 routes each, of 20,000
+		t.Fatalf("left out are %v, want the two newest", out)
+	}
+	v := w.View(Scope{Role: RoleSidecar, Namespace: "shop"})
+	for host, want := range map[string]bool{"h0.v2.example": true, "h0.v3.example": false, "small.example": true} {
+		if vs, _ := v.Route(host); vs != nil != want {
+			t.Errorf("rules for %s: %t, want %t", host, vs != nil, want)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/test/attack"
 )
 
@@ -133,6 +134,7 @@ func TestAttack(t *testing.T) {
 	write(t, dir, "change.yaml", webRule(1, "steady"))
 	f.asFresh(t)
 	before := f.proxies[0].held()
+	honest := f.most()
 	heap, err := p.heap()
 	if err != nil {
 		t.Fatal(err)
@@ -176,6 +178,13 @@ func TestAttack(t *testing.T) {
 	if n := p.most(); !p.alone && n > room {
 		t.Errorf("the control plane had up to %d bytes resident, more than %d", n, room)
 	}
+	// Each tenant may export so much, and so many clusters of subsets; what is small does not count.
+	settings := mesh.DefaultSettings()
+	of := f.most()
+	if bound := honest.heavy + b.TenantCount*(settings.ExportedResources+settings.SubsetClusters+slots*100*10); of.heavy > bound {
+		t.Errorf("a sidecar had to hold %d clusters and listeners, more than %d", of.heavy, bound)
+	}
+	t.Logf("an honest sidecar held %d clusters and listeners and %d KiB in all before, and at most %d and %d KiB", honest.heavy, honest.bytes>>10, of.heavy, of.bytes>>10)
 	requests.report(t)
 	most := <-streams
 	// Each hostile pod may have 16; every honest proxy has one, and one that comes anew.

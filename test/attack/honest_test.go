@@ -102,6 +102,34 @@ type honest struct {
 
 	mu     sync.Mutex
 	bodies map[snapshot.Type]map[string]uint64 // hashes, by name
+	sizes  map[snapshot.Key]int                // of what it holds, in bytes; of the incremental variant
+	load   load
+	most   load // that it ever held
+}
+
+// load is what an Envoy has to hold.
+type load struct {
+	heavy int // clusters and listeners, which take most of its memory
+	bytes int
+}
+
+func (h *honest) hold(k snapshot.Key, size int) {
+	old, held := h.sizes[k]
+	if k.Type == snapshot.Cluster || k.Type == snapshot.Listener {
+		switch {
+		case held && size < 0:
+			h.load.heavy--
+		case !held && size >= 0:
+			h.load.heavy++
+		}
+	}
+	if h.load.bytes -= old; size < 0 {
+		delete(h.sizes, k)
+	} else {
+		h.sizes[k] = size
+		h.load.bytes += size
+	}
+	h.most = load{max(h.most.heavy, h.load.heavy), max(h.most.bytes, h.load.bytes)}
 }
 
 var seed = maphash.MakeSeed()
@@ -114,9 +142,13 @@ func (h *honest) took(r wire.Response) {
 			h.bodies[r.Type] = map[string]uint64{}
 		}
 		h.bodies[r.Type][p.Name] = maphash.Bytes(seed, p.Body)
+		h.hold(snapshot.Key{Type: r.Type, Name: p.Name}, len(p.Body))
 		if r.Type == snapshot.Secret { // made for each anew
 			h.bodies[r.Type][p.Name] = 0
 		}
+	}
+	for _, name := range r.Removed {
+		h.hold(snapshot.Key{Type: r.Type, Name: name}, -1)
 	}
 }
 
@@ -139,7 +171,7 @@ func (h *honest) held() map[string]uint64 {
 }
 
 func newHonest(o wire.Options, also func(*honest, wire.Response)) *honest {
-	h := &honest{options: o, bodies: map[snapshot.Type]map[string]uint64{}}
+	h := &honest{options: o, bodies: map[snapshot.Type]map[string]uint64{}, sizes: map[snapshot.Key]int{}}
 	o.OnResponse = func(r wire.Response) error {
 		h.took(r)
 		if also != nil {
@@ -185,6 +217,18 @@ func (f *fleet) took(h *honest, r wire.Response) {
 			}
 		}
 	}
+}
+
+// most is what an honest sidecar had to hold at most.
+func (f *fleet) most() (most load) {
+	for _, h := range f.proxies[:sidecars] {
+		if h.options.Delta {
+			h.mu.Lock()
+			most = load{max(most.heavy, h.most.heavy), max(most.bytes, h.most.bytes)}
+			h.mu.Unlock()
+		}
+	}
+	return most
 }
 
 // changes makes honest changes one after the other until ctx ends, and tells how long

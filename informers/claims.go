@@ -113,7 +113,7 @@ func (c *claims) settle(touched map[mesh.Ref]struct{}, now time.Time) []mesh.Cha
 // aged is the object with a time of creation. Where one has to be set, that is
 // before the object is handed on for the first time: its age lasts as long as
 // any file holds the object.
-func (c *claims) aged(w *written, now time.Time) object {
+func (c *claims) aged(w *written, now time.Time) kubeObject {
 	o := w.value
 	if o == nil {
 		o = w.closed

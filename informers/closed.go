@@ -32,7 +32,7 @@ func (k *kind) guards(field string) bool {
 // closed is what is in force of an object that cannot be read and that the mesh does not
 // have yet: what keeps closed what it would close, wherever as much can be read of it. nil
 // is nothing.
-func (k *kind) closed(ref mesh.Ref, js []byte) object {
+func (k *kind) closed(ref mesh.Ref, js []byte) kubeObject {
 	var text struct {
 		Metadata json.RawMessage            `json:"metadata"`
 		Spec     map[string]json.RawMessage `json:"spec"`
@@ -45,7 +45,7 @@ func (k *kind) closed(ref mesh.Ref, js []byte) object {
 		_ = kjson.UnmarshalCaseSensitivePreserveInts(text.Metadata, &meta) // what cannot be read is left out
 	}
 	meta.Namespace, meta.Name = ref.Namespace, ref.Name
-	var out object
+	var out kubeObject
 	switch k.mesh {
 	case mesh.KindAuthorizationPolicy: // ALLOW without rules
 		o := &securityv1.AuthorizationPolicy{ObjectMeta: meta}

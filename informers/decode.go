@@ -16,7 +16,7 @@ import (
 // the kind it is in. Fields that the kind does not have are findings and do not
 // stand in the way; a value of a wrong type does: then the object is nil and
 // the findings say which field.
-func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
+func (k *kind) decode(ref mesh.Ref, js []byte) (kubeObject, []mesh.Finding) {
 	if err := CheckText(js, MaxValues); err != nil {
 		return nil, []mesh.Finding{{Object: ref, Code: mesh.CodeInvalid, Message: err.Error() + "; this version of the object is not in force"}}
 	}
@@ -48,7 +48,7 @@ func (k *kind) decode(ref mesh.Ref, js []byte) (object, []mesh.Finding) {
 
 // decodeServed reads the JSON of one object as an API server gave it out: that
 // has already taken out or refused fields that the kind does not have.
-func (k *kind) decodeServed(js []byte) (object, []mesh.Finding) {
+func (k *kind) decodeServed(js []byte) (kubeObject, []mesh.Finding) {
 	if (k.mesh == mesh.KindAuthorizationPolicy || k.mesh == mesh.KindGateway) && CheckText(js, MaxValues) == nil {
 		js = k.said(js)
 	}
@@ -68,7 +68,7 @@ const (
 )
 
 // spec is the protobuf message of an object of istio.io.
-func spec(o object) proto.Message {
+func spec(o kubeObject) proto.Message {
 	m, _ := reflect.ValueOf(o).Elem().FieldByName("Spec").Addr().Interface().(proto.Message)
 	return m
 }

@@ -30,10 +30,10 @@ type document struct {
 // written is an object as it stands in a file.
 type written struct {
 	ref      mesh.Ref
-	path     string // in its document
-	value    object // nil: it cannot be read
-	closed   object // what is in force instead where the mesh has none; nil: nothing
-	print    uint64 // its fingerprint
+	path     string     // in its document
+	value    kubeObject // nil: it cannot be read
+	closed   kubeObject // what is in force instead where the mesh has none; nil: nothing
+	print    uint64     // its fingerprint
 	findings []mesh.Finding
 }
 
@@ -177,7 +177,7 @@ func (p *parser) object(d *document, js []byte, list header, at string) error {
 	if w.value == nil {
 		w.closed = k.closed(ref, js)
 	}
-	for _, o := range []object{w.value, w.closed} {
+	for _, o := range []kubeObject{w.value, w.closed} {
 		if o != nil {
 			k.trim(o)
 			o.SetNamespace(ref.Namespace)

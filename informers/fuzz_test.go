@@ -35,7 +35,7 @@ func FuzzFile(f *testing.F) {
 					delete(have, change.Ref)
 					continue
 				}
-				o := change.Object.(object)
+				o := change.Object.(kubeObject)
 				if o.GetName() != change.Ref.Name || o.GetNamespace() != change.Ref.Namespace || o.GetCreationTimestamp().Time.IsZero() {
 					t.Fatalf("%s is %s/%s of %s", change.Ref, o.GetNamespace(), o.GetName(), o.GetCreationTimestamp())
 				}

@@ -29,10 +29,10 @@ type item struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta // name, namespace and resourceVersion; of a bookmark, annotations
 	kind              *kind
-	js                []byte // nil: it has been read
-	digest            uint64 // see digest
-	value             object // nil: it has not been read, or cannot be
-	closed            object // what is in force instead where the mesh has none; nil: nothing
+	js                []byte     // nil: it has been read
+	digest            uint64     // see digest
+	value             kubeObject // nil: it has not been read, or cannot be
+	closed            kubeObject // what is in force instead where the mesh has none; nil: nothing
 	findings          []mesh.Finding
 }
 

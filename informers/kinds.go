@@ -16,8 +16,8 @@ import (
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
-// object is what every API type is.
-type object interface {
+// kubeObject is what every API type is.
+type kubeObject interface {
 	runtime.Object
 	metav1.Object
 }
@@ -36,9 +36,9 @@ type kind struct {
 	// is made of plain Go structs.
 	proto bool
 	// make returns an empty object of the Go type that the mesh gets.
-	make func() object
+	make func() kubeObject
 	// trim takes away all of an object that nobody reads, before it is kept.
-	trim func(object)
+	trim func(kubeObject)
 }
 
 const (
@@ -92,15 +92,15 @@ func kinds() []*kind {
 // empty makes an object of the API type T.
 func empty[T any, P interface {
 	*T
-	object
-}]() object {
+	kubeObject
+}]() kubeObject {
 	return P(new(T))
 }
 
 // trimmed is a trim function of one type as one of any object; what holds for
 // the metadata of every kind is done here.
-func trimmed[T object](trim func(T)) func(object) {
-	return func(o object) {
+func trimmed[T kubeObject](trim func(T)) func(kubeObject) {
+	return func(o kubeObject) {
 		trimMeta(o)
 		trim(o.(T))
 	}

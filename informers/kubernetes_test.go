@@ -168,10 +168,10 @@ func (r *recorder) awaitSync() {
 	}
 }
 
-func (r *recorder) has(ref mesh.Ref) object {
+func (r *recorder) has(ref mesh.Ref) kubeObject {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	o, _ := r.objects[ref].(object)
+	o, _ := r.objects[ref].(kubeObject)
 	return o
 }
 

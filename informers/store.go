@@ -51,7 +51,7 @@ func newStore(k *kind, out *outbox, report Report) *store {
 
 // share replaces the labels of an object by those of an earlier one that are
 // the same: the Pods of a Deployment all have the same.
-func (s *store) share(o object) {
+func (s *store) share(o kubeObject) {
 	labels := o.GetLabels()
 	if len(labels) == 0 {
 		return
@@ -78,7 +78,7 @@ func (s *store) Transformer() cache.TransformFunc {
 			if !known {
 				it.read()
 			}
-		} else if plain, ok := o.(object); ok {
+		} else if plain, ok := o.(kubeObject); ok {
 			version := plain.GetResourceVersion()
 			s.kind.trim(plain)
 			plain.SetResourceVersion(version) // until it is taken in
@@ -109,7 +109,7 @@ func (s *store) Update(o any) error { return s.Add(o) }
 
 // Delete takes an object out.
 func (s *store) Delete(o any) error {
-	value, ok := o.(object)
+	value, ok := o.(kubeObject)
 	if !ok {
 		return fmt.Errorf("unexpected %T", o)
 	}
@@ -191,7 +191,7 @@ func (s *store) Resync() error { return nil }
 
 // change reads one object; news tells whether the mesh has another one, or none.
 func (s *store) change(o any) (c mesh.Change, news bool, err error) {
-	value, ok := o.(object)
+	value, ok := o.(kubeObject)
 	if !ok {
 		return c, false, fmt.Errorf("unexpected %T", o)
 	}

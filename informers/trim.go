@@ -21,7 +21,7 @@ import (
 
 // trimMeta keeps of the metadata what says who an object is, how old, and what
 // people asked for by labels and annotations.
-func trimMeta(o object) {
+func trimMeta(o kubeObject) {
 	o.SetManagedFields(nil)
 	o.SetFinalizers(nil)
 	o.SetSelfLink("")

@@ -59,11 +59,20 @@ func FuzzHosts(f *testing.F) {
 			}
 			return true
 		})
-		if gh, ok := parseGatewayHost(a, ns); ok && (gh.Host == "" || gh.Namespace == "") {
-			t.Errorf("%q is a host of a gateway: %v", a, gh)
-		}
 		if p, ok := ParseSubnet(a); ok && p != p.Masked() {
 			t.Errorf("%q is the subnet %v", a, p)
+		}
+	})
+}
+
+// FuzzGatewayHosts: what is read of the hosts of servers, and of localities, was written.
+func FuzzGatewayHosts(f *testing.F) {
+	for _, seed := range [][2]string{{"./a", "c"}, {"b/*", "default"}, {"*.", "~"}, {"region/zone", ""}, {"a.b.c", "."}} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, a, ns string) {
+		if gh, ok := parseGatewayHost(a, ns); ok && (gh.Host == "" || gh.Namespace == "") {
+			t.Errorf("%q is a host of a gateway: %v", a, gh)
 		}
 		if l := parseLocality(a); l.Region != "" && !strings.HasPrefix(a, l.Region) {
 			t.Errorf("%q is in region %q", a, l.Region)

@@ -84,9 +84,8 @@ func Wider(host string) (pattern string, ok bool) {
 	return pattern, true
 }
 
-// parsePrefix reads an address or a CIDR; a plain address becomes a prefix of
-// its whole length.
-func parsePrefix(s string) (netip.Prefix, bool) {
+// ParseSubnet reads an address or a CIDR; a plain address is a subnet of its own.
+func ParseSubnet(s string) (netip.Prefix, bool) {
 	if strings.Contains(s, "/") {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
@@ -103,7 +102,3 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 	}
 	return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), true
 }
-
-// ParseSubnet reads an address or a CIDR as routes write them; a plain address
-// is a subnet of its own.
-func ParseSubnet(s string) (netip.Prefix, bool) { return parsePrefix(s) }

@@ -152,7 +152,7 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 		ips = []string{o.Spec.ClusterIP}
 	}
 	for _, ip := range ips {
-		if p, ok := parsePrefix(ip); ok {
+		if p, ok := ParseSubnet(ip); ok {
 			s.Addresses = append(s.Addresses, p)
 		}
 	}

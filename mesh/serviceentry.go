@@ -89,7 +89,7 @@ func (se *serviceEntry) setPorts(base *Service, o *networkingv1.ServiceEntry) {
 func (se *serviceEntry) setAddresses(base *Service, o *networkingv1.ServiceEntry) {
 	known := map[netip.Prefix]bool{}
 	for i, a := range o.Spec.Addresses {
-		p, ok := parsePrefix(a)
+		p, ok := ParseSubnet(a)
 		if !ok {
 			se.bad(fmt.Sprintf("spec.addresses[%d]", i), "%q is neither an address nor a CIDR; it is ignored", a)
 			continue
@@ -103,7 +103,7 @@ func (se *serviceEntry) setAddresses(base *Service, o *networkingv1.ServiceEntry
 		}
 	}
 	for _, a := range o.Status.GetAddresses() { // allocated by another controller
-		if p, ok := parsePrefix(a.Value); ok && len(o.Spec.Addresses) == 0 && base.Resolution != ResolutionNone {
+		if p, ok := ParseSubnet(a.Value); ok && len(o.Spec.Addresses) == 0 && base.Resolution != ResolutionNone {
 			base.Addresses = append(base.Addresses, p)
 		}
 	}

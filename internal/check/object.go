@@ -46,13 +46,13 @@ func (r *Result) bound() {
 // is no world, then only by itself. When ctx ends it says what it has found until then.
 func Object(ctx context.Context, o mesh.Change, w *mesh.World) Result {
 	if w == nil {
-		return object(ctx, o, nil, mesh.DefaultConfig())
+		return checkObject(ctx, o, nil, mesh.DefaultConfig())
 	}
-	return object(ctx, o, w.NamesOfOne(), w.Config)
+	return checkObject(ctx, o, w.NamesOfOne(), w.Config)
 }
 
-// object does so with the names of the world; nil is no world.
-func object(ctx context.Context, o mesh.Change, names *mesh.Names, config *mesh.Config) Result {
+// checkObject does so with the names of the world; nil is no world.
+func checkObject(ctx context.Context, o mesh.Change, names *mesh.Names, config *mesh.Config) Result {
 	var r Result
 	r.add(mesh.Check(o.Ref, o.Object)...)
 	if len(mesh.CheckBounds(o.Ref, o.Object)) > 0 {

@@ -66,7 +66,7 @@ func byThemselves(objects []informers.Object, world *mesh.World) <-chan []Result
 		results := make([]Result, len(objects))
 		parallel.Each(len(objects), func(i int) {
 			if objects[i].Object != nil {
-				results[i] = object(context.Background(), objects[i].Change, names, world.Config)
+				results[i] = checkObject(context.Background(), objects[i].Change, names, world.Config)
 			}
 		})
 		out <- results

@@ -19,8 +19,8 @@ var (
 	classes         = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gatewayclasses"}
 )
 
-// object is one that a Gateway needs, and where it is served.
-type object struct {
+// made is an object that a Gateway needs, and where it is served.
+type made struct {
 	at schema.GroupVersionResource
 	*unstructured.Unstructured
 }
@@ -29,7 +29,7 @@ type object struct {
 const statusPort = 15021
 
 // objectsOf are what a Gateway needs, in the order in which to make them.
-func objectsOf(g mesh.ManagedGateway, pullSecrets []string) []object {
+func objectsOf(g mesh.ManagedGateway, pullSecrets []string) []made {
 	labels, annotations := map[string]any{}, map[string]any{}
 	for k, v := range g.Labels {
 		labels[k] = v
@@ -41,19 +41,19 @@ func objectsOf(g mesh.ManagedGateway, pullSecrets []string) []object {
 		annotations[k] = v
 	}
 	owner := map[string]any{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": g.Ref.Name, "uid": string(g.UID), "controller": true}
-	of := func(at schema.GroupVersionResource, kind string, fields map[string]any) object {
+	of := func(at schema.GroupVersionResource, kind string, fields map[string]any) made {
 		u := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": at.GroupVersion().String(), "kind": kind,
 			"metadata": map[string]any{"name": g.Name, "namespace": g.Ref.Namespace, "labels": labels, "annotations": annotations, "ownerReferences": []any{owner}},
 		}}
 		maps.Copy(u.Object, fields)
-		return object{at, u}
+		return made{at, u}
 	}
 	service := map[string]any{"type": g.ServiceType, "selector": selector, "ports": servicePorts(g)}
 	if g.Address != "" {
 		service["loadBalancerIP"] = g.Address
 	}
-	return []object{
+	return []made{
 		of(serviceAccounts, "ServiceAccount", nil),
 		of(services, "Service", map[string]any{"spec": service}),
 		of(deployments, "Deployment", map[string]any{"spec": map[string]any{

@@ -3,7 +3,7 @@ package discovery
 import (
 	"time"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -25,10 +25,10 @@ const settleTime = 5 * time.Second
 // and have had less than five seconds for it. Nothing is kept between calls:
 // the count follows from the stacks that streams show and have acknowledged,
 // and costs about what the distinct layers hold.
-func (s *Server) Deliveries(now time.Time) map[mesh.Ref]Delivery {
+func (s *Server) Deliveries(now time.Time) map[object.Ref]Delivery {
 	c := counter{
-		objects: map[mesh.Ref]*counted{}, revisions: map[*snapshot.Revision]owned{}, bases: map[*snapshot.Revision]int{},
-		overlays: map[overlayKey]*overlay{}, lacks: map[lackKey]map[mesh.Ref]struct{}{},
+		objects: map[object.Ref]*counted{}, revisions: map[*snapshot.Revision]owned{}, bases: map[*snapshot.Revision]int{},
+		overlays: map[overlayKey]*overlay{}, lacks: map[lackKey]map[object.Ref]struct{}{},
 	}
 	groups := map[snapshot.Stack]int{}
 	for _, st := range s.open() {
@@ -47,7 +47,7 @@ func (s *Server) Deliveries(now time.Time) map[mesh.Ref]Delivery {
 			c.object(o).wanted += proxies
 		}
 	}
-	out := make(map[mesh.Ref]Delivery, len(c.objects))
+	out := make(map[object.Ref]Delivery, len(c.objects))
 	for o, n := range c.objects {
 		if n.wanted > 0 {
 			out[o] = Delivery{Proxies: n.wanted, Holding: n.wanted - n.lacking, Settling: n.settling}
@@ -62,7 +62,7 @@ type holding struct {
 	acked    [snapshot.NumTypes]snapshot.Stack
 	behind   bool
 	settling bool
-	refused  []mesh.Ref
+	refused  []object.Ref
 }
 
 // holding is false for a proxy that does not count yet.
@@ -93,11 +93,11 @@ func (st *stream) holding(now time.Time) (holding, bool) {
 
 // counter counts objects over stacks.
 type counter struct {
-	objects   map[mesh.Ref]*counted
+	objects   map[object.Ref]*counted
 	revisions map[*snapshot.Revision]owned
 	bases     map[*snapshot.Revision]int // proxies that look at each base
 	overlays  map[overlayKey]*overlay
-	lacks     map[lackKey]map[mesh.Ref]struct{}
+	lacks     map[lackKey]map[object.Ref]struct{}
 }
 
 type counted struct {
@@ -106,7 +106,7 @@ type counted struct {
 }
 
 // owned is how many resources of a layer were made of each object.
-type owned map[mesh.Ref]int
+type owned map[object.Ref]int
 
 func (n owned) add(r *snapshot.Resource) {
 	for _, o := range r.Owners {
@@ -114,7 +114,7 @@ func (n owned) add(r *snapshot.Resource) {
 	}
 }
 
-func (c *counter) object(r mesh.Ref) *counted {
+func (c *counter) object(r object.Ref) *counted {
 	n := c.objects[r]
 	if n == nil {
 		n = &counted{}
@@ -164,9 +164,9 @@ func (c *counter) overlay(key overlayKey) *overlay {
 			}
 		}
 	}
-	for object, n := range o.covered {
-		if n < c.owners(key.base)[object] {
-			delete(o.covered, object)
+	for obj, n := range o.covered {
+		if n < c.owners(key.base)[obj] {
+			delete(o.covered, obj)
 		}
 	}
 	return o
@@ -182,19 +182,19 @@ func (c *counter) wanted(stack snapshot.Stack, proxies int) {
 		c.bases[base] += proxies
 	}
 	below := c.owners(base)
-	for object := range o.shown {
-		if below[object] == 0 {
-			c.object(object).wanted += proxies
+	for obj := range o.shown {
+		if below[obj] == 0 {
+			c.object(obj).wanted += proxies
 		}
 	}
-	for object := range inbound {
-		if below[object] == 0 && o.shown[object] == 0 {
-			c.object(object).wanted += proxies
+	for obj := range inbound {
+		if below[obj] == 0 && o.shown[obj] == 0 {
+			c.object(obj).wanted += proxies
 		}
 	}
-	for object := range o.covered {
-		if o.shown[object] == 0 && inbound[object] == 0 {
-			c.object(object).wanted -= proxies
+	for obj := range o.covered {
+		if o.shown[obj] == 0 && inbound[obj] == 0 {
+			c.object(obj).wanted -= proxies
 		}
 	}
 }
@@ -206,7 +206,7 @@ type lackKey struct {
 
 // lacking counts one proxy for the objects of which it lacks something.
 func (c *counter) lacking(h holding) {
-	var lacks map[mesh.Ref]struct{}
+	var lacks map[object.Ref]struct{}
 	if h.behind {
 		lacks = c.differences(lackKey{h.latest, h.acked})
 	}
@@ -215,7 +215,7 @@ func (c *counter) lacking(h holding) {
 		n.lacking++
 		n.settling = n.settling || h.settling
 	}
-	refused := map[mesh.Ref]struct{}{}
+	refused := map[object.Ref]struct{}{}
 	for _, o := range h.refused {
 		_, counted := lacks[o]
 		_, again := refused[o]
@@ -227,12 +227,12 @@ func (c *counter) lacking(h holding) {
 }
 
 // differences are the objects of which something is on its way.
-func (c *counter) differences(key lackKey) map[mesh.Ref]struct{} {
+func (c *counter) differences(key lackKey) map[object.Ref]struct{} {
 	lacks, ok := c.lacks[key]
 	if ok {
 		return lacks
 	}
-	lacks = map[mesh.Ref]struct{}{}
+	lacks = map[object.Ref]struct{}{}
 	for t := range snapshot.NumTypes {
 		for _, d := range key.acked[t].Diff(key.latest, t) {
 			if d.New == nil {

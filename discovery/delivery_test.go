@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/wire"
 )
 
-func serviceRef(name string) mesh.Ref {
-	return mesh.Ref{Kind: mesh.KindService, Namespace: "default", Name: name}
+func serviceRef(name string) object.Ref {
+	return object.Ref{Kind: object.KindService, Namespace: "default", Name: name}
 }
 
 // refuseCluster refuses every response with the cluster.
@@ -75,7 +75,7 @@ func TestDeliveries(t *testing.T) {
 	own[snapshot.LayerBase], covered[snapshot.LayerBase] = base, base
 	// Of the second proxy, all of svc-0000 is another object's.
 	other := edsCluster(t, "svc-0000", "other")
-	other.Owners = []mesh.Ref{serviceRef("other")}
+	other.Owners = []object.Ref{serviceRef("other")}
 	eps, vh := endpoints(t, "svc-0000", 1), virtualHost(t, "80", "svc-0000", "svc-0001")
 	eps.Owners, vh.Owners = other.Owners, nil
 	covered[snapshot.LayerOutbound] = snapshot.NewRevision(other, eps)

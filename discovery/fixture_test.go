@@ -22,14 +22,14 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/wire"
 )
 
 func res(t testing.TB, typ snapshot.Type, name string, m proto.Message) *snapshot.Resource {
 	t.Helper()
-	r, err := snapshot.NewResource(typ, name, m, mesh.Ref{Kind: mesh.KindService, Namespace: "default", Name: name})
+	r, err := snapshot.NewResource(typ, name, m, object.Ref{Kind: object.KindService, Namespace: "default", Name: name})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -14,9 +14,9 @@ import (
 type Rejection struct {
 	Client  snapshot.Client
 	Type    snapshot.Type
-	Names   []string   // the resources; empty when the proxy's message does not tell which of many
-	Owners  []mesh.Ref // the objects that they were made of
-	Message string     // of the proxy
+	Names   []string     // the resources; empty when the proxy's message does not tell which of many
+	Owners  []object.Ref // the objects that they were made of
+	Message string       // of the proxy
 }
 
 // refusal is a refused response, before it is known whether that is news.

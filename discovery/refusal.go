@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -14,7 +14,7 @@ type Refusal struct {
 	Type    snapshot.Type
 	Name    string
 	Version string
-	Owners  []mesh.Ref // the objects that it was made of
+	Owners  []object.Ref // the objects that it was made of
 	// By is a pod that refuses it, NAMESPACE/POD, and Message what that says: up
 	// to 512 bytes without control characters, and whatever it likes.
 	By, Message string

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -132,7 +132,7 @@ type part struct {
 // rejected is what a proxy said to one version of a resource.
 type rejected struct {
 	version string
-	owners  []mesh.Ref
+	owners  []object.Ref
 	message string
 	counts  bool // see mayJudge
 }

@@ -9,14 +9,13 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/metadata"
 
-	"github.com/cespare/xxhash/v2"
-
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 const (
@@ -79,8 +78,8 @@ func (a *audit) run(ctx context.Context) {
 type page struct {
 	began    time.Time
 	version  uint64
-	objects  map[mesh.Ref]uint64 // their versions
-	from, to string              // to is empty when it is the last
+	objects  map[object.Ref]uint64 // their versions
+	from, to string                // to is empty when it is the last
 	next     string
 }
 
@@ -88,7 +87,7 @@ type page struct {
 func (a *audit) read(ctx context.Context) (*page, error) {
 	ctx, cancel := context.WithTimeout(ctx, auditPatience)
 	defer cancel()
-	p := &page{began: time.Now(), objects: map[mesh.Ref]uint64{}, from: a.last}
+	p := &page{began: time.Now(), objects: map[object.Ref]uint64{}, from: a.last}
 	list, err := a.list(ctx, metav1.ListOptions{Limit: auditPage, Continue: a.cursor})
 	if err != nil {
 		return nil, err
@@ -109,7 +108,7 @@ func (a *audit) read(ctx context.Context) (*page, error) {
 }
 
 // key orders objects as the API server does.
-func key(r mesh.Ref) string {
+func key(r object.Ref) string {
 	if r.Namespace == "" {
 		return r.Name
 	}
@@ -181,7 +180,7 @@ func (a *audit) lost(wrong []difference) {
 // difference is an object that is not as the API server has it. ours is the
 // version that was read, 0 without one.
 type difference struct {
-	ref  mesh.Ref
+	ref  object.Ref
 	ours uint64
 }
 
@@ -209,4 +208,4 @@ func (s *store) differs(p *page) (out []difference) {
 }
 
 // digestOf is what the version of an object is kept by.
-func digestOf(r mesh.Ref) uint64 { return xxhash.Sum64String(key(r)) }
+func digestOf(r object.Ref) uint64 { return xxhash.Sum64String(key(r)) }

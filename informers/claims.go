@@ -10,14 +10,15 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // claims decides which file an object is taken from, and what of the files'
 // content is news.
 type claims struct {
-	byRef     map[mesh.Ref][]claim // in order of precedence
-	delivered map[mesh.Ref]uint64  // fingerprints of what the mesh has
-	age       map[mesh.Ref]time.Time
+	byRef     map[object.Ref][]claim // in order of precedence
+	delivered map[object.Ref]uint64  // fingerprints of what the mesh has
+	age       map[object.Ref]time.Time
 	last      time.Time // the youngest age
 	unknown   map[schema.GroupKind]map[string]struct{}
 }
@@ -30,12 +31,12 @@ type claim struct {
 }
 
 func newClaims() *claims {
-	return &claims{byRef: map[mesh.Ref][]claim{}, delivered: map[mesh.Ref]uint64{}, age: map[mesh.Ref]time.Time{}, unknown: map[schema.GroupKind]map[string]struct{}{}}
+	return &claims{byRef: map[object.Ref][]claim{}, delivered: map[object.Ref]uint64{}, age: map[object.Ref]time.Time{}, unknown: map[schema.GroupKind]map[string]struct{}{}}
 }
 
 // replace puts the content of one file in place of another version of it;
 // either may be nil. touched collects the objects that it is about.
-func (c *claims) replace(old, next *file, touched map[mesh.Ref]struct{}) {
+func (c *claims) replace(old, next *file, touched map[object.Ref]struct{}) {
 	if old != nil {
 		for r := range old.refs() {
 			c.byRef[r] = slices.DeleteFunc(c.byRef[r], func(x claim) bool { return x.path == old.path })
@@ -66,8 +67,8 @@ func (c *claims) replace(old, next *file, touched map[mesh.Ref]struct{}) {
 }
 
 // refs are the objects of a file, each once.
-func (f *file) refs() map[mesh.Ref]struct{} {
-	refs := make(map[mesh.Ref]struct{}, len(f.objects))
+func (f *file) refs() map[object.Ref]struct{} {
+	refs := make(map[object.Ref]struct{}, len(f.objects))
 	for _, w := range f.objects {
 		refs[w.ref] = struct{}{}
 	}
@@ -77,12 +78,12 @@ func (f *file) refs() map[mesh.Ref]struct{} {
 // settle says what has changed for the mesh in the objects that were touched.
 // Objects whose files do not say how old they are get the time of the pass that
 // saw them first, so that of two the one that was there before is the older.
-func (c *claims) settle(touched map[mesh.Ref]struct{}, now time.Time) []mesh.Change {
+func (c *claims) settle(touched map[object.Ref]struct{}, now time.Time) []mesh.Change {
 	if !now.After(c.last) {
 		now = c.last.Add(time.Microsecond)
 	}
 	c.last = now
-	refs := make([]mesh.Ref, 0, len(touched))
+	refs := make([]object.Ref, 0, len(touched))
 	for r := range touched {
 		refs = append(refs, r)
 	}
@@ -132,17 +133,17 @@ func (c *claims) aged(w *written, now time.Time) kubeObject {
 
 // duplicates are the findings about the objects of a file that are taken from
 // another file, or from another place in this one.
-func (c *claims) duplicates(f *file) []mesh.Finding {
-	var out []mesh.Finding
+func (c *claims) duplicates(f *file) []object.Finding {
+	var out []object.Finding
 	for i, w := range f.objects {
 		if l := c.byRef[w.ref]; l[0].path != f.path || l[0].place != i {
-			out = append(out, mesh.Finding{Object: w.ref, Code: mesh.CodeConflict, Winner: w.ref,
+			out = append(out, object.Finding{Object: w.ref, Code: object.CodeConflict, Winner: w.ref,
 				Message: fmt.Sprintf("stands in %s and, once more, in %s: the first one counts; remove the other, or give it another name", l[0].path, f.path)})
 		}
 	}
 	return out
 }
 
-func compareRefs(a, b mesh.Ref) int {
+func compareRefs(a, b object.Ref) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }

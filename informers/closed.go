@@ -15,15 +15,16 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // guards tells whether a field that is not understood may be what an object of the kind
 // restricts by: then the object is not used without it.
 func (k *kind) guards(field string) bool {
 	switch k.mesh {
-	case mesh.KindAuthorizationPolicy, mesh.KindRequestAuthentication, mesh.KindPeerAuthentication:
+	case object.KindAuthorizationPolicy, object.KindRequestAuthentication, object.KindPeerAuthentication:
 		return !strings.HasPrefix(field, "metadata.") && !strings.HasPrefix(field, "status")
-	case mesh.KindDestinationRule, mesh.KindGateway:
+	case object.KindDestinationRule, object.KindGateway:
 		return strings.Contains(field, ".tls.")
 	}
 	return false
@@ -32,7 +33,7 @@ func (k *kind) guards(field string) bool {
 // closed is what is in force of an object that cannot be read and that the mesh does not
 // have yet: what keeps closed what it would close, wherever as much can be read of it. nil
 // is nothing.
-func (k *kind) closed(ref mesh.Ref, js []byte) kubeObject {
+func (k *kind) closed(ref object.Ref, js []byte) kubeObject {
 	var text struct {
 		Metadata json.RawMessage            `json:"metadata"`
 		Spec     map[string]json.RawMessage `json:"spec"`
@@ -47,21 +48,21 @@ func (k *kind) closed(ref mesh.Ref, js []byte) kubeObject {
 	meta.Namespace, meta.Name = ref.Namespace, ref.Name
 	var out kubeObject
 	switch k.mesh {
-	case mesh.KindAuthorizationPolicy: // ALLOW without rules
+	case object.KindAuthorizationPolicy: // ALLOW without rules
 		o := &securityv1.AuthorizationPolicy{ObjectMeta: meta}
 		readable(text.Spec, &o.Spec, "selector", "targetRef", "targetRefs")
 		out = o
-	case mesh.KindRequestAuthentication: // no token is good by a rule without keys
+	case object.KindRequestAuthentication: // no token is good by a rule without keys
 		o := &securityv1.RequestAuthentication{ObjectMeta: meta}
 		readable(text.Spec, &o.Spec, "selector", "targetRef", "targetRefs")
 		o.Spec.JwtRules = []*security.JWTRule{{}}
 		out = o
-	case mesh.KindPeerAuthentication:
+	case object.KindPeerAuthentication:
 		o := &securityv1.PeerAuthentication{ObjectMeta: meta}
 		readable(text.Spec, &o.Spec, "selector")
 		o.Spec.Mtls = &security.PeerAuthentication_MutualTLS{Mode: security.PeerAuthentication_MutualTLS_STRICT}
 		out = o
-	case mesh.KindDestinationRule:
+	case object.KindDestinationRule:
 		if CheckText(js, MaxValues) != nil {
 			return nil
 		}
@@ -146,9 +147,9 @@ func understood(js []byte, m json.Unmarshaler) bool {
 // said has JSON say what reading it would lose of what an object restricts by.
 func (k *kind) said(js []byte) []byte {
 	switch {
-	case k.mesh == mesh.KindAuthorizationPolicy:
+	case k.mesh == object.KindAuthorizationPolicy:
 		return sayEmpty(js)
-	case k.mesh == mesh.KindGateway && bytes.Contains(js, []byte(`PASSTHROUGH"`)):
+	case k.mesh == object.KindGateway && bytes.Contains(js, []byte(`PASSTHROUGH"`)):
 		return sayPassthrough(js)
 	}
 	return js
@@ -165,7 +166,7 @@ func sayPassthrough(js []byte) []byte {
 			port, _ := server["port"].(map[string]any)
 			name, _ := port["protocol"].(string)
 			redirects, _ := tls["httpsRedirect"].(bool)
-			if p, ok := mesh.ParseProtocol(name); ok && p.IsHTTP() && tls["mode"] == "PASSTHROUGH" && !redirects {
+			if p, ok := object.ParseProtocol(name); ok && p.IsHTTP() && tls["mode"] == "PASSTHROUGH" && !redirects {
 				tls["mode"], changed = "AUTO_PASSTHROUGH", true
 			}
 		}
@@ -227,10 +228,10 @@ func emptyTexts(v any, depth int) (changed bool) {
 const withheld = "unknown field: the object may restrict by it and is not used without it; this version of it is not in force, and a new object denies what it would guard: correct the field's name or its place (indentation), or take it out"
 
 // defect is the first field of the findings that the kind cannot do without, as an error.
-func (k *kind) defect(findings []mesh.Finding) error {
+func (k *kind) defect(findings []object.Finding) error {
 	for i, f := range findings {
-		if f.Code == mesh.CodeUnknownField && f.Message == unknownField && k.guards(f.Field) {
-			findings[i].Code, findings[i].Message = mesh.CodeInvalid, withheld
+		if f.Code == object.CodeUnknownField && f.Message == unknownField && k.guards(f.Field) {
+			findings[i].Code, findings[i].Message = object.CodeInvalid, withheld
 			return fmt.Errorf("field %s", f.Field)
 		}
 	}

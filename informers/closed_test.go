@@ -11,6 +11,7 @@ import (
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // oneObject is the one object of a text, as a directory that has not had it before takes it.
@@ -39,7 +40,7 @@ func TestUnreadablePoliciesClose(t *testing.T) {
 		if w.value != nil || p == nil || p.Spec.Action != security.AuthorizationPolicy_ALLOW || len(p.Spec.Rules) > 0 || p.Spec.GetSelector().GetMatchLabels()["app"] != "web" || p.Namespace != "a" || p.Name != "p" {
 			t.Errorf("%s: %v, closed %v", spec, w.value, w.closed)
 		}
-		if len(w.findings) == 0 || w.findings[0].Code != mesh.CodeInvalid {
+		if len(w.findings) == 0 || w.findings[0].Code != object.CodeInvalid {
 			t.Errorf("%s: findings %v", spec, w.findings)
 		}
 	}
@@ -82,7 +83,7 @@ func TestUnreadableTLSCloses(t *testing.T) {
 		t.Errorf("without TLS: %v", w.closed)
 	}
 	w = oneObject(t, "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g}, spec: {servers: [{hosts: ['*'], port: {number: 443, name: h, protocol: HTTPS}, tls: {mode: MUTUAL, credentialName: c, subjectAltName: [a]}}]}}")
-	if w.value != nil || w.closed != nil || w.findings[0].Code != mesh.CodeInvalid {
+	if w.value != nil || w.closed != nil || w.findings[0].Code != object.CodeInvalid {
 		t.Errorf("a Gateway: %v, %v, %v", w.value, w.closed, w.findings)
 	}
 }
@@ -131,7 +132,7 @@ func TestUnreadableKeepsTheLastGood(t *testing.T) {
 // deliver has a claim of one object settled.
 func deliver(c *claims, w *written) []mesh.Change {
 	c.byRef[w.ref] = []claim{{path: "a.yaml", written: w}}
-	return c.settle(map[mesh.Ref]struct{}{w.ref: {}}, time.Unix(1000, 0))
+	return c.settle(map[object.Ref]struct{}{w.ref: {}}, time.Unix(1000, 0))
 }
 
 // TestPassthroughOfPlainHTTP: a server of plain HTTP that says it passes TLS through is left
@@ -149,7 +150,7 @@ func TestPassthroughOfPlainHTTP(t *testing.T) {
 			t.Errorf("%s is read as %v", tls, w.value)
 			continue
 		}
-		if left := len(mesh.Check(mesh.Ref{Kind: mesh.KindGateway, Namespace: "a", Name: "g"}, g)) > 0; left != (mode != 0) {
+		if left := len(mesh.Check(object.Ref{Kind: object.KindGateway, Namespace: "a", Name: "g"}, g)) > 0; left != (mode != 0) {
 			t.Errorf("%s: left out is %t", tls, left)
 		}
 	}

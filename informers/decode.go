@@ -9,36 +9,36 @@ import (
 	"google.golang.org/protobuf/proto"
 	kjson "sigs.k8s.io/json"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // decode reads the JSON of one object as people wrote it, whatever version of
 // the kind it is in. Fields that the kind does not have are findings and do not
 // stand in the way; a value of a wrong type does: then the object is nil and
 // the findings say which field.
-func (k *kind) decode(ref mesh.Ref, js []byte) (kubeObject, []mesh.Finding) {
+func (k *kind) decode(ref object.Ref, js []byte) (kubeObject, []object.Finding) {
 	if err := CheckText(js, MaxValues); err != nil {
-		return nil, []mesh.Finding{{Object: ref, Code: mesh.CodeInvalid, Message: err.Error() + "; this version of the object is not in force"}}
+		return nil, []object.Finding{{Object: ref, Code: object.CodeInvalid, Message: err.Error() + "; this version of the object is not in force"}}
 	}
 	js = k.said(js)
 	o := k.make()
 	strict, err := kjson.UnmarshalStrict(js, o)
-	var findings []mesh.Finding
+	var findings []object.Finding
 	for _, e := range strict {
 		field, what := strictField(e)
-		findings = append(findings, mesh.Finding{Object: ref, Field: field, Code: mesh.CodeUnknownField, Message: what})
+		findings = append(findings, object.Finding{Object: ref, Field: field, Code: object.CodeUnknownField, Message: what})
 	}
 	if k.proto {
 		unknown, wrong := checkSpec(js, spec(o))
 		for _, field := range unknown {
-			findings = append(findings, mesh.Finding{Object: ref, Field: field, Code: mesh.CodeUnknownField, Message: unknownField})
+			findings = append(findings, object.Finding{Object: ref, Field: field, Code: object.CodeUnknownField, Message: unknownField})
 		}
 		if err != nil && wrong != nil {
-			return nil, append(findings, mesh.Finding{Object: ref, Field: wrong.field, Code: mesh.CodeInvalid, Message: wrong.message + notInForce})
+			return nil, append(findings, object.Finding{Object: ref, Field: wrong.field, Code: object.CodeInvalid, Message: wrong.message + notInForce})
 		}
 	}
 	if err != nil {
-		return nil, append(findings, mesh.Finding{Object: ref, Field: typeField(err), Code: mesh.CodeInvalid, Message: err.Error() + notInForce})
+		return nil, append(findings, object.Finding{Object: ref, Field: typeField(err), Code: object.CodeInvalid, Message: err.Error() + notInForce})
 	}
 	if k.defect(findings) != nil {
 		return nil, findings
@@ -48,8 +48,8 @@ func (k *kind) decode(ref mesh.Ref, js []byte) (kubeObject, []mesh.Finding) {
 
 // decodeServed reads the JSON of one object as an API server gave it out: that
 // has already taken out or refused fields that the kind does not have.
-func (k *kind) decodeServed(js []byte) (kubeObject, []mesh.Finding) {
-	if (k.mesh == mesh.KindAuthorizationPolicy || k.mesh == mesh.KindGateway) && CheckText(js, MaxValues) == nil {
+func (k *kind) decodeServed(js []byte) (kubeObject, []object.Finding) {
+	if (k.mesh == object.KindAuthorizationPolicy || k.mesh == object.KindGateway) && CheckText(js, MaxValues) == nil {
 		js = k.said(js)
 	}
 	o := k.make()
@@ -58,7 +58,7 @@ func (k *kind) decodeServed(js []byte) (kubeObject, []mesh.Finding) {
 	}
 	var h header
 	_ = kjson.UnmarshalCaseSensitivePreserveInts(js, &h) // a header that cannot be read names nothing
-	ref := mesh.Ref{Kind: k.mesh, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}
+	ref := object.Ref{Kind: k.mesh, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}
 	return k.decode(ref, js)
 }
 

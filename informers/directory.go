@@ -13,6 +13,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // DirConfig says what a Directory reads.
@@ -33,12 +34,12 @@ type Directory struct {
 	config  DirConfig
 	parser  *parser
 	claims  *claims
-	files   map[string]*file          // by the path below the directory
-	listing *listing                  // as of the last look
-	closed  map[string]error          // folders that cannot be read
-	reports map[string][]mesh.Finding // as reported last
-	waiting map[string]int            // files that are being written, and how often they were looked at
-	watcher *fsnotify.Watcher         // nil: the system has none to give
+	files   map[string]*file            // by the path below the directory
+	listing *listing                    // as of the last look
+	closed  map[string]error            // folders that cannot be read
+	reports map[string][]object.Finding // as reported last
+	waiting map[string]int              // files that are being written, and how often they were looked at
+	watcher *fsnotify.Watcher           // nil: the system has none to give
 	watched map[string]struct{}
 
 	meshConfig *meshConfigFile
@@ -48,13 +49,13 @@ type Directory struct {
 // NewDirectory makes the source; it reads nothing before Run.
 func NewDirectory(config DirConfig) *Directory {
 	if config.Report == nil {
-		config.Report = func(string, []mesh.Finding) {}
+		config.Report = func(string, []object.Finding) {}
 	}
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
 	return &Directory{config: config, parser: newParser(), claims: newClaims(), files: map[string]*file{}, listing: &listing{},
-		reports: map[string][]mesh.Finding{}, waiting: map[string]int{}, watched: map[string]struct{}{}}
+		reports: map[string][]object.Finding{}, waiting: map[string]int{}, watched: map[string]struct{}{}}
 }
 
 const (
@@ -104,7 +105,7 @@ func (d *Directory) Run(ctx context.Context, sink Sink, synced func()) error {
 func (d *Directory) rescan() {
 	const what = "directory"
 	if err := d.scan(); err != nil {
-		d.report(what, []mesh.Finding{unreadableFinding(d.config.Path, err)})
+		d.report(what, []object.Finding{unreadableFinding(d.config.Path, err)})
 		return
 	}
 	d.report(what, nil)
@@ -155,7 +156,7 @@ func (d *Directory) differs(name string) bool {
 // can or that are gone.
 func (d *Directory) unreadable(l *listing) {
 	for folder, err := range l.unreadable {
-		d.report(folder, []mesh.Finding{unreadableFinding(folder, err)})
+		d.report(folder, []object.Finding{unreadableFinding(folder, err)})
 	}
 	for folder := range d.closed {
 		if l.unreadable[folder] == nil {
@@ -213,7 +214,7 @@ func (d *Directory) read(names []string, differs func(string) bool) (next map[st
 			return nil, false
 		}
 		kept := *old
-		kept.stamp, kept.findings = stamp{}, []mesh.Finding{unreadableFinding(name, err)}
+		kept.stamp, kept.findings = stamp{}, []object.Finding{unreadableFinding(name, err)}
 		next[name] = &kept
 	}
 	return next, true
@@ -221,7 +222,7 @@ func (d *Directory) read(names []string, differs func(string) bool) (next map[st
 
 // take puts new versions of files in place and hands on what that changes.
 func (d *Directory) take(names []string, next map[string]*file) {
-	touched := map[mesh.Ref]struct{}{}
+	touched := map[object.Ref]struct{}{}
 	for name, f := range next {
 		d.claims.replace(d.files[name], f, touched)
 		if f == nil {

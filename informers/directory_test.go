@@ -20,20 +20,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // recorder is a mesh that remembers what it was told.
 type recorder struct {
 	t        *testing.T
 	mu       sync.Mutex
-	objects  map[mesh.Ref]any
+	objects  map[object.Ref]any
 	changes  []mesh.Change
-	findings map[string][]mesh.Finding
+	findings map[string][]object.Finding
 	synced   chan struct{}
 }
 
 func newRecorder(t *testing.T) *recorder {
-	return &recorder{t: t, objects: map[mesh.Ref]any{}, findings: map[string][]mesh.Finding{}, synced: make(chan struct{})}
+	return &recorder{t: t, objects: map[object.Ref]any{}, findings: map[string][]object.Finding{}, synced: make(chan struct{})}
 }
 
 func (r *recorder) sink(changes []mesh.Change) {
@@ -49,7 +50,7 @@ func (r *recorder) sink(changes []mesh.Change) {
 	}
 }
 
-func (r *recorder) report(what string, list []mesh.Finding) {
+func (r *recorder) report(what string, list []object.Finding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(list) == 0 {
@@ -71,10 +72,10 @@ func (r *recorder) refs() []string {
 	return out
 }
 
-func (r *recorder) object(kind mesh.Kind, namespace, name string) any {
+func (r *recorder) object(kind object.Kind, namespace, name string) any {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.objects[mesh.Ref{Kind: kind, Namespace: namespace, Name: name}]
+	return r.objects[object.Ref{Kind: kind, Namespace: namespace, Name: name}]
 }
 
 // since are the changes after the first n, as "Kind ns/name" or "-Kind ns/name".
@@ -206,7 +207,7 @@ func TestDirectoryReadsAllThereIs(t *testing.T) {
 	if said := f.said(); len(said) > 0 {
 		t.Errorf("findings about what is well: %q", said)
 	}
-	if vs, ok := f.object(mesh.KindVirtualService, "shop", "a").(*networkingv1.VirtualService); !ok || vs.Spec.Hosts[0] != "a" {
+	if vs, ok := f.object(object.KindVirtualService, "shop", "a").(*networkingv1.VirtualService); !ok || vs.Spec.Hosts[0] != "a" {
 		t.Errorf("a VirtualService of v1alpha3 became %T", vs)
 	}
 }
@@ -259,7 +260,7 @@ func TestDirectoryLeavesOutWhatSaysTheSame(t *testing.T) {
 		f.write(name, text)
 	}
 	must(t, os.Rename(filepath.Join(f.dir, "y.yaml"), filepath.Join(f.dir, "z.yaml"))) // moved: never gone
-	eventually(t, "the new service", func() bool { return f.object(mesh.KindService, "shop", "new") != nil })
+	eventually(t, "the new service", func() bool { return f.object(object.KindService, "shop", "new") != nil })
 	time.Sleep(settleTime)
 	if diff := cmp.Diff([]string{"Service shop/new"}, f.since(n)); diff != "" {
 		t.Error(diff)
@@ -283,7 +284,7 @@ func TestDirectoryKeepsTheLastGood(t *testing.T) {
 	if diff := cmp.Diff([]string{"-Service shop/w", "Service shop/x"}, f.since(n)); diff != "" {
 		t.Errorf("the rest of y.yaml: %s", diff)
 	}
-	if vs := f.object(mesh.KindVirtualService, "shop", "v").(*networkingv1.VirtualService); vs.Spec.Http[0].Name != "first" {
+	if vs := f.object(object.KindVirtualService, "shop", "v").(*networkingv1.VirtualService); vs.Spec.Http[0].Name != "first" {
 		t.Errorf("the last good is gone: %v", &vs.Spec)
 	}
 
@@ -334,7 +335,7 @@ func TestDirectoryFindings(t *testing.T) {
 			if used := len(f.refs()) == 2; used != c.used {
 				t.Errorf("objects: %q", f.refs())
 			}
-			if f.object(mesh.KindService, "shop", "other") == nil {
+			if f.object(object.KindService, "shop", "other") == nil {
 				t.Error("the other file's object is gone")
 			}
 			must(t, os.Remove(filepath.Join(f.dir, "x.yaml")))
@@ -348,7 +349,7 @@ func TestDirectoryFirstFileWins(t *testing.T) {
 	f := follow(t, map[string]string{"b.yaml": port("2"), "c.yaml": port("3")})
 	is := func(want int32) func() bool {
 		return func() bool {
-			s, _ := f.object(mesh.KindService, "shop", "a").(*corev1.Service)
+			s, _ := f.object(object.KindService, "shop", "a").(*corev1.Service)
 			return s != nil && s.Spec.Ports[0].Port == want
 		}
 	}
@@ -358,7 +359,7 @@ func TestDirectoryFirstFileWins(t *testing.T) {
 	if s := f.said(); len(s) != 1 || !strings.Contains(s[0], "stands in b.yaml and, once more, in c.yaml") {
 		t.Errorf("said %q", s)
 	}
-	age := f.object(mesh.KindService, "shop", "a").(*corev1.Service).CreationTimestamp
+	age := f.object(object.KindService, "shop", "a").(*corev1.Service).CreationTimestamp
 	f.write("a.yaml", port("1"))
 	eventually(t, "a.yaml wins", is(1))
 	eventually(t, "two findings", func() bool { return len(f.said()) == 2 })
@@ -367,7 +368,7 @@ func TestDirectoryFirstFileWins(t *testing.T) {
 	must(t, os.Remove(filepath.Join(f.dir, "b.yaml")))
 	eventually(t, "c.yaml is left", is(3))
 	eventually(t, "no finding", func() bool { return len(f.said()) == 0 })
-	if now := f.object(mesh.KindService, "shop", "a").(*corev1.Service).CreationTimestamp; !now.Equal(&age) {
+	if now := f.object(object.KindService, "shop", "a").(*corev1.Service).CreationTimestamp; !now.Equal(&age) {
 		t.Error("the object became another age by moving between files")
 	}
 }
@@ -375,9 +376,9 @@ func TestDirectoryFirstFileWins(t *testing.T) {
 func TestDirectoryAge(t *testing.T) {
 	f := follow(t, map[string]string{"b.yaml": service("b"), "c.yaml": service("c")})
 	f.write("a.yaml", service("a")+"---\n"+strings.Replace(service("old"), "namespace: shop", "namespace: shop, creationTimestamp: 2001-02-03T04:05:06Z", 1))
-	eventually(t, "a", func() bool { return f.object(mesh.KindService, "shop", "a") != nil })
+	eventually(t, "a", func() bool { return f.object(object.KindService, "shop", "a") != nil })
 	age := func(name string) metav1.Time {
-		return f.object(mesh.KindService, "shop", name).(*corev1.Service).CreationTimestamp
+		return f.object(object.KindService, "shop", name).(*corev1.Service).CreationTimestamp
 	}
 	b, c, a, old := age("b"), age("c"), age("a"), age("old")
 	if !b.Equal(&c) || !b.Before(&a) {
@@ -490,7 +491,7 @@ func TestDirectoryMeshConfig(t *testing.T) {
 	at := filepath.Join(f.dir, "mesh.yaml")
 	f.run(DirConfig{Path: filepath.Join(f.dir, "objects"), MeshConfig: at})
 	is := func(want string) func() bool {
-		return func() bool { b, _ := f.object(mesh.KindMeshConfigFile, "", at).([]byte); return string(b) == want }
+		return func() bool { b, _ := f.object(object.KindMeshConfigFile, "", at).([]byte); return string(b) == want }
 	}
 	if !is("trustDomain: one\n")() {
 		t.Fatal("the file was not there at the start")
@@ -534,7 +535,7 @@ stringData: {tls.crt: PEM}
 	if diff := cmp.Diff([]string{"ConfigMap default/authority", "ConfigMap istio-system/istio", "Secret default/s"}, f.refs()); diff != "" {
 		t.Error(diff)
 	}
-	if s := f.object(mesh.KindSecret, "default", "s").(*corev1.Secret); string(s.Data["tls.crt"]) != "PEM" {
+	if s := f.object(object.KindSecret, "default", "s").(*corev1.Secret); string(s.Data["tls.crt"]) != "PEM" {
 		t.Errorf("stringData is lost: %v", s.Data)
 	}
 }

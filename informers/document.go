@@ -15,7 +15,7 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // document is what one YAML document of a file holds: an object, those of a
@@ -24,17 +24,17 @@ type document struct {
 	objects []*written
 	unknown []schema.GroupKind // kinds that nobody here knows
 	// findings are about the document itself.
-	findings []mesh.Finding
+	findings []object.Finding
 }
 
 // written is an object as it stands in a file.
 type written struct {
-	ref      mesh.Ref
+	ref      object.Ref
 	path     string     // in its document
 	value    kubeObject // nil: it cannot be read
 	closed   kubeObject // what is in force instead where the mesh has none; nil: nothing
 	print    uint64     // its fingerprint
-	findings []mesh.Finding
+	findings []object.Finding
 }
 
 // splitDocuments cuts a YAML stream at its "---" lines. The pieces share the
@@ -160,16 +160,16 @@ func (p *parser) object(d *document, js []byte, list header, at string) error {
 	if h.Metadata.Name == "" {
 		return fmt.Errorf("a %s without a name: it needs metadata.name", h.Kind)
 	}
-	ref := mesh.Ref{Kind: k.mesh, Name: h.Metadata.Name}
+	ref := object.Ref{Kind: k.mesh, Name: h.Metadata.Name}
 	if !k.cluster {
 		ref.Namespace = cmp.Or(h.Metadata.Namespace, "default")
 	}
 	if !slices.Contains(k.versions, gv.Version) {
-		d.findings = append(d.findings, mesh.Finding{Object: ref, Field: "apiVersion", Code: mesh.CodeUnknownKind,
+		d.findings = append(d.findings, object.Finding{Object: ref, Field: "apiVersion", Code: object.CodeUnknownKind,
 			Message: fmt.Sprintf("there is no version %s of this kind: the object is not used; write %s", gv.Version, schema.GroupVersion{Group: k.group, Version: k.versions[0]})})
 		return nil
 	}
-	if k.mesh == mesh.KindConfigMap && !readConfigMap(js, h) {
+	if k.mesh == object.KindConfigMap && !readConfigMap(js, h) {
 		return nil
 	}
 	w := &written{ref: ref, path: at}

@@ -9,7 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // maxFile is the largest file that is read, in bytes.
@@ -26,7 +26,7 @@ type file struct {
 	documents map[[sha256.Size]byte]*document // by their text, so that only those that changed are read again
 	objects   []*written
 	unknown   []schema.GroupKind
-	findings  []mesh.Finding // of the file and all its objects
+	findings  []object.Finding // of the file and all its objects
 }
 
 // maxBroken bounds how many documents of one file are reported.
@@ -102,7 +102,7 @@ func (f *file) update(p *parser, text []byte, s stamp) *file {
 	}
 	next.documents = map[[sha256.Size]byte]*document{}
 	pieces, lines := splitDocuments(text)
-	var broken []mesh.Finding
+	var broken []object.Finding
 	for i, piece := range pieces {
 		sum := sha256.Sum256(piece)
 		d := f.documents[sum]
@@ -112,7 +112,7 @@ func (f *file) update(p *parser, text []byte, s stamp) *file {
 				if len(broken) == maxBroken {
 					continue
 				}
-				broken = append(broken, mesh.Finding{Object: mesh.Ref{Kind: KindFile, Name: f.path}, Field: fmt.Sprintf("line %d", lines[i]), Code: mesh.CodeInvalid, Message: err.Error()})
+				broken = append(broken, object.Finding{Object: object.Ref{Kind: KindFile, Name: f.path}, Field: fmt.Sprintf("line %d", lines[i]), Code: object.CodeInvalid, Message: err.Error()})
 				continue
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // kindsReport is what the findings about unknown kinds are reported as.
@@ -14,7 +14,7 @@ const kindsReport = "kinds"
 
 // findings reports what is wrong with the files, and with those that hold the
 // same objects.
-func (d *Directory) findings(names []string, touched map[mesh.Ref]struct{}) {
+func (d *Directory) findings(names []string, touched map[object.Ref]struct{}) {
 	about := map[string]struct{}{}
 	for _, name := range names {
 		about[name] = struct{}{}
@@ -25,23 +25,23 @@ func (d *Directory) findings(names []string, touched map[mesh.Ref]struct{}) {
 		}
 	}
 	for name := range about {
-		var list []mesh.Finding
+		var list []object.Finding
 		if f := d.files[name]; f != nil {
 			list = append(slices.Clone(f.findings), d.claims.duplicates(f)...)
 		}
 		d.report(name, list)
 	}
-	var unknown []mesh.Finding
+	var unknown []object.Finding
 	for k, in := range d.claims.unknown {
-		unknown = append(unknown, mesh.Finding{Object: mesh.Ref{Kind: KindFile, Name: slices.Min(slices.Collect(maps.Keys(in)))}, Field: "kind", Code: mesh.CodeForeign,
+		unknown = append(unknown, object.Finding{Object: object.Ref{Kind: KindFile, Name: slices.Min(slices.Collect(maps.Keys(in)))}, Field: "kind", Code: object.CodeForeign,
 			Message: fmt.Sprintf("objects of kind %s are not read: nothing is known of it; correct apiVersion or kind if it is meant for the mesh", k)})
 	}
-	slices.SortFunc(unknown, func(a, b mesh.Finding) int { return cmp.Compare(a.Message, b.Message) })
+	slices.SortFunc(unknown, func(a, b object.Finding) int { return cmp.Compare(a.Message, b.Message) })
 	d.report(kindsReport, unknown)
 }
 
 // report passes on what differs from the last report.
-func (d *Directory) report(what string, list []mesh.Finding) {
+func (d *Directory) report(what string, list []object.Finding) {
 	if slices.Equal(d.reports[what], list) {
 		return
 	}

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // custom tells whether the kind is defined by a CustomResourceDefinition, and
@@ -28,14 +28,14 @@ func builtIn(group string) bool {
 }
 
 // byName tells whether objects of the kind are followed only where they are named.
-func (k *kind) byName() bool { return k.mesh == mesh.KindSecret || k.mesh == mesh.KindConfigMap }
+func (k *kind) byName() bool { return k.mesh == object.KindSecret || k.mesh == object.KindConfigMap }
 
 // selection is what concerns the mesh of a kind that is followed as a whole.
 func (k *kind) selection() selection {
 	switch k.mesh {
-	case mesh.KindPod: // those that have ended neither serve nor ask
+	case object.KindPod: // those that have ended neither serve nor ask
 		return selection{fields: "status.phase!=Succeeded,status.phase!=Failed"}
-	case mesh.KindEndpointSlice: // endpoints of services with a selector come from their Pods
+	case object.KindEndpointSlice: // endpoints of services with a selector come from their Pods
 		return selection{labels: "endpointslice.kubernetes.io/managed-by!=endpointslice-controller.k8s.io"}
 	}
 	return selection{}
@@ -73,7 +73,7 @@ func (f *follower) start(ctx context.Context) error {
 		return fmt.Errorf("making a client for the API server: %w", err)
 	}
 	for _, k := range kinds() {
-		if k.mesh == mesh.KindSecret {
+		if k.mesh == object.KindSecret {
 			continue
 		}
 		s := newStore(k, f.source.out, f.source.config.Report)
@@ -85,7 +85,7 @@ func (f *follower) start(ctx context.Context) error {
 		if k.custom() {
 			continue
 		}
-		if k.mesh == mesh.KindConfigMap {
+		if k.mesh == object.KindConfigMap {
 			sel = selection{namespace: f.source.config.RootNamespace, fields: fields.OneTermEqualSelector("metadata.name", meshConfigMap).String()}
 		}
 		if err := f.follow(ctx, k, k.versions[0], sel); err != nil {

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fairway-mesh/fairway/internal/spelling"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // otherKinds are the kinds of known groups that the mesh does not read, beside those of
@@ -37,19 +37,19 @@ var pastGroups = []string{"authentication.istio.io", "config.istio.io", "install
 
 // foreign notes an object of a kind that is not in the table.
 func (p *parser) foreign(d *document, group string, h header) {
-	object := mesh.Ref{Kind: mesh.Kind(h.Kind), Namespace: cmp.Or(h.Metadata.Namespace, "default"), Name: h.Metadata.Name}
+	obj := object.Ref{Kind: object.Kind(h.Kind), Namespace: cmp.Or(h.Metadata.Namespace, "default"), Name: h.Metadata.Name}
 	others, known := p.others[group]
 	meshs := strings.HasSuffix(group, ".istio.io") || group == groupGateway
 	switch {
 	case known && slices.Contains(others, h.Kind), slices.Contains(pastGroups, group):
 		if meshs {
-			d.findings = append(d.findings, mesh.Finding{Object: object, Field: "kind", Code: mesh.CodeUnsupported, Message: "objects of this kind are not acted upon"})
+			d.findings = append(d.findings, object.Finding{Object: obj, Field: "kind", Code: object.CodeUnsupported, Message: "objects of this kind are not acted upon"})
 		}
 	case known || meshs:
-		d.findings = append(d.findings, mesh.Finding{Object: object, Field: "kind", Code: mesh.CodeUnknownKind,
+		d.findings = append(d.findings, object.Finding{Object: obj, Field: "kind", Code: object.CodeUnknownKind,
 			Message: fmt.Sprintf("there is no kind %s; the object is not read%s", schema.GroupKind{Group: group, Kind: h.Kind}, p.meant(group, h.Kind))})
 	case p.likeGroup(group) != "":
-		d.findings = append(d.findings, mesh.Finding{Object: object, Field: "apiVersion", Code: mesh.CodeUnknownKind,
+		d.findings = append(d.findings, object.Finding{Object: obj, Field: "apiVersion", Code: object.CodeUnknownKind,
 			Message: fmt.Sprintf("nothing is known of the group %s; the object is not read: did you mean %s?", group, p.likeGroup(group))})
 	case !kubernetesGroup(group):
 		d.unknown = append(d.unknown, schema.GroupKind{Group: group, Kind: h.Kind})

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // FuzzFile reads any bytes as a file between two others. It must not panic, not
@@ -26,9 +26,9 @@ func FuzzFile(f *testing.F) {
 		first := (&file{path: "a.yaml"}).update(p, []byte(service("a")+"---\n"+virtualService("v", "v1", "")), stamp{})
 		last := (&file{path: "z.yaml"}).update(p, []byte(service("z")), stamp{})
 		c := newClaims()
-		have := map[mesh.Ref]uint64{}
+		have := map[object.Ref]uint64{}
 		pass := func(old, next *file) {
-			touched := map[mesh.Ref]struct{}{}
+			touched := map[object.Ref]struct{}{}
 			c.replace(old, next, touched)
 			for _, change := range c.settle(touched, time.Now()) {
 				if change.Object == nil {
@@ -44,7 +44,7 @@ func FuzzFile(f *testing.F) {
 		}
 		pass(nil, first)
 		pass(nil, last)
-		before := map[mesh.Ref]uint64{}
+		before := map[object.Ref]uint64{}
 		for r, print := range have {
 			before[r] = print
 		}

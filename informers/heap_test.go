@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // servedPod is a Pod as an API server gives it out after a Deployment, the
@@ -104,8 +104,8 @@ func podHeaps(tb testing.TB, services, each int) (untrimmed, trimmed float64) {
 		return store
 	})) / n
 	trimmed = float64(liveHeap(func() any {
-		world := map[mesh.Ref]any{}
-		s := newStore(kindOf[(&kind{name: "Pod"}).groupKind()], newOutbox(), func(string, []mesh.Finding) {})
+		world := map[object.Ref]any{}
+		s := newStore(kindOf[(&kind{name: "Pod"}).groupKind()], newOutbox(), func(string, []object.Finding) {})
 		for _, b := range encoded {
 			if err := s.Add(decode(b)); err != nil {
 				tb.Fatal(err)

@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	kjson "sigs.k8s.io/json"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // item is a custom resource on its way from the API server. It can always be
@@ -33,7 +33,7 @@ type item struct {
 	digest            uint64     // see digest
 	value             kubeObject // nil: it has not been read, or cannot be
 	closed            kubeObject // what is in force instead where the mesh has none; nil: nothing
-	findings          []mesh.Finding
+	findings          []object.Finding
 }
 
 // itemList is a list of such, as the API server gives it out.
@@ -83,7 +83,7 @@ func (i *item) UnmarshalJSON(js []byte) error {
 		return nil
 	}
 	i.js = bytes.Clone(js)
-	if i.kind.mesh != mesh.KindServiceEntry { // whose addresses stand in the status
+	if i.kind.mesh != object.KindServiceEntry { // whose addresses stand in the status
 		text.Status = nil
 	}
 	i.digest = digest(text.Metadata, text.Spec, text.Status)
@@ -120,7 +120,7 @@ func (i *item) read() {
 	}
 	i.value, i.findings = i.kind.decodeServed(i.js)
 	if i.value == nil {
-		i.closed = i.kind.closed(mesh.Ref{Kind: i.kind.mesh, Namespace: i.Namespace, Name: i.Name}, i.js)
+		i.closed = i.kind.closed(object.Ref{Kind: i.kind.mesh, Namespace: i.Namespace, Name: i.Name}, i.js)
 	}
 	i.js = nil
 }

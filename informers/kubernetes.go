@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // KubeConfig says what a Kubernetes source reads.
@@ -61,7 +62,7 @@ func NewKubernetes(config KubeConfig) (*Kubernetes, error) {
 		config.RootNamespace = mesh.DefaultConfig().RootNamespace
 	}
 	if config.Report == nil {
-		config.Report = func(string, []mesh.Finding) {}
+		config.Report = func(string, []object.Finding) {}
 	}
 	if config.Log == nil {
 		config.Log = slog.Default()
@@ -98,7 +99,7 @@ func (k *Kubernetes) Link() *Link { return k.link }
 // Want says which Secrets (and ConfigMaps, for certificates of authorities) the
 // mesh names. Only these are read, each by a watch of its own; those that are no
 // longer named are forgotten. It may be called at any time.
-func (k *Kubernetes) Want(objects []mesh.Ref) { k.wanted.set(objects) }
+func (k *Kubernetes) Want(objects []object.Ref) { k.wanted.set(objects) }
 
 // Run follows the API server until the context ends, and calls synced once all
 // that there is has been handed to the sink. While the API server does not

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,9 +26,8 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/kube"
 	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
@@ -71,20 +71,20 @@ func apiServer(t *testing.T) *kube.Server {
 type api struct {
 	t      *testing.T
 	client dynamic.Interface
-	table  map[mesh.Kind]*kind
+	table  map[object.Kind]*kind
 }
 
 func newAPI(t *testing.T, config *rest.Config) *api {
 	client, err := dynamic.NewForConfig(config)
 	must(t, err)
-	a := &api{t: t, client: client, table: map[mesh.Kind]*kind{}}
+	a := &api{t: t, client: client, table: map[object.Kind]*kind{}}
 	for _, k := range kinds() {
 		a.table[k.mesh] = k
 	}
 	return a
 }
 
-func (a *api) resource(ref mesh.Ref, version string) dynamic.ResourceInterface {
+func (a *api) resource(ref object.Ref, version string) dynamic.ResourceInterface {
 	k := a.table[ref.Kind]
 	r := a.client.Resource(schema.GroupVersionResource{Group: k.group, Version: version, Resource: k.resource})
 	if k.cluster {
@@ -94,7 +94,7 @@ func (a *api) resource(ref mesh.Ref, version string) dynamic.ResourceInterface {
 }
 
 // apply creates or replaces an object of the body.
-func (a *api) apply(ref mesh.Ref, version, body string) {
+func (a *api) apply(ref object.Ref, version, body string) {
 	a.t.Helper()
 	k := a.table[ref.Kind]
 	o := &unstructured.Unstructured{}
@@ -116,7 +116,7 @@ func (a *api) apply(ref mesh.Ref, version, body string) {
 	}
 }
 
-func (a *api) label(ref mesh.Ref, version, value string) {
+func (a *api) label(ref object.Ref, version, value string) {
 	a.t.Helper()
 	patch := fmt.Sprintf(`{"metadata":{"labels":{"test":%q}}}`, value)
 	if _, err := a.resource(ref, version).Patch(context.Background(), ref.Name, "application/merge-patch+json", []byte(patch), metav1.PatchOptions{}); err != nil {
@@ -124,7 +124,7 @@ func (a *api) label(ref mesh.Ref, version, value string) {
 	}
 }
 
-func (a *api) remove(ref mesh.Ref, version string) {
+func (a *api) remove(ref object.Ref, version string) {
 	a.t.Helper()
 	zero := int64(0)
 	if err := a.resource(ref, version).Delete(context.Background(), ref.Name, metav1.DeleteOptions{GracePeriodSeconds: &zero}); err != nil {
@@ -134,7 +134,7 @@ func (a *api) remove(ref mesh.Ref, version string) {
 
 func (a *api) namespace(name string) {
 	a.t.Helper()
-	a.apply(mesh.Ref{Kind: mesh.KindNamespace, Name: name}, "v1", "{}")
+	a.apply(object.Ref{Kind: object.KindNamespace, Name: name}, "v1", "{}")
 }
 
 // followKube runs a Kubernetes source until the test ends.
@@ -168,7 +168,7 @@ func (r *recorder) awaitSync() {
 	}
 }
 
-func (r *recorder) has(ref mesh.Ref) kubeObject {
+func (r *recorder) has(ref object.Ref) kubeObject {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o, _ := r.objects[ref].(kubeObject)
@@ -192,7 +192,7 @@ func TestKubernetesEveryKindInEveryVersion(t *testing.T) {
 		}
 		tried := 0
 		for _, version := range k.versions {
-			ref := mesh.Ref{Kind: k.mesh, Namespace: "every", Name: "every-" + version}
+			ref := object.Ref{Kind: k.mesh, Namespace: "every", Name: "every-" + version}
 			if k.cluster {
 				ref.Namespace = ""
 			}
@@ -221,7 +221,7 @@ func TestKubernetesEveryKindInEveryVersion(t *testing.T) {
 				if fingerprint(created) != print {
 					t.Error("an object that was handed on has changed")
 				}
-				if k.mesh == mesh.KindNamespace {
+				if k.mesh == object.KindNamespace {
 					return // needs a controller to go
 				}
 				a.remove(ref, version)
@@ -244,17 +244,17 @@ func TestKubernetesIsCompleteWhenSynced(t *testing.T) {
 	a := newAPI(t, s.REST)
 	a.namespace("complete")
 	a.namespace("istio-system")
-	a.apply(mesh.Ref{Kind: mesh.KindConfigMap, Namespace: "istio-system", Name: "istio"}, "v1", `data: {mesh: "trustDomain: a"}`)
-	a.apply(mesh.Ref{Kind: mesh.KindConfigMap, Namespace: "istio-system", Name: "other"}, "v1", `data: {mesh: "trustDomain: b"}`)
-	var want []mesh.Ref
+	a.apply(object.Ref{Kind: object.KindConfigMap, Namespace: "istio-system", Name: "istio"}, "v1", `data: {mesh: "trustDomain: a"}`)
+	a.apply(object.Ref{Kind: object.KindConfigMap, Namespace: "istio-system", Name: "other"}, "v1", `data: {mesh: "trustDomain: b"}`)
+	var want []object.Ref
 	for i := range 50 {
-		for _, k := range []mesh.Kind{mesh.KindService, mesh.KindVirtualService, mesh.KindHTTPRoute} {
-			ref := mesh.Ref{Kind: k, Namespace: "complete", Name: fmt.Sprintf("c%d", i)}
+		for _, k := range []object.Kind{object.KindService, object.KindVirtualService, object.KindHTTPRoute} {
+			ref := object.Ref{Kind: k, Namespace: "complete", Name: fmt.Sprintf("c%d", i)}
 			want = append(want, ref)
 			a.apply(ref, "v1", examples[k].body)
 		}
 	}
-	have := map[mesh.Ref]bool{}
+	have := map[object.Ref]bool{}
 	k, err := NewKubernetes(KubeConfig{REST: s.REST, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -264,13 +264,13 @@ func TestKubernetesIsCompleteWhenSynced(t *testing.T) {
 			have[c.Ref] = true
 		}
 	}, cancel))
-	for _, ref := range append(want, mesh.Ref{Kind: mesh.KindConfigMap, Namespace: "istio-system", Name: "istio"}) {
+	for _, ref := range append(want, object.Ref{Kind: object.KindConfigMap, Namespace: "istio-system", Name: "istio"}) {
 		if !have[ref] {
 			t.Errorf("synced without %s", ref)
 		}
 	}
 	for ref := range have {
-		if ref.Kind == mesh.KindSecret || ref.Kind == mesh.KindConfigMap && ref.Name != "istio" {
+		if ref.Kind == object.KindSecret || ref.Kind == object.KindConfigMap && ref.Name != "istio" {
 			t.Errorf("delivered without being asked for: %s", ref)
 		}
 	}
@@ -280,11 +280,13 @@ func TestKubernetesWantedSecrets(t *testing.T) {
 	s := apiServer(t)
 	a := newAPI(t, s.REST)
 	a.namespace("wanted")
-	secret := func(name string) mesh.Ref { return mesh.Ref{Kind: mesh.KindSecret, Namespace: "wanted", Name: name} }
+	secret := func(name string) object.Ref {
+		return object.Ref{Kind: object.KindSecret, Namespace: "wanted", Name: name}
+	}
 	a.apply(secret("a"), "v1", `stringData: {tls.crt: one}`)
 	a.apply(secret("b"), "v1", `stringData: {tls.crt: two}`)
 	r, k := followKube(t, KubeConfig{REST: s.REST})
-	k.Want([]mesh.Ref{secret("a"), secret("later"), {Kind: mesh.KindPod, Namespace: "x", Name: "y"}})
+	k.Want([]object.Ref{secret("a"), secret("later"), {Kind: object.KindPod, Namespace: "x", Name: "y"}})
 	r.awaitSync()
 	holds := func(name, text string) func() bool {
 		return func() bool {
@@ -297,7 +299,7 @@ func TestKubernetesWantedSecrets(t *testing.T) {
 	eventually(t, "its change", holds("a", "three"))
 	a.apply(secret("later"), "v1", `stringData: {tls.crt: four}`)
 	eventually(t, "one that appears later", holds("later", "four"))
-	k.Want([]mesh.Ref{secret("b"), secret("later")})
+	k.Want([]object.Ref{secret("b"), secret("later")})
 	eventually(t, "another wish", holds("b", "two"))
 	eventually(t, "what is no longer wanted to be forgotten", func() bool { return r.has(secret("a")) == nil })
 	a.remove(secret("later"), "v1")
@@ -321,10 +323,10 @@ func TestKubernetesLosesNothing(t *testing.T) {
 	through.Host = "https://" + wire.address
 	r, _ := followKube(t, KubeConfig{REST: through})
 	r.awaitSync()
-	ref := func(i int) mesh.Ref {
-		return mesh.Ref{Kind: []mesh.Kind{mesh.KindService, mesh.KindVirtualService}[i%2], Namespace: "storm", Name: fmt.Sprintf("s%d", i)}
+	ref := func(i int) object.Ref {
+		return object.Ref{Kind: []object.Kind{object.KindService, object.KindVirtualService}[i%2], Namespace: "storm", Name: fmt.Sprintf("s%d", i)}
 	}
-	expect := func(what string, want map[mesh.Ref]bool) {
+	expect := func(what string, want map[object.Ref]bool) {
 		t.Helper()
 		eventually(t, what, func() bool {
 			for i := range 200 {
@@ -335,7 +337,7 @@ func TestKubernetesLosesNothing(t *testing.T) {
 			return true
 		})
 	}
-	want := map[mesh.Ref]bool{}
+	want := map[object.Ref]bool{}
 	for i := range 100 {
 		a.apply(ref(i), "v1", examples[ref(i).Kind].body)
 		want[ref(i)] = true
@@ -396,7 +398,7 @@ func TestKubernetesDefinitionsComeAndGo(t *testing.T) {
 		t.Errorf("%d lines about Nodes:\n%s", c, said.String())
 	}
 
-	vs := mesh.Ref{Kind: mesh.KindVirtualService, Namespace: "default", Name: "v"}
+	vs := object.Ref{Kind: object.KindVirtualService, Namespace: "default", Name: "v"}
 	must(t, s.InstallCRDs(t.Context(), "virtualservices.networking.istio.io"))
 	a.apply(vs, "v1beta1", examples[vs.Kind].body)
 	eventually(t, "an object of the new kind", func() bool { return r.has(vs) != nil })
@@ -408,7 +410,7 @@ func TestKubernetesDefinitionsComeAndGo(t *testing.T) {
 		{"op":"replace","path":"/spec/versions/2/schema/openAPIV3Schema","value":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}]`
 	_, err := definition.Patch(t.Context(), "virtualservices.networking.istio.io", "application/json-patch+json", []byte(patch), metav1.PatchOptions{})
 	must(t, err)
-	bad := mesh.Ref{Kind: vs.Kind, Namespace: "default", Name: "bad"}
+	bad := object.Ref{Kind: vs.Kind, Namespace: "default", Name: "bad"}
 	eventually(t, "the lax definition in force", func() bool {
 		o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": map[string]any{"name": "bad"}, "spec": map[string]any{"hosts": 7}}}
 		_, err := a.resource(bad, "v1").Create(t.Context(), o, metav1.CreateOptions{})
@@ -539,13 +541,13 @@ func (w *wire) cut(yes bool) {
 }
 
 func TestTableNamesEveryKindOnce(t *testing.T) {
-	seen := map[mesh.Kind]bool{}
+	seen := map[object.Kind]bool{}
 	for _, k := range kinds() {
 		if seen[k.mesh] || kindOf[k.groupKind()].mesh != k.mesh {
 			t.Errorf("%s stands twice in the table", k.mesh)
 		}
 		seen[k.mesh] = true
-		if !slices.Contains(k.versions, "v1") && k.mesh != mesh.KindProxyConfig {
+		if !slices.Contains(k.versions, "v1") && k.mesh != object.KindProxyConfig {
 			t.Errorf("%s has no v1", k.mesh)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 const (
@@ -26,7 +26,7 @@ const (
 // name, which takes another way through the API server. So some of the missing
 // are asked for; when any is there, none is taken for gone, and the list is asked
 // for again. A control plane that must not ask so believes the list.
-func (r *reflection) believe(ctx context.Context, missing []mesh.Ref) error {
+func (r *reflection) believe(ctx context.Context, missing []object.Ref) error {
 	ctx, cancel := context.WithTimeout(ctx, lossPatience)
 	defer cancel()
 	for n, i := range rand.Perm(len(missing)) {
@@ -47,7 +47,7 @@ func (r *reflection) believe(ctx context.Context, missing []mesh.Ref) error {
 }
 
 // isThere asks for one object of the selection.
-func (r *reflection) isThere(ctx context.Context, ref mesh.Ref) (bool, error) {
+func (r *reflection) isThere(ctx context.Context, ref object.Ref) (bool, error) {
 	k := r.store.kind
 	at := r.source.metadata.Resource(schema.GroupVersionResource{Group: k.group, Version: r.version, Resource: k.resource}).Namespace(ref.Namespace)
 	narrow := k.selection()

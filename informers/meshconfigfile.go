@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // meshConfigFile is the file of --mesh-config; the zero path means that there
@@ -64,7 +65,7 @@ func (m *meshConfigFile) look(sure bool) []mesh.Change {
 	const what = "mesh config file"
 	if err != nil {
 		m.failed = true
-		m.report(what, []mesh.Finding{unreadableFinding(m.path, err)})
+		m.report(what, []object.Finding{unreadableFinding(m.path, err)})
 		return nil
 	}
 	if m.failed {
@@ -76,5 +77,5 @@ func (m *meshConfigFile) look(sure bool) []mesh.Change {
 	if same {
 		return nil
 	}
-	return []mesh.Change{{Ref: mesh.Ref{Kind: mesh.KindMeshConfigFile, Name: m.path}, Object: text}}
+	return []mesh.Change{{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: m.path}, Object: text}}
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // outbox gathers the changes of all kinds and hands on what is pending in one
@@ -12,13 +13,13 @@ import (
 // waits, so it holds at most one for each object.
 type outbox struct {
 	mu      sync.Mutex
-	pending map[mesh.Ref]int // place in order
+	pending map[object.Ref]int // place in order
 	order   []mesh.Change
 	wake    chan struct{} // of size 1
 }
 
 func newOutbox() *outbox {
-	return &outbox{pending: map[mesh.Ref]int{}, wake: make(chan struct{}, 1)}
+	return &outbox{pending: map[object.Ref]int{}, wake: make(chan struct{}, 1)}
 }
 
 func (b *outbox) put(changes ...mesh.Change) {
@@ -49,7 +50,7 @@ func (b *outbox) take() []mesh.Change {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out := b.order
-	b.pending, b.order = map[mesh.Ref]int{}, nil // after the first lists they are large
+	b.pending, b.order = map[object.Ref]int{}, nil // after the first lists they are large
 	return out
 }
 

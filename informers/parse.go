@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Object is an object as somebody wrote it.
@@ -12,7 +13,7 @@ type Object struct {
 	mesh.Change
 	// Findings are what is wrong with how it is written: fields that its kind
 	// does not have, and values of a wrong type. With those Change.Object is nil.
-	Findings []mesh.Finding
+	Findings []object.Finding
 	Line     int // where its document begins, from 1
 	// Path leads to the object in its document, as "items[2]" does in a list; empty: it is the document.
 	Path string
@@ -23,8 +24,8 @@ type Document struct {
 	Line     int    // where it begins, from 1
 	Text     []byte // a part of the text that was read
 	Objects  []Object
-	Findings []mesh.Finding // about objects that the mesh does not read
-	Err      error          // it is no YAML, or no object of the API; with the other fields empty
+	Findings []object.Finding // about objects that the mesh does not read
+	Err      error            // it is no YAML, or no object of the API; with the other fields empty
 }
 
 // Documents reads a YAML or JSON text document by document, lists too, as a directory
@@ -50,7 +51,7 @@ func Documents(text []byte) []Document {
 // does. Findings are about documents that hold none that the mesh reads. The
 // error names all documents that are no objects; what the others hold is
 // returned nevertheless.
-func Parse(text []byte) (objects []Object, findings []mesh.Finding, err error) {
+func Parse(text []byte) (objects []Object, findings []object.Finding, err error) {
 	var broken []error
 	for _, d := range Documents(text) {
 		if d.Err != nil {
@@ -63,7 +64,7 @@ func Parse(text []byte) (objects []Object, findings []mesh.Finding, err error) {
 
 // ParseJSON reads one object, or a list, of JSON as an API server writes it. Findings and
 // the error are as of Parse.
-func ParseJSON(js []byte) (objects []Object, findings []mesh.Finding, err error) {
+func ParseJSON(js []byte) (objects []Object, findings []object.Finding, err error) {
 	var d document
 	if err := newParser().object(&d, js, header{}, ""); err != nil {
 		return nil, nil, err
@@ -73,7 +74,7 @@ func ParseJSON(js []byte) (objects []Object, findings []mesh.Finding, err error)
 }
 
 // contents is what a document that begins at a line holds.
-func (d *document) contents(line int) (objects []Object, findings []mesh.Finding) {
+func (d *document) contents(line int) (objects []Object, findings []object.Finding) {
 	for _, w := range d.objects {
 		o := Object{Change: mesh.Change{Ref: w.ref}, Findings: w.findings, Line: line, Path: w.path}
 		if w.value != nil {
@@ -83,7 +84,7 @@ func (d *document) contents(line int) (objects []Object, findings []mesh.Finding
 	}
 	findings = d.findings
 	for _, k := range d.unknown {
-		findings = append(findings, mesh.Finding{Object: mesh.Ref{Kind: "Kind", Name: k.String()}, Code: mesh.CodeForeign, Message: "no such kind is known; it is not read"})
+		findings = append(findings, object.Finding{Object: object.Ref{Kind: "Kind", Name: k.String()}, Code: object.CodeForeign, Message: "no such kind is known; it is not read"})
 	}
 	return objects, findings
 }

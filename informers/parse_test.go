@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func TestParse(t *testing.T) {
@@ -30,20 +30,20 @@ metadata: {name: d}
 	if err == nil || !strings.Contains(err.Error(), "document at line 11: ") || !strings.Contains(err.Error(), "document at line 17: ") {
 		t.Errorf("the error is %v", err)
 	}
-	if len(findings) != 1 || findings[0].Code != mesh.CodeForeign {
+	if len(findings) != 1 || findings[0].Code != object.CodeForeign {
 		t.Errorf("the findings are %v", findings)
 	}
 	if len(objects) != 3 {
 		t.Fatalf("there are %d objects", len(objects))
 	}
 	for i, want := range []struct {
-		ref  mesh.Ref
+		ref  object.Ref
 		line int
 		read bool
 	}{
-		{mesh.Ref{Kind: mesh.KindService, Namespace: "default", Name: "a"}, 1, true},
-		{mesh.Ref{Kind: mesh.KindGateway, Namespace: "shop", Name: "b"}, 5, true},
-		{mesh.Ref{Kind: mesh.KindGateway, Namespace: "shop", Name: "c"}, 5, false},
+		{object.Ref{Kind: object.KindService, Namespace: "default", Name: "a"}, 1, true},
+		{object.Ref{Kind: object.KindGateway, Namespace: "shop", Name: "b"}, 5, true},
+		{object.Ref{Kind: object.KindGateway, Namespace: "shop", Name: "c"}, 5, false},
 	} {
 		o := objects[i]
 		if o.Ref != want.ref || o.Line != want.line || (o.Object != nil) != want.read || (len(o.Findings) == 0) != want.read {

@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // selection narrows what is watched of a kind; the zero one is all of it.
@@ -87,7 +87,7 @@ func (r *reflection) run(ctx context.Context) {
 		r.mu.Lock()
 		r.turn = end
 		r.mu.Unlock()
-		r.store.believe = func(missing []mesh.Ref) error { return r.believe(turn, missing) }
+		r.store.believe = func(missing []object.Ref) error { return r.believe(turn, missing) }
 		reflector := cache.NewReflectorWithOptions(r.listWatch(), nil, r.store, cache.ReflectorOptions{
 			Name: r.store.kind.resource, TypeDescription: r.store.kind.groupKind().String(), Logger: &quiet, Backoff: retryBackoff(),
 		})

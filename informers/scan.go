@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // maxDepth bounds how deep folders are followed; symbolic links may make circles.
@@ -149,7 +149,7 @@ func (l *listing) keeps(file string) bool {
 }
 
 // unreadableFinding says that a file or folder cannot be read.
-func unreadableFinding(name string, err error) mesh.Finding {
-	return mesh.Finding{Object: mesh.Ref{Kind: KindFile, Name: name}, Code: mesh.CodeInvalid,
+func unreadableFinding(name string, err error) object.Finding {
+	return object.Finding{Object: object.Ref{Kind: KindFile, Name: name}, Code: object.CodeInvalid,
 		Message: fmt.Sprintf("cannot be read: %v; what was read from it before stays in force: give the control plane the right to read it, or remove it", err)}
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/faults"
 )
 
@@ -36,13 +36,13 @@ func newIll(t *testing.T, space string) *ill {
 	return i
 }
 
-func (i *ill) ref(name string) mesh.Ref {
-	return mesh.Ref{Kind: mesh.KindService, Namespace: i.space, Name: name}
+func (i *ill) ref(name string) object.Ref {
+	return object.Ref{Kind: object.KindService, Namespace: i.space, Name: name}
 }
 
 func (i *ill) apply(name string) {
 	i.Helper()
-	i.api.apply(i.ref(name), "v1", examples[mesh.KindService].body)
+	i.api.apply(i.ref(name), "v1", examples[object.KindService].body)
 }
 
 // await waits for what a fault leads to, which takes longer than what a good
@@ -220,8 +220,10 @@ func TestBudgetOfRemarks(t *testing.T) {
 
 // TestPageComparison compares what was read with pages of what is there.
 func TestPageComparison(t *testing.T) {
-	s := newStore(kindOf[kinds()[0].groupKind()], newOutbox(), func(string, []mesh.Finding) {})
-	ref := func(ns, name string) mesh.Ref { return mesh.Ref{Kind: mesh.KindService, Namespace: ns, Name: name} }
+	s := newStore(kindOf[kinds()[0].groupKind()], newOutbox(), func(string, []object.Finding) {})
+	ref := func(ns, name string) object.Ref {
+		return object.Ref{Kind: object.KindService, Namespace: ns, Name: name}
+	}
 	for name, version := range map[string]uint64{"a": 5, "b": 6, "d": 9} {
 		r := ref("x", name)
 		s.prints[r], s.versions[digestOf(r)] = 1, version
@@ -230,13 +232,13 @@ func TestPageComparison(t *testing.T) {
 		p    page
 		want []string
 	}{
-		"all as it is":           {page{version: 9, objects: map[mesh.Ref]uint64{ref("x", "a"): 5, ref("x", "b"): 6, ref("x", "d"): 9}}, nil},
-		"ours are newer":         {page{version: 6, objects: map[mesh.Ref]uint64{ref("x", "a"): 4, ref("x", "b"): 6}}, nil},
-		"one has changed":        {page{version: 12, objects: map[mesh.Ref]uint64{ref("x", "a"): 5, ref("x", "b"): 12, ref("x", "d"): 9}}, []string{"b"}},
-		"one is new":             {page{version: 12, objects: map[mesh.Ref]uint64{ref("x", "a"): 5, ref("x", "b"): 6, ref("x", "c"): 12, ref("x", "d"): 9}}, []string{"c"}},
-		"one is gone":            {page{version: 12, objects: map[mesh.Ref]uint64{ref("x", "a"): 5, ref("x", "d"): 9}}, []string{"b"}},
-		"a page that ends early": {page{version: 12, objects: map[mesh.Ref]uint64{ref("x", "a"): 5}, to: "x/a"}, nil},
-		"a page in the middle":   {page{version: 12, objects: map[mesh.Ref]uint64{}, from: "x/a", to: "x/c"}, []string{"b"}},
+		"all as it is":           {page{version: 9, objects: map[object.Ref]uint64{ref("x", "a"): 5, ref("x", "b"): 6, ref("x", "d"): 9}}, nil},
+		"ours are newer":         {page{version: 6, objects: map[object.Ref]uint64{ref("x", "a"): 4, ref("x", "b"): 6}}, nil},
+		"one has changed":        {page{version: 12, objects: map[object.Ref]uint64{ref("x", "a"): 5, ref("x", "b"): 12, ref("x", "d"): 9}}, []string{"b"}},
+		"one is new":             {page{version: 12, objects: map[object.Ref]uint64{ref("x", "a"): 5, ref("x", "b"): 6, ref("x", "c"): 12, ref("x", "d"): 9}}, []string{"c"}},
+		"one is gone":            {page{version: 12, objects: map[object.Ref]uint64{ref("x", "a"): 5, ref("x", "d"): 9}}, []string{"b"}},
+		"a page that ends early": {page{version: 12, objects: map[object.Ref]uint64{ref("x", "a"): 5}, to: "x/a"}, nil},
+		"a page in the middle":   {page{version: 12, objects: map[object.Ref]uint64{}, from: "x/a", to: "x/c"}, []string{"b"}},
 	} {
 		var got []string
 		for _, d := range s.differs(&c.p) {

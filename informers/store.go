@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // store is what a reflector writes to. It keeps no objects, only by what to
@@ -23,20 +24,20 @@ type store struct {
 	report Report
 
 	mu     sync.Mutex
-	prints map[mesh.Ref]uint64 // fingerprints of what the mesh has
-	texts  map[mesh.Ref]uint64 // digests of what was read of custom resources
-	wrong  map[mesh.Ref]bool   // objects with findings
-	synced bool                // the first list is in
-	failed error               // why it could not be read when it was asked for last
-	named  mesh.Ref            // the one object that is followed; the zero Ref: all of the kind
-	given  bool                // up, see giveUp
+	prints map[object.Ref]uint64 // fingerprints of what the mesh has
+	texts  map[object.Ref]uint64 // digests of what was read of custom resources
+	wrong  map[object.Ref]bool   // objects with findings
+	synced bool                  // the first list is in
+	failed error                 // why it could not be read when it was asked for last
+	named  object.Ref            // the one object that is followed; the zero Ref: all of the kind
+	given  bool                  // up, see giveUp
 	since  time.Time
 	// versions are those in which objects were read, by digestOf. A pair of numbers
 	// for each costs a third of what their names would.
 	versions map[uint64]uint64
 	view     *view
 	// believe says whether objects that a list lacks are gone; nil: they are.
-	believe func(missing []mesh.Ref) error
+	believe func(missing []object.Ref) error
 	labels  *lru.Cache[uint64, map[string]string]
 }
 
@@ -46,7 +47,7 @@ const sharedLabels = 4096
 
 func newStore(k *kind, out *outbox, report Report) *store {
 	labels, _ := lru.New[uint64, map[string]string](sharedLabels) // fails for a size below one only
-	return &store{kind: k, out: out, report: report, since: time.Now(), view: newView(), versions: map[uint64]uint64{}, prints: map[mesh.Ref]uint64{}, texts: map[mesh.Ref]uint64{}, wrong: map[mesh.Ref]bool{}, labels: labels}
+	return &store{kind: k, out: out, report: report, since: time.Now(), view: newView(), versions: map[uint64]uint64{}, prints: map[object.Ref]uint64{}, texts: map[object.Ref]uint64{}, wrong: map[object.Ref]bool{}, labels: labels}
 }
 
 // share replaces the labels of an object by those of an earlier one that are
@@ -145,7 +146,7 @@ func (s *store) Replace(list []any, _ string) error {
 	for _, ref := range missing {
 		s.remove(ref)
 	}
-	if _, there := s.prints[s.named]; s.named != (mesh.Ref{}) && !there && !s.synced {
+	if _, there := s.prints[s.named]; s.named != (object.Ref{}) && !there && !s.synced {
 		s.out.put(mesh.Change{Ref: s.named})
 	}
 	s.synced = true
@@ -155,10 +156,10 @@ func (s *store) Replace(list []any, _ string) error {
 }
 
 // takeIn takes in the objects of a list, and returns those that it lacks.
-func (s *store) takeIn(list []any) (missing []mesh.Ref, err error) {
+func (s *store) takeIn(list []any) (missing []object.Ref, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	here := make(map[mesh.Ref]struct{}, len(list))
+	here := make(map[object.Ref]struct{}, len(list))
 	changes := make([]mesh.Change, 0, len(list))
 	for i, o := range list {
 		c, news, err := s.change(o)
@@ -224,7 +225,7 @@ func (s *store) change(o any) (c mesh.Change, news bool, err error) {
 	return c, true, nil
 }
 
-func (s *store) remove(ref mesh.Ref) {
+func (s *store) remove(ref object.Ref) {
 	delete(s.texts, ref)
 	delete(s.versions, digestOf(ref))
 	s.found(ref, nil)
@@ -234,7 +235,7 @@ func (s *store) remove(ref mesh.Ref) {
 	}
 }
 
-func (s *store) found(ref mesh.Ref, findings []mesh.Finding) {
+func (s *store) found(ref object.Ref, findings []object.Finding) {
 	if len(findings) == 0 && !s.wrong[ref] {
 		return
 	}
@@ -257,7 +258,7 @@ func (s *store) clear() {
 	for ref := range s.wrong {
 		s.remove(ref)
 	}
-	if s.named != (mesh.Ref{}) {
+	if s.named != (object.Ref{}) {
 		s.out.put(mesh.Change{Ref: s.named, Object: mesh.Unread{}})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func servedVirtualService(t *testing.T, version, resourceVersion, host, more string) *item {
@@ -23,7 +24,7 @@ func servedVirtualService(t *testing.T, version, resourceVersion, host, more str
 
 func TestStoreHandsOnWhatIsNew(t *testing.T) {
 	out := newOutbox()
-	s := newStore(kindOf[(&kind{group: groupNetworking, name: "VirtualService"}).groupKind()], out, func(string, []mesh.Finding) {})
+	s := newStore(kindOf[(&kind{group: groupNetworking, name: "VirtualService"}).groupKind()], out, func(string, []object.Finding) {})
 	deliver := func(what string, want int, f func() error) []mesh.Change {
 		t.Helper()
 		must(t, f())
@@ -61,7 +62,7 @@ func TestStoreHandsOnWhatIsNew(t *testing.T) {
 // TestStoreKeepsFindings writes a status to an object that cannot be read.
 func TestStoreKeepsFindings(t *testing.T) {
 	said := map[string]int{}
-	s := newStore(kindOf[(&kind{group: groupNetworking, name: "VirtualService"}).groupKind()], newOutbox(), func(of string, findings []mesh.Finding) { said[of] = len(findings) })
+	s := newStore(kindOf[(&kind{group: groupNetworking, name: "VirtualService"}).groupKind()], newOutbox(), func(of string, findings []object.Finding) { said[of] = len(findings) })
 	bad := func(version, more string) *item {
 		i := servedVirtualService(t, "v1", version, "a", more)
 		must(t, json.Unmarshal(bytes.Replace(i.js, []byte(`["a"]`), []byte(`7`), 1), i))
@@ -81,7 +82,7 @@ func TestStoreKeepsFindings(t *testing.T) {
 // TestOutboxKeepsTheLast puts several changes of an object in before they are taken.
 func TestOutboxKeepsTheLast(t *testing.T) {
 	out := newOutbox()
-	a, b := mesh.Ref{Kind: mesh.KindPod, Name: "a"}, mesh.Ref{Kind: mesh.KindPod, Name: "b"}
+	a, b := object.Ref{Kind: object.KindPod, Name: "a"}, object.Ref{Kind: object.KindPod, Name: "b"}
 	out.put(mesh.Change{Ref: a, Object: 1}, mesh.Change{Ref: b, Object: 2})
 	out.put(mesh.Change{Ref: a})
 	var said []string

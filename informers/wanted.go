@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // maxWanted bounds how many Secrets and ConfigMaps are followed, each by a
@@ -20,31 +21,31 @@ const maxWanted = 2000
 // wanted follows single objects by name.
 type wanted struct {
 	source *Kubernetes
-	kinds  map[mesh.Kind]*kind
+	kinds  map[object.Kind]*kind
 	wake   chan struct{} // of size 1
 
 	mu     sync.Mutex
-	names  []mesh.Ref          // each once; those in front are followed if they are too many
-	unread map[mesh.Ref]*store // of those that are followed, the ones that may not be in yet
+	names  []object.Ref          // each once; those in front are followed if they are too many
+	unread map[object.Ref]*store // of those that are followed, the ones that may not be in yet
 }
 
 func newWanted(source *Kubernetes) *wanted {
-	w := &wanted{source: source, kinds: map[mesh.Kind]*kind{}, unread: map[mesh.Ref]*store{}, wake: make(chan struct{}, 1)}
+	w := &wanted{source: source, kinds: map[object.Kind]*kind{}, unread: map[object.Ref]*store{}, wake: make(chan struct{}, 1)}
 	for _, k := range kinds() {
-		if k.mesh == mesh.KindSecret || k.mesh == mesh.KindConfigMap {
+		if k.mesh == object.KindSecret || k.mesh == object.KindConfigMap {
 			w.kinds[k.mesh] = k
 		}
 	}
 	return w
 }
 
-func (w *wanted) set(refs []mesh.Ref) {
-	refs = slices.DeleteFunc(slices.Clone(refs), func(r mesh.Ref) bool {
-		meshConfig := r == mesh.Ref{Kind: mesh.KindConfigMap, Namespace: w.source.config.RootNamespace, Name: meshConfigMap} // followed anyway
+func (w *wanted) set(refs []object.Ref) {
+	refs = slices.DeleteFunc(slices.Clone(refs), func(r object.Ref) bool {
+		meshConfig := r == object.Ref{Kind: object.KindConfigMap, Namespace: w.source.config.RootNamespace, Name: meshConfigMap} // followed anyway
 		return w.kinds[r.Kind] == nil || r.Namespace == "" || r.Name == "" || meshConfig
 	})
-	seen := make(map[mesh.Ref]struct{}, len(refs))
-	refs = slices.DeleteFunc(refs, func(r mesh.Ref) bool {
+	seen := make(map[object.Ref]struct{}, len(refs))
+	refs = slices.DeleteFunc(refs, func(r object.Ref) bool {
 		_, again := seen[r]
 		seen[r] = struct{}{}
 		return again
@@ -64,7 +65,7 @@ func (w *wanted) set(refs []mesh.Ref) {
 
 // run starts and ends watches until the context ends.
 func (w *wanted) run(ctx context.Context) {
-	running := map[mesh.Ref]*reflection{}
+	running := map[object.Ref]*reflection{}
 	defer func() {
 		for _, r := range running {
 			<-r.ended
@@ -89,7 +90,7 @@ func (w *wanted) run(ctx context.Context) {
 			w.source.out.put(mesh.Change{Ref: ref}) // nobody waits for it
 		}
 		names = names[:min(len(names), maxWanted)]
-		follow := make(map[mesh.Ref]struct{}, len(names))
+		follow := make(map[object.Ref]struct{}, len(names))
 		for _, ref := range names {
 			follow[ref] = struct{}{}
 		}
@@ -115,7 +116,7 @@ func (w *wanted) run(ctx context.Context) {
 	}
 }
 
-func (w *wanted) start(ctx context.Context, ref mesh.Ref) (*reflection, error) {
+func (w *wanted) start(ctx context.Context, ref object.Ref) (*reflection, error) {
 	k := w.kinds[ref.Kind]
 	s := newStore(k, w.source.out, w.source.config.Report)
 	s.named = ref
@@ -126,10 +127,10 @@ func (w *wanted) start(ctx context.Context, ref mesh.Ref) (*reflection, error) {
 }
 
 // beyond are the findings about objects that are not followed.
-func (w *wanted) beyond(names []mesh.Ref) []mesh.Finding {
-	var out []mesh.Finding
+func (w *wanted) beyond(names []object.Ref) []object.Finding {
+	var out []object.Finding
 	for _, r := range names[min(len(names), maxWanted):] {
-		out = append(out, mesh.Finding{Object: r, Code: mesh.CodeSecret, Message: fmt.Sprintf("is not read: only %d Secrets and ConfigMaps may be named in all; name fewer", maxWanted)})
+		out = append(out, object.Finding{Object: r, Code: object.CodeSecret, Message: fmt.Sprintf("is not read: only %d Secrets and ConfigMaps may be named in all; name fewer", maxWanted)})
 	}
 	return out
 }
@@ -150,13 +151,13 @@ func (w *wanted) lookAtUnread() {
 			delete(w.unread, ref)
 			w.source.config.Report("refused "+ref.String(), nil)
 		case patience > 0 && s.giveUp(patience):
-			w.source.config.Report("refused "+ref.String(), []mesh.Finding{{Object: ref, Code: mesh.CodeSecret,
+			w.source.config.Report("refused "+ref.String(), []object.Finding{{Object: ref, Code: object.CodeSecret,
 				Message: fmt.Sprintf("the API server has refused it for %s, and it counts as missing: grant the control plane's ServiceAccount get, list and watch on it", patience)}})
 		}
 	}
 }
 
-func (w *wanted) forget(ref mesh.Ref) {
+func (w *wanted) forget(ref object.Ref) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.unread, ref)

@@ -6,17 +6,18 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // AlikeEverywhere tells, without resolving it, that a host looks from the
 // view as from the base, a sidecar of no particular namespace. False means only that it
 // may look otherwise.
 func (v *View) AlikeEverywhere(host string, base Scope) bool {
-	if strings.HasSuffix(host, "."+v.Scope.Namespace+".svc."+Domain) || v.Scope.Namespace != "" && v.nameOwner(host+"."+v.Scope.Namespace, "") != nil {
+	if strings.HasSuffix(host, "."+v.Scope.Namespace+".svc."+object.Domain) || v.Scope.Namespace != "" && v.nameOwner(host+"."+v.Scope.Namespace, "") != nil {
 		return false // it has a name by itself there, or is one
 	}
 	base.Namespace = v.Scope.Namespace
-	if v.Sidecar != nil || v.Scope != base || IsWildcard(host) {
+	if v.Sidecar != nil || v.Scope != base || object.IsWildcard(host) {
 		return false
 	}
 	h := v.Host(host)
@@ -40,7 +41,7 @@ func (v *View) serviceAlike(h *Host) bool {
 		v.visibleAlike(s.ExportTo, s.Namespace, v.Config.DefaultServiceExportTo)
 }
 
-func (v *View) visibleAlike(list Visibility, owner string, fallback []string) bool {
+func (v *View) visibleAlike(list object.Visibility, owner string, fallback []string) bool {
 	return list.VisibleFrom(owner, v.Scope.Namespace, fallback) == list.VisibleFrom(owner, "", fallback)
 }
 
@@ -110,7 +111,7 @@ func eachPatternIn[V any](m persist.Map[string, []V], host string, f func([]V) b
 	}
 	for range persist.Prefix(m, "*") {
 		ok := true
-		wildcardsOf(host, func(pattern string) bool {
+		object.WildcardsOf(host, func(pattern string) bool {
 			l, _ := m.Get(pattern)
 			ok = f(l)
 			return ok
@@ -120,25 +121,11 @@ func eachPatternIn[V any](m persist.Map[string, []V], host string, f func([]V) b
 	return true
 }
 
-// eachPattern asks f about a name and all wildcards that cover it, until f
-// says no.
-func eachPattern(host string, f func(pattern string) bool) bool {
-	ok := f(host)
-	if !ok {
-		return false
-	}
-	wildcardsOf(host, func(pattern string) bool {
-		ok = f(pattern)
-		return ok
-	})
-	return ok
-}
-
 // shortNames yields the names below the cluster's domain by which clients of
 // every namespace reach a host of Kubernetes.
 func shortNames(host string) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		if base, ok := strings.CutSuffix(host, ".svc."+Domain); ok && yield(base+".svc") {
+		if base, ok := strings.CutSuffix(host, ".svc."+object.Domain); ok && yield(base+".svc") {
 			yield(base)
 		}
 	}

@@ -12,32 +12,34 @@ import (
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // NamespaceLimits are how much all objects of a kind in one namespace may ask for
 // together: many objects, each within the Limits of its own, add up. The oldest objects
 // come first, and one that does not fit beside them is left out.
 var NamespaceLimits = []Limit{
-	{KindVirtualService, "spec.hosts × matches", 5 * maxRoutes, "routes", of(func(o *networkingv1.VirtualService) int {
+	{object.KindVirtualService, "spec.hosts × matches", 5 * maxRoutes, "routes", of(func(o *networkingv1.VirtualService) int {
 		return max(1, len(o.Spec.Hosts)) * costOfRules(&o.Spec).matches
 	})},
-	{KindVirtualService, "spec.hosts × matches × what their rules say", 4 * maxExpanded, "bytes", of(func(o *networkingv1.VirtualService) int {
+	{object.KindVirtualService, "spec.hosts × matches × what their rules say", 4 * maxExpanded, "bytes", of(func(o *networkingv1.VirtualService) int {
 		return max(1, len(o.Spec.Hosts)) * costOfRules(&o.Spec).bytes
 	})},
-	{KindDestinationRule, "spec.subsets × trafficPolicy", 4 * maxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
-	{KindServiceEntry, "spec.hosts × ports", 20_000, "clusters", of(clustersOf)},
-	{KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
-	{KindServiceEntry, "spec.hosts × addresses × ports that are not HTTP", maxEntryListeners, "listeners", of(entryListeners)},
-	{KindServiceEntry, "spec.hosts × endpoints × ports", 4 * maxEntryEndpoints, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
-	{KindGateway, "spec.servers", 2000, "servers", of(func(o *networkingv1.Gateway) int { return len(o.Spec.Servers) })},
-	{KindGateway, "spec.servers[*].hosts", 10_000, "hosts", of(serverHosts)},
-	{KindGateway, "spec.servers[*].hosts × tls", 4 * maxExpanded, "bytes", of(costOfServers)},
-	{KindAuthorizationPolicy, "spec.rules × from and to × when", 4 * maxPolicy, "bytes", of(func(o *securityv1.AuthorizationPolicy) int { return costOfPolicy(&o.Spec) })},
-	{KindRequestAuthentication, "spec.jwtRules", 2000, "rules", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.JwtRules) })},
-	{KindRequestAuthentication, "spec", 4 * maxPolicy, "bytes", of(func(o *securityv1.RequestAuthentication) int { return proto.Size(&o.Spec) })},
-	{KindTelemetry, "spec.metrics, tracing and accessLogging", 5000, "entries with their providers and overrides", of(telemetryEntries)},
-	{KindTelemetry, "spec", 4 * maxPolicy, "bytes", of(func(o *telemetryv1.Telemetry) int { return proto.Size(&o.Spec) })},
-	{KindHTTPRoute, "spec.parentRefs × hostnames × matches", 5 * maxRoutes, "routes", of(func(o *gatewayv1.HTTPRoute) int {
+	{object.KindDestinationRule, "spec.subsets × trafficPolicy", 4 * maxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
+	{object.KindServiceEntry, "spec.hosts × ports", 20_000, "clusters", of(clustersOf)},
+	{object.KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
+	{object.KindServiceEntry, "spec.hosts × addresses × ports that are not HTTP", maxEntryListeners, "listeners", of(entryListeners)},
+	{object.KindServiceEntry, "spec.hosts × endpoints × ports", 4 * maxEntryEndpoints, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
+	{object.KindGateway, "spec.servers", 2000, "servers", of(func(o *networkingv1.Gateway) int { return len(o.Spec.Servers) })},
+	{object.KindGateway, "spec.servers[*].hosts", 10_000, "hosts", of(serverHosts)},
+	{object.KindGateway, "spec.servers[*].hosts × tls", 4 * maxExpanded, "bytes", of(costOfServers)},
+	{object.KindAuthorizationPolicy, "spec.rules × from and to × when", 4 * maxPolicy, "bytes", of(func(o *securityv1.AuthorizationPolicy) int { return costOfPolicy(&o.Spec) })},
+	{object.KindRequestAuthentication, "spec.jwtRules", 2000, "rules", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.JwtRules) })},
+	{object.KindRequestAuthentication, "spec", 4 * maxPolicy, "bytes", of(func(o *securityv1.RequestAuthentication) int { return proto.Size(&o.Spec) })},
+	{object.KindTelemetry, "spec.metrics, tracing and accessLogging", 5000, "entries with their providers and overrides", of(telemetryEntries)},
+	{object.KindTelemetry, "spec", 4 * maxPolicy, "bytes", of(func(o *telemetryv1.Telemetry) int { return proto.Size(&o.Spec) })},
+	{object.KindHTTPRoute, "spec.parentRefs × hostnames × matches", 5 * maxRoutes, "routes", of(func(o *gatewayv1.HTTPRoute) int {
 		return max(1, len(o.Spec.ParentRefs)) * max(1, len(o.Spec.Hostnames)) * matchesOf(o)
 	})},
 }
@@ -45,17 +47,17 @@ var NamespaceLimits = []Limit{
 // allowance is what the objects of one kind in one namespace ask for together.
 type allowance struct {
 	limits    []Limit
-	claimants map[Ref]*claimant
+	claimants map[object.Ref]*claimant
 	sums      []int // of all claimants, by limit
 	out       int   // claimants that are left out
 	// changed are claimants of this pass that wait for its end, where it is decided by age
 	// who is in force; true: they were left out before. Nil: none waits.
-	changed map[Ref]bool
+	changed map[object.Ref]bool
 }
 
 // claimant is an object that counts in an allowance.
 type claimant struct {
-	ref     Ref
+	ref     object.Ref
 	object  any
 	created time.Time
 	counts  []int // by limit
@@ -64,7 +66,7 @@ type claimant struct {
 
 // allowanceKey names an allowance.
 type allowanceKey struct {
-	kind      Kind
+	kind      object.Kind
 	namespace string
 }
 
@@ -79,7 +81,7 @@ func (b *builder) shared(c Change) {
 			b.take(c)
 			return
 		}
-		s = &allowance{limits: limits, claimants: map[Ref]*claimant{}, sums: make([]int, len(limits))}
+		s = &allowance{limits: limits, claimants: map[object.Ref]*claimant{}, sums: make([]int, len(limits))}
 		b.allowances[key] = s
 	}
 	was := s.replace(c)
@@ -89,7 +91,7 @@ func (b *builder) shared(c Change) {
 		b.take(c)
 	default:
 		if s.changed == nil {
-			s.changed = map[Ref]bool{}
+			s.changed = map[object.Ref]bool{}
 			b.crowdedKeys = append(b.crowdedKeys, key)
 		}
 		if before, waits := s.changed[c.Ref]; waits {
@@ -121,7 +123,7 @@ func (b *builder) settleAllowances() {
 	b.crowdedKeys = nil
 }
 
-func limitsOfNamespace(kind Kind) (out []Limit) {
+func limitsOfNamespace(kind object.Kind) (out []Limit) {
 	for _, l := range NamespaceLimits {
 		if l.Kind == kind {
 			out = append(out, l)
@@ -177,7 +179,7 @@ func (s *allowance) exceeded(sums []int) int {
 // allot decides by age which objects of the namespace are in force, and takes in those
 // for which that has changed, and those that have changed themselves.
 func (b *builder) allot(s *allowance) {
-	var last Ref // the newest that is in force
+	var last object.Ref // the newest that is in force
 	sums := make([]int, len(s.limits))
 	for _, m := range s.byAge() {
 		next := slices.Clone(sums)
@@ -195,7 +197,7 @@ func (b *builder) allot(s *allowance) {
 				s.out++
 			}
 			if changed || !before {
-				b.foundAs(m.ref, "namespace", []Finding{crowded(m.ref, s.limits[i], last)})
+				b.foundAs(m.ref, "namespace", []object.Finding{crowded(m.ref, s.limits[i], last)})
 				b.take(Change{Ref: m.ref, Object: restricted(m.object)})
 			}
 			continue
@@ -225,20 +227,20 @@ func (s *allowance) byAge() []*claimant {
 }
 
 // crowded is what is found about an object that does not fit beside older ones.
-func crowded(ref Ref, l Limit, winner Ref) Finding {
-	return Finding{Object: ref, Field: l.Field, Code: CodeInvalid, Winner: winner, Message: fmt.Sprintf(
+func crowded(ref object.Ref, l Limit, winner object.Ref) object.Finding {
+	return object.Finding{Object: ref, Field: l.Field, Code: object.CodeInvalid, Winner: winner, Message: fmt.Sprintf(
 		"with the older objects of its kind in namespace %s it asks for more than %d %s, the most of one namespace; %s: ask for less, or move it to another namespace",
 		ref.Namespace, l.Most, l.Unit, crowdedOut(ref.Kind))}
 }
 
 // crowdedOut is what happens instead of an object that does not fit beside older ones.
-func crowdedOut(kind Kind) string {
+func crowdedOut(kind object.Kind) string {
 	switch kind {
-	case KindDestinationRule:
+	case object.KindDestinationRule:
 		return "only its TLS settings are in force"
-	case KindAuthorizationPolicy:
+	case object.KindAuthorizationPolicy:
 		return "it denies all that it selects"
-	case KindRequestAuthentication:
+	case object.KindRequestAuthentication:
 		return "it accepts no token"
 	}
 	return "it is left out"

@@ -11,6 +11,8 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // entryOf is a ServiceEntry of the given age within all bounds of its own, with hosts of
@@ -22,7 +24,7 @@ func entryOf(name string, age time.Duration, hosts, addresses, ports int) Change
 	for i := range o.Spec.Hosts {
 		o.Spec.Hosts[i] = name + "-" + o.Spec.Hosts[i]
 	}
-	return Change{Ref{KindServiceEntry, "evil", name}, o}
+	return Change{object.Ref{Kind: object.KindServiceEntry, Namespace: "evil", Name: name}, o}
 }
 
 func hostsOf(w *World) (out []string) {
@@ -32,8 +34,8 @@ func hostsOf(w *World) (out []string) {
 	return out
 }
 
-func leftOutOf(w *World) map[string]Finding {
-	out := map[string]Finding{}
+func leftOutOf(w *World) map[string]object.Finding {
+	out := map[string]object.Finding{}
 	for f := range w.Findings() {
 		if strings.Contains(f.Message, "the most of one namespace") {
 			out[f.Object.Name] = f
@@ -86,14 +88,14 @@ func TestHonestNamespacesFit(t *testing.T) {
 		changes = append(changes, r)
 		v := manyRules(1, 5)
 		v.Name, v.Spec.Hosts = name, []string{name + "-h0.evil.example"}
-		changes = append(changes, Change{Ref{KindVirtualService, "evil", name}, v})
+		changes = append(changes, Change{object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: name}, v})
 	}
 	w := Build(changes)
 	if n := w.HostCount(); n != 10_000 {
 		t.Errorf("%d hosts, want 10000", n)
 	}
 	for f := range w.Findings() {
-		if f.Code == CodeInvalid {
+		if f.Code == object.CodeInvalid {
 			t.Fatalf("found %v", f)
 		}
 	}
@@ -105,7 +107,7 @@ func subsetRule(name, host string, subsets int) Change {
 	o.Spec.Subsets = times(subsets, func(i int) *networking.Subset {
 		return &networking.Subset{Name: fmt.Sprint("v", i), Labels: map[string]string{"version": fmt.Sprint("v", i)}}
 	})
-	return Change{Ref{KindDestinationRule, "evil", name}, o}
+	return Change{object.Ref{Kind: object.KindDestinationRule, Namespace: "evil", Name: name}, o}
 }
 
 // TestRulesThatMultiply: of the rules of a namespace those for a wildcard, or for a host of
@@ -113,7 +115,7 @@ func subsetRule(name, host string, subsets int) Change {
 func TestRulesThatMultiply(t *testing.T) {
 	entry := func(name string, hosts int) Change { return entryOf(name, 0, hosts, 0, 8) }
 	config := func(text string) Change {
-		return Change{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, []byte(text)}
+		return Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte(text)}
 	}
 	changes := []Change{entry("e", 250), entry("one", 1), subsetRule("a", "*.evil.example", 5), subsetRule("b", "one-h0.evil.example", 20)} // 10,040 clusters and 160
 	for _, c := range []struct {
@@ -163,13 +165,13 @@ func TestSubsetsOfManyHostsAreBounded(t *testing.T) {
 		if a, b := subsets("e-h0.evil.example"), subsets("*.evil.example"); a != 3 || b != 0 {
 			t.Errorf("%d and %d subsets, want 3 and 0", a, b)
 		}
-		var found []Ref
+		var found []object.Ref
 		for f := range w.Findings() {
-			if f.Field == "spec.subsets" && f.Code == CodeInvalid {
+			if f.Field == "spec.subsets" && f.Code == object.CodeInvalid {
 				found = append(found, f.Object, f.Winner)
 			}
 		}
-		if !slices.Equal(found, []Ref{large.Ref, small.Ref}) {
+		if !slices.Equal(found, []object.Ref{large.Ref, small.Ref}) {
 			t.Errorf("found %v, want the large rule beside the small one", found)
 		}
 		b.apply([]Change{entryOf("e", 0, 3, 0, 8)})
@@ -181,7 +183,7 @@ func TestSubsetsOfManyHostsAreBounded(t *testing.T) {
 			t.Error("a host whose subsets came back is not made anew")
 		}
 		for f := range w.Findings() {
-			if f.Field == "spec.subsets" && f.Code == CodeInvalid {
+			if f.Field == "spec.subsets" && f.Code == object.CodeInvalid {
 				t.Errorf("found %v after there is room", f)
 			}
 		}

@@ -12,6 +12,8 @@ import (
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Limit is how much of something one object may ask for. An object is small and
@@ -19,11 +21,11 @@ import (
 // multiplies is counted here before any of it is made, so that the work for an
 // object, and the memory, follow its size.
 type Limit struct {
-	Kind  Kind
+	Kind  object.Kind
 	Field string // the path of a field, or of several that multiply
 	Most  int
 	Unit  string // what is counted
-	count func(object any) int
+	count func(obj any) int
 }
 
 const (
@@ -44,68 +46,68 @@ const (
 // CRDs allow 256 hosts, addresses and ports and 4,096 endpoints of a ServiceEntry, and
 // a VirtualService of a thousand routes is a large one.
 var Limits = []Limit{
-	{KindVirtualService, "spec.hosts", 1000, "hosts", of(func(o *networkingv1.VirtualService) int { return len(o.Spec.Hosts) })},
-	{KindVirtualService, "spec.gateways", 256, "gateways", of(func(o *networkingv1.VirtualService) int { return len(o.Spec.Gateways) })},
-	{KindVirtualService, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.VirtualService) int { return len(o.Spec.ExportTo) })},
-	{KindVirtualService, "spec.http, tcp and tls", maxMatches, "matches", of(func(o *networkingv1.VirtualService) int { return costOfRules(&o.Spec).matches })},
-	{KindVirtualService, "spec.hosts × matches", maxRoutes, "routes", of(func(o *networkingv1.VirtualService) int {
+	{object.KindVirtualService, "spec.hosts", 1000, "hosts", of(func(o *networkingv1.VirtualService) int { return len(o.Spec.Hosts) })},
+	{object.KindVirtualService, "spec.gateways", 256, "gateways", of(func(o *networkingv1.VirtualService) int { return len(o.Spec.Gateways) })},
+	{object.KindVirtualService, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.VirtualService) int { return len(o.Spec.ExportTo) })},
+	{object.KindVirtualService, "spec.http, tcp and tls", maxMatches, "matches", of(func(o *networkingv1.VirtualService) int { return costOfRules(&o.Spec).matches })},
+	{object.KindVirtualService, "spec.hosts × matches", maxRoutes, "routes", of(func(o *networkingv1.VirtualService) int {
 		return max(1, len(o.Spec.Hosts)) * costOfRules(&o.Spec).matches
 	})},
-	{KindVirtualService, "spec.hosts × matches × what their rules say", maxExpanded, "bytes", of(func(o *networkingv1.VirtualService) int {
+	{object.KindVirtualService, "spec.hosts × matches × what their rules say", maxExpanded, "bytes", of(func(o *networkingv1.VirtualService) int {
 		return max(1, len(o.Spec.Hosts)) * costOfRules(&o.Spec).bytes
 	})},
 
-	{KindDestinationRule, "spec.subsets", maxSubsets, "subsets", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.Subsets) })},
-	{KindDestinationRule, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.ExportTo) })},
-	{KindDestinationRule, "portLevelSettings", 1000, "entries", of(func(o *networkingv1.DestinationRule) int { return portSettings(&o.Spec) })},
-	{KindDestinationRule, "spec.subsets × trafficPolicy", maxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
+	{object.KindDestinationRule, "spec.subsets", maxSubsets, "subsets", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.Subsets) })},
+	{object.KindDestinationRule, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.ExportTo) })},
+	{object.KindDestinationRule, "portLevelSettings", 1000, "entries", of(func(o *networkingv1.DestinationRule) int { return portSettings(&o.Spec) })},
+	{object.KindDestinationRule, "spec.subsets × trafficPolicy", maxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
 
-	{KindServiceEntry, "spec.hosts", 256, "hosts", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Hosts) })},
-	{KindServiceEntry, "spec.addresses", maxEntryAddresses, "addresses", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Addresses) })},
-	{KindServiceEntry, "spec.ports", maxEntryPorts, "ports", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Ports) })},
-	{KindServiceEntry, "spec.endpoints", 4096, "endpoints", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Endpoints) })},
-	{KindServiceEntry, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.ExportTo) })},
-	{KindServiceEntry, "spec.hosts × ports", 2000, "clusters", of(clustersOf)},
-	{KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
-	{KindServiceEntry, "spec.hosts × addresses × ports that are not HTTP", maxEntryListeners, "listeners", of(entryListeners)},
-	{KindServiceEntry, "spec.hosts × endpoints × ports", maxEntryEndpoints, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
-	{KindServiceEntry, "spec.hosts × ports × what they share", 2 * maxExpanded, "bytes", of(func(o *networkingv1.ServiceEntry) int {
+	{object.KindServiceEntry, "spec.hosts", 256, "hosts", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Hosts) })},
+	{object.KindServiceEntry, "spec.addresses", maxEntryAddresses, "addresses", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Addresses) })},
+	{object.KindServiceEntry, "spec.ports", maxEntryPorts, "ports", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Ports) })},
+	{object.KindServiceEntry, "spec.endpoints", 4096, "endpoints", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Endpoints) })},
+	{object.KindServiceEntry, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.ExportTo) })},
+	{object.KindServiceEntry, "spec.hosts × ports", 2000, "clusters", of(clustersOf)},
+	{object.KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
+	{object.KindServiceEntry, "spec.hosts × addresses × ports that are not HTTP", maxEntryListeners, "listeners", of(entryListeners)},
+	{object.KindServiceEntry, "spec.hosts × endpoints × ports", maxEntryEndpoints, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
+	{object.KindServiceEntry, "spec.hosts × ports × what they share", 2 * maxExpanded, "bytes", of(func(o *networkingv1.ServiceEntry) int {
 		return clustersOf(o) * proto.Size(&networking.ServiceEntry{Endpoints: o.Spec.Endpoints, SubjectAltNames: o.Spec.SubjectAltNames})
 	})},
 
-	{KindWorkloadEntry, "spec.ports", 1000, "ports", of(func(o *networkingv1.WorkloadEntry) int { return len(o.Spec.Ports) })},
-	{KindService, "spec.ports", 1000, "ports", of(func(o *corev1.Service) int { return len(o.Spec.Ports) })},
+	{object.KindWorkloadEntry, "spec.ports", 1000, "ports", of(func(o *networkingv1.WorkloadEntry) int { return len(o.Spec.Ports) })},
+	{object.KindService, "spec.ports", 1000, "ports", of(func(o *corev1.Service) int { return len(o.Spec.Ports) })},
 
-	{KindGateway, "spec.servers", 1000, "servers", of(func(o *networkingv1.Gateway) int { return len(o.Spec.Servers) })},
-	{KindGateway, "spec.servers[*].hosts", 5000, "hosts", of(serverHosts)},
-	{KindGateway, "spec.servers[*].hosts × tls", maxExpanded, "bytes", of(costOfServers)},
+	{object.KindGateway, "spec.servers", 1000, "servers", of(func(o *networkingv1.Gateway) int { return len(o.Spec.Servers) })},
+	{object.KindGateway, "spec.servers[*].hosts", 5000, "hosts", of(serverHosts)},
+	{object.KindGateway, "spec.servers[*].hosts × tls", maxExpanded, "bytes", of(costOfServers)},
 
-	{KindSidecar, "spec.egress", 256, "listeners", of(func(o *networkingv1.Sidecar) int { return len(o.Spec.Egress) })},
-	{KindSidecar, "spec.egress[*].hosts", 5000, "hosts", of(egressHosts)},
-	{KindSidecar, "spec.ingress", 256, "listeners", of(func(o *networkingv1.Sidecar) int { return len(o.Spec.Ingress) })},
+	{object.KindSidecar, "spec.egress", 256, "listeners", of(func(o *networkingv1.Sidecar) int { return len(o.Spec.Egress) })},
+	{object.KindSidecar, "spec.egress[*].hosts", 5000, "hosts", of(egressHosts)},
+	{object.KindSidecar, "spec.ingress", 256, "listeners", of(func(o *networkingv1.Sidecar) int { return len(o.Spec.Ingress) })},
 
-	{KindAuthorizationPolicy, "spec.targetRefs", maxTargets, "references", of(func(o *securityv1.AuthorizationPolicy) int { return len(o.Spec.TargetRefs) })},
-	{KindRequestAuthentication, "spec.targetRefs", maxTargets, "references", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.TargetRefs) })},
-	{KindTelemetry, "spec.targetRefs", maxTargets, "references", of(func(o *telemetryv1.Telemetry) int { return len(o.Spec.TargetRefs) })},
-	{KindAuthorizationPolicy, "spec.rules × from and to × when", maxPolicy, "bytes", of(func(o *securityv1.AuthorizationPolicy) int { return costOfPolicy(&o.Spec) })},
-	{KindPeerAuthentication, "spec.portLevelMtls", 1000, "ports", of(func(o *securityv1.PeerAuthentication) int { return len(o.Spec.PortLevelMtls) })},
-	{KindRequestAuthentication, "spec.jwtRules", 256, "rules", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.JwtRules) })},
-	{KindTelemetry, "spec", 16 << 10, "bytes", of(func(o *telemetryv1.Telemetry) int { return proto.Size(&o.Spec) })}, // every listener says it again
-	{KindTelemetry, "spec.metrics, tracing and accessLogging", 1000, "entries with their providers and overrides", of(telemetryEntries)},
+	{object.KindAuthorizationPolicy, "spec.targetRefs", maxTargets, "references", of(func(o *securityv1.AuthorizationPolicy) int { return len(o.Spec.TargetRefs) })},
+	{object.KindRequestAuthentication, "spec.targetRefs", maxTargets, "references", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.TargetRefs) })},
+	{object.KindTelemetry, "spec.targetRefs", maxTargets, "references", of(func(o *telemetryv1.Telemetry) int { return len(o.Spec.TargetRefs) })},
+	{object.KindAuthorizationPolicy, "spec.rules × from and to × when", maxPolicy, "bytes", of(func(o *securityv1.AuthorizationPolicy) int { return costOfPolicy(&o.Spec) })},
+	{object.KindPeerAuthentication, "spec.portLevelMtls", 1000, "ports", of(func(o *securityv1.PeerAuthentication) int { return len(o.Spec.PortLevelMtls) })},
+	{object.KindRequestAuthentication, "spec.jwtRules", 256, "rules", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.JwtRules) })},
+	{object.KindTelemetry, "spec", 16 << 10, "bytes", of(func(o *telemetryv1.Telemetry) int { return proto.Size(&o.Spec) })}, // every listener says it again
+	{object.KindTelemetry, "spec.metrics, tracing and accessLogging", 1000, "entries with their providers and overrides", of(telemetryEntries)},
 
-	{KindHTTPRoute, "spec.rules", 1000, "matches", of(func(o *gatewayv1.HTTPRoute) int { return matchesOf(o) })},
-	{KindHTTPRoute, "spec.parentRefs × hostnames × matches", maxRoutes, "routes", of(func(o *gatewayv1.HTTPRoute) int {
+	{object.KindHTTPRoute, "spec.rules", 1000, "matches", of(func(o *gatewayv1.HTTPRoute) int { return matchesOf(o) })},
+	{object.KindHTTPRoute, "spec.parentRefs × hostnames × matches", maxRoutes, "routes", of(func(o *gatewayv1.HTTPRoute) int {
 		return max(1, len(o.Spec.ParentRefs)) * max(1, len(o.Spec.Hostnames)) * matchesOf(o)
 	})},
-	{KindHTTPRoute, "spec.parentRefs × hostnames × matches × backendRefs and filters", 200_000, "backends and filters", of(costOfHTTPRoute)},
-	{KindIngress, "spec.rules", 5000, "paths", of(pathsOf)},
-	{KindIngress, "spec.tls", 5000, "hosts", of(ingressHosts)},
+	{object.KindHTTPRoute, "spec.parentRefs × hostnames × matches × backendRefs and filters", 200_000, "backends and filters", of(costOfHTTPRoute)},
+	{object.KindIngress, "spec.rules", 5000, "paths", of(pathsOf)},
+	{object.KindIngress, "spec.tls", 5000, "hosts", of(ingressHosts)},
 }
 
 // of is the count for one type of object; others have none.
 func of[T any](count func(*T) int) func(any) int {
-	return func(object any) int {
-		if o, ok := object.(*T); ok && o != nil {
+	return func(obj any) int {
+		if o, ok := obj.(*T); ok && o != nil {
 			return count(o)
 		}
 		return 0
@@ -113,19 +115,19 @@ func of[T any](count func(*T) int) func(any) int {
 }
 
 // bounded tells whether objects of a kind have bounds.
-func bounded(kind Kind) bool {
+func bounded(kind object.Kind) bool {
 	return slices.ContainsFunc(Limits, func(l Limit) bool { return l.Kind == kind })
 }
 
 // CheckBounds says which bounds an object is over. Such an object is not used at all:
 // what a part of it would do, nobody asked for.
-func CheckBounds(ref Ref, object any) (findings []Finding) {
+func CheckBounds(ref object.Ref, obj any) (findings []object.Finding) {
 	for _, b := range Limits {
 		if b.Kind != ref.Kind {
 			continue
 		}
-		if n := b.count(object); n > b.Most {
-			findings = append(findings, Finding{Object: ref, Field: b.Field, Code: CodeInvalid,
+		if n := b.count(obj); n > b.Most {
+			findings = append(findings, object.Finding{Object: ref, Field: b.Field, Code: object.CodeInvalid,
 				Message: fmt.Sprintf("it is too large, with %d %s of at most %d: %s; split it into several objects", n, b.Unit, b.Most, leftOut(ref.Kind))})
 		}
 	}
@@ -133,15 +135,15 @@ func CheckBounds(ref Ref, object any) (findings []Finding) {
 }
 
 // leftOut is what happens instead of an object that is over a bound.
-func leftOut(kind Kind) string {
+func leftOut(kind object.Kind) string {
 	switch kind {
-	case KindAuthorizationPolicy:
+	case object.KindAuthorizationPolicy:
 		return "this version of it is not in force, and a new one denies all that it selects"
-	case KindDestinationRule:
+	case object.KindDestinationRule:
 		return "this version of it is not in force, and of a new one only its TLS settings are"
-	case KindPeerAuthentication:
+	case object.KindPeerAuthentication:
 		return "this version of it is not in force, and a new one is STRICT"
-	case KindRequestAuthentication:
+	case object.KindRequestAuthentication:
 		return "this version of it is not in force, and a new one accepts no token"
 	}
 	return "this version of it is not in force"
@@ -149,8 +151,8 @@ func leftOut(kind Kind) string {
 
 // restricted is what is in force of an object that is over a bound when nothing was
 // before: nil, or what keeps closed what the object would have closed.
-func restricted(object any) any {
-	switch o := object.(type) {
+func restricted(obj any) any {
+	switch o := obj.(type) {
 	case *securityv1.AuthorizationPolicy: // ALLOW without rules
 		out := &securityv1.AuthorizationPolicy{ObjectMeta: o.ObjectMeta}
 		if len(o.Spec.TargetRefs) <= maxTargets { // else it is for the whole namespace
@@ -163,7 +165,7 @@ func restricted(object any) any {
 			out.Spec.Selector, out.Spec.TargetRef, out.Spec.TargetRefs = o.Spec.Selector, o.Spec.TargetRef, o.Spec.TargetRefs
 		}
 		if len(o.Spec.JwtRules) > 0 {
-			out.Spec.JwtRules = []*security.JWTRule{{Issuer: shortened(o.Spec.JwtRules[0].GetIssuer()), Jwks: `{"keys":[]}`}}
+			out.Spec.JwtRules = []*security.JWTRule{{Issuer: object.Shortened(o.Spec.JwtRules[0].GetIssuer()), Jwks: `{"keys":[]}`}}
 		}
 		return out
 	case *securityv1.PeerAuthentication:

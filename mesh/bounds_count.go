@@ -8,6 +8,8 @@ import (
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	netv1 "k8s.io/api/networking/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ruleCost is what the rules of a VirtualService become for one of its hosts: a
@@ -76,9 +78,9 @@ func entryListeners(o *networkingv1.ServiceEntry) int {
 // entryPortsOfTCP is how many ports have listeners of their own: those of HTTP share one.
 func entryPortsOfTCP(o *networkingv1.ServiceEntry) (n int) {
 	for _, p := range o.Spec.Ports {
-		protocol, _ := ParseProtocol(p.Protocol)
+		protocol, _ := object.ParseProtocol(p.Protocol)
 		if p.Protocol == "" {
-			protocol = kubernetesProtocol("TCP", nil, p.Name, p.Number)
+			protocol = object.KubernetesProtocol("TCP", nil, p.Name, p.Number)
 		}
 		if !protocol.IsHTTP() {
 			n++

@@ -14,6 +14,8 @@ import (
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // times makes n of something.
@@ -80,31 +82,31 @@ func TestProductsAreBounded(t *testing.T) {
 	filter.Spec.AccessLogging = []*telemetry.AccessLogging{{Filter: &telemetry.AccessLogging_Filter{Expression: "response.code == 1" + strings.Repeat(" || response.code == 2", 20_000)}}}
 	for _, c := range []struct {
 		what   string
-		kind   Kind
+		kind   object.Kind
 		object any
 		field  string // "": it is within all bounds
 	}{
-		{"a filter of 500 kB, in every listener", KindTelemetry, filter, "spec"},
-		{"30,000 hosts", KindVirtualService, manyRules(30_000, 1), "spec.hosts"},
-		{"300 hosts of 300 rules", KindVirtualService, manyRules(300, 300), "spec.hosts × matches"},
-		{"1000 hosts of a body of 900 kB", KindVirtualService, body, "spec.hosts × matches × what their rules say"},
-		{"a rule of 4000 matches and 4000 destinations", KindVirtualService, inRule, "spec.hosts × matches × what their rules say"},
-		{"100 hosts × 100 addresses × 200 ports", KindServiceEntry, manyOfEntry(100, 100, 200, 1), "spec.hosts × addresses × ports"},
-		{"100 hosts × 10 ports × 1000 endpoints", KindServiceEntry, manyOfEntry(100, 0, 10, 1000), "spec.hosts × endpoints × ports"},
-		{"400 subsets with 9000 names", KindDestinationRule, subsets, "spec.subsets × trafficPolicy"},
-		{"1000 sources × 1000 conditions", KindAuthorizationPolicy, policy, "spec.rules × from and to × when"},
-		{"a large gateway's routes", KindVirtualService, manyRules(20, 500), ""},
-		{"routes of one host", KindVirtualService, manyRules(1, 3000), ""},
-		{"ranges of a cloud", KindServiceEntry, manyOfEntry(1, 4000, 2, 0), ""},
-		{"hosts of a partner", KindServiceEntry, manyOfEntry(256, 0, 2, 0), ""},
-		{"machines behind a host", KindServiceEntry, manyOfEntry(1, 1, 4, 4000), ""},
-		{"many sources", KindAuthorizationPolicy, manyConditions(1000, 2), ""},
+		{"a filter of 500 kB, in every listener", object.KindTelemetry, filter, "spec"},
+		{"30,000 hosts", object.KindVirtualService, manyRules(30_000, 1), "spec.hosts"},
+		{"300 hosts of 300 rules", object.KindVirtualService, manyRules(300, 300), "spec.hosts × matches"},
+		{"1000 hosts of a body of 900 kB", object.KindVirtualService, body, "spec.hosts × matches × what their rules say"},
+		{"a rule of 4000 matches and 4000 destinations", object.KindVirtualService, inRule, "spec.hosts × matches × what their rules say"},
+		{"100 hosts × 100 addresses × 200 ports", object.KindServiceEntry, manyOfEntry(100, 100, 200, 1), "spec.hosts × addresses × ports"},
+		{"100 hosts × 10 ports × 1000 endpoints", object.KindServiceEntry, manyOfEntry(100, 0, 10, 1000), "spec.hosts × endpoints × ports"},
+		{"400 subsets with 9000 names", object.KindDestinationRule, subsets, "spec.subsets × trafficPolicy"},
+		{"1000 sources × 1000 conditions", object.KindAuthorizationPolicy, policy, "spec.rules × from and to × when"},
+		{"a large gateway's routes", object.KindVirtualService, manyRules(20, 500), ""},
+		{"routes of one host", object.KindVirtualService, manyRules(1, 3000), ""},
+		{"ranges of a cloud", object.KindServiceEntry, manyOfEntry(1, 4000, 2, 0), ""},
+		{"hosts of a partner", object.KindServiceEntry, manyOfEntry(256, 0, 2, 0), ""},
+		{"machines behind a host", object.KindServiceEntry, manyOfEntry(1, 1, 4, 4000), ""},
+		{"many sources", object.KindAuthorizationPolicy, manyConditions(1000, 2), ""},
 	} {
-		ref := Ref{c.kind, "evil", "many"}
+		ref := object.Ref{Kind: c.kind, Namespace: "evil", Name: "many"}
 		findings := Check(ref, c.object)
 		found := map[string]bool{}
 		for _, f := range findings {
-			found[f.Field] = f.Code == CodeInvalid && strings.Contains(f.Message, "too large")
+			found[f.Field] = f.Code == object.CodeInvalid && strings.Contains(f.Message, "too large")
 		}
 		if c.field == "" {
 			if over := CheckBounds(ref, c.object); len(over) > 0 {
@@ -148,7 +150,7 @@ func manyConditions(sources, conditions int) *securityv1.AuthorizationPolicy {
 // TestOverABoundFailsClosed: what was in force before stays; a policy that was never in
 // force denies, and a rule keeps its TLS.
 func TestOverABoundFailsClosed(t *testing.T) {
-	policy := Ref{KindAuthorizationPolicy, "evil", "many"}
+	policy := object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: "many"}
 	small, large := manyConditions(1, 1), manyConditions(1000, 1000)
 	b := newBuilder()
 	b.apply([]Change{{policy, small}})
@@ -169,7 +171,7 @@ func TestOverABoundFailsClosed(t *testing.T) {
 	rule.Spec.Host = "h.evil.example"
 	rule.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE}}
 	rule.Spec.Subsets = times(2000, func(i int) *networking.Subset { return &networking.Subset{Name: fmt.Sprint("v", i)} })
-	w = Build([]Change{{Ref{KindDestinationRule, "evil", "many"}, rule}})
+	w = Build([]Change{{object.Ref{Kind: object.KindDestinationRule, Namespace: "evil", Name: "many"}, rule}})
 	if r, _ := w.rules.Get("h.evil.example"); len(r) != 1 || len(r[0].Subsets) != 0 || r[0].Policy.GetTls().GetMode() != networking.ClientTLSSettings_SIMPLE {
 		t.Errorf("the rule's TLS is lost: %v", r)
 	}
@@ -184,14 +186,14 @@ func TestDelegatesMultiplyWithinBounds(t *testing.T) {
 	}
 	delegate := manyRules(0, 1000)
 	delegate.Name = "d"
-	both := []Change{{Ref{KindVirtualService, "evil", "many"}, root}, {Ref{KindVirtualService, "evil", "d"}, delegate}}
+	both := []Change{{object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "many"}, root}, {object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "d"}, delegate}}
 	w := Build(both)
 	if n := len(routeOf(w, "evil/many").Spec.Http); n == 0 || n > maxMatches {
 		t.Errorf("%d rules, want some and at most %d", n, maxMatches)
 	}
 	var fields []string
 	for f := range w.Findings() { // those of the delegate alone are about rules that are never used
-		if f.Code != CodeShadowed {
+		if f.Code != object.CodeShadowed {
 			fields = append(fields, f.Field)
 		}
 	}
@@ -200,7 +202,7 @@ func TestDelegatesMultiplyWithinBounds(t *testing.T) {
 	}
 	refused := false
 	for _, f := range w.CheckReferences(t.Context(), root) {
-		refused = refused || f.Field == delegatedField && f.Code == CodeInvalid
+		refused = refused || f.Field == delegatedField && f.Code == object.CodeInvalid
 	}
 	if !refused {
 		t.Error("the root is not refused beside its delegate")
@@ -214,8 +216,8 @@ func TestTargetsAreBounded(t *testing.T) {
 	o.Spec.TargetRefs = times(30_000, func(i int) *typev1.PolicyTargetReference {
 		return &typev1.PolicyTargetReference{Kind: "Service", Name: fmt.Sprint("s", i)}
 	})
-	ref := Ref{KindAuthorizationPolicy, "evil", "many"}
-	if f := Check(ref, o); len(f) == 0 || f[0].Field != "spec.targetRefs" || f[0].Code != CodeInvalid {
+	ref := object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: "many"}
+	if f := Check(ref, o); len(f) == 0 || f[0].Field != "spec.targetRefs" || f[0].Code != object.CodeInvalid {
 		t.Errorf("found %v", f)
 	}
 	p := Build([]Change{{ref, o}}).AuthorizationPolicies.In("evil")
@@ -231,10 +233,10 @@ func TestPoliciesOfANamespaceAreBounded(t *testing.T) {
 	for i := range 6 {
 		o := manyConditions(1, 20_000)
 		o.Name, o.CreationTimestamp = fmt.Sprint("p", i), metav1.Unix(int64(1000+i), 0)
-		if over := CheckBounds(Ref{KindAuthorizationPolicy, "evil", o.Name}, o); i == 0 && len(over) > 0 {
+		if over := CheckBounds(object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: o.Name}, o); i == 0 && len(over) > 0 {
 			t.Fatalf("one alone is over a bound: %v", over)
 		}
-		changes = append(changes, Change{Ref{KindAuthorizationPolicy, "evil", o.Name}, o})
+		changes = append(changes, Change{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: o.Name}, o})
 	}
 	slices.Reverse(changes)
 	for range 2 {
@@ -260,17 +262,17 @@ func TestPoliciesOfANamespaceAreBounded(t *testing.T) {
 func TestDelegatesOfManyRootsAreBounded(t *testing.T) {
 	delegate := manyRules(0, 4000)
 	delegate.Name = "d"
-	changes := []Change{{Ref{KindVirtualService, "evil", "d"}, delegate}}
+	changes := []Change{{object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "d"}, delegate}}
 	for i := range 30 {
 		root := manyRules(1, 1)
 		root.Name, root.CreationTimestamp, root.Spec.Hosts = fmt.Sprintf("r%02d", i), metav1.Unix(int64(1000+i), 0), []string{fmt.Sprintf("r%d.example", i)}
 		root.Spec.Http[0] = &networking.HTTPRoute{Delegate: &networking.Delegate{Name: "d"}}
-		changes = append(changes, Change{Ref{KindVirtualService, "evil", root.Name}, root})
+		changes = append(changes, Change{object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: root.Name}, root})
 	}
 	other := manyRules(1, 1)
 	other.Namespace, other.Name = "shop", "other"
 	other.Spec.Http[0] = &networking.HTTPRoute{Delegate: &networking.Delegate{Name: "d", Namespace: "evil"}}
-	changes = append(changes, Change{Ref{KindVirtualService, "shop", "other"}, other})
+	changes = append(changes, Change{object.Ref{Kind: object.KindVirtualService, Namespace: "shop", Name: "other"}, other})
 	for range 2 {
 		b := newBuilder()
 		var w *World
@@ -288,16 +290,16 @@ func TestDelegatesOfManyRootsAreBounded(t *testing.T) {
 		if served("shop/other") == 0 {
 			t.Error("another namespace's root is without its delegate")
 		}
-		winners := map[Ref]int{}
+		winners := map[object.Ref]int{}
 		for f := range w.Findings() {
 			if f.Field == delegatedField {
 				winners[f.Winner]++
 			}
 		}
-		if len(winners) != 1 || winners[Ref{KindVirtualService, "evil", "r24"}] != 5 {
+		if len(winners) != 1 || winners[object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "r24"}] != 5 {
 			t.Errorf("winners are %v", winners)
 		}
-		b.apply([]Change{{Ref{KindVirtualService, "evil", "r03"}, nil}})
+		b.apply([]Change{{object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "r03"}, nil}})
 		if w, _ = b.finish(); served("evil/r25") == 0 || served("evil/r26") != 0 {
 			t.Error("the room of one that is gone is not the next one's")
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // boundAgain has what is found about VirtualServices of a Gateway be said again.
@@ -17,7 +19,7 @@ func (b *builder) boundAgain(gateway string) {
 func (b *builder) settleBound() {
 	for ref := range b.boundStale {
 		v, _ := b.world.virtualServices.Get(ref.Namespace + "/" + ref.Name)
-		var findings []Finding
+		var findings []object.Finding
 		if v != nil {
 			findings = b.world.unadmitted(v)
 		}
@@ -28,10 +30,10 @@ func (b *builder) settleBound() {
 
 // unadmitted tells of hosts of the VirtualService that none of its Gateways has, unless
 // they may be for sidecars, and of Gateways that have none of its hosts.
-func (w *World) unadmitted(v *VirtualService) (findings []Finding) {
+func (w *World) unadmitted(v *VirtualService) (findings []object.Finding) {
 	var gateways []*Gateway
 	for _, name := range v.Gateways {
-		if g := w.Gateway(name); g != nil && g.Ref.Kind == KindGateway && len(g.Servers) > 0 {
+		if g := w.Gateway(name); g != nil && g.Ref.Kind == object.KindGateway && len(g.Servers) > 0 {
 			gateways = append(gateways, g)
 		}
 	}
@@ -39,13 +41,13 @@ func (w *World) unadmitted(v *VirtualService) (findings []Finding) {
 		return nil
 	}
 	found := func(field, format string, args ...any) {
-		findings = append(findings, Finding{Object: v.Ref, Field: field, Code: CodeHostNotAdmitted, Message: fmt.Sprintf(format, args...)})
+		findings = append(findings, object.Finding{Object: v.Ref, Field: field, Code: object.CodeHostNotAdmitted, Message: fmt.Sprintf(format, args...)})
 	}
 	const remedy = "correct the host, or add it to a server"
 	if len(gateways) == len(v.Gateways) { // else they may be served by another
 		for _, h := range v.Hosts {
 			if !slices.ContainsFunc(gateways, func(g *Gateway) bool { return g.admits(v.Namespace, h) }) {
-				i := slices.IndexFunc(v.Spec.Hosts, func(written string) bool { return ResolveHost(written, v.Namespace, Domain) == h })
+				i := slices.IndexFunc(v.Spec.Hosts, func(written string) bool { return object.ResolveHost(written, v.Namespace, object.Domain) == h })
 				found(fmt.Sprintf("spec.hosts[%d]", i), "no server of %s has the host %s for namespace %s; nothing is routed for it: "+remedy, gatewayNames(gateways), h, v.Namespace)
 			}
 		}
@@ -71,7 +73,7 @@ func gatewayNames(gateways []*Gateway) string {
 func (g *Gateway) admits(namespace, host string) bool {
 	for _, s := range g.Servers {
 		for _, h := range s.Hosts {
-			if _, ok := IntersectHosts(h.Host, host); ok && h.Admits(namespace) {
+			if _, ok := object.IntersectHosts(h.Host, host); ok && h.Admits(namespace) {
 				return true
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // dirtyHost marks the host and all that reads more of it than its endpoints:
@@ -34,9 +35,9 @@ func (b *builder) dirtyHost(name string) {
 		b.dirtyRoute(vs, false)
 	}
 	b.dirtyPlaces(name)
-	if IsWildcard(name) {
+	if object.IsWildcard(name) {
 		for host := range b.world.RouteHosts() { // its ports are theirs
-			if HostMatches(name, host) {
+			if object.HostMatches(name, host) {
 				b.dirtyPlace(host)
 			}
 		}
@@ -46,7 +47,7 @@ func (b *builder) dirtyHost(name string) {
 // dirtyPlaces marks the hosts of the VirtualServices that a host may be found by: on which
 // ports they are served by themselves depends on the services of the others.
 func (b *builder) dirtyPlaces(name string) {
-	eachPattern(name, func(pattern string) bool {
+	object.EachPattern(name, func(pattern string) bool {
 		l, _ := b.world.routes.Get(pattern)
 		for _, vs := range l {
 			if _, done := b.replaced[vs]; done {
@@ -83,12 +84,12 @@ func (b *builder) nameOwners(name string) []string {
 	}
 	base := strings.TrimSuffix(name, ".svc")
 	if strings.Count(base, ".") == 1 {
-		if full := base + ".svc." + Domain; full != name {
+		if full := base + ".svc." + object.Domain; full != name {
 			return []string{full}
 		}
 		return nil
 	}
-	if strings.Contains(name, ".") || name == "" || IsWildcard(name) {
+	if strings.Contains(name, ".") || name == "" || object.IsWildcard(name) {
 		return nil
 	}
 	var out []string

@@ -7,13 +7,15 @@ import (
 	"slices"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-func (b *builder) serviceEntry(ref Ref, o *networkingv1.ServiceEntry) {
+func (b *builder) serviceEntry(ref object.Ref, o *networkingv1.ServiceEntry) {
 	old := b.seByRef[ref]
 	var next *serviceEntry
 	if o != nil {
-		next = parseServiceEntry(o, Domain)
+		next = parseServiceEntry(o, object.Domain)
 		b.seByRef[ref] = next
 		b.found(ref, next.findings)
 	} else {
@@ -35,7 +37,7 @@ func (b *builder) serviceEntry(ref Ref, o *networkingv1.ServiceEntry) {
 	if next != nil {
 		for _, s := range next.services {
 			if b.declared[s.Host] == nil {
-				b.declared[s.Host] = map[Ref]*serviceEntry{}
+				b.declared[s.Host] = map[object.Ref]*serviceEntry{}
 			}
 			b.declared[s.Host][ref] = next
 			b.touch(s.Host, TouchHost)
@@ -67,8 +69,8 @@ func (b *builder) selectEntries(old, next *serviceEntry) {
 	}
 }
 
-func (b *builder) workloadEntry(ref Ref, o *networkingv1.WorkloadEntry) {
-	key := string(KindWorkloadEntry) + "/" + ref.Namespace + "/" + ref.Name
+func (b *builder) workloadEntry(ref object.Ref, o *networkingv1.WorkloadEntry) {
+	key := string(object.KindWorkloadEntry) + "/" + ref.Namespace + "/" + ref.Name
 	old := b.entries[ref.Namespace][ref.Name]
 	var next *Workload
 	if o != nil {
@@ -91,34 +93,34 @@ func (b *builder) addEntry(h *Host, s *Service, endpoints []Endpoint) {
 			if x.Namespace == s.Namespace {
 				where = "this entry does nothing for it: use another host, or give the Service these ports and endpoints"
 			}
-			b.foundAs(s.Ref, "named "+h.Name, []Finding{{Object: s.Ref, Field: "spec.hosts", Code: CodeConflict, Winner: x.Ref,
+			b.foundAs(s.Ref, "named "+h.Name, []object.Finding{{Object: s.Ref, Field: "spec.hosts", Code: object.CodeConflict, Winner: x.Ref,
 				Message: fmt.Sprintf("host %s is that of %s; %s", h.Name, x.Ref, where)}})
 		}
 		if x.Kubernetes() || x.Namespace != s.Namespace {
 			continue
 		}
 		if unlike(x, s) != "" {
-			b.foundAs(s.Ref, "together "+h.Name, []Finding{{Object: s.Ref, Field: "spec.hosts", Code: CodeConflict, Winner: x.Ref, Message: fmt.Sprintf(
+			b.foundAs(s.Ref, "together "+h.Name, []object.Finding{{Object: s.Ref, Field: "spec.hosts", Code: object.CodeConflict, Winner: x.Ref, Message: fmt.Sprintf(
 				"%s is older and declares host %s too, with another %s; this entry is left out for the host: make them alike, so that their ports and endpoints are taken together", x.Ref, h.Name, unlike(x, s))}})
 			return // the older one of the namespace counts
 		}
 		merged := *x
 		merged.Ports = slices.Clone(x.Ports)
 		merged.More = append(slices.Clone(x.More), s.Ref)
-		var lost []Finding
+		var lost []object.Finding
 		for _, p := range s.Ports {
 			switch there := merged.Port(p.Number); {
 			case there == nil:
 				merged.Ports = append(merged.Ports, p)
 			case there.Protocol != p.Protocol:
-				lost = append(lost, Finding{Object: s.Ref, Field: "spec.ports[" + p.Name + "].protocol", Code: CodeConflict, Winner: x.Ref, Message: fmt.Sprintf(
+				lost = append(lost, object.Finding{Object: s.Ref, Field: "spec.ports[" + p.Name + "].protocol", Code: object.CodeConflict, Winner: x.Ref, Message: fmt.Sprintf(
 					"%s is older and has port %d of host %s with protocol %s, and this entry with %s; the older one's is in force: give both the same, or use another port", x.Ref, p.Number, h.Name, there.Protocol, p.Protocol)})
 			}
 		}
 		b.foundAs(s.Ref, "ports "+h.Name, lost)
 		merged.Addresses = together(x.Addresses, s.Addresses)
 		if len(merged.Ports) > maxEntryPorts || len(merged.Addresses) > maxEntryAddresses || len(merged.Ports)*(len(h.Endpoints[i].Endpoints)+len(endpoints)) > maxEntryEndpoints {
-			b.foundAs(s.Ref, "together "+h.Name, []Finding{{Object: s.Ref, Field: "spec.hosts", Code: CodeInvalid, Winner: x.Ref, Message: fmt.Sprintf(
+			b.foundAs(s.Ref, "together "+h.Name, []object.Finding{{Object: s.Ref, Field: "spec.hosts", Code: object.CodeInvalid, Winner: x.Ref, Message: fmt.Sprintf(
 				"with this entry, those of the namespace for host %s have more than %d ports, %d addresses or %d endpoints of ports together; it is left out for the host: declare fewer", h.Name, maxEntryPorts, maxEntryAddresses, maxEntryEndpoints)}})
 			return
 		}
@@ -144,7 +146,7 @@ func unlike(a, b *Service) string {
 		return "metadata.labels"
 	case !maps.Equal(a.Selector, b.Selector):
 		return "workloadSelector"
-	case !a.ExportTo.equal(b.ExportTo):
+	case !a.ExportTo.Equal(b.ExportTo):
 		return "exportTo"
 	}
 	return ""
@@ -195,12 +197,12 @@ func (b *builder) entryEndpoints(se *serviceEntry, s *Service) []Endpoint {
 			return nil
 		}
 		for _, w := range b.entries[s.Namespace] {
-			if selects(se.selector, w.Labels) {
+			if object.Selects(se.selector, w.Labels) {
 				add(w)
 			}
 		}
 		for _, w := range b.pods[s.Namespace] {
-			if !w.Terminating && selects(se.selector, w.Labels) {
+			if !w.Terminating && object.Selects(se.selector, w.Labels) {
 				add(w)
 			}
 		}

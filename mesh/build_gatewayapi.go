@@ -5,21 +5,23 @@ import (
 	"slices"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // gatewayAPI is what building keeps of the Gateway API: which parents of
 // routes have to be made again, and what was made of them.
 type gatewayAPI struct {
-	stale   map[Ref]struct{}          // Gateways and Services
-	crosses map[Ref]struct{}          // routes with backends of other namespaces
-	derived map[Ref][]*VirtualService // by Service: for its clients
+	stale   map[object.Ref]struct{}          // Gateways and Services
+	crosses map[object.Ref]struct{}          // routes with backends of other namespaces
+	derived map[object.Ref][]*VirtualService // by Service: for its clients
 }
 
 func newGatewayAPI() gatewayAPI {
-	return gatewayAPI{stale: map[Ref]struct{}{}, crosses: map[Ref]struct{}{}, derived: map[Ref][]*VirtualService{}}
+	return gatewayAPI{stale: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}, derived: map[object.Ref][]*VirtualService{}}
 }
 
-func (b *builder) gatewayClass(ref Ref, o *gatewayv1.GatewayClass) {
+func (b *builder) gatewayClass(ref object.Ref, o *gatewayv1.GatewayClass) {
 	b.world.apiClasses = maps.Clone(b.world.apiClasses)
 	if o == nil {
 		delete(b.world.apiClasses, ref.Name)
@@ -38,7 +40,7 @@ func (b *builder) gatewayClass(ref Ref, o *gatewayv1.GatewayClass) {
 	b.dirty.Status = true
 }
 
-func (b *builder) kubeGateway(ref Ref, o *gatewayv1.Gateway) {
+func (b *builder) kubeGateway(ref object.Ref, o *gatewayv1.Gateway) {
 	key := ref.Namespace + "/" + ref.Name
 	if o == nil {
 		b.world.apiGateways = b.world.apiGateways.Delete(key)
@@ -54,7 +56,7 @@ func (b *builder) kubeGateway(ref Ref, o *gatewayv1.Gateway) {
 	}
 }
 
-func (b *builder) referenceGrant(ref Ref, o *gatewayv1.ReferenceGrant) {
+func (b *builder) referenceGrant(ref object.Ref, o *gatewayv1.ReferenceGrant) {
 	l := slices.DeleteFunc(slices.Clone(b.world.grants[ref.Namespace]), func(g *referenceGrant) bool { return g.ref == ref })
 	if o != nil {
 		l = append(l, &referenceGrant{ref, &o.Spec})
@@ -80,14 +82,14 @@ func (b *builder) referenceGrant(ref Ref, o *gatewayv1.ReferenceGrant) {
 }
 
 // apiRoute takes in a route; nil takes it away.
-func (b *builder) apiRoute(ref Ref, next *apiRoute) {
+func (b *builder) apiRoute(ref object.Ref, next *apiRoute) {
 	old, _ := b.world.apiRoutes.Get(ref.String())
 	b.changing(ref, old)
 	b.setAPIRoute(ref, next)
 }
 
 // setAPIRoute replaces the version of a route that is in force.
-func (b *builder) setAPIRoute(ref Ref, next *apiRoute) {
+func (b *builder) setAPIRoute(ref object.Ref, next *apiRoute) {
 	key := ref.String()
 	old, _ := b.world.apiRoutes.Get(key)
 	if old == next {
@@ -120,7 +122,7 @@ func (b *builder) setAPIRoute(ref Ref, next *apiRoute) {
 
 // staleService marks what the Gateway API has to do with a Service that
 // changed.
-func (b *builder) staleService(ref Ref, s *Service) {
+func (b *builder) staleService(ref object.Ref, s *Service) {
 	if l, _ := b.world.apiRoutesOf.Get(ref.String()); len(l) > 0 {
 		b.api.stale[ref] = struct{}{}
 	}
@@ -142,10 +144,10 @@ func (b *builder) staleNamespace() {
 
 // settleGatewayAPI makes again what is stale, and marks what depends on it.
 func (b *builder) settleGatewayAPI() {
-	stale := slices.SortedFunc(maps.Keys(b.api.stale), compareRefs)
+	stale := slices.SortedFunc(maps.Keys(b.api.stale), object.CompareRefs)
 	clear(b.api.stale)
 	for _, ref := range stale {
-		if ref.Kind == KindService {
+		if ref.Kind == object.KindService {
 			b.deriveService(ref)
 		} else {
 			b.deriveGateway(ref)
@@ -157,7 +159,7 @@ func (b *builder) settleGatewayAPI() {
 	}
 }
 
-func (b *builder) deriveGateway(ref Ref) {
+func (b *builder) deriveGateway(ref object.Ref) {
 	name := apiGatewayName(ref)
 	had, _ := b.world.gateways.Get(name)
 	g := b.world.apiGateway(ref)
@@ -172,7 +174,7 @@ func (b *builder) deriveGateway(ref Ref) {
 	}
 	findings := g.findings
 	if problem := b.world.foreignAddress(g); problem != "" {
-		findings = append(findings[:len(findings):len(findings)], Finding{Object: ref, Field: "spec.addresses", Code: CodeUnreferenced, Message: problem})
+		findings = append(findings[:len(findings):len(findings)], object.Finding{Object: ref, Field: "spec.addresses", Code: object.CodeUnreferenced, Message: problem})
 	}
 	b.found(ref, findings)
 	derived := b.world.derive(g, b.podsOf)
@@ -192,7 +194,7 @@ func (b *builder) podsOf(host string) (PodSelector, bool) {
 
 // deriveService makes the rules for the clients of a Service: those of routes
 // of its namespace for all, those of another's for the clients there.
-func (b *builder) deriveService(ref Ref) {
+func (b *builder) deriveService(ref object.Ref) {
 	for _, old := range b.api.derived[ref] {
 		b.rule(old.ruledKey(), nil)
 		b.placeRoute(old, nil)

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // settleHosts makes the records of the hosts that were touched, and marks
@@ -52,7 +54,7 @@ func (b *builder) settleHost(name string) {
 // record gathers all services that declare the host.
 func (b *builder) record(name string) *Host {
 	h := &Host{Name: name}
-	if base, ok := strings.CutSuffix(name, ".svc."+Domain); ok {
+	if base, ok := strings.CutSuffix(name, ".svc."+object.Domain); ok {
 		if svc, ns, ok := strings.Cut(base, "."); ok {
 			if s := b.services[ns][svc]; s != nil {
 				h.add(s, newEndpointSet(b.serviceEndpoints(s)))
@@ -60,7 +62,7 @@ func (b *builder) record(name string) *Host {
 		}
 	}
 	entries := slices.SortedFunc(maps.Values(b.declared[name]), func(a, c *serviceEntry) int {
-		return older(a.created, a.ref, c.created, c.ref)
+		return object.Older(a.created, a.ref, c.created, c.ref)
 	})
 	for _, se := range entries {
 		i := slices.IndexFunc(se.services, func(s *Service) bool { return s.Host == name })
@@ -88,7 +90,7 @@ func (b *builder) serviceEndpoints(s *Service) []Endpoint {
 		return sliceEndpoints(s, list, b.podAt)
 	}
 	for _, w := range b.pods[s.Namespace] {
-		if !selects(s.Selector, w.Labels) {
+		if !object.Selects(s.Selector, w.Labels) {
 			continue
 		}
 		if e, ok := podEndpoint(s, w); ok {
@@ -96,7 +98,7 @@ func (b *builder) serviceEndpoints(s *Service) []Endpoint {
 		}
 	}
 	for _, w := range b.entries[s.Namespace] {
-		if !selects(s.Selector, w.Labels) {
+		if !object.Selects(s.Selector, w.Labels) {
 			continue
 		}
 		if e, ok := entryEndpoint(s, w); ok {
@@ -157,6 +159,6 @@ func (s *Service) inCluster() bool {
 // equal compares services that were merged anew.
 func (s *Service) equal(o *Service) bool {
 	return s.Ref == o.Ref && slices.Equal(s.More, o.More) && slices.Equal(s.Ports, o.Ports) && slices.Equal(s.Addresses, o.Addresses) &&
-		s.Resolution == o.Resolution && s.External == o.External && s.ExportTo.equal(o.ExportTo) && maps.Equal(s.Labels, o.Labels) &&
+		s.Resolution == o.Resolution && s.External == o.External && s.ExportTo.Equal(o.ExportTo) && maps.Equal(s.Labels, o.Labels) &&
 		maps.Equal(s.Selector, o.Selector) && slices.Equal(s.SubjectAltNames, o.SubjectAltNames) && s.Distribution == o.Distribution && s.Created.Equal(o.Created)
 }

@@ -6,21 +6,23 @@ import (
 	"slices"
 
 	netv1 "k8s.io/api/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ingresses are what building keeps of the kinds of networking.k8s.io.
 type ingresses struct {
-	all     map[Ref]*ingress
+	all     map[object.Ref]*ingress
 	classes map[string]string   // controllers by the name of the class
 	made    map[string]struct{} // names of the Gateways
 	stale   bool
 }
 
 func newIngresses() ingresses {
-	return ingresses{all: map[Ref]*ingress{}, classes: map[string]string{}, made: map[string]struct{}{}}
+	return ingresses{all: map[object.Ref]*ingress{}, classes: map[string]string{}, made: map[string]struct{}{}}
 }
 
-func (b *builder) ingress(ref Ref, o *netv1.Ingress) {
+func (b *builder) ingress(ref object.Ref, o *netv1.Ingress) {
 	b.changing(ref, b.ingresses.all[ref])
 	var next *ingress
 	if o != nil {
@@ -31,7 +33,7 @@ func (b *builder) ingress(ref Ref, o *netv1.Ingress) {
 
 // setIngress replaces the version of an Ingress that is in force; nil takes it
 // away.
-func (b *builder) setIngress(ref Ref, next *ingress) {
+func (b *builder) setIngress(ref object.Ref, next *ingress) {
 	if next == b.ingresses.all[ref] {
 		return
 	}
@@ -44,7 +46,7 @@ func (b *builder) setIngress(ref Ref, next *ingress) {
 	b.ingresses.stale = true
 }
 
-func (b *builder) ingressClass(ref Ref, o *netv1.IngressClass) {
+func (b *builder) ingressClass(ref object.Ref, o *netv1.IngressClass) {
 	delete(b.ingresses.classes, ref.Name)
 	if o != nil {
 		b.ingresses.classes[ref.Name] = o.Spec.Controller
@@ -53,7 +55,7 @@ func (b *builder) ingressClass(ref Ref, o *netv1.IngressClass) {
 }
 
 // staleIngresses notes that ports of a Service may have other numbers.
-func (b *builder) staleIngresses(service Ref) {
+func (b *builder) staleIngresses(service object.Ref) {
 	for _, in := range b.ingresses.all {
 		b.ingresses.stale = b.ingresses.stale || in.refersByName(service)
 	}
@@ -95,7 +97,7 @@ func (b *builder) settleIngresses() {
 }
 
 // portNamed is the number of a Service's port; 0: there is none of the name.
-func (b *builder) portNamed(service Ref, name string) uint32 {
+func (b *builder) portNamed(service object.Ref, name string) uint32 {
 	s := b.services[service.Namespace][service.Name]
 	if s == nil {
 		return 0
@@ -109,10 +111,10 @@ func (b *builder) portNamed(service Ref, name string) uint32 {
 }
 
 // portFindings tell which names of ports no Service has.
-func (b *builder) portFindings(in *ingress) (out []Finding) {
+func (b *builder) portFindings(in *ingress) (out []object.Finding) {
 	for _, p := range in.everything() {
-		if p.namely && b.portNamed(Ref{KindService, in.ref.Namespace, p.to.Name}, p.to.Port.Name) == 0 {
-			out = append(out, Finding{Object: in.ref, Field: p.field + ".backend.service.port.name", Code: CodePortNotFound,
+		if p.namely && b.portNamed(object.Ref{Kind: object.KindService, Namespace: in.ref.Namespace, Name: p.to.Name}, p.to.Port.Name) == 0 {
+			out = append(out, object.Finding{Object: in.ref, Field: p.field + ".backend.service.port.name", Code: object.CodePortNotFound,
 				Message: "there is no Service " + in.ref.Namespace + "/" + p.to.Name + " with a port named " + p.to.Port.Name + "; requests get 500 until there is: check both names"})
 		}
 	}

@@ -7,9 +7,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-func (b *builder) node(ref Ref, o *corev1.Node) {
+func (b *builder) node(ref object.Ref, o *corev1.Node) {
 	old := b.nodes[ref.Name]
 	if o == nil {
 		delete(b.nodes, ref.Name)
@@ -49,7 +51,7 @@ func (b *builder) nodeOf(name string) *corev1.Node {
 
 // learnZones takes note of the zones that an EndpointSlice gives for nodes; nil
 // takes back what it said.
-func (b *builder) learnZones(ref Ref, o *discoveryv1.EndpointSlice) {
+func (b *builder) learnZones(ref object.Ref, o *discoveryv1.EndpointSlice) {
 	next := map[string]string{}
 	if o != nil {
 		for _, e := range o.Endpoints {
@@ -68,7 +70,7 @@ func (b *builder) learnZones(ref Ref, o *discoveryv1.EndpointSlice) {
 	}
 	for node, zone := range next {
 		if b.zones[node] == nil {
-			b.zones[node] = map[Ref]string{}
+			b.zones[node] = map[object.Ref]string{}
 		}
 		if b.zones[node][ref] != zone {
 			b.zones[node][ref] = zone

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // chosen is an object of a kind of which one alone is in force at a time: for each
 // workload the oldest that selects it, and the oldest for all others.
 type chosen struct {
-	ref      Ref
+	ref      object.Ref
 	selector map[string]string // empty: all of the namespace
 }
 
@@ -35,19 +37,19 @@ func chosenPolicies[T any](policies *Policies[T], namespace string) (out []chose
 }
 
 // overlap is one object that does nothing for a workload, and the one that is in force.
-type overlap struct{ loser, winner Ref }
+type overlap struct{ loser, winner object.Ref }
 
 // overlaps are what building keeps of objects that select the same workloads.
 type overlaps struct {
-	stale  map[string]struct{}    // namespaces whose objects have changed
-	of     map[Ref][]overlap      // by the workload
-	counts map[Ref]map[Ref]int    // the workloads by loser and winner
-	wide   map[string]map[Ref]Ref // by namespace: the winner of each that is for all workloads
-	lost   map[Ref]struct{}       // losers that are to be told anew
+	stale  map[string]struct{}                  // namespaces whose objects have changed
+	of     map[object.Ref][]overlap             // by the workload
+	counts map[object.Ref]map[object.Ref]int    // the workloads by loser and winner
+	wide   map[string]map[object.Ref]object.Ref // by namespace: the winner of each that is for all workloads
+	lost   map[object.Ref]struct{}              // losers that are to be told anew
 }
 
 func newOverlaps() overlaps {
-	return overlaps{stale: map[string]struct{}{}, of: map[Ref][]overlap{}, counts: map[Ref]map[Ref]int{}, wide: map[string]map[Ref]Ref{}, lost: map[Ref]struct{}{}}
+	return overlaps{stale: map[string]struct{}{}, of: map[object.Ref][]overlap{}, counts: map[object.Ref]map[object.Ref]int{}, wide: map[string]map[object.Ref]object.Ref{}, lost: map[object.Ref]struct{}{}}
 }
 
 // settleOverlaps says again which objects do nothing for workloads, since older ones
@@ -86,8 +88,8 @@ func (b *builder) settleOverlaps() {
 	clear(o.lost)
 }
 
-func (b *builder) workloadOf(ref Ref) *Workload {
-	if ref.Kind == KindWorkloadEntry {
+func (b *builder) workloadOf(ref object.Ref) *Workload {
+	if ref.Kind == object.KindWorkloadEntry {
 		return b.entries[ref.Namespace][ref.Name]
 	}
 	return b.pods[ref.Namespace][ref.Name]
@@ -101,15 +103,15 @@ func (b *builder) widest(namespace string, kinds [][]chosen) {
 	}
 	delete(o.wide, namespace)
 	for _, list := range kinds {
-		var winner Ref
+		var winner object.Ref
 		for _, c := range list {
 			switch {
 			case len(c.selector) > 0:
-			case winner == Ref{}:
+			case winner == object.Ref{}:
 				winner = c.ref
 			default:
 				if o.wide[namespace] == nil {
-					o.wide[namespace] = map[Ref]Ref{}
+					o.wide[namespace] = map[object.Ref]object.Ref{}
 				}
 				o.wide[namespace][c.ref] = winner
 				o.lost[c.ref] = struct{}{}
@@ -130,7 +132,7 @@ func rivals(kinds [][]chosen) (out [][]chosen) {
 }
 
 // recount notes by which objects a workload with the labels is selected in vain.
-func (o *overlaps) recount(workload Ref, labels map[string]string, near [][]chosen) {
+func (o *overlaps) recount(workload object.Ref, labels map[string]string, near [][]chosen) {
 	for _, x := range o.of[workload] {
 		if o.counts[x.loser][x.winner]--; o.counts[x.loser][x.winner] == 0 {
 			delete(o.counts[x.loser], x.winner)
@@ -142,18 +144,18 @@ func (o *overlaps) recount(workload Ref, labels map[string]string, near [][]chos
 	}
 	delete(o.of, workload)
 	for _, list := range near {
-		var winner Ref
+		var winner object.Ref
 		for _, c := range list {
-			if !selects(c.selector, labels) {
+			if !object.Selects(c.selector, labels) {
 				continue
 			}
-			if winner == (Ref{}) {
+			if winner == (object.Ref{}) {
 				winner = c.ref
 				continue
 			}
 			o.of[workload] = append(o.of[workload], overlap{c.ref, winner})
 			if o.counts[c.ref] == nil {
-				o.counts[c.ref] = map[Ref]int{}
+				o.counts[c.ref] = map[object.Ref]int{}
 			}
 			if o.counts[c.ref][winner]++; o.counts[c.ref][winner] == 1 {
 				o.lost[c.ref] = struct{}{}
@@ -163,20 +165,20 @@ func (o *overlaps) recount(workload Ref, labels map[string]string, near [][]chos
 }
 
 // tellOverlaps tells of one object that loses.
-func (b *builder) tellOverlaps(loser Ref) {
+func (b *builder) tellOverlaps(loser object.Ref) {
 	field := "spec.selector"
-	if loser.Kind == KindSidecar {
+	if loser.Kind == object.KindSidecar {
 		field = "spec.workloadSelector"
 	}
-	var out []Finding
+	var out []object.Finding
 	if winner, is := b.overlaps.wide[loser.Namespace][loser]; is {
-		out = append(out, Finding{Object: loser, Field: field, Code: CodeConflict, Winner: winner,
+		out = append(out, object.Finding{Object: loser, Field: field, Code: object.CodeConflict, Winner: winner,
 			Message: fmt.Sprintf("%s is older and applies to the whole namespace too; this object does nothing: merge the two, or give one a selector", winner)})
 	}
 	for winner := range b.overlaps.counts[loser] {
-		out = append(out, Finding{Object: loser, Field: field, Code: CodeConflict, Winner: winner,
+		out = append(out, object.Finding{Object: loser, Field: field, Code: object.CodeConflict, Winner: winner,
 			Message: fmt.Sprintf("%s is older and selects workloads that this object selects too; for these this object does nothing: merge the two, or narrow a selector", winner)})
 	}
-	slices.SortFunc(out, func(x, y Finding) int { return cmp.Compare(x.Winner.String(), y.Winner.String()) })
+	slices.SortFunc(out, func(x, y object.Finding) int { return cmp.Compare(x.Winner.String(), y.Winner.String()) })
 	b.foundAs(loser, "overlap", out)
 }

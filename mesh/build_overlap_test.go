@@ -12,29 +12,31 @@ import (
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestOverlaps: of objects of which one alone is in force for a workload, the others say
 // which one that is, as long as it is so, whatever came first.
 func TestOverlaps(t *testing.T) {
-	object := map[Kind]func(name, selector string) any{
-		KindSidecar: func(name, selector string) any {
+	obj := map[object.Kind]func(name, selector string) any{
+		object.KindSidecar: func(name, selector string) any {
 			return readObject[networkingv1.Sidecar](t, head(name)+"spec: {workloadSelector: {labels: {"+selector+"}}, egress: [{hosts: ['./*']}]}")
 		},
-		KindPeerAuthentication: func(name, selector string) any {
+		object.KindPeerAuthentication: func(name, selector string) any {
 			return readObject[securityv1.PeerAuthentication](t, head(name)+"spec: {selector: {matchLabels: {"+selector+"}}}")
 		},
-		KindTelemetry: func(name, selector string) any {
+		object.KindTelemetry: func(name, selector string) any {
 			return readObject[telemetryv1.Telemetry](t, head(name)+"spec: {selector: {matchLabels: {"+selector+"}}}")
 		},
-		KindProxyConfig: func(name, selector string) any {
+		object.KindProxyConfig: func(name, selector string) any {
 			return readObject[networkingv1beta1.ProxyConfig](t, head(name)+"spec: {selector: {matchLabels: {"+selector+"}}}")
 		},
 	}
 	pod := func(name, labels string) Change {
-		return Change{Ref{KindPod, "a", name}, readObject[corev1.Pod](t, fmt.Sprintf("metadata: {name: %s, namespace: a, labels: {%s}}\nspec: {containers: [{name: c}]}\nstatus: {podIP: 10.0.0.%d}", name, labels, len(name)))}
+		return Change{object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, readObject[corev1.Pod](t, fmt.Sprintf("metadata: {name: %s, namespace: a, labels: {%s}}\nspec: {containers: [{name: c}]}\nstatus: {podIP: 10.0.0.%d}", name, labels, len(name)))}
 	}
-	for kind, of := range object {
+	for kind, of := range obj {
 		said := func(changes []Change) string {
 			b := newBuilder()
 			for _, c := range changes { // each in a pass of its own
@@ -48,7 +50,9 @@ func TestOverlaps(t *testing.T) {
 			}
 			return whole
 		}
-		make := func(name, selector string) Change { return Change{Ref{kind, "a", name}, of(name, selector)} }
+		make := func(name, selector string) Change {
+			return Change{object.Ref{Kind: kind, Namespace: "a", Name: name}, of(name, selector)}
+		}
 		one, two, wide1, wide2 := make("y1", "app: x"), make("y2", "tier: front"), make("y3", ""), make("y4", "")
 		both, half := pod("p", "app: x, tier: front"), pod("pp", "app: x")
 		gone := func(c Change) Change { return Change{Ref: c.Ref} }
@@ -96,7 +100,7 @@ func head(name string) string {
 func lost(w *World) string {
 	var out []string
 	for f := range w.Findings() {
-		if f.Code == CodeConflict {
+		if f.Code == object.CodeConflict {
 			out = append(out, f.Object.Name+"<"+f.Winner.Name)
 		}
 	}

@@ -9,9 +9,11 @@ import (
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-func policy[T any](ref Ref, m metav1.ObjectMeta, selector map[string]string, spec T) *Policy[T] {
+func policy[T any](ref object.Ref, m metav1.ObjectMeta, selector map[string]string, spec T) *Policy[T] {
 	return &Policy[T]{Ref: ref, Namespace: m.Namespace, Created: m.CreationTimestamp.Time, Labels: m.Labels, Annotations: m.Annotations, Selector: selector, Spec: spec}
 }
 
@@ -24,9 +26,9 @@ func (b *builder) dirtyInbound(namespace string) {
 	b.dirty.Inbound[namespace] = struct{}{}
 }
 
-func (b *builder) peerAuthentication(ref Ref, o *securityv1.PeerAuthentication) {
+func (b *builder) peerAuthentication(ref object.Ref, o *securityv1.PeerAuthentication) {
 	var p *PeerAuthentication
-	var findings []Finding
+	var findings []object.Finding
 	if o != nil {
 		findings = checkPeerAuthentication(o)
 		p = policy[*security.PeerAuthentication](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
@@ -45,10 +47,10 @@ func (b *builder) peerAuthentication(ref Ref, o *securityv1.PeerAuthentication) 
 	}
 }
 
-func (b *builder) requestAuthentication(ref Ref, o *securityv1.RequestAuthentication) {
+func (b *builder) requestAuthentication(ref object.Ref, o *securityv1.RequestAuthentication) {
 	var p *RequestAuthentication
 	var targets []target
-	var findings []Finding
+	var findings []object.Finding
 	if o != nil {
 		p = policy[*security.RequestAuthentication](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
 		closed := &o.Spec
@@ -61,10 +63,10 @@ func (b *builder) requestAuthentication(ref Ref, o *securityv1.RequestAuthentica
 	b.dirty.Gateways = true
 }
 
-func (b *builder) authorizationPolicy(ref Ref, o *securityv1.AuthorizationPolicy) {
+func (b *builder) authorizationPolicy(ref object.Ref, o *securityv1.AuthorizationPolicy) {
 	var p *AuthorizationPolicy
 	var targets []target
-	var findings []Finding
+	var findings []object.Finding
 	if o != nil {
 		p = policy[*security.AuthorizationPolicy](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
 		closed := closedAuthorization(&o.Spec)
@@ -77,10 +79,10 @@ func (b *builder) authorizationPolicy(ref Ref, o *securityv1.AuthorizationPolicy
 	b.dirty.Gateways = true
 }
 
-func (b *builder) telemetry(ref Ref, o *telemetryv1.Telemetry) {
+func (b *builder) telemetry(ref object.Ref, o *telemetryv1.Telemetry) {
 	var p *Telemetry
 	var targets []target
-	var findings []Finding
+	var findings []object.Finding
 	if o != nil {
 		p = policy[*telemetry.Telemetry](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
 		findings = attach(p, o.Spec.TargetRef, o.Spec.TargetRefs, nil)
@@ -109,7 +111,7 @@ const (
 	meshConfigKey = "mesh"
 )
 
-func (b *builder) configMap(ref Ref, o *corev1.ConfigMap) {
+func (b *builder) configMap(ref object.Ref, o *corev1.ConfigMap) {
 	if ref.Name != meshConfigMap || ref.Namespace != DefaultConfig().RootNamespace {
 		return
 	}
@@ -122,22 +124,22 @@ func (b *builder) configMap(ref Ref, o *corev1.ConfigMap) {
 
 // config replaces the mesh configuration that came from one place; nil text
 // takes it away. What cannot be read keeps the last good one.
-func (b *builder) config(ref Ref, text []byte) {
+func (b *builder) config(ref object.Ref, text []byte) {
 	if text == nil {
 		delete(b.configs, ref.Kind)
 		b.found(ref, nil)
 	} else {
 		c, findings, err := parseConfig(ref, text)
 		if err != nil {
-			b.found(ref, []Finding{unreadableConfig(ref, err)})
+			b.found(ref, []object.Finding{unreadableConfig(ref, err)})
 			return
 		}
 		b.found(ref, findings)
 		b.configs[ref.Kind] = c
 	}
-	next := b.configs[KindMeshConfigFile]
+	next := b.configs[object.KindMeshConfigFile]
 	if next == nil {
-		next = b.configs[KindConfigMap]
+		next = b.configs[object.KindConfigMap]
 	}
 	if next == nil {
 		next = DefaultConfig()
@@ -163,7 +165,7 @@ func (b *builder) config(ref Ref, text []byte) {
 	if before.RootNamespace != next.RootNamespace {
 		b.ruleAgain()
 	}
-	b.setAsks(Ref{Kind: KindConfigMap, Name: meshConfigMap}, asksOfConfig(next))
+	b.setAsks(object.Ref{Kind: object.KindConfigMap, Name: meshConfigMap}, asksOfConfig(next))
 	b.dirty.All = true
 	b.dirty.Scopes = true
 	b.rediscoverAll(next)

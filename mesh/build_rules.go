@@ -7,12 +7,14 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-func olderRoute(a, b *VirtualService) int { return older(a.Created, a.Ref, b.Created, b.Ref) }
-func olderSidecar(a, b *Sidecar) int      { return older(a.Created, a.Ref, b.Created, b.Ref) }
+func olderRoute(a, b *VirtualService) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) }
+func olderSidecar(a, b *Sidecar) int      { return object.Older(a.Created, a.Ref, b.Created, b.Ref) }
 
-func (b *builder) virtualService(ref Ref, o *networkingv1.VirtualService) {
+func (b *builder) virtualService(ref object.Ref, o *networkingv1.VirtualService) {
 	if o == nil {
 		delete(b.vsRaw, ref)
 	} else {
@@ -28,13 +30,13 @@ func (b *builder) virtualService(ref Ref, o *networkingv1.VirtualService) {
 }
 
 // setVirtualService puts what the object says, with its delegates, in place.
-func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
+func (b *builder) setVirtualService(ref object.Ref, o *networkingv1.VirtualService) {
 	key := ref.Namespace + "/" + ref.Name
 	old, _ := b.world.virtualServices.Get(key)
 	var next *VirtualService
-	var findings []Finding
+	var findings []object.Finding
 	if o != nil {
-		next, findings = parseVirtualService(o, Domain)
+		next, findings = parseVirtualService(o, object.Domain)
 	}
 	for _, d := range delegatesOf(old) {
 		if delete(b.roots[d], ref); len(b.roots[d]) == 0 {
@@ -44,11 +46,11 @@ func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
 	if len(delegatesOf(next)) > 0 {
 		for _, d := range next.Delegates {
 			if b.roots[d] == nil {
-				b.roots[d] = map[Ref]struct{}{}
+				b.roots[d] = map[object.Ref]struct{}{}
 			}
 			b.roots[d][ref] = struct{}{}
 		}
-		var more []Finding
+		var more []object.Finding
 		next, more = b.withDelegates(next)
 		findings = append(findings, more...)
 	} else {
@@ -72,7 +74,7 @@ func (b *builder) setVirtualService(ref Ref, o *networkingv1.VirtualService) {
 
 // place puts versions of a VirtualService in the indexes, each for some of its
 // hosts, in place of those that are there.
-func (b *builder) place(ref Ref, versions []*VirtualService) {
+func (b *builder) place(ref object.Ref, versions []*VirtualService) {
 	old := b.holds.placed[ref]
 	var asks []ask
 	for _, v := range old {
@@ -123,7 +125,7 @@ func (b *builder) placeRoute(old, next *VirtualService) {
 		b.world.referrers = listed(b.world.referrers, h, is, &next, olderRoute)
 	}
 	for _, g := range next.Gateways {
-		if g != MeshGateway {
+		if g != object.MeshGateway {
 			b.world.byGateway = listed(b.world.byGateway, g, is, &next, olderRoute)
 		}
 	}
@@ -139,7 +141,7 @@ func delegatesOf(v *VirtualService) []string {
 
 // withDelegates is the VirtualService with the routes of its delegates in
 // place of its own that delegate.
-func (b *builder) withDelegates(root *VirtualService) (*VirtualService, []Finding) {
+func (b *builder) withDelegates(root *VirtualService) (*VirtualService, []object.Finding) {
 	find := func(name string) *VirtualService {
 		if name == root.Ref.Namespace+"/"+root.Ref.Name {
 			return root // and not what it was before
@@ -151,14 +153,14 @@ func (b *builder) withDelegates(root *VirtualService) (*VirtualService, []Findin
 		return v
 	}
 	var merged *VirtualService
-	var findings []Finding
+	var findings []object.Finding
 	if b.delegate(root.Ref, costOfDelegates(root, find)) {
 		merged, findings = withoutDelegates(root, b.delegated.out[root.Namespace][root.Ref])
 	} else {
 		merged, findings = mergeDelegates(root, find)
 	}
 	merged.Destinations = nil
-	merged.setDestinations(Domain)
+	merged.setDestinations(object.Domain)
 	merged.Delegates = root.Delegates
 	merged.cost = costOfRules(merged.Spec)
 	return merged, findings
@@ -193,10 +195,10 @@ func asksOfRoutes(v *VirtualService) []ask {
 // dirtyRoute marks the hosts that a VirtualService speaks of. own is whether
 // the VirtualService itself changed; else a host that it leads to did.
 func (b *builder) dirtyRoute(vs *VirtualService, own bool) {
-	if slices.ContainsFunc(vs.Gateways, func(g string) bool { return g != MeshGateway }) && own {
+	if slices.ContainsFunc(vs.Gateways, func(g string) bool { return g != object.MeshGateway }) && own {
 		b.dirty.Gateways = true
 	}
-	if !vs.On(MeshGateway) {
+	if !vs.On(object.MeshGateway) {
 		return
 	}
 	if before, done := b.marked[vs]; done && (before || !own) {
@@ -230,28 +232,28 @@ func (b *builder) dirtyRoute(vs *VirtualService, own bool) {
 // dirtyBelow marks the hosts that wildcards of the list cover. It looks at each host once,
 // however many wildcards there are.
 func (b *builder) dirtyBelow(list []string) {
-	var wildcards set
+	var wildcards object.Set
 	for _, h := range list {
-		if IsWildcard(h) {
-			wildcards.add(h)
+		if object.IsWildcard(h) {
+			wildcards.Add(h)
 		}
 	}
 	if len(wildcards) == 0 {
 		return
 	}
 	for name := range b.world.Hosts() {
-		if wildcards.coverBelow(name) {
+		if wildcards.CoverBelow(name) {
 			b.dirty.host(name, TouchHost)
 		}
 	}
 }
 
-func (b *builder) destinationRule(ref Ref, o *networkingv1.DestinationRule) {
+func (b *builder) destinationRule(ref object.Ref, o *networkingv1.DestinationRule) {
 	old := b.ruleByRef[ref]
 	var next *DestinationRule
-	var findings []Finding
+	var findings []object.Finding
 	if o != nil {
-		next, findings = parseDestinationRule(o, Domain)
+		next, findings = parseDestinationRule(o, object.Domain)
 	}
 	if old != nil {
 		if delete(b.rulesOf[old.Host], ref); len(b.rulesOf[old.Host]) == 0 {
@@ -263,7 +265,7 @@ func (b *builder) destinationRule(ref Ref, o *networkingv1.DestinationRule) {
 	} else {
 		b.ruleByRef[ref] = next
 		if b.rulesOf[next.Host] == nil {
-			b.rulesOf[next.Host] = map[Ref]*DestinationRule{}
+			b.rulesOf[next.Host] = map[object.Ref]*DestinationRule{}
 		}
 		b.rulesOf[next.Host][ref] = next
 	}
@@ -309,7 +311,7 @@ func (b *builder) setRules(host string) {
 	for _, ns := range slices.Sorted(maps.Keys(byNamespace)) {
 		merged, findings := mergeDestinationRules(byNamespace[ns])
 		all = append(all, merged...)
-		byObject := map[Ref][]Finding{}
+		byObject := map[object.Ref][]object.Finding{}
 		for _, f := range findings {
 			byObject[f.Object] = append(byObject[f.Object], f)
 		}
@@ -326,18 +328,18 @@ func (b *builder) setRules(host string) {
 
 // dirtyPattern marks every host that the host or pattern covers.
 func (b *builder) dirtyPattern(pattern string) {
-	if !IsWildcard(pattern) {
+	if !object.IsWildcard(pattern) {
 		b.dirtyHost(pattern)
 		return
 	}
 	for name := range b.world.Hosts() {
-		if HostMatches(pattern, name) {
+		if object.HostMatches(pattern, name) {
 			b.dirtyHost(name)
 		}
 	}
 }
 
-func (b *builder) gateway(ref Ref, o *networkingv1.Gateway) {
+func (b *builder) gateway(ref object.Ref, o *networkingv1.Gateway) {
 	key := ref.Namespace + "/" + ref.Name
 	b.dirty.Gateways = true
 	b.boundAgain(key)
@@ -351,10 +353,10 @@ func (b *builder) gateway(ref Ref, o *networkingv1.Gateway) {
 	b.found(ref, findings)
 }
 
-func (b *builder) sidecar(ref Ref, o *networkingv1.Sidecar) {
+func (b *builder) sidecar(ref object.Ref, o *networkingv1.Sidecar) {
 	l := slices.DeleteFunc(slices.Clone(b.world.sidecars[ref.Namespace]), func(s *Sidecar) bool { return s.Ref == ref })
 	var asks []ask
-	var findings []Finding
+	var findings []object.Finding
 	if o != nil {
 		s := parseSidecar(o)
 		l, findings = append(l, s), checkEgress(o)
@@ -380,9 +382,9 @@ func (b *builder) sidecar(ref Ref, o *networkingv1.Sidecar) {
 	}
 }
 
-func (b *builder) secret(ref Ref, object any) {
+func (b *builder) secret(ref object.Ref, obj any) {
 	key := ref.Namespace + "/" + ref.Name
-	switch o := object.(type) {
+	switch o := obj.(type) {
 	case *corev1.Secret:
 		b.world.secrets = b.world.secrets.Set(key, parseSecret(o))
 	case Unread:

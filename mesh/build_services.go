@@ -9,6 +9,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // touch marks a host whose record has to be made again.
@@ -18,11 +19,11 @@ func (b *builder) touch(host string, t Touch) {
 	}
 }
 
-func (b *builder) service(ref Ref, o *corev1.Service) {
+func (b *builder) service(ref object.Ref, o *corev1.Service) {
 	old := b.services[ref.Namespace][ref.Name]
 	var next *Service
 	if o != nil {
-		next = kubernetesService(o, Domain)
+		next = kubernetesService(o, object.Domain)
 		if next.Distribution == "" {
 			next.Distribution = distributionAnnotation(map[string]string{"networking.istio.io/traffic-distribution": b.world.spaces[ref.Namespace][spaceDistribution]})
 		}
@@ -85,12 +86,12 @@ func (b *builder) select_(old, next *Service) {
 			b.world.selecting = b.world.selecting.Delete(key)
 		}
 		for _, p := range b.pods[s.Namespace] {
-			if selects(s.Selector, p.Labels) {
+			if object.Selects(s.Selector, p.Labels) {
 				b.dirty.Workloads[p.Ref] = struct{}{}
 			}
 		}
 		for _, x := range b.entries[s.Namespace] {
-			if selects(s.Selector, x.Labels) {
+			if object.Selects(s.Selector, x.Labels) {
 				b.dirty.Workloads[x.Ref] = struct{}{}
 			}
 		}
@@ -134,7 +135,7 @@ func member(m persist.Map[string, []string], key, name string, in bool) persist.
 	return m.Set(key, slices.Delete(slices.Clone(l), i, i+1))
 }
 
-func (b *builder) namespace(ref Ref, o *corev1.Namespace) {
+func (b *builder) namespace(ref object.Ref, o *corev1.Namespace) {
 	labels := map[string]string{}
 	if o != nil {
 		maps.Copy(labels, o.Labels)
@@ -157,13 +158,13 @@ func (b *builder) namespace(ref Ref, o *corev1.Namespace) {
 	b.staleNamespace()
 	if old[spaceDistribution] != labels[spaceDistribution] {
 		for name := range b.services[ref.Name] {
-			r := Ref{KindService, ref.Name, name}
+			r := object.Ref{Kind: object.KindService, Namespace: ref.Name, Name: name}
 			b.service(r, b.raw[r])
 		}
 	}
 }
 
-func (b *builder) slice(ref Ref, o *discoveryv1.EndpointSlice) {
+func (b *builder) slice(ref object.Ref, o *discoveryv1.EndpointSlice) {
 	if service, ok := b.sliceOf[ref]; ok { // a slice may move to another service
 		delete(b.sliceOf, ref)
 		of := b.slices[ref.Namespace]

@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // servedBy is the workload that stands for a Pod from here on; an untyped nil
@@ -21,7 +23,7 @@ func (b *builder) servedBy(o *corev1.Pod) any {
 }
 
 // pod replaces the workload of a Pod; next is nil when it has none, or is gone.
-func (b *builder) pod(ref Ref, next *Workload) {
+func (b *builder) pod(ref object.Ref, next *Workload) {
 	key := ref.Namespace + "/" + ref.Name
 	old, _ := b.world.workloads.Get(key)
 	switch {

@@ -17,6 +17,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // builder is the writer's side of the world: the indexes that only building
@@ -26,31 +27,31 @@ type builder struct {
 	dirty *Dirty
 
 	nodes     map[string]*corev1.Node
-	zones     map[string]map[Ref]string                                   // zones of nodes by what EndpointSlices say of them
+	zones     map[string]map[object.Ref]string                            // zones of nodes by what EndpointSlices say of them
 	pods      map[string]map[string]*Workload                             // by namespace and name
 	entries   map[string]map[string]*Workload                             // WorkloadEntries by namespace and name
 	services  map[string]map[string]*Service                              // Kubernetes Services by namespace and name
-	raw       map[Ref]*corev1.Service                                     // for a change of a namespace's annotation
+	raw       map[object.Ref]*corev1.Service                              // for a change of a namespace's annotation
 	slices    map[string]map[string]map[string]*discoveryv1.EndpointSlice // by namespace, service and name
-	sliceOf   map[Ref]string                                              // the service of each of them
-	declared  map[string]map[Ref]*serviceEntry                            // ServiceEntries by host
-	seByRef   map[Ref]*serviceEntry
-	ruleByRef map[Ref]*DestinationRule
-	rulesOf   map[string]map[Ref]*DestinationRule  // by host
-	roots     map[string]map[Ref]struct{}          // VirtualServices by the delegate "namespace/name" that they name
-	vsRaw     map[Ref]*networkingv1.VirtualService // as delivered; delegates are merged over it
-	asks      map[Ref][]ask
-	configs   map[Kind]*Config
+	sliceOf   map[object.Ref]string                                       // the service of each of them
+	declared  map[string]map[object.Ref]*serviceEntry                     // ServiceEntries by host
+	seByRef   map[object.Ref]*serviceEntry
+	ruleByRef map[object.Ref]*DestinationRule
+	rulesOf   map[string]map[object.Ref]*DestinationRule  // by host
+	roots     map[string]map[object.Ref]struct{}          // VirtualServices by the delegate "namespace/name" that they name
+	vsRaw     map[object.Ref]*networkingv1.VirtualService // as delivered; delegates are merged over it
+	asks      map[object.Ref][]ask
+	configs   map[object.Kind]*Config
 	discovery discovery
 	api       gatewayAPI
 	ingresses ingresses
 
-	targeted     map[Ref]targeted // policies with references
-	targetsStale bool             // what is found about them may have changed
+	targeted     map[object.Ref]targeted // policies with references
+	targetsStale bool                    // what is found about them may have changed
 	overlaps     overlaps
-	boundStale   map[Ref]struct{} // VirtualServices whose hosts or Gateways have changed
+	boundStale   map[object.Ref]struct{} // VirtualServices whose hosts or Gateways have changed
 
-	admitted    map[Ref]struct{} // objects of kinds with bounds that are in force as they were within them
+	admitted    map[object.Ref]struct{} // objects of kinds with bounds that are in force as they were within them
 	allowances  map[allowanceKey]*allowance
 	crowdedKeys []allowanceKey // of those of which objects wait for the end of the pass
 	covered     covered
@@ -79,14 +80,14 @@ type builder struct {
 
 func newBuilder() *builder {
 	b := &builder{
-		dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[Ref]string{}, pods: map[string]map[string]*Workload{}, entries: map[string]map[string]*Workload{},
-		services: map[string]map[string]*Service{}, raw: map[Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[Ref]string{},
-		declared: map[string]map[Ref]*serviceEntry{}, seByRef: map[Ref]*serviceEntry{}, ruleByRef: map[Ref]*DestinationRule{}, rulesOf: map[string]map[Ref]*DestinationRule{}, roots: map[string]map[Ref]struct{}{},
-		vsRaw: map[Ref]*networkingv1.VirtualService{}, asks: map[Ref][]ask{}, configs: map[Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
-		targeted: map[Ref]targeted{}, overlaps: newOverlaps(), admitted: map[Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*VirtualService]bool{}, replaced: map[*VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
+		dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[object.Ref]string{}, pods: map[string]map[string]*Workload{}, entries: map[string]map[string]*Workload{},
+		services: map[string]map[string]*Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
+		declared: map[string]map[object.Ref]*serviceEntry{}, seByRef: map[object.Ref]*serviceEntry{}, ruleByRef: map[object.Ref]*DestinationRule{}, rulesOf: map[string]map[object.Ref]*DestinationRule{}, roots: map[string]map[object.Ref]struct{}{},
+		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
+		targeted: map[object.Ref]targeted{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*VirtualService]bool{}, replaced: map[*VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
-	b.boundStale, b.ruled, b.delegated = map[Ref]struct{}{}, newRuled(), newDelegated()
+	b.boundStale, b.ruled, b.delegated = map[object.Ref]struct{}{}, newRuled(), newDelegated()
 	b.exported = newExported()
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
 	return b
@@ -146,7 +147,7 @@ func (b *builder) admit(c Change) {
 // take hands one change that is within all bounds to what its kind does. What of it others
 // are to see may change until the pass ends.
 func (b *builder) take(c Change) {
-	if c.Ref.Kind == KindService || c.Ref.Kind == KindServiceEntry {
+	if c.Ref.Kind == object.KindService || c.Ref.Kind == object.KindServiceEntry {
 		c = b.exporting(c)
 	}
 	b.dispatch(c)
@@ -154,66 +155,66 @@ func (b *builder) take(c Change) {
 
 func (b *builder) dispatch(c Change) {
 	switch c.Ref.Kind {
-	case KindService:
+	case object.KindService:
 		o, _ := c.Object.(*corev1.Service)
 		b.service(c.Ref, o)
-	case KindPod:
+	case object.KindPod:
 		w, _ := c.Object.(*Workload)
 		b.pod(c.Ref, b.placed(w))
-	case KindNode:
+	case object.KindNode:
 		o, _ := c.Object.(*corev1.Node)
 		b.node(c.Ref, o)
-	case KindNamespace:
+	case object.KindNamespace:
 		o, _ := c.Object.(*corev1.Namespace)
 		b.namespace(c.Ref, o)
-	case KindEndpointSlice:
+	case object.KindEndpointSlice:
 		o, _ := c.Object.(*discoveryv1.EndpointSlice)
 		b.slice(c.Ref, o)
-	case KindSecret:
+	case object.KindSecret:
 		b.secret(c.Ref, c.Object)
-	case KindConfigMap:
+	case object.KindConfigMap:
 		o, _ := c.Object.(*corev1.ConfigMap)
 		b.configMap(c.Ref, o)
-	case KindMeshConfigFile:
+	case object.KindMeshConfigFile:
 		text, _ := c.Object.([]byte)
 		b.config(c.Ref, text)
-	case KindVirtualService:
+	case object.KindVirtualService:
 		o, _ := c.Object.(*networkingv1.VirtualService)
 		b.virtualService(c.Ref, o)
-	case KindDestinationRule:
+	case object.KindDestinationRule:
 		o, _ := c.Object.(*networkingv1.DestinationRule)
 		b.destinationRule(c.Ref, o)
-	case KindGateway:
+	case object.KindGateway:
 		o, _ := c.Object.(*networkingv1.Gateway)
 		b.gateway(c.Ref, o)
-	case KindServiceEntry:
+	case object.KindServiceEntry:
 		o, _ := c.Object.(*networkingv1.ServiceEntry)
 		b.serviceEntry(c.Ref, o)
-	case KindWorkloadEntry:
+	case object.KindWorkloadEntry:
 		o, _ := c.Object.(*networkingv1.WorkloadEntry)
 		b.workloadEntry(c.Ref, o)
-	case KindSidecar:
+	case object.KindSidecar:
 		o, _ := c.Object.(*networkingv1.Sidecar)
 		b.sidecar(c.Ref, o)
-	case KindPeerAuthentication:
+	case object.KindPeerAuthentication:
 		o, _ := c.Object.(*securityv1.PeerAuthentication)
 		b.peerAuthentication(c.Ref, o)
-	case KindRequestAuthentication:
+	case object.KindRequestAuthentication:
 		o, _ := c.Object.(*securityv1.RequestAuthentication)
 		b.requestAuthentication(c.Ref, o)
-	case KindAuthorizationPolicy:
+	case object.KindAuthorizationPolicy:
 		o, _ := c.Object.(*securityv1.AuthorizationPolicy)
 		b.authorizationPolicy(c.Ref, o)
-	case KindTelemetry:
+	case object.KindTelemetry:
 		o, _ := c.Object.(*telemetryv1.Telemetry)
 		b.telemetry(c.Ref, o)
-	case KindProxyConfig:
+	case object.KindProxyConfig:
 		o, _ := c.Object.(*networkingv1beta1.ProxyConfig)
 		b.proxyConfig(c.Ref, o)
-	case KindIngress:
+	case object.KindIngress:
 		o, _ := c.Object.(*netv1.Ingress)
 		b.ingress(c.Ref, o)
-	case KindIngressClass:
+	case object.KindIngressClass:
 		o, _ := c.Object.(*netv1.IngressClass)
 		b.ingressClass(c.Ref, o)
 	default:
@@ -224,16 +225,16 @@ func (b *builder) dispatch(c Change) {
 // admitGatewayAPI does so for the kinds of the Gateway API.
 func (b *builder) admitGatewayAPI(c Change) {
 	switch c.Ref.Kind {
-	case KindGatewayClass:
+	case object.KindGatewayClass:
 		o, _ := c.Object.(*gatewayv1.GatewayClass)
 		b.gatewayClass(c.Ref, o)
-	case KindKubeGateway:
+	case object.KindKubeGateway:
 		o, _ := c.Object.(*gatewayv1.Gateway)
 		b.kubeGateway(c.Ref, o)
-	case KindReferenceGrant:
+	case object.KindReferenceGrant:
 		o, _ := c.Object.(*gatewayv1.ReferenceGrant)
 		b.referenceGrant(c.Ref, o)
-	case KindHTTPRoute, KindGRPCRoute, KindTLSRoute, KindTCPRoute:
+	case object.KindHTTPRoute, object.KindGRPCRoute, object.KindTLSRoute, object.KindTCPRoute:
 		b.apiRoute(c.Ref, parseAPIRoute(c.Object))
 	}
 }
@@ -269,14 +270,14 @@ func (b *builder) finish() (*World, *Dirty) {
 }
 
 // found replaces what parsing knows to be wrong with an object.
-func (b *builder) found(ref Ref, findings []Finding) { b.foundAs(ref, "", findings) }
+func (b *builder) found(ref object.Ref, findings []object.Finding) { b.foundAs(ref, "", findings) }
 
 // foundAs replaces what one step of building knows to be wrong with an object.
-func (b *builder) foundAs(ref Ref, step string, findings []Finding) {
+func (b *builder) foundAs(ref object.Ref, step string, findings []object.Finding) {
 	key := ref.String() + "\x00" + step
 	before, _ := b.world.findings.Get(key)
 	if len(findings) > 0 {
-		findings = BoundFindings(findings)
+		findings = object.BoundFindings(findings)
 	}
 	switch {
 	case slices.Equal(before, findings):
@@ -329,7 +330,7 @@ type ask struct {
 }
 
 // setAsks replaces what an object asks for.
-func (b *builder) setAsks(ref Ref, asks []ask) {
+func (b *builder) setAsks(ref object.Ref, asks []ask) {
 	if len(asks) == 0 && len(b.asks[ref]) == 0 {
 		return
 	}
@@ -357,7 +358,7 @@ func (b *builder) setAsks(ref Ref, asks []ask) {
 func (a *asked) count(asks []ask, n int) {
 	for _, x := range asks {
 		if x.selector != nil {
-			text := canonicalLabels(x.selector)
+			text := object.CanonicalLabels(x.selector)
 			s := askedSelector{x.selector, a.selectors[text].count + n}
 			if a.selectors[text] = s; s.count == 0 {
 				delete(a.selectors, text)

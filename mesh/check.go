@@ -6,6 +6,8 @@ import (
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Check says what is wrong with an object by itself, whatever else the mesh
@@ -13,22 +15,22 @@ import (
 // without effect. Findings with CodeInvalid are about parts that cannot be
 // served. Kinds of which nothing can be said have none. Nothing else is said of an object
 // that is over a bound.
-func Check(ref Ref, object any) []Finding {
-	if over := CheckBounds(ref, object); len(over) > 0 {
+func Check(ref object.Ref, obj any) []object.Finding {
+	if over := CheckBounds(ref, obj); len(over) > 0 {
 		return over
 	}
-	switch o := object.(type) {
+	switch o := obj.(type) {
 	case *networkingv1.VirtualService:
-		v, findings := parseVirtualService(o, Domain)
+		v, findings := parseVirtualService(o, object.Domain)
 		return append(append(checkRoutes(o), findings...), v.claimless()...)
 	case *networkingv1.DestinationRule:
-		_, findings := parseDestinationRule(o, Domain)
+		_, findings := parseDestinationRule(o, object.Domain)
 		return findings
 	case *networkingv1.Gateway:
 		_, findings := parseGateway(o)
 		return append(checkServers(o), findings...)
 	case *networkingv1.ServiceEntry:
-		return append(checkEntryHosts(o), parseServiceEntry(o, Domain).findings...)
+		return append(checkEntryHosts(o), parseServiceEntry(o, object.Domain).findings...)
 	case *networkingv1.WorkloadEntry:
 		return checkWorkloadEntry(o)
 	case *networkingv1.Sidecar:

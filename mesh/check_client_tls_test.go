@@ -7,6 +7,8 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestClientTLSStaysClosed: no part of a tls block has the proxy look at less than another
@@ -36,7 +38,7 @@ func TestClientTLSStaysClosed(t *testing.T) {
 			"spec.trafficPolicy.tls": "{tls: " + c.tls + "}", "spec.trafficPolicy.portLevelSettings[port 80].tls": "{portLevelSettings: [{port: {number: 80}, tls: " + c.tls + "}]}",
 		} {
 			o := readObject[networkingv1.DestinationRule](t, "spec: {host: a.example, trafficPolicy: "+text+"}")
-			spec, findings := checkDestinationRule(Ref{}, &o.Spec)
+			spec, findings := checkDestinationRule(object.Ref{}, &o.Spec)
 			tls := spec.TrafficPolicy.Tls
 			if tls == nil {
 				tls = spec.TrafficPolicy.PortLevelSettings[0].Tls
@@ -44,7 +46,7 @@ func TestClientTLSStaysClosed(t *testing.T) {
 			if tls.Mode != c.mode || tls.GetInsecureSkipVerify().GetValue() != c.skips || strings.Join(tls.SubjectAltNames, " ") != c.names {
 				t.Errorf("%s at %s: %v", c.tls, at, tls)
 			}
-			if said := len(findings) > 0 && findings[0].Code == CodeInvalid && findings[0].Field == at+"."+c.field; said != (c.field != "") {
+			if said := len(findings) > 0 && findings[0].Code == object.CodeInvalid && findings[0].Field == at+"."+c.field; said != (c.field != "") {
 				t.Errorf("%s at %s: findings %v", c.tls, at, findings)
 			}
 		}
@@ -85,11 +87,11 @@ func TestServerTLSStaysClosed(t *testing.T) {
 // TestUnknownModeIsStrict: plaintext needs a policy that says so in words.
 func TestUnknownModeIsStrict(t *testing.T) {
 	o := readObject[securityv1.PeerAuthentication](t, "metadata: {name: p, namespace: a}\nspec: {mtls: {mode: 7}}")
-	w := Build([]Change{{Ref{KindPeerAuthentication, "a", "p"}, o}})
+	w := Build([]Change{{object.Ref{Kind: object.KindPeerAuthentication, Namespace: "a", Name: "p"}, o}})
 	if m := MutualTLSOf(w.PeerAuthentications, "istio-system", &Workload{Namespace: "a"}, 80); m != Strict {
 		t.Errorf("mode %v", m)
 	}
-	if len(Check(Ref{KindPeerAuthentication, "a", "p"}, o)) == 0 {
+	if len(Check(object.Ref{Kind: object.KindPeerAuthentication, Namespace: "a", Name: "p"}, o)) == 0 {
 		t.Error("nobody hears of it")
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // connections is what a match of a tcp or tls rule takes.
@@ -49,7 +51,7 @@ func coversName(a, b string) bool {
 
 // shadowedConnections reports matches of a list of tcp or tls rules that no connection
 // reaches, because an earlier one takes all that theirs would.
-func shadowedConnections[R, M any](c *ruleCheck, rules []R, from []Origin, matches func(R) []M, of func(M) connections) {
+func shadowedConnections[R, M any](c *ruleCheck, rules []R, from []object.Origin, matches func(R) []M, of func(M) connections) {
 	type earlier struct {
 		connections
 		field string
@@ -69,7 +71,7 @@ func shadowedConnections[R, M any](c *ruleCheck, rules []R, from []Origin, match
 		for j, o := range all {
 			k := slices.IndexFunc(seen, func(e earlier) bool { return e.covers(o) })
 			if k >= 0 {
-				c.report(CodeShadowed, fields[j], "never used, because %s takes these connections first: move it up or remove it", seen[k].field)
+				c.report(object.CodeShadowed, fields[j], "never used, because %s takes these connections first: move it up or remove it", seen[k].field)
 			} else if len(seen) < maxShadows {
 				seen = append(seen, earlier{o, c.field + fields[j]})
 			}
@@ -77,10 +79,10 @@ func shadowedConnections[R, M any](c *ruleCheck, rules []R, from []Origin, match
 	}
 }
 
-func (c *ruleCheck) shadowedTCP(rules []*networking.TCPRoute, from []Origin) {
+func (c *ruleCheck) shadowedTCP(rules []*networking.TCPRoute, from []object.Origin) {
 	shadowedConnections(c, rules, from, (*networking.TCPRoute).GetMatch, tcpConnections)
 }
 
-func (c *ruleCheck) shadowedTLS(rules []*networking.TLSRoute, from []Origin) {
+func (c *ruleCheck) shadowedTLS(rules []*networking.TLSRoute, from []object.Origin) {
 	shadowedConnections(c, rules, from, (*networking.TLSRoute).GetMatch, tlsConnections)
 }

@@ -9,13 +9,15 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // checkDestinationRule is the spec without the parts that cannot be followed,
 // each with a finding, which leaves the rest of the rule in force. Parts that
 // are understood and not acted upon are findings as well. The spec itself is
 // not modified.
-func checkDestinationRule(ref Ref, spec *networking.DestinationRule) (*networking.DestinationRule, []Finding) {
+func checkDestinationRule(ref object.Ref, spec *networking.DestinationRule) (*networking.DestinationRule, []object.Finding) {
 	c := &destinationCheck{ref: ref}
 	clean := proto.CloneOf(spec)
 	c.policy("spec.trafficPolicy", clean.TrafficPolicy)
@@ -35,20 +37,20 @@ func checkDestinationRule(ref Ref, spec *networking.DestinationRule) (*networkin
 
 // destinationCheck gathers what is wrong with one rule.
 type destinationCheck struct {
-	ref      Ref
-	findings []Finding
+	ref      object.Ref
+	findings []object.Finding
 	changed  bool // a part was left out
 }
 
 // drop reports a part that is left out.
 func (c *destinationCheck) drop(field, format string, args ...any) {
 	c.changed = true
-	c.findings = append(c.findings, Finding{Object: c.ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+	c.findings = append(c.findings, object.Finding{Object: c.ref, Field: field, Code: object.CodeInvalid, Message: fmt.Sprintf(format, args...)})
 }
 
 // unsupported reports a part that stays and has no effect.
 func (c *destinationCheck) unsupported(field, message string) {
-	c.findings = append(c.findings, Finding{Object: c.ref, Field: field, Code: CodeUnsupported, Message: message})
+	c.findings = append(c.findings, object.Finding{Object: c.ref, Field: field, Code: object.CodeUnsupported, Message: message})
 }
 
 func (c *destinationCheck) policy(at string, p *networking.TrafficPolicy) {

@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // headers leaves out header operations that Envoy would refuse.
@@ -62,7 +64,7 @@ const maxHeader = 16384
 
 func (c *ruleCheck) settable(field, name, value string, request bool) bool {
 	bad := func(what string) bool {
-		c.report(CodeInvalid, field, "%s; the header is left alone", what)
+		c.report(object.CodeInvalid, field, "%s; the header is left alone", what)
 		return false
 	}
 	switch {
@@ -79,7 +81,7 @@ func (c *ruleCheck) settable(field, name, value string, request bool) bool {
 		return bad("the value holds control characters or is too long: a header is one line of at most 16384 bytes")
 	}
 	if unknown := unknownCommands(value); len(unknown) > 0 {
-		c.report(CodeInvalid, field, "%s is no command that Envoy knows, or lacks what it needs; it is sent as it stands: correct it, or write %%%% for each percent sign", strings.Join(unknown, ", "))
+		c.report(object.CodeInvalid, field, "%s is no command that Envoy knows, or lacks what it needs; it is sent as it stands: correct it, or write %%%% for each percent sign", strings.Join(unknown, ", "))
 	}
 	return true
 }
@@ -87,9 +89,9 @@ func (c *ruleCheck) settable(field, name, value string, request bool) bool {
 func (c *ruleCheck) removable(field, name string) bool {
 	switch {
 	case strings.HasPrefix(name, ":") || HostHeader(name):
-		c.report(CodeInvalid, field, "Envoy lets no rule remove this header; it stays: remove the entry")
+		c.report(object.CodeInvalid, field, "Envoy lets no rule remove this header; it stays: remove the entry")
 	case !headerName(name):
-		c.report(CodeInvalid, field, "%q is not the name of a header; the entry is ignored: use letters, digits and hyphens", name)
+		c.report(object.CodeInvalid, field, "%q is not the name of a header; the entry is ignored: use letters, digits and hyphens", name)
 	default:
 		return true
 	}

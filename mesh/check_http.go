@@ -8,6 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // httpCheck checks one http rule.
@@ -46,13 +48,13 @@ func (c *httpCheck) action() {
 	r := c.in
 	ignored := func(by string, route, answer bool) {
 		if route && len(r.Route) > 0 {
-			c.report(CodeConflict, ".route", "%s is set as well and wins; the route is ignored: remove one of them", by)
+			c.report(object.CodeConflict, ".route", "%s is set as well and wins; the route is ignored: remove one of them", by)
 		}
 		if answer && r.DirectResponse != nil {
-			c.report(CodeConflict, ".directResponse", "%s is set as well and wins; the response is ignored: remove one of them", by)
+			c.report(object.CodeConflict, ".directResponse", "%s is set as well and wins; the response is ignored: remove one of them", by)
 		}
 		if r.Rewrite != nil && r.Delegate == nil {
-			c.report(CodeConflict, ".rewrite", "%s sends no request on, so that there is none to rewrite; the rewrite is ignored: remove it", by)
+			c.report(object.CodeConflict, ".rewrite", "%s sends no request on, so that there is none to rewrite; the rewrite is ignored: remove it", by)
 		}
 	}
 	switch {
@@ -61,7 +63,7 @@ func (c *httpCheck) action() {
 			c.reject(".delegate.name", "the delegate has no name: name a VirtualService without hosts")
 		}
 		if r.Redirect != nil {
-			c.report(CodeConflict, ".redirect", "delegate is set as well and wins; the redirect is ignored: remove one of them")
+			c.report(object.CodeConflict, ".redirect", "delegate is set as well and wins; the redirect is ignored: remove one of them")
 		}
 		ignored("delegate", true, true)
 		c.rewrite(r.Rewrite) // the delegate's rules inherit it
@@ -82,7 +84,7 @@ func (c *httpCheck) action() {
 	default:
 		// Tools of progressive delivery write such rules for a moment, so that it is no error.
 		c.unusable = true
-		c.report(CodeUnsupported, "", "the rule is left out, it says nothing of what to do with requests: add route, redirect, directResponse or delegate")
+		c.report(object.CodeUnsupported, "", "the rule is left out, it says nothing of what to do with requests: add route, redirect, directResponse or delegate")
 	}
 }
 
@@ -160,7 +162,7 @@ func (c *httpCheck) rewrite(r *networking.HTTPRewrite) {
 		return
 	}
 	if r.Uri != "" {
-		c.report(CodeConflict, ".rewrite.uri", "uriRegexRewrite is set as well and wins; uri is ignored: remove one of them")
+		c.report(object.CodeConflict, ".rewrite.uri", "uriRegexRewrite is set as well and wins; uri is ignored: remove one of them")
 	}
 	groups, err := c.checkRegex(re.Match)
 	if err != nil {
@@ -194,7 +196,7 @@ func (c *ruleCheck) duration(field string, d *durationpb.Duration) bool {
 	if d.CheckValid() == nil && d.AsDuration() >= time.Millisecond && d.AsDuration() <= MaxDuration {
 		return true
 	}
-	c.report(CodeInvalid, field, "the duration is not between 1ms and %s; the field is ignored: write one that is", MaxDuration)
+	c.report(object.CodeInvalid, field, "the duration is not between 1ms and %s; the field is ignored: write one that is", MaxDuration)
 	return false
 }
 

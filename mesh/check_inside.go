@@ -1,11 +1,15 @@
 package mesh
 
-import networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+import (
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
+)
 
 // serviceEntry reports endpoints that are shown to the entry's own namespace
 // only.
 func (r *references) serviceEntry(o *networkingv1.ServiceEntry) {
-	se := parseServiceEntry(o, Domain)
+	se := parseServiceEntry(o, object.Domain)
 	for _, e := range se.inline {
 		r.leadsInside(entryWorkload(e, se.ref, nil, se.created).Address())
 	}

@@ -7,6 +7,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func checkTCPRule(c *ruleCheck, rule *networking.TCPRoute) *networking.TCPRoute {
@@ -15,7 +17,7 @@ func checkTCPRule(c *ruleCheck, rule *networking.TCPRoute) *networking.TCPRoute 
 	for i, m := range rule.Match {
 		field := ".match[" + strconv.Itoa(i) + "]"
 		if m.GetSourceSubnet() != "" {
-			c.report(CodeUnsupported, field+".sourceSubnet", "clients are not told apart by address; the field is ignored: use sourceLabels or sourceNamespace")
+			c.report(object.CodeUnsupported, field+".sourceSubnet", "clients are not told apart by address; the field is ignored: use sourceLabels or sourceNamespace")
 		}
 		if m != nil && c.l4Match(field, m.Port, m.DestinationSubnets, m.SourceLabels) {
 			kept = append(kept, m)
@@ -66,13 +68,13 @@ func (c *ruleCheck) l4Route(route []*networking.RouteDestination) {
 func (c *ruleCheck) l4Match(field string, port uint32, subnets []string, labels map[string]string) bool {
 	before := len(c.findings)
 	bad := func(sub, format string, args ...any) {
-		c.report(CodeInvalid, field+sub, format+"; the match is left out", args...)
+		c.report(object.CodeInvalid, field+sub, format+"; the match is left out", args...)
 	}
 	if port > 65535 {
 		bad(".port", "%d is no port", port)
 	}
 	for i, s := range subnets {
-		if _, ok := ParseSubnet(s); !ok {
+		if _, ok := object.ParseSubnet(s); !ok {
 			bad(".destinationSubnets["+strconv.Itoa(i)+"]", "%q is neither an address nor a CIDR", s)
 		}
 	}
@@ -84,7 +86,7 @@ func (c *ruleCheck) l4Match(field string, port uint32, subnets []string, labels 
 // with: a name, or "*." before one, or "*".
 func (c *ruleCheck) sniHosts(field string, names []string) bool {
 	if len(names) == 0 {
-		c.report(CodeInvalid, field, "it has no names; the match is left out: add the server names that clients send")
+		c.report(object.CodeInvalid, field, "it has no names; the match is left out: add the server names that clients send")
 		return false
 	}
 	bad := slices.IndexFunc(names, func(n string) bool {
@@ -94,6 +96,6 @@ func (c *ruleCheck) sniHosts(field string, names []string) bool {
 	if bad < 0 {
 		return true
 	}
-	c.report(CodeInvalid, field+"["+strconv.Itoa(bad)+"]", "%q is no server name; the match is left out: write a name, or *. before one", names[bad])
+	c.report(object.CodeInvalid, field+"["+strconv.Itoa(bad)+"]", "%q is no server name; the match is left out: write a name, or *. before one", names[bad])
 	return false
 }

@@ -5,6 +5,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // unserved are labels that ask for parts of Istio that there are none of here, and what
@@ -17,36 +19,36 @@ var unserved = []struct{ label, instead string }{
 }
 
 // checkLabels tells of labels of a Namespace, a Service or a Pod that nobody acts upon.
-func checkLabels(ref Ref, labels map[string]string) (findings []Finding) {
+func checkLabels(ref object.Ref, labels map[string]string) (findings []object.Finding) {
 	for _, u := range unserved {
 		if v, ok := labels[u.label]; ok && v != "none" {
-			findings = append(findings, Finding{Object: ref, Field: "metadata.labels[" + u.label + "]", Code: CodeUnsupported, Message: u.instead})
+			findings = append(findings, object.Finding{Object: ref, Field: "metadata.labels[" + u.label + "]", Code: object.CodeUnsupported, Message: u.instead})
 		}
 	}
 	return findings
 }
 
 // checkCore is what is wrong with an object of Kubernetes by itself.
-func checkCore(ref Ref, object metav1.Object) []Finding {
-	if c, ok := object.(*corev1.ConfigMap); ok {
+func checkCore(ref object.Ref, obj metav1.Object) []object.Finding {
+	if c, ok := obj.(*corev1.ConfigMap); ok {
 		return checkConfigMap(ref, c)
 	}
-	return checkLabels(ref, object.GetLabels())
+	return checkLabels(ref, obj.GetLabels())
 }
 
 // checkConfigMap is what is wrong with a mesh configuration.
-func checkConfigMap(ref Ref, o *corev1.ConfigMap) []Finding {
+func checkConfigMap(ref object.Ref, o *corev1.ConfigMap) []object.Finding {
 	if ref.Name != meshConfigMap || ref.Namespace != DefaultConfig().RootNamespace {
 		return nil
 	}
 	_, findings, err := parseConfig(ref, []byte(o.Data[meshConfigKey]))
 	if err != nil {
-		return []Finding{unreadableConfig(ref, err)}
+		return []object.Finding{unreadableConfig(ref, err)}
 	}
 	return findings
 }
 
 // unreadableConfig tells that a mesh configuration cannot be read.
-func unreadableConfig(ref Ref, err error) Finding {
-	return Finding{Object: ref, Field: "data." + meshConfigKey, Code: CodeInvalid, Message: fmt.Sprintf("%v; nothing of this configuration is in force: correct the text", err)}
+func unreadableConfig(ref object.Ref, err error) object.Finding {
+	return object.Finding{Object: ref, Field: "data." + meshConfigKey, Code: object.CodeInvalid, Message: fmt.Sprintf("%v; nothing of this configuration is in force: correct the text", err)}
 }

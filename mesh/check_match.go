@@ -9,6 +9,8 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // matches leaves out each match that cannot be compared; the rule is left out
@@ -32,7 +34,7 @@ func (c *httpCheck) matches() {
 func (c *ruleCheck) match(field string, m *networking.HTTPMatchRequest) bool {
 	before := len(c.findings)
 	bad := func(sub, format string, args ...any) {
-		c.report(CodeInvalid, field+sub, "%s; the match is left out", fmt.Sprintf(format, args...))
+		c.report(object.CodeInvalid, field+sub, "%s; the match is left out", fmt.Sprintf(format, args...))
 	}
 	if m == nil {
 		bad("", "it is empty")

@@ -9,40 +9,35 @@ import (
 	security "istio.io/api/security/v1beta1"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-// invalid makes findings about one object.
-func invalid(ref Ref, findings *[]Finding) func(field, format string, args ...any) {
-	return func(field, format string, args ...any) {
-		*findings = append(*findings, Finding{Object: ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
-	}
-}
-
 // checkRoutes looks at what makes a VirtualService one.
-func checkRoutes(o *networkingv1.VirtualService) (findings []Finding) {
+func checkRoutes(o *networkingv1.VirtualService) (findings []object.Finding) {
 	if len(o.Spec.Http)+len(o.Spec.Tcp)+len(o.Spec.Tls) == 0 {
-		invalid(Ref{KindVirtualService, o.Namespace, o.Name}, &findings)("spec", "there are no rules, so that nothing is routed: add http, tls or tcp")
+		object.Invalid(object.Ref{Kind: object.KindVirtualService, Namespace: o.Namespace, Name: o.Name}, &findings)("spec", "there are no rules, so that nothing is routed: add http, tls or tcp")
 	}
 	return findings
 }
 
 // checkServers looks at what makes a Gateway one.
-func checkServers(o *networkingv1.Gateway) (findings []Finding) {
+func checkServers(o *networkingv1.Gateway) (findings []object.Finding) {
 	if len(o.Spec.Servers) == 0 {
-		invalid(Ref{KindGateway, o.Namespace, o.Name}, &findings)("spec.servers", "there are no servers, so that no port is opened: add one with port and hosts")
+		object.Invalid(object.Ref{Kind: object.KindGateway, Namespace: o.Namespace, Name: o.Name}, &findings)("spec.servers", "there are no servers, so that no port is opened: add one with port and hosts")
 	}
 	return findings
 }
 
-func checkEntryHosts(o *networkingv1.ServiceEntry) (findings []Finding) {
+func checkEntryHosts(o *networkingv1.ServiceEntry) (findings []object.Finding) {
 	if len(o.Spec.Hosts) == 0 {
-		invalid(Ref{KindServiceEntry, o.Namespace, o.Name}, &findings)("spec.hosts", "there are no hosts, so that the entry declares nothing: name at least one")
+		object.Invalid(object.Ref{Kind: object.KindServiceEntry, Namespace: o.Namespace, Name: o.Name}, &findings)("spec.hosts", "there are no hosts, so that the entry declares nothing: name at least one")
 	}
 	return findings
 }
 
-func checkWorkloadEntry(o *networkingv1.WorkloadEntry) (findings []Finding) {
-	bad := invalid(Ref{KindWorkloadEntry, o.Namespace, o.Name}, &findings)
+func checkWorkloadEntry(o *networkingv1.WorkloadEntry) (findings []object.Finding) {
+	bad := object.Invalid(object.Ref{Kind: object.KindWorkloadEntry, Namespace: o.Namespace, Name: o.Name}, &findings)
 	address := o.Spec.Address
 	_, err := netip.ParseAddr(address)
 	switch {
@@ -52,11 +47,11 @@ func checkWorkloadEntry(o *networkingv1.WorkloadEntry) (findings []Finding) {
 		if len(o.Spec.Ports) > 0 {
 			bad("spec.ports", "a unix socket has no ports: remove them")
 		}
-	case address != "" && err != nil && (!validHost(address) || strings.Contains(address, "*")):
+	case address != "" && err != nil && (!object.ValidHost(address) || strings.Contains(address, "*")):
 		bad("spec.address", "%q is neither an IP address nor a DNS name", address)
 	}
 	for name, port := range o.Spec.Ports {
-		if port == 0 || port > maxPort {
+		if port == 0 || port > object.MaxPort {
 			bad("spec.ports["+name+"]", "%d is no port number: use 1 to 65535", port)
 		}
 	}
@@ -65,26 +60,26 @@ func checkWorkloadEntry(o *networkingv1.WorkloadEntry) (findings []Finding) {
 
 // checkSidecar looks at the listeners; those of inbound traffic as the proxies
 // of any workload would get them.
-func checkSidecar(o *networkingv1.Sidecar) (findings []Finding) {
+func checkSidecar(o *networkingv1.Sidecar) (findings []object.Finding) {
 	return append(checkEgress(o), ingressPorts(parseSidecar(o), nil, func(InboundPort) {})...)
 }
 
 // checkEgress looks at the listeners of outbound traffic.
-func checkEgress(o *networkingv1.Sidecar) (findings []Finding) {
-	ref := Ref{KindSidecar, o.Namespace, o.Name}
-	bad := invalid(ref, &findings)
+func checkEgress(o *networkingv1.Sidecar) (findings []object.Finding) {
+	ref := object.Ref{Kind: object.KindSidecar, Namespace: o.Namespace, Name: o.Name}
+	bad := object.Invalid(ref, &findings)
 	if p := o.Spec.OutboundTrafficPolicy.GetEgressProxy(); p != nil && (p.Host == "" || p.GetPort().GetNumber() == 0) {
 		bad("spec.outboundTrafficPolicy.egressProxy", "the egress proxy has no host or no port; it is not used, and connections go as the mode says: give host and port.number")
 	}
 	if p := o.Spec.OutboundTrafficPolicy; p.GetEgressProxy() != nil && p.Mode == networking.OutboundTrafficPolicy_REGISTRY_ONLY {
-		findings = append(findings, Finding{Object: ref, Field: "spec.outboundTrafficPolicy.egressProxy", Code: CodeUnsupported,
+		findings = append(findings, object.Finding{Object: ref, Field: "spec.outboundTrafficPolicy.egressProxy", Code: object.CodeUnsupported,
 			Message: "with mode REGISTRY_ONLY nothing goes to hosts that are not known, so that the egress proxy is not used: use mode ALLOW_ANY, or take it out"})
 	}
 	findings = append(findings, checkInboundPool(ref, "spec.inboundConnectionPool", o.Spec.InboundConnectionPool)...)
 	for i, l := range o.Spec.Ingress {
 		findings = append(findings, checkInboundPool(ref, fmt.Sprintf("spec.ingress[%d].connectionPool", i), l.GetConnectionPool())...)
 		if l.GetPort().GetTargetPort() != 0 { //nolint:staticcheck // the field of old is still written
-			findings = append(findings, Finding{Object: ref, Field: fmt.Sprintf("spec.ingress[%d].port.targetPort", i), Code: CodeUnsupported, Message: "the field is not acted upon: use defaultEndpoint"})
+			findings = append(findings, object.Finding{Object: ref, Field: fmt.Sprintf("spec.ingress[%d].port.targetPort", i), Code: object.CodeUnsupported, Message: "the field is not acted upon: use defaultEndpoint"})
 		}
 	}
 	for i, l := range o.Spec.Egress {
@@ -92,27 +87,27 @@ func checkEgress(o *networkingv1.Sidecar) (findings []Finding) {
 		if len(l.GetHosts()) == 0 {
 			bad(at+".hosts", "the listener shows no hosts: use namespace/host, such as ./* or */reviews.prod.svc.cluster.local")
 		}
-		if n := l.GetPort().GetNumber(); n > maxPort {
+		if n := l.GetPort().GetNumber(); n > object.MaxPort {
 			bad(at+".port.number", "%d is no port number; the listener shows nothing: use 1 to 65535", n)
 		}
 		if unboundSocket(l) {
-			findings = append(findings, Finding{Object: ref, Field: at + ".bind", Code: CodeUnsupported,
+			findings = append(findings, object.Finding{Object: ref, Field: at + ".bind", Code: object.CodeUnsupported,
 				Message: fmt.Sprintf("%q is no IP address, and no others are supported; the hosts are served at their own addresses and ports: use an IP address", l.Bind)})
 		}
 		if l.GetPort().GetTargetPort() != 0 { //nolint:staticcheck // the field of old is still written
-			findings = append(findings, Finding{Object: ref, Field: at + ".port.targetPort", Code: CodeUnsupported, Message: "the field is not acted upon: connections go to the ports of the endpoints; take it out"})
+			findings = append(findings, object.Finding{Object: ref, Field: at + ".port.targetPort", Code: object.CodeUnsupported, Message: "the field is not acted upon: connections go to the ports of the endpoints; take it out"})
 		}
 		if l.GetPort() != nil && l.Port.Protocol == "HTTP_PROXY" {
-			findings = append(findings, Finding{Object: ref, Field: at + ".port.protocol", Code: CodeUnsupported,
+			findings = append(findings, object.Finding{Object: ref, Field: at + ".port.protocol", Code: object.CodeUnsupported,
 				Message: "the listener is no HTTP proxy; it serves the hosts that have its port, by their own protocols: connect to the services"})
 		}
 		for j, h := range l.GetHosts() {
 			namespace, host, ok := strings.Cut(h, "/")
 			if namespace == "~" && len(l.Hosts) > 1 {
-				findings = append(findings, Finding{Object: ref, Field: fmt.Sprintf("%s.hosts[%d]", at, j), Code: CodeUnsupported,
+				findings = append(findings, object.Finding{Object: ref, Field: fmt.Sprintf("%s.hosts[%d]", at, j), Code: object.CodeUnsupported,
 					Message: "~ stands for no namespace, and hides none of the hosts beside it: write it alone to show nothing, or ~NAMESPACE/host to hide hosts"})
 			}
-			if !ok || namespace == "" || !validHost(host) {
+			if !ok || namespace == "" || !object.ValidHost(host) {
 				bad(fmt.Sprintf("%s.hosts[%d]", at, j), "%q is not namespace/host; it is ignored: write ./%s for the own namespace, or */%s for all", h, h, h)
 			}
 		}
@@ -121,18 +116,18 @@ func checkEgress(o *networkingv1.Sidecar) (findings []Finding) {
 }
 
 // checkInboundPool tells what of a connection pool says nothing for what comes in.
-func checkInboundPool(ref Ref, field string, pool *networking.ConnectionPoolSettings) (findings []Finding) {
+func checkInboundPool(ref object.Ref, field string, pool *networking.ConnectionPoolSettings) (findings []object.Finding) {
 	for name, set := range map[string]bool{"h2UpgradePolicy": pool.GetHttp().GetH2UpgradePolicy() != networking.ConnectionPoolSettings_HTTPSettings_DEFAULT, "useClientProtocol": pool.GetHttp().GetUseClientProtocol()} {
 		if set {
-			findings = append(findings, Finding{Object: ref, Field: field + ".http." + name, Code: CodeUnsupported,
+			findings = append(findings, object.Finding{Object: ref, Field: field + ".http." + name, Code: object.CodeUnsupported,
 				Message: "the field is not acted upon: the application is spoken to in the protocol of its port; declare that as HTTP2 or HTTP"})
 		}
 	}
 	return findings
 }
 
-func checkPeerAuthentication(o *securityv1.PeerAuthentication) (findings []Finding) {
-	bad := invalid(Ref{KindPeerAuthentication, o.Namespace, o.Name}, &findings)
+func checkPeerAuthentication(o *securityv1.PeerAuthentication) (findings []object.Finding) {
+	bad := object.Invalid(object.Ref{Kind: object.KindPeerAuthentication, Namespace: o.Namespace, Name: o.Name}, &findings)
 	if len(o.Spec.PortLevelMtls) > 0 && len(o.Spec.GetSelector().GetMatchLabels()) == 0 {
 		bad("spec.portLevelMtls", "ports have modes of their own only with a selector; those that are STRICT are in force, and others ignored: add spec.selector.matchLabels")
 	}
@@ -144,38 +139,9 @@ func checkPeerAuthentication(o *securityv1.PeerAuthentication) (findings []Findi
 	mode("spec.mtls", o.Spec.Mtls)
 	for port, m := range o.Spec.PortLevelMtls {
 		mode(fmt.Sprintf("spec.portLevelMtls[%d]", port), m)
-		if port == 0 || port > maxPort {
+		if port == 0 || port > object.MaxPort {
 			bad(fmt.Sprintf("spec.portLevelMtls[%d]", port), "%d is no port number; it is ignored unless it is STRICT: use 1 to 65535, the port of the workload", port)
 		}
 	}
 	return findings
-}
-
-// validHost tells whether a host of an Istio object is one: "*", a wildcard
-// "*suffix", an address, or a DNS name, short or not.
-func validHost(host string) bool {
-	if host == "*" {
-		return true
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
-	}
-	host = strings.TrimSuffix(host, ".")
-	if suffix, ok := strings.CutPrefix(host, "*"); ok {
-		host = strings.TrimLeft(suffix[:min(1, len(suffix))], ".-") + suffix[min(1, len(suffix)):]
-	}
-	if host == "" || len(host) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		for _, c := range []byte(label) {
-			if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-				return false
-			}
-		}
-	}
-	return true
 }

@@ -7,6 +7,8 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func readObject[T any](t *testing.T, text string) *T {
@@ -26,13 +28,13 @@ func TestHostsThatAreNone(t *testing.T) {
 	vs.Namespace = "default"
 	vs.Spec.Gateways = []string{"entry"} // sidecars leave * out
 	vs.Spec.Hosts = slices.Concat(bad, good)
-	v, findings := parseVirtualService(vs, Domain)
+	v, findings := parseVirtualService(vs, object.Domain)
 	if !slices.Equal(v.Hosts, good) || len(findings) != len(bad) {
 		t.Errorf("a VirtualService has hosts %q and %d findings, not %q and one for each of the others", v.Hosts, len(findings), good)
 	}
 	se := &networkingv1.ServiceEntry{}
 	se.Spec.Hosts = slices.Concat(bad, []string{"good.example"})
-	if e := parseServiceEntry(se, Domain); len(e.services) != 1 || e.services[0].Host != "good.example" || len(e.findings) != len(bad) {
+	if e := parseServiceEntry(se, object.Domain); len(e.services) != 1 || e.services[0].Host != "good.example" || len(e.findings) != len(bad) {
 		t.Errorf("a ServiceEntry has services %v and findings %v", e.services, e.findings)
 	}
 }
@@ -42,7 +44,7 @@ func TestHostsThatAreNone(t *testing.T) {
 func TestNumbersAndAddressesThatEnvoyRefuses(t *testing.T) {
 	svc := kubernetesService(readObject[corev1.Service](t, `
 metadata: {name: a, namespace: default}
-spec: {ports: [{name: http, port: 80, targetPort: 70000}, {name: a, port: 70000}, {name: b, port: -1}, {name: c, port: 81, targetPort: web}]}`), Domain)
+spec: {ports: [{name: http, port: 80, targetPort: 70000}, {name: a, port: 70000}, {name: b, port: -1}, {name: c, port: 81, targetPort: web}]}`), object.Domain)
 	w := podWorkload(readObject[corev1.Pod](t, `
 metadata: {name: a, namespace: default}
 spec: {containers: [{name: app, ports: [{name: web, containerPort: 90000}, {containerPort: 8080}]}]}
@@ -54,11 +56,11 @@ status: {podIP: 10.0.0.1}`), nil)
 
 	entry := func(spec string) (*serviceEntry, []Endpoint) {
 		o := readObject[networkingv1.ServiceEntry](t, "metadata: {name: a, namespace: default}\nspec: "+spec)
-		se := parseServiceEntry(o, Domain)
+		se := parseServiceEntry(o, object.Domain)
 		b := newBuilder()
 		for name, we := range map[string]string{"none": `{labels: {app: a}}`, "name": `{address: a.example, labels: {app: a}}`, "port": `{address: 10.0.0.1, labels: {app: a}, ports: {http: 70000}}`} {
 			o := readObject[networkingv1.WorkloadEntry](t, "metadata: {name: "+name+", namespace: default}\nspec: "+we)
-			b.workloadEntry(Ref{KindWorkloadEntry, "default", name}, o)
+			b.workloadEntry(object.Ref{Kind: object.KindWorkloadEntry, Namespace: "default", Name: name}, o)
 		}
 		return se, b.entryEndpoints(se, se.services[0])
 	}
@@ -85,13 +87,13 @@ spec: {servers: [{port: {number: 80, name: a, protocol: HTTP}, bind: not-an-ip, 
 func TestPatternsThatEndWithinALabel(t *testing.T) {
 	vs := &networkingv1.VirtualService{}
 	vs.Spec.Hosts = []string{"*x.example.com", "*.example.com", "web.example.com"}
-	if _, findings := parseVirtualService(vs, Domain); len(findings) != 1 || findings[0].Field != "spec.hosts[0]" || findings[0].Code != CodeUnsupported {
+	if _, findings := parseVirtualService(vs, object.Domain); len(findings) != 1 || findings[0].Field != "spec.hosts[0]" || findings[0].Code != object.CodeUnsupported {
 		t.Errorf("a VirtualService has findings %v", findings)
 	}
 	for host, want := range map[string]int{"*x.example.com": 1, "*.example.com": 0, "*": 0, "x.example.com": 0} {
 		dr := &networkingv1.DestinationRule{}
 		dr.Spec.Host = host
-		if _, findings := parseDestinationRule(dr, Domain); len(findings) != want {
+		if _, findings := parseDestinationRule(dr, object.Domain); len(findings) != want {
 			t.Errorf("a DestinationRule for %s has findings %v", host, findings)
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // CheckReferences says what of an object would not be in force in this World,
@@ -20,8 +22,8 @@ import (
 // that do not exist, objects that win against it, selectors that select
 // nothing. All of that may be mended by other objects later. When ctx ends it says
 // what it has found until then.
-func (w *World) CheckReferences(ctx context.Context, object any) []Finding {
-	return w.NamesOfOne().Check(ctx, object)
+func (w *World) CheckReferences(ctx context.Context, obj any) []object.Finding {
+	return w.NamesOfOne().Check(ctx, obj)
 }
 
 // NamesOfOne are the names of the World for who checks one object alone.
@@ -50,38 +52,38 @@ func (w *World) Names() *Names {
 }
 
 // Check is World.CheckReferences.
-func (n *Names) Check(ctx context.Context, object any) []Finding {
+func (n *Names) Check(ctx context.Context, obj any) []object.Finding {
 	w := n.world
 	r := &references{ctx: ctx, world: w, names: n}
-	switch o := object.(type) {
+	switch o := obj.(type) {
 	case *networkingv1.VirtualService:
-		r.ref = Ref{KindVirtualService, o.Namespace, o.Name}
+		r.ref = object.Ref{Kind: object.KindVirtualService, Namespace: o.Namespace, Name: o.Name}
 		r.virtualService(o)
 	case *networkingv1.DestinationRule:
-		r.ref = Ref{KindDestinationRule, o.Namespace, o.Name}
+		r.ref = object.Ref{Kind: object.KindDestinationRule, Namespace: o.Namespace, Name: o.Name}
 		r.destinationRule(o)
 	case *networkingv1.ServiceEntry:
-		r.ref = Ref{KindServiceEntry, o.Namespace, o.Name}
+		r.ref = object.Ref{Kind: object.KindServiceEntry, Namespace: o.Namespace, Name: o.Name}
 		r.serviceEntry(o)
 	case *networkingv1.WorkloadEntry:
-		r.ref = Ref{KindWorkloadEntry, o.Namespace, o.Name}
+		r.ref = object.Ref{Kind: object.KindWorkloadEntry, Namespace: o.Namespace, Name: o.Name}
 		r.leadsInside(entryWorkload(&o.Spec, r.ref, o.Labels, o.CreationTimestamp.Time).Address())
 	case *networkingv1.Gateway:
-		r.ref = Ref{KindGateway, o.Namespace, o.Name}
+		r.ref = object.Ref{Kind: object.KindGateway, Namespace: o.Namespace, Name: o.Name}
 		r.selected("spec.selector", o.Spec.Selector, "")
 	case *networkingv1.Sidecar:
-		r.ref = Ref{KindSidecar, o.Namespace, o.Name}
+		r.ref = object.Ref{Kind: object.KindSidecar, Namespace: o.Namespace, Name: o.Name}
 		r.selected("spec.workloadSelector", o.Spec.GetWorkloadSelector().GetLabels(), o.Namespace)
 	case *securityv1.PeerAuthentication:
-		r.policy(KindPeerAuthentication, o, o.Spec.GetSelector().GetMatchLabels())
+		r.policy(object.KindPeerAuthentication, o, o.Spec.GetSelector().GetMatchLabels())
 	case *securityv1.RequestAuthentication:
-		r.policy(KindRequestAuthentication, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
+		r.policy(object.KindRequestAuthentication, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
 	case *securityv1.AuthorizationPolicy:
-		r.policy(KindAuthorizationPolicy, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
+		r.policy(object.KindAuthorizationPolicy, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
 	case *telemetryv1.Telemetry:
-		r.policy(KindTelemetry, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
+		r.policy(object.KindTelemetry, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
 	default:
-		return w.checkGatewayAPI(object)
+		return w.checkGatewayAPI(obj)
 	}
 	return r.findings
 }
@@ -91,21 +93,21 @@ type references struct {
 	ctx      context.Context //nolint:containedctx // of the one call that it serves
 	world    *World
 	names    *Names
-	ref      Ref
-	findings []Finding
+	ref      object.Ref
+	findings []object.Finding
 }
 
-func (r *references) found(code Code, winner Ref, field, format string, args ...any) {
-	r.findings = append(r.findings, Finding{Object: r.ref, Field: field, Code: code, Winner: winner, Message: fmt.Sprintf(format, args...)})
+func (r *references) found(code object.Code, winner object.Ref, field, format string, args ...any) {
+	r.findings = append(r.findings, object.Finding{Object: r.ref, Field: field, Code: code, Winner: winner, Message: fmt.Sprintf(format, args...)})
 }
 
 // missing reports what is not there.
-func (r *references) missing(code Code, what Ref, field, format string, args ...any) {
-	r.findings = append(r.findings, Finding{Object: r.ref, Field: field, Code: code, Missing: what, Message: fmt.Sprintf(format, args...)})
+func (r *references) missing(code object.Code, what object.Ref, field, format string, args ...any) {
+	r.findings = append(r.findings, object.Finding{Object: r.ref, Field: field, Code: code, Missing: what, Message: fmt.Sprintf(format, args...)})
 }
 
-func (r *references) policy(kind Kind, o metav1.Object, selector map[string]string, targets ...*typev1.PolicyTargetReference) {
-	r.ref = Ref{kind, o.GetNamespace(), o.GetName()}
+func (r *references) policy(kind object.Kind, o metav1.Object, selector map[string]string, targets ...*typev1.PolicyTargetReference) {
+	r.ref = object.Ref{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
 	namespace := o.GetNamespace()
 	if namespace == r.world.Config.RootNamespace {
 		namespace = ""
@@ -129,14 +131,14 @@ func (r *references) selected(field string, selector map[string]string, namespac
 	if namespace != "" {
 		where = "in namespace " + namespace
 	}
-	r.missing(CodeUnreferenced, Ref{Kind: KindWorkload, Namespace: namespace}, field,
-		"no workload %s has these labels (%s); until one has, nothing is changed by this object: correct the labels, or apply the workload", where, canonicalLabels(selector))
+	r.missing(object.CodeUnreferenced, object.Ref{Kind: object.KindWorkload, Namespace: namespace}, field,
+		"no workload %s has these labels (%s); until one has, nothing is changed by this object: correct the labels, or apply the workload", where, object.CanonicalLabels(selector))
 }
 
 // anyWith tells whether a workload of the namespace ("" is any) has the labels.
 func (n *Names) anyWith(selector map[string]string, namespace string) bool {
 	fits := func(x *Workload) bool {
-		return (namespace == "" || x.Namespace == namespace) && selects(selector, x.Labels)
+		return (namespace == "" || x.Namespace == namespace) && object.Selects(selector, x.Labels)
 	}
 	if n.workloads != nil {
 		for k, v := range selector {
@@ -152,14 +154,14 @@ func (n *Names) anyWith(selector map[string]string, namespace string) bool {
 }
 
 func (r *references) virtualService(o *networkingv1.VirtualService) {
-	v, _ := parseVirtualService(o, Domain)
+	v, _ := parseVirtualService(o, object.Domain)
 	for i, name := range o.Spec.Gateways {
-		if g := ResolveGateway(name, o.Namespace); g != MeshGateway && r.world.Gateway(g) == nil {
+		if g := ResolveGateway(name, o.Namespace); g != object.MeshGateway && r.world.Gateway(g) == nil {
 			r.noGateway(g, fmt.Sprintf("spec.gateways[%d]", i))
 		}
 	}
 	scope := Scope{Role: RoleRouter, Namespace: o.Namespace}
-	if v.On(MeshGateway) {
+	if v.On(object.MeshGateway) {
 		scope.Role = RoleSidecar
 		r.findings = append(r.findings, v.uncovered(r.world.Config)...)
 		r.overridden(o, v)
@@ -176,7 +178,7 @@ func (r *references) virtualService(o *networkingv1.VirtualService) {
 		}
 		if name := delegateName(rule.Delegate, o.Namespace); !r.exists(name) {
 			namespace, of, _ := strings.Cut(name, "/")
-			r.missing(CodeDelegateMissing, Ref{KindVirtualService, namespace, of}, fmt.Sprintf("spec.http[%d].delegate", i), noDelegate, name, o.Namespace)
+			r.missing(object.CodeDelegateMissing, object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: of}, fmt.Sprintf("spec.http[%d].delegate", i), noDelegate, name, o.Namespace)
 		}
 	}
 }
@@ -185,11 +187,11 @@ func (r *references) virtualService(o *networkingv1.VirtualService) {
 // the other API.
 func (r *references) noGateway(name, field string) {
 	if g, _ := r.world.apiGateways.Get(name); g != nil {
-		r.found(CodeUnreferenced, Ref{}, field, "%s is a Gateway of the Gateway API, to which no VirtualService is bound; nothing is routed by it: write an HTTPRoute, or a Gateway of networking.istio.io", name)
+		r.found(object.CodeUnreferenced, object.Ref{}, field, "%s is a Gateway of the Gateway API, to which no VirtualService is bound; nothing is routed by it: write an HTTPRoute, or a Gateway of networking.istio.io", name)
 		return
 	}
 	namespace, of, _ := strings.Cut(name, "/")
-	r.missing(CodeUnreferenced, Ref{KindGateway, namespace, of}, field, "there is no Gateway %s; until there is, nothing is routed by it", name)
+	r.missing(object.CodeUnreferenced, object.Ref{Kind: object.KindGateway, Namespace: namespace, Name: of}, field, "there is no Gateway %s; until there is, nothing is routed by it", name)
 }
 
 // delegated reports that the rules are too many together with those of the delegates
@@ -222,11 +224,11 @@ func (r *references) overridden(o *networkingv1.VirtualService, v *VirtualServic
 		if r.ctx.Err() != nil {
 			return
 		}
-		list, _ := r.world.routes.Get(ResolveHost(h, o.Namespace, Domain))
+		list, _ := r.world.routes.Get(object.ResolveHost(h, o.Namespace, object.Domain))
 		for _, other := range list {
-			if other.Ref != v.Ref && other.On(MeshGateway) && other.ExportTo.VisibleFrom(other.Namespace, o.Namespace, r.world.Config.DefaultVirtualServiceExportTo) &&
-				older(other.Created, other.Ref, created, v.Ref) < 0 {
-				r.found(CodeConflict, other.Ref, fmt.Sprintf("spec.hosts[%d]", i), "an older VirtualService has the host already; this one is ignored for it on sidecars: put the rules into one object")
+			if other.Ref != v.Ref && other.On(object.MeshGateway) && other.ExportTo.VisibleFrom(other.Namespace, o.Namespace, r.world.Config.DefaultVirtualServiceExportTo) &&
+				object.Older(other.Created, other.Ref, created, v.Ref) < 0 {
+				r.found(object.CodeConflict, other.Ref, fmt.Sprintf("spec.hosts[%d]", i), "an older VirtualService has the host already; this one is ignored for it on sidecars: put the rules into one object")
 				break
 			}
 		}
@@ -238,30 +240,30 @@ func (r *references) destination(view *View, field string, d *networking.Destina
 	if r.ctx.Err() != nil {
 		return
 	}
-	host := ResolveHost(d.GetHost(), r.ref.Namespace, Domain)
+	host := object.ResolveHost(d.GetHost(), r.ref.Namespace, object.Domain)
 	s, _ := view.Service(host)
 	if s == nil {
-		r.missing(CodeHostNotFound, Ref{Kind: KindHost, Name: host}, field+".host", "no Service or ServiceEntry visible from namespace %s has the host %s; requests get 503 until there is one: check the name", r.ref.Namespace, host)
+		r.missing(object.CodeHostNotFound, object.Ref{Kind: object.KindHost, Name: host}, field+".host", "no Service or ServiceEntry visible from namespace %s has the host %s; requests get 503 until there is one: check the name", r.ref.Namespace, host)
 		if subset := d.GetSubset(); subset != "" && view.lacksSubset(host, subset) {
-			r.found(CodeSubsetMissing, Ref{}, field+".subset", "no DestinationRule in force for host %s defines subset %q; requests get 503 until one does", host, subset)
+			r.found(object.CodeSubsetMissing, object.Ref{}, field+".subset", "no DestinationRule in force for host %s defines subset %q; requests get 503 until one does", host, subset)
 		}
 		return
 	}
 	if port := d.GetPort().GetNumber(); port != 0 && s.Port(port) == nil {
-		r.found(CodePortNotFound, Ref{}, field+".port", "host %s has no port %d; requests get 503: use one of its ports", host, port)
+		r.found(object.CodePortNotFound, object.Ref{}, field+".port", "host %s has no port %d; requests get 503: use one of its ports", host, port)
 	}
 	if subset := d.GetSubset(); subset != "" && view.Rule(s).Subset(subset) == nil {
-		r.found(CodeSubsetMissing, Ref{}, field+".subset", "no DestinationRule in force for host %s defines subset %q; requests get 503 until one does", host, subset)
+		r.found(object.CodeSubsetMissing, object.Ref{}, field+".subset", "no DestinationRule in force for host %s defines subset %q; requests get 503 until one does", host, subset)
 	}
 }
 
 func (r *references) destinationRule(o *networkingv1.DestinationRule) {
-	rule, _ := parseDestinationRule(o, Domain)
+	rule, _ := parseDestinationRule(o, object.Domain)
 	if rule == nil {
 		return
 	}
 	if !r.covers(rule.Host) {
-		r.missing(CodeHostNotFound, Ref{Kind: KindHost, Name: rule.Host}, "spec.host", "no Service or ServiceEntry has the host %s; until there is one, the rule is not used: check the name, which is resolved in namespace %s", rule.Host, o.Namespace)
+		r.missing(object.CodeHostNotFound, object.Ref{Kind: object.KindHost, Name: rule.Host}, "spec.host", "no Service or ServiceEntry has the host %s; until there is one, the rule is not used: check the name, which is resolved in namespace %s", rule.Host, o.Namespace)
 	}
 	r.subsets(rule)
 	if rule.Created.IsZero() {
@@ -283,11 +285,11 @@ func (r *references) destinationRule(o *networkingv1.DestinationRule) {
 
 // covers tells whether the host or pattern is that of some service.
 func (r *references) covers(pattern string) bool {
-	if !IsWildcard(pattern) {
+	if !object.IsWildcard(pattern) {
 		return r.world.Host(pattern) != nil
 	}
 	for name := range r.world.Hosts() {
-		if HostMatches(pattern, name) {
+		if object.HostMatches(pattern, name) {
 			return true
 		}
 	}
@@ -304,7 +306,7 @@ func (r *references) subsets(rule *DestinationRule) {
 	for i, s := range h.Services {
 		for pair, value := range s.Selector {
 			for _, x := range r.names.having(s.Namespace, pair, value) {
-				if selects(s.Selector, x.Labels) {
+				if object.Selects(s.Selector, x.Labels) {
 					labels = append(labels, x.Labels)
 				}
 			}
@@ -320,9 +322,9 @@ func (r *references) subsets(rule *DestinationRule) {
 		return
 	}
 	for _, s := range rule.Subsets {
-		if len(s.Labels) > 0 && !slices.ContainsFunc(labels, func(l map[string]string) bool { return selects(s.Labels, l) }) {
-			r.found(CodeSubsetMissing, Ref{}, "spec.subsets["+s.Name+"].labels", "no pod or endpoint of host %s has the labels of subset %q (%s); requests for it get 503 until one has: correct the labels",
-				rule.Host, s.Name, canonicalLabels(s.Labels))
+		if len(s.Labels) > 0 && !slices.ContainsFunc(labels, func(l map[string]string) bool { return object.Selects(s.Labels, l) }) {
+			r.found(object.CodeSubsetMissing, object.Ref{}, "spec.subsets["+s.Name+"].labels", "no pod or endpoint of host %s has the labels of subset %q (%s); requests for it get 503 until one has: correct the labels",
+				rule.Host, s.Name, object.CanonicalLabels(s.Labels))
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ciphers are the names that Envoy's TLS library takes for TLS up to 1.2. One that
@@ -28,12 +30,12 @@ var curves = []string{"P-256", "P-384", "P-521", "X25519", "X25519MLKEM768"}
 // checkNames returns those of names that are known, each once, and a finding for
 // each other one. Beside good ones, one that proxies do not know takes nothing from
 // what the object says.
-func checkNames(ref Ref, field, what string, names, known []string) (kept []string, findings []Finding) {
+func checkNames(ref object.Ref, field, what string, names, known []string) (kept []string, findings []object.Finding) {
 	for i, n := range names {
 		switch {
 		case !slices.Contains(known, n):
-			findings = append(findings, Finding{
-				Object: ref, Field: fmt.Sprintf("%s[%d]", field, i), Code: CodeInvalid,
+			findings = append(findings, object.Finding{
+				Object: ref, Field: fmt.Sprintf("%s[%d]", field, i), Code: object.CodeInvalid,
 				Message: fmt.Sprintf("%q is no %s that a proxy knows and is left out: use some of %s", n, what, strings.Join(known, ", ")),
 			})
 		case !slices.Contains(kept, n):
@@ -42,7 +44,7 @@ func checkNames(ref Ref, field, what string, names, known []string) (kept []stri
 	}
 	for i := range findings {
 		if len(kept) > 0 {
-			findings[i].Code = CodeUnsupported
+			findings[i].Code = object.CodeUnsupported
 		}
 	}
 	return kept, findings
@@ -50,7 +52,7 @@ func checkNames(ref Ref, field, what string, names, known []string) (kept []stri
 
 // checkServerTLS leaves out of a server what proxies do not take. Nothing left is
 // the default. A server is nil that would let in whom it must not.
-func checkServerTLS(ref Ref, at string, s *networking.Server) (*networking.Server, []Finding) {
+func checkServerTLS(ref object.Ref, at string, s *networking.Server) (*networking.Server, []object.Finding) {
 	if bad := append(checkDigests(ref, at+".tls", s.GetTls()), checkClients(ref, at+".tls", s.GetTls())...); len(bad) > 0 {
 		return nil, bad
 	}
@@ -58,7 +60,7 @@ func checkServerTLS(ref Ref, at string, s *networking.Server) (*networking.Serve
 		s = proto.CloneOf(s)
 		s.Tls.InsecureSkipVerify = nil
 		kept, findings := checkServerTLS(ref, at, s)
-		return kept, append(findings, Finding{Object: ref, Field: at + ".tls.insecureSkipVerify", Code: CodeInvalid,
+		return kept, append(findings, object.Finding{Object: ref, Field: at + ".tls.insecureSkipVerify", Code: object.CodeInvalid,
 			Message: "an authority or names say who clients are, and insecureSkipVerify that nobody is to look; the certificates of clients are verified: take out one of the two"})
 	}
 	kept, findings := checkNames(ref, at+".tls.cipherSuites", "cipher suite", s.GetTls().GetCipherSuites(), ciphers)
@@ -71,14 +73,14 @@ func checkServerTLS(ref Ref, at string, s *networking.Server) (*networking.Serve
 }
 
 // checkTLS leaves out of the mesh's TLS settings what proxies do not take.
-func (c *Config) checkTLS() (findings []Finding) {
+func (c *Config) checkTLS() (findings []object.Finding) {
 	settings := []*meshconfig.MeshConfig_TLSConfig{c.TlsDefaults, c.MeshMTLS}
 	for i, field := range []string{"tlsDefaults", "meshMTLS"} {
 		t := settings[i]
 		if t == nil {
 			continue
 		}
-		var more []Finding
+		var more []object.Finding
 		t.CipherSuites, more = checkNames(c.Ref, field+".cipherSuites", "cipher suite", t.CipherSuites, ciphers)
 		findings = append(findings, more...)
 		t.EcdhCurves, more = checkNames(c.Ref, field+".ecdhCurves", "key exchange", t.EcdhCurves, curves)
@@ -89,8 +91,8 @@ func (c *Config) checkTLS() (findings []Finding) {
 
 // checkClients finds what would let in clients that other settings of the server mean to
 // keep out.
-func checkClients(ref Ref, at string, t *networking.ServerTLSSettings) (findings []Finding) {
-	bad := invalid(ref, &findings)
+func checkClients(ref object.Ref, at string, t *networking.ServerTLSSettings) (findings []object.Finding) {
+	bad := object.Invalid(ref, &findings)
 	if _, known := networking.ServerTLSSettings_TLSmode_name[int32(t.GetMode())]; !known {
 		bad(at+".mode", "%d is no mode; the server is left out: use SIMPLE, MUTUAL, OPTIONAL_MUTUAL or PASSTHROUGH", t.Mode)
 	}
@@ -118,9 +120,9 @@ func checkClients(ref Ref, at string, t *networking.ServerTLSSettings) (findings
 
 // checkDigests finds hashes of clients' certificates that are none. Leaving one
 // out could let every client in.
-func checkDigests(ref Ref, at string, t *networking.ServerTLSSettings) (findings []Finding) {
+func checkDigests(ref object.Ref, at string, t *networking.ServerTLSSettings) (findings []object.Finding) {
 	bad := func(field string, i int, format string) {
-		findings = append(findings, Finding{Object: ref, Field: fmt.Sprintf("%s.%s[%d]", at, field, i), Code: CodeInvalid,
+		findings = append(findings, object.Finding{Object: ref, Field: fmt.Sprintf("%s.%s[%d]", at, field, i), Code: object.CodeInvalid,
 			Message: "the entry is no SHA-256 " + format + "; the server is left out, since clients could not be told apart: mend the entry"})
 	}
 	for i, h := range t.GetVerifyCertificateHash() {

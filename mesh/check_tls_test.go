@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestCheckDigests: a server that cannot tell its clients by what it lists is left
@@ -26,7 +28,7 @@ func TestCheckDigests(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := &networking.Server{Tls: &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_MUTUAL, VerifyCertificateHash: c.hash, VerifyCertificateSpki: c.spki}}
-			s, findings := checkServerTLS(Ref{}, "servers[0]", in)
+			s, findings := checkServerTLS(object.Ref{}, "servers[0]", in)
 			switch {
 			case c.field == "" && (s != in || len(findings) > 0):
 				t.Errorf("got %v and %v, want the server as it is", s, findings)

@@ -4,13 +4,15 @@ import (
 	"strconv"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // checkTracing tells what of the tracing of a mesh configuration is not acted
 // upon.
-func (c *Config) checkTracing() (findings []Finding) {
+func (c *Config) checkTracing() (findings []object.Finding) {
 	found := func(field, message string) {
-		findings = append(findings, Finding{Object: c.Ref, Field: field, Code: CodeUnsupported, Message: message})
+		findings = append(findings, object.Finding{Object: c.Ref, Field: field, Code: object.CodeUnsupported, Message: message})
 	}
 	for i, p := range c.GetExtensionProviders() {
 		field := "extensionProviders[" + strconv.Itoa(i) + "]"

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // retryConditions are those of Envoy's router (x-envoy-retry-on and
@@ -22,7 +24,7 @@ func (c *httpCheck) retries() {
 		return
 	}
 	if r.Attempts < 0 {
-		c.report(CodeInvalid, ".retries.attempts", "%d is negative; the retries are ignored, and the mesh's default is in force: write 0 for none", r.Attempts)
+		c.report(object.CodeInvalid, ".retries.attempts", "%d is negative; the retries are ignored, and the mesh's default is in force: write 0 for none", r.Attempts)
 		c.edit().Retries = nil
 		return
 	}
@@ -40,7 +42,7 @@ func (c *httpCheck) retries() {
 			known = append(known, w)
 			continue
 		}
-		c.report(CodeInvalid, ".retries.retryOn", "%q is neither a condition that Envoy knows nor a status; it is ignored: write for example 5xx, reset or 503", w)
+		c.report(object.CodeInvalid, ".retries.retryOn", "%q is neither a condition that Envoy knows nor a status; it is ignored: write for example 5xx, reset or 503", w)
 	}
 	if len(known) < len(words) {
 		c.edit().Retries.RetryOn = strings.Join(known, ",")
@@ -64,10 +66,10 @@ func (c *ruleCheck) delay(d *networking.HTTPFaultInjection_Delay) bool {
 			return false
 		}
 	case *networking.HTTPFaultInjection_Delay_ExponentialDelay:
-		c.report(CodeUnsupported, field+".exponentialDelay", "Envoy has no such delay; nothing is delayed: use fixedDelay")
+		c.report(object.CodeUnsupported, field+".exponentialDelay", "Envoy has no such delay; nothing is delayed: use fixedDelay")
 		return false
 	default:
-		c.report(CodeInvalid, field, "it says not how long; nothing is delayed: set fixedDelay")
+		c.report(object.CodeInvalid, field, "it says not how long; nothing is delayed: set fixedDelay")
 		return false
 	}
 	if d.Percentage == nil {
@@ -81,19 +83,19 @@ func (c *ruleCheck) abort(a *networking.HTTPFaultInjection_Abort) bool {
 	switch t := a.ErrorType.(type) {
 	case *networking.HTTPFaultInjection_Abort_HttpStatus:
 		if t.HttpStatus < 200 || t.HttpStatus > 599 {
-			c.report(CodeInvalid, field+".httpStatus", "%d is not a status of a response; nothing is aborted: write one from 200 to 599", t.HttpStatus)
+			c.report(object.CodeInvalid, field+".httpStatus", "%d is not a status of a response; nothing is aborted: write one from 200 to 599", t.HttpStatus)
 			return false
 		}
 	case *networking.HTTPFaultInjection_Abort_GrpcStatus:
 		if _, ok := GRPCStatus(t.GrpcStatus); !ok {
-			c.report(CodeInvalid, field+".grpcStatus", "%q is not the name of a gRPC status; nothing is aborted: write for example UNAVAILABLE", t.GrpcStatus)
+			c.report(object.CodeInvalid, field+".grpcStatus", "%q is not the name of a gRPC status; nothing is aborted: write for example UNAVAILABLE", t.GrpcStatus)
 			return false
 		}
 	case *networking.HTTPFaultInjection_Abort_Http2Error:
-		c.report(CodeUnsupported, field+".http2Error", "Envoy injects no errors of HTTP/2; nothing is aborted: use httpStatus or grpcStatus")
+		c.report(object.CodeUnsupported, field+".http2Error", "Envoy injects no errors of HTTP/2; nothing is aborted: use httpStatus or grpcStatus")
 		return false
 	default:
-		c.report(CodeInvalid, field, "it says not with what; nothing is aborted: set httpStatus or grpcStatus")
+		c.report(object.CodeInvalid, field, "it says not with what; nothing is aborted: set httpStatus or grpcStatus")
 		return false
 	}
 	return c.percent(field+".percentage.value", a.GetPercentage().GetValue())
@@ -104,7 +106,7 @@ func (c *ruleCheck) percent(field string, v float64) bool {
 	if v >= 0 && v <= 100 {
 		return true
 	}
-	c.report(CodeInvalid, field, "%v is not a percentage; what it is for is left out: write a number from 0 to 100", v)
+	c.report(object.CodeInvalid, field, "%v is not a percentage; what it is for is left out: write a number from 0 to 100", v)
 	return false
 }
 
@@ -112,7 +114,7 @@ func (c *httpCheck) mirrors() {
 	r := c.in
 	usable := func(field, percent string, d *networking.Destination, v float64) bool {
 		if d.GetHost() == "" || d.GetPort() != nil && (d.Port.Number == 0 || d.Port.Number > 65535) {
-			c.report(CodeInvalid, field, "the destination has no host, or a port that is none; no requests are copied to it: name a service")
+			c.report(object.CodeInvalid, field, "the destination has no host, or a port that is none; no requests are copied to it: name a service")
 			return false
 		}
 		return c.percent(percent, v)
@@ -146,7 +148,7 @@ func (c *httpCheck) cors() {
 	}
 	for _, l := range [][]string{p.AllowMethods, p.AllowHeaders, p.ExposeHeaders} {
 		if slices.ContainsFunc(l, control) {
-			c.report(CodeInvalid, ".corsPolicy", "a method or a header holds control characters; the policy is left out: remove them")
+			c.report(object.CodeInvalid, ".corsPolicy", "a method or a header holds control characters; the policy is left out: remove them")
 			c.edit().CorsPolicy = nil
 			return
 		}
@@ -155,7 +157,7 @@ func (c *httpCheck) cors() {
 	for i, o := range p.AllowOrigins {
 		before := len(c.findings)
 		bad := func(sub, format string, args ...any) {
-			c.report(CodeInvalid, ".corsPolicy.allowOrigins["+strconv.Itoa(i)+"]"+sub, format+"; the origin is left out", args...)
+			c.report(object.CodeInvalid, ".corsPolicy.allowOrigins["+strconv.Itoa(i)+"]"+sub, format+"; the origin is left out", args...)
 		}
 		if o.GetMatchType() == nil {
 			bad("", "it is empty")
@@ -170,7 +172,7 @@ func (c *httpCheck) cors() {
 		c.edit().CorsPolicy.AllowOrigin = nil //nolint:staticcheck // it counts only without allowOrigins
 	}
 	if p.MaxAge != nil && (p.MaxAge.CheckValid() != nil || p.MaxAge.Seconds < 0) {
-		c.report(CodeInvalid, ".corsPolicy.maxAge", "the duration is negative; the field is ignored: write 0s or more")
+		c.report(object.CodeInvalid, ".corsPolicy.maxAge", "the duration is negative; the field is ignored: write 0s or more")
 		c.edit().CorsPolicy.MaxAge = nil
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"net"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // The methods by which a proxy is asked for a tunnel (TunnelSettings.protocol).
@@ -22,7 +24,7 @@ func (c *destinationCheck) tunnel(at string, t *networking.TrafficPolicy_TunnelS
 	case t.Protocol != "" && t.Protocol != TunnelConnect && t.Protocol != TunnelPost:
 		c.drop(at+".protocol", "%q is no way to ask for a tunnel; %s: use CONNECT or POST", t.Protocol, instead)
 		return nil
-	case net.ParseIP(t.TargetHost) == nil && (!validHost(t.TargetHost) || IsWildcard(t.TargetHost)):
+	case net.ParseIP(t.TargetHost) == nil && (!object.ValidHost(t.TargetHost) || object.IsWildcard(t.TargetHost)):
 		c.drop(at+".targetHost", "%q is neither a name nor an address; %s: name what the proxy is to connect to", t.TargetHost, instead)
 		return nil
 	case t.TargetPort == 0 || t.TargetPort > 65535:

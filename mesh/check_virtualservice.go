@@ -5,13 +5,15 @@ import (
 	"strconv"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // checkVirtualService leaves out what no proxy could serve, with a finding for
 // each: a rule as a whole where serving the rest of it would do something that
 // nobody asked for, else the part. The spec itself is not modified, and comes
 // back as it is when nothing is left out.
-func checkVirtualService(ref Ref, spec *networking.VirtualService) (*networking.VirtualService, origins, []Finding) {
+func checkVirtualService(ref object.Ref, spec *networking.VirtualService) (*networking.VirtualService, origins, []object.Finding) {
 	c := &ruleCheck{ref: ref}
 	out := &networking.VirtualService{Hosts: spec.Hosts, Gateways: spec.Gateways, ExportTo: spec.ExportTo}
 	var o origins
@@ -28,10 +30,10 @@ func checkVirtualService(ref Ref, spec *networking.VirtualService) (*networking.
 }
 
 // checkRules checks one list of rules.
-func checkRules[T comparable](c *ruleCheck, list string, rules []T, check func(*ruleCheck, T) T) ([]T, []Origin) {
+func checkRules[T comparable](c *ruleCheck, list string, rules []T, check func(*ruleCheck, T) T) ([]T, []object.Origin) {
 	var none T
 	out := make([]T, 0, len(rules))
-	from := make([]Origin, 0, len(rules))
+	from := make([]object.Origin, 0, len(rules))
 	for i, rule := range rules {
 		c.field, c.unusable = list+"["+strconv.Itoa(i)+"]", false
 		if rule == none {
@@ -45,7 +47,7 @@ func checkRules[T comparable](c *ruleCheck, list string, rules []T, check func(*
 		}
 		if !c.unusable {
 			out = append(out, served)
-			from = append(from, Origin{c.ref, c.field})
+			from = append(from, object.Origin{Ref: c.ref, Field: c.field})
 		}
 	}
 	return out, from
@@ -53,30 +55,30 @@ func checkRules[T comparable](c *ruleCheck, list string, rules []T, check func(*
 
 // ruleCheck gathers what is wrong with the rules of one VirtualService.
 type ruleCheck struct {
-	ref      Ref
+	ref      object.Ref
 	field    string // of the rule at hand
 	api      bool   // the rules are of the Gateway API, where a redirect may say nothing but its code
 	unusable bool   // the rule at hand cannot be served
 	changed  bool   // something is left out
 	regexes  int    // instructions of the regular expressions until now
-	findings []Finding
+	findings []object.Finding
 }
 
 // report says something about a part of the rule, which is served.
-func (c *ruleCheck) report(code Code, field, format string, args ...any) {
-	c.findings = append(c.findings, Finding{Object: c.ref, Field: c.field + field, Code: code, Message: fmt.Sprintf(format, args...)})
+func (c *ruleCheck) report(code object.Code, field, format string, args ...any) {
+	c.findings = append(c.findings, object.Finding{Object: c.ref, Field: c.field + field, Code: code, Message: fmt.Sprintf(format, args...)})
 }
 
 // reject leaves the rule at hand out. The message says what is wrong and, after
 // a colon, the remedy.
 func (c *ruleCheck) reject(field, format string, args ...any) {
 	c.unusable = true
-	c.report(CodeInvalid, field, "the rule is left out, "+format, args...)
+	c.report(object.CodeInvalid, field, "the rule is left out, "+format, args...)
 }
 
 // shadowed reports rules that no request reaches, because an earlier match
 // takes all that theirs would.
-func (c *ruleCheck) shadowed(rules []*networking.HTTPRoute, from []Origin) {
+func (c *ruleCheck) shadowed(rules []*networking.HTTPRoute, from []object.Origin) {
 	type earlier struct {
 		match *networking.HTTPMatchRequest
 		field string
@@ -102,7 +104,7 @@ func (c *ruleCheck) shadowed(rules []*networking.HTTPRoute, from []Origin) {
 				field = ".match[" + strconv.Itoa(j) + "]"
 			}
 			if by := find(m); by != "" {
-				c.report(CodeShadowed, field, "never used, because %s takes these requests first: move it up or remove it", by)
+				c.report(object.CodeShadowed, field, "never used, because %s takes these requests first: move it up or remove it", by)
 			} else if len(seen) < maxShadows {
 				seen = append(seen, earlier{m, c.field + field})
 			}

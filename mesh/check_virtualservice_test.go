@@ -10,6 +10,8 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func virtualServiceSpec(t testing.TB, text string) *networking.VirtualService {
@@ -52,8 +54,8 @@ func TestCheckVirtualService(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			spec := virtualServiceSpec(t, `{hosts: [web], http: `+c.http+`}`)
 			before := proto.CloneOf(spec)
-			vs := &VirtualService{Ref: Ref{KindVirtualService, "default", "web"}}
-			var findings []Finding
+			vs := &VirtualService{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "default", Name: "web"}}
+			var findings []object.Finding
 			vs.Spec, vs.origins, findings = checkVirtualService(vs.Ref, spec)
 			var kept, found []string
 			for i := range vs.Spec.Http {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // claimPrefix begins the names of headers that are claims of a token.
@@ -35,12 +37,12 @@ func (v *VirtualService) claims(gateway string) (fields []string) {
 
 // claimless tells of rules for sidecars that match claims: those of requests that go out
 // are not known.
-func (v *VirtualService) claimless() (findings []Finding) {
-	if !v.On(MeshGateway) {
+func (v *VirtualService) claimless() (findings []object.Finding) {
+	if !v.On(object.MeshGateway) {
 		return nil
 	}
-	for _, field := range v.claims(MeshGateway) {
-		findings = append(findings, Finding{Object: v.Ref, Field: field, Code: CodeClaimUnknown,
+	for _, field := range v.claims(object.MeshGateway) {
+		findings = append(findings, object.Finding{Object: v.Ref, Field: field, Code: object.CodeClaimUnknown,
 			Message: "sidecars read no tokens of the requests that they send, so that no claim is known there and the match takes no request; where nothing else matches they get 404: bind the rules to a Gateway, or match the claim in an AuthorizationPolicy"})
 	}
 	return findings
@@ -48,9 +50,9 @@ func (v *VirtualService) claimless() (findings []Finding) {
 
 // Unauthenticated tells of rules bound to the Gateway that match claims, for routers that
 // read no tokens.
-func (v *VirtualService) Unauthenticated(gateway string) (findings []Finding) {
+func (v *VirtualService) Unauthenticated(gateway string) (findings []object.Finding) {
 	for _, field := range v.claims(gateway) {
-		findings = append(findings, Finding{Object: v.Ref, Field: field, Code: CodeClaimUnknown,
+		findings = append(findings, object.Finding{Object: v.Ref, Field: field, Code: object.CodeClaimUnknown,
 			Message: fmt.Sprintf("no RequestAuthentication applies to pods of Gateway %s, so that no claim is known there and the match takes no request; where nothing else matches they get 404: add one for these pods", gateway)})
 	}
 	return findings

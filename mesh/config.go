@@ -13,23 +13,22 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Config is the mesh configuration in force. It never changes.
 type Config struct {
 	*meshconfig.MeshConfig
-	Settings     // the section `fairway`
-	Ref      Ref // where it came from; zero: the defaults
+	Settings            // the section `fairway`
+	Ref      object.Ref // where it came from; zero: the defaults
 }
-
-// Domain is the DNS suffix of the cluster's services.
-const Domain = "cluster.local"
 
 // DefaultConfig is Istio's MeshConfig with Istio's defaults.
 func DefaultConfig() *Config {
 	return &Config{Settings: DefaultSettings(), MeshConfig: &meshconfig.MeshConfig{
 		RootNamespace:            "istio-system",
-		TrustDomain:              Domain,
+		TrustDomain:              object.Domain,
 		OutboundTrafficPolicy:    &meshconfig.MeshConfig_OutboundTrafficPolicy{Mode: meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY},
 		InboundTrafficPolicy:     &meshconfig.MeshConfig_InboundTrafficPolicy{Mode: meshconfig.MeshConfig_InboundTrafficPolicy_PASSTHROUGH},
 		EnableAutoMtls:           wrapperspb.Bool(true),
@@ -44,7 +43,7 @@ func DefaultConfig() *Config {
 // parseConfig reads a MeshConfig over the defaults. Unknown fields are
 // findings, the rest is used; when the YAML cannot be read at all, the error
 // says why.
-func parseConfig(ref Ref, text []byte) (*Config, []Finding, error) {
+func parseConfig(ref object.Ref, text []byte) (*Config, []object.Finding, error) {
 	js, err := yaml.YAMLToJSON(text)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the mesh configuration: %w", err)
@@ -66,13 +65,13 @@ func parseConfig(ref Ref, text []byte) (*Config, []Finding, error) {
 	if err := json.Unmarshal(js, &own); err != nil {
 		return nil, nil, fmt.Errorf("reading the mesh configuration: %w", err)
 	}
-	var findings []Finding
+	var findings []object.Finding
 	c.Settings, findings = parseSettings(ref, own.Fairway)
 	if given, ok := fields.(map[string]any); ok {
 		delete(given, "fairway")
 	}
 	for _, f := range unknownFields("", fields, read.ProtoReflect().Descriptor()) {
-		findings = append(findings, Finding{Object: ref, Field: f, Code: CodeUnsupported, Message: "unknown field: it is ignored; correct its name or its place, or take it out"})
+		findings = append(findings, object.Finding{Object: ref, Field: f, Code: object.CodeUnsupported, Message: "unknown field: it is ignored; correct its name or its place, or take it out"})
 	}
 	findings = append(findings, c.checkUnread(read.ProtoReflect())...)
 	findings = append(findings, checkRanges(ref, read)...)
@@ -132,11 +131,11 @@ func (c *Config) RegistryOnly() bool {
 }
 
 // checkOutbound tells of a mode for unknown destinations that is not served as it says.
-func (c *Config) checkOutbound() []Finding {
+func (c *Config) checkOutbound() []object.Finding {
 	if c.GetOutboundTrafficPolicy().GetMode() != meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY_DYNAMIC_DNS {
 		return nil
 	}
-	return []Finding{{Object: c.Ref, Field: "outboundTrafficPolicy.mode", Code: CodeUnsupported,
+	return []object.Finding{{Object: c.Ref, Field: "outboundTrafficPolicy.mode", Code: object.CodeUnsupported,
 		Message: "proxies do not resolve names of unknown destinations; connections to these go to the address that the client found, as in mode ALLOW_ANY: use ALLOW_ANY, and ServiceEntries with resolution DYNAMIC_DNS for names that proxies are to resolve"}}
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // unreadConfig are the fields of MeshConfig that nothing follows, by their paths, with
@@ -82,12 +84,12 @@ var readConfig = []string{
 }
 
 // checkUnread tells of the fields that are given and that nothing follows.
-func (c *Config) checkUnread(given protoreflect.Message) (findings []Finding) {
+func (c *Config) checkUnread(given protoreflect.Message) (findings []object.Finding) {
 	look := func(at string, m protoreflect.Message) {
 		m.Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
 			path := at + f.JSONName()
 			if instead, unread := unreadConfig[path]; unread {
-				findings = append(findings, Finding{Object: c.Ref, Field: path, Code: CodeUnsupported, Message: "the field is not acted upon: " + instead})
+				findings = append(findings, object.Finding{Object: c.Ref, Field: path, Code: object.CodeUnsupported, Message: "the field is not acted upon: " + instead})
 			}
 			return true
 		})
@@ -96,6 +98,6 @@ func (c *Config) checkUnread(given protoreflect.Message) (findings []Finding) {
 	if d := given.Descriptor().Fields().ByName("default_config"); given.Has(d) {
 		look("defaultConfig.", given.Get(d).Message())
 	}
-	slices.SortFunc(findings, func(a, b Finding) int { return cmp.Compare(a.Field, b.Field) })
+	slices.SortFunc(findings, func(a, b object.Finding) int { return cmp.Compare(a.Field, b.Field) })
 	return findings
 }

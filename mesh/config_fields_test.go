@@ -6,6 +6,8 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestEveryFieldOfMeshConfigIsReadOrReported: each field of MeshConfig and of its
@@ -76,7 +78,7 @@ func some(f protoreflect.FieldDescriptor, fresh func() protoreflect.Value) proto
 }
 
 func TestUnreadFieldsOfMeshConfigAreFound(t *testing.T) {
-	_, findings, err := parseConfig(Ref{Kind: KindConfigMap, Namespace: "istio-system", Name: "istio"}, []byte(`
+	_, findings, err := parseConfig(object.Ref{Kind: object.KindConfigMap, Namespace: "istio-system", Name: "istio"}, []byte(`
 outboundClusterStatName: "%SERVICE%"
 defaultConfig:
   proxyStatsMatcher: {inclusionPrefixes: [cluster.outbound]}

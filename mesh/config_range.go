@@ -7,15 +7,17 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // checkRanges takes values out of a mesh configuration that its fields cannot have,
 // before it is laid over the defaults, and tells of each.
-func checkRanges(ref Ref, read *meshconfig.MeshConfig) []Finding {
+func checkRanges(ref object.Ref, read *meshconfig.MeshConfig) []object.Finding {
 	c := &rangeCheck{ref: ref}
 	c.message(read.ProtoReflect(), "")
 	if read.TrustDomain != "" && !trustDomain(read.TrustDomain) {
-		c.bad("trustDomain", "%q is no trust domain; the default %s is used: write lower-case letters, digits, dots, dashes and underscores", read.TrustDomain, Domain)
+		c.bad("trustDomain", "%q is no trust domain; the default %s is used: write lower-case letters, digits, dots, dashes and underscores", read.TrustDomain, object.Domain)
 		read.TrustDomain = ""
 	}
 	for i, alias := range read.TrustDomainAliases {
@@ -35,12 +37,12 @@ func trustDomain(name string) bool {
 
 // rangeCheck walks all fields of a mesh configuration.
 type rangeCheck struct {
-	ref      Ref
-	findings []Finding
+	ref      object.Ref
+	findings []object.Finding
 }
 
 func (c *rangeCheck) bad(field, format string, args ...any) {
-	c.findings = append(c.findings, Finding{Object: c.ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+	c.findings = append(c.findings, object.Finding{Object: c.ref, Field: field, Code: object.CodeInvalid, Message: fmt.Sprintf(format, args...)})
 }
 
 func (c *rangeCheck) message(m protoreflect.Message, at string) {
@@ -63,8 +65,8 @@ func (c *rangeCheck) message(m protoreflect.Message, at string) {
 		case f.Kind() == protoreflect.StringKind:
 			c.service(m, f, v.String(), field)
 		case strings.HasSuffix(string(f.Name()), "port"):
-			if n := portNumber(v, f.Kind()); n < 1 || n > maxPort {
-				c.bad(field, "%d is no port; the field is ignored: use 1 to %d", n, maxPort)
+			if n := portNumber(v, f.Kind()); n < 1 || n > object.MaxPort {
+				c.bad(field, "%d is no port; the field is ignored: use 1 to %d", n, object.MaxPort)
 				m.Clear(f)
 			}
 		}
@@ -81,7 +83,7 @@ func (c *rangeCheck) service(m protoreflect.Message, f protoreflect.FieldDescrip
 	if _, of, ok := strings.Cut(text, "/"); ok { // "namespace/host"
 		host = of
 	}
-	if !validHost(host) || IsWildcard(host) {
+	if !object.ValidHost(host) || object.IsWildcard(host) {
 		c.bad(field, "%q is no host, or has more than a host, so that the provider is never found: write [namespace/]host here, and the port in the field port", text)
 	}
 }

@@ -7,10 +7,12 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func TestConfigReplacesDefaults(t *testing.T) {
-	c, findings, err := parseConfig(Ref{Name: "istio"}, []byte("connectTimeout: 500ms\nenableAutoMtls: false\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\ntrustDomain: example.org\n"))
+	c, findings, err := parseConfig(object.Ref{Name: "istio"}, []byte("connectTimeout: 500ms\nenableAutoMtls: false\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\ntrustDomain: example.org\n"))
 	if err != nil || len(findings) != 0 {
 		t.Fatal(err, findings)
 	}
@@ -26,7 +28,7 @@ func TestConfigReplacesDefaults(t *testing.T) {
 }
 
 func TestConfigSaysWhatIsUnknown(t *testing.T) {
-	c, findings, err := parseConfig(Ref{Name: "istio"}, []byte("nonsense: 1\nprotocolDetectionTimeout: 100ms\ndefaultConfig: {concurrency: 1, more: 1, proxyMetadata: {ANY: key}}\nextensionProviders: [{name: a, prometheus: {}, other: 1}]\n"))
+	c, findings, err := parseConfig(object.Ref{Name: "istio"}, []byte("nonsense: 1\nprotocolDetectionTimeout: 100ms\ndefaultConfig: {concurrency: 1, more: 1, proxyMetadata: {ANY: key}}\nextensionProviders: [{name: a, prometheus: {}, other: 1}]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +45,7 @@ func TestConfigSaysWhatIsUnknown(t *testing.T) {
 }
 
 func TestConfigLeavesOutCiphers(t *testing.T) {
-	c, findings, err := parseConfig(Ref{Name: "istio"}, []byte("meshMTLS: {cipherSuites: [NONSENSE, AES128-SHA], ecdhCurves: [P-256, P-9]}\n"))
+	c, findings, err := parseConfig(object.Ref{Name: "istio"}, []byte("meshMTLS: {cipherSuites: [NONSENSE, AES128-SHA], ecdhCurves: [P-256, P-9]}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,7 @@ func TestGatewayLeavesOutCiphers(t *testing.T) {
 	if got := g.Servers[0].Spec.Tls.CipherSuites; !slices.Equal(got, []string{"AES128-SHA"}) {
 		t.Errorf("cipher suites are %q", got)
 	}
-	if len(findings) != 1 || findings[0].Field != "spec.servers[0].tls.cipherSuites[1]" || findings[0].Code != CodeUnsupported {
+	if len(findings) != 1 || findings[0].Field != "spec.servers[0].tls.cipherSuites[1]" || findings[0].Code != object.CodeUnsupported {
 		t.Errorf("findings are %v", findings)
 	}
 	if len(o.Spec.Servers[0].Tls.CipherSuites) != 3 {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 // multiplies tells whether the subsets of a rule become far more clusters than it says: it
 // is for a wildcard, or for a host of many ports.
 func (r *DestinationRule) multiplies(clusters int) bool {
-	return IsWildcard(r.Host) || clusters > plainRule
+	return object.IsWildcard(r.Host) || clusters > plainRule
 }
 
 // mostSubsets is how many clusters the subsets of a namespace may become.
@@ -44,14 +46,14 @@ func (b *builder) coverAgain() {
 // covered counts what DestinationRules cover, and knows whose subsets are left out because
 // they would become too many clusters.
 type covered struct {
-	ports map[string]int       // of the hosts that rules cover, by the host or wildcard of the rules
-	sums  map[string]subsetSum // by the rules' namespace
-	bare  map[Ref]struct{}     // rules whose subsets are left out
-	stale map[string]struct{}  // namespaces whose rules have to be looked at again
+	ports map[string]int          // of the hosts that rules cover, by the host or wildcard of the rules
+	sums  map[string]subsetSum    // by the rules' namespace
+	bare  map[object.Ref]struct{} // rules whose subsets are left out
+	stale map[string]struct{}     // namespaces whose rules have to be looked at again
 }
 
 func newCovered() covered {
-	return covered{ports: map[string]int{}, sums: map[string]subsetSum{}, bare: map[Ref]struct{}{}, stale: map[string]struct{}{}}
+	return covered{ports: map[string]int{}, sums: map[string]subsetSum{}, bare: map[object.Ref]struct{}{}, stale: map[string]struct{}{}}
 }
 
 // subsetSum is how many clusters subsets become: of all rules, and of those that multiply.
@@ -136,7 +138,7 @@ func (b *builder) coverHost(name string, old, next *Host) {
 	}
 	count(name)
 	if name != "*" {
-		wildcardsOf(name, count)
+		object.WildcardsOf(name, count)
 	}
 }
 
@@ -164,11 +166,11 @@ func (b *builder) coverRule(old, next *DestinationRule) {
 
 // portsUnder is how many ports the hosts have that a host or wildcard covers.
 func (b *builder) portsUnder(pattern string) (n int) {
-	if !IsWildcard(pattern) {
+	if !object.IsWildcard(pattern) {
 		return portsOf(b.world.Host(pattern))
 	}
 	for name, h := range b.world.Hosts() {
-		if HostMatches(pattern, name) {
+		if object.HostMatches(pattern, name) {
 			n += portsOf(h)
 		}
 	}
@@ -193,10 +195,10 @@ func (b *builder) allotSubsets(ns string) {
 			rules = append(rules, r)
 		}
 	}
-	slices.SortFunc(rules, func(x, y *DestinationRule) int { return older(x.Created, x.Ref(), y.Created, y.Ref()) })
+	slices.SortFunc(rules, func(x, y *DestinationRule) int { return object.Older(x.Created, x.Ref(), y.Created, y.Ref()) })
 	var sum subsetSum
 	most := b.mostSubsets(ns)
-	var last Ref // the newest rule that has its subsets
+	var last object.Ref // the newest rule that has its subsets
 	for _, r := range rules {
 		next := sum.plus(r.sumOf(b.covered.ports[r.Host]))
 		bare := !next.within(most)
@@ -208,7 +210,7 @@ func (b *builder) allotSubsets(ns string) {
 		}
 		if bare {
 			b.covered.bare[r.Ref()] = struct{}{}
-			b.foundAs(r.Ref(), "subsets", []Finding{{Object: r.Ref(), Field: "spec.subsets", Code: CodeInvalid, Winner: last, Message: fmt.Sprintf(
+			b.foundAs(r.Ref(), "subsets", []object.Finding{{Object: r.Ref(), Field: "spec.subsets", Code: object.CodeInvalid, Winner: last, Message: fmt.Sprintf(
 				"with the older rules of namespace %s its subsets become more than %d clusters, at each port of each host that they cover; its subsets are left out: define fewer, name one host in place of %s, or have fairway.subsetClusters raised in the mesh configuration", ns, most.of(next), r.Host)}})
 		} else {
 			delete(b.covered.bare, r.Ref())

@@ -8,6 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // noDelegate takes the delegate, and the namespace of what delegates.
@@ -17,13 +19,13 @@ const noDelegate = "there is no VirtualService %s that is exported to namespace 
 // that delegate. find looks a delegate up by "namespace/name"; nil means that
 // there is none that the root may use. Names in the delegates' rules are
 // resolved, since they mean the delegate's namespace.
-func mergeDelegates(root *VirtualService, find func(name string) *VirtualService) (*VirtualService, []Finding) {
+func mergeDelegates(root *VirtualService, find func(name string) *VirtualService) (*VirtualService, []object.Finding) {
 	merged := *root
 	spec := root.Spec
 	merged.Spec = &networking.VirtualService{Hosts: spec.Hosts, Gateways: spec.Gateways, ExportTo: spec.ExportTo, Tcp: spec.Tcp, Tls: spec.Tls}
 	merged.origins.http = nil
-	var findings []Finding
-	add := func(r *networking.HTTPRoute, o Origin) {
+	var findings []object.Finding
+	add := func(r *networking.HTTPRoute, o object.Origin) {
 		merged.Spec.Http = append(merged.Spec.Http, r)
 		merged.origins.http = append(merged.origins.http, o)
 	}
@@ -37,23 +39,23 @@ func mergeDelegates(root *VirtualService, find func(name string) *VirtualService
 		if cost.over {
 			continue
 		}
-		bad := func(code Code, format string, args ...any) {
-			findings = append(findings, Finding{Object: root.Ref, Field: o.Field + ".delegate", Code: code, Message: fmt.Sprintf(format, args...)})
+		bad := func(code object.Code, format string, args ...any) {
+			findings = append(findings, object.Finding{Object: root.Ref, Field: o.Field + ".delegate", Code: code, Message: fmt.Sprintf(format, args...)})
 		}
 		name := delegateName(rule.Delegate, root.Namespace)
 		d := find(name)
 		switch {
 		case d == nil:
 			namespace, of, _ := strings.Cut(name, "/")
-			findings = append(findings, Finding{Object: root.Ref, Field: o.Field + ".delegate", Code: CodeDelegateMissing,
-				Message: fmt.Sprintf(noDelegate, name, root.Namespace), Missing: Ref{KindVirtualService, namespace, of}})
+			findings = append(findings, object.Finding{Object: root.Ref, Field: o.Field + ".delegate", Code: object.CodeDelegateMissing,
+				Message: fmt.Sprintf(noDelegate, name, root.Namespace), Missing: object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: of}})
 			continue
 		case len(d.Spec.Hosts) > 0:
-			bad(CodeInvalid, "VirtualService %s has hosts of its own, so that it is no delegate; the rule is left out: remove its hosts", name)
+			bad(object.CodeInvalid, "VirtualService %s has hosts of its own, so that it is no delegate; the rule is left out: remove its hosts", name)
 			continue
 		}
 		if len(d.Delegates) > 0 {
-			bad(CodeUnsupported, "VirtualService %s delegates on, which only one with hosts may; those rules of it are left out: delegate to %s directly", name, shortened(strings.Join(d.Delegates[:min(3, len(d.Delegates))], ", ")))
+			bad(object.CodeUnsupported, "VirtualService %s delegates on, which only one with hosts may; those rules of it are left out: delegate to %s directly", name, object.Shortened(strings.Join(d.Delegates[:min(3, len(d.Delegates))], ", ")))
 		}
 		for j, part := range d.Spec.Http {
 			from := d.HTTPOrigin(j)
@@ -67,7 +69,7 @@ func mergeDelegates(root *VirtualService, find func(name string) *VirtualService
 			r := resolved(part, d.Namespace)
 			findings = append(findings, outvoted(root.Ref, o.Field, rule, part, from)...)
 			if !inherit(r, rule, root.Namespace) {
-				bad(CodeConflict, "%s of VirtualService %s matches requests that this rule does not; it is left out: narrow its match, or widen this one's", from.Field, name)
+				bad(object.CodeConflict, "%s of VirtualService %s matches requests that this rule does not; it is left out: narrow its match, or widen this one's", from.Field, name)
 				continue
 			}
 			add(r, from)
@@ -96,8 +98,8 @@ func (c *mergeCost) afford(root, own *networking.HTTPRoute) bool {
 // delegatedField is that of findings about rules and those of delegates together.
 const delegatedField = "spec.http × rules of delegates"
 
-func tooManyMerged(root Ref, field string) Finding {
-	return Finding{Object: root, Field: delegatedField, Code: CodeInvalid, Message: fmt.Sprintf(
+func tooManyMerged(root object.Ref, field string) object.Finding {
+	return object.Finding{Object: root, Field: delegatedField, Code: object.CodeInvalid, Message: fmt.Sprintf(
 		"the matches of its rules and of its delegates' multiply to more than %d, or with the hosts to more than %d routes or %d bytes; what %s delegates is left out from there on, and all delegating rules after it: delegate from fewer rules",
 		maxMatches, maxRoutes, maxExpanded, field)}
 }
@@ -114,7 +116,7 @@ func resolved(rule *networking.HTTPRoute, namespace string) *networking.HTTPRout
 	r := proto.CloneOf(rule)
 	eachDestination(&networking.VirtualService{Http: []*networking.HTTPRoute{r}}, func(d *networking.Destination) {
 		if d != nil {
-			d.Host = ResolveHost(d.Host, namespace, Domain)
+			d.Host = object.ResolveHost(d.Host, namespace, object.Domain)
 		}
 	})
 	resolveGateways(r.Match, namespace)
@@ -150,7 +152,7 @@ func inherit(r, root *networking.HTTPRoute, namespace string) bool {
 	if r.Mirror == nil {
 		r.Mirror = proto.CloneOf(root.Mirror)
 		if root.Mirror != nil {
-			r.Mirror.Host = ResolveHost(root.Mirror.Host, namespace, Domain)
+			r.Mirror.Host = object.ResolveHost(root.Mirror.Host, namespace, object.Domain)
 			r.MirrorPercentage, r.MirrorPercent = root.MirrorPercentage, root.MirrorPercent //nolint:staticcheck // the field of old is still written
 		}
 	}
@@ -164,14 +166,14 @@ func inherit(r, root *networking.HTTPRoute, namespace string) bool {
 
 // outvoted tells of what a root's rule says and a rule of its delegate says in its place.
 // Nothing is merged within a field.
-func outvoted(root Ref, field string, rule, part *networking.HTTPRoute, from Origin) (findings []Finding) {
+func outvoted(root object.Ref, field string, rule, part *networking.HTTPRoute, from object.Origin) (findings []object.Finding) {
 	of, own := rule.ProtoReflect(), part.ProtoReflect()
 	for _, name := range []protoreflect.Name{"rewrite", "timeout", "retries", "fault", "mirror", "mirrors", "cors_policy", "headers"} {
 		f := of.Descriptor().Fields().ByName(name)
 		if !of.Has(f) || !own.Has(f) || of.Get(f).Equal(own.Get(f)) {
 			continue
 		}
-		findings = append(findings, Finding{Object: root, Field: field + "." + f.JSONName(), Code: CodeConflict, Winner: from.Ref,
+		findings = append(findings, object.Finding{Object: root, Field: field + "." + f.JSONName(), Code: object.CodeConflict, Winner: from.Ref,
 			Message: fmt.Sprintf("%s of the delegate says %s too, and that is in force instead of all that stands here: say it in one of the two", from.Field, f.JSONName())})
 	}
 	return findings

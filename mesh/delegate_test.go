@@ -9,6 +9,8 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestNoDelegateOfItself has a delegate become one that delegates to itself:
@@ -17,7 +19,7 @@ func TestNoDelegateOfItself(t *testing.T) {
 	change := func(spec *networking.VirtualService) []Change {
 		o := &networkingv1.VirtualService{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "v"}}
 		spec.DeepCopyInto(&o.Spec)
-		return []Change{{Ref: Ref{Kind: KindVirtualService, Namespace: "a", Name: "v"}, Object: o}}
+		return []Change{{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "a", Name: "v"}, Object: o}}
 	}
 	delegate := change(&networking.VirtualService{Http: []*networking.HTTPRoute{{Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: "b.example.com"}}}}}})
 	root := change(&networking.VirtualService{Hosts: []string{"b.example.com"}, Http: []*networking.HTTPRoute{{Delegate: &networking.Delegate{Name: "v"}}}})

@@ -7,6 +7,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // What delegates may add to all roots of a namespace: a delegate's rules are made again for
@@ -18,15 +20,15 @@ const (
 
 // delegated counts what delegates add to roots, and knows which are left without.
 type delegated struct {
-	costs map[string]map[Ref]ruleCost // by the roots' namespace
+	costs map[string]map[object.Ref]ruleCost // by the roots' namespace
 	sums  map[string]ruleCost
-	out   map[string]map[Ref]Ref // roots that are left without, with who has the room
-	stale map[string]struct{}    // namespaces to be looked at again
-	fixed bool                   // who is out has been decided by age
+	out   map[string]map[object.Ref]object.Ref // roots that are left without, with who has the room
+	stale map[string]struct{}                  // namespaces to be looked at again
+	fixed bool                                 // who is out has been decided by age
 }
 
 func newDelegated() delegated {
-	return delegated{costs: map[string]map[Ref]ruleCost{}, sums: map[string]ruleCost{}, out: map[string]map[Ref]Ref{}, stale: map[string]struct{}{}}
+	return delegated{costs: map[string]map[object.Ref]ruleCost{}, sums: map[string]ruleCost{}, out: map[string]map[object.Ref]object.Ref{}, stale: map[string]struct{}{}}
 }
 
 func (c ruleCost) tooMuchDelegated() bool {
@@ -57,7 +59,7 @@ func costOfDelegates(root *VirtualService, find func(name string) *VirtualServic
 
 // delegate counts what delegates add to a root, in place of what was counted before, and
 // tells whether the root is to be left without them.
-func (b *builder) delegate(root Ref, cost ruleCost) (left bool) {
+func (b *builder) delegate(root object.Ref, cost ruleCost) (left bool) {
 	d, ns := &b.delegated, root.Namespace
 	old := d.costs[ns][root]
 	if sum := d.sums[ns].plus(old, -1).plus(cost, 1); sum == (ruleCost{}) {
@@ -79,7 +81,7 @@ func (b *builder) delegate(root Ref, cost ruleCost) (left bool) {
 	if !d.fixed {
 		d.stale[ns] = struct{}{}
 		if d.sums[ns].tooMuchDelegated() { // until it is decided by age
-			put(d.out, ns, root, Ref{})
+			put(d.out, ns, root, object.Ref{})
 		} else {
 			remove(d.out, ns, root)
 		}
@@ -96,16 +98,16 @@ func (b *builder) settleDelegates() {
 		if !d.sums[ns].tooMuchDelegated() && len(d.out[ns]) == 0 {
 			continue
 		}
-		roots := make([]Ref, 0, len(d.costs[ns]))
+		roots := make([]object.Ref, 0, len(d.costs[ns]))
 		for root := range d.costs[ns] {
 			roots = append(roots, root)
 		}
-		slices.SortFunc(roots, func(x, y Ref) int {
+		slices.SortFunc(roots, func(x, y object.Ref) int {
 			return cmp.Or(b.vsRaw[x].CreationTimestamp.Compare(b.vsRaw[y].CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
 		})
 		var sum ruleCost
-		var last Ref
-		next := map[Ref]Ref{}
+		var last object.Ref
+		next := map[object.Ref]object.Ref{}
 		for _, root := range roots {
 			if with := sum.plus(d.costs[ns][root], 1); with.tooMuchDelegated() {
 				next[root] = last
@@ -131,7 +133,7 @@ func (b *builder) settleDelegates() {
 }
 
 // withoutDelegates is the root without the rules that delegate.
-func withoutDelegates(root *VirtualService, winner Ref) (*VirtualService, []Finding) {
+func withoutDelegates(root *VirtualService, winner object.Ref) (*VirtualService, []object.Finding) {
 	out := *root
 	spec := root.Spec
 	out.Spec = &networking.VirtualService{Hosts: spec.Hosts, Gateways: spec.Gateways, ExportTo: spec.ExportTo, Tcp: spec.Tcp, Tls: spec.Tls}
@@ -141,7 +143,7 @@ func withoutDelegates(root *VirtualService, winner Ref) (*VirtualService, []Find
 			out.Spec.Http, out.origins.http = append(out.Spec.Http, rule), append(out.origins.http, root.HTTPOrigin(i))
 		}
 	}
-	return &out, []Finding{{Object: root.Ref, Field: delegatedField, Code: CodeInvalid, Winner: winner, Message: fmt.Sprintf(
+	return &out, []object.Finding{{Object: root.Ref, Field: delegatedField, Code: object.CodeInvalid, Winner: winner, Message: fmt.Sprintf(
 		"with the older roots of namespace %s its delegates add more than %d matches or %d bytes, the most of one namespace; the rules that delegate are left out: delegate from fewer rules",
 		root.Namespace, maxDelegatedMatches, maxDelegatedBytes)}}
 }

@@ -1,13 +1,14 @@
 package mesh
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Subset is a named part of a service's endpoints (DestinationRule.subsets).
@@ -20,18 +21,18 @@ type Subset struct {
 // DestinationRule is the rule for one host: one object, or those of one
 // namespace for the same host merged. It never changes.
 type DestinationRule struct {
-	Refs      []Ref // oldest first; the first one gave Policy unless it has none
+	Refs      []object.Ref // oldest first; the first one gave Policy unless it has none
 	Namespace string
 	Host      string // fully qualified, may be a wildcard
 	Created   time.Time
-	ExportTo  Visibility
+	ExportTo  object.Visibility
 	Selector  map[string]string // workloadSelector: the client's labels; nil: every client
 	Policy    *networking.TrafficPolicy
 	Subsets   []*Subset
 }
 
 // Ref is the object that leads the rule.
-func (r *DestinationRule) Ref() Ref { return r.Refs[0] }
+func (r *DestinationRule) Ref() object.Ref { return r.Refs[0] }
 
 // Subset finds a subset by name; nil when the rule (which may be nil) does not
 // define it.
@@ -47,22 +48,22 @@ func (r *DestinationRule) Subset(name string) *Subset {
 	return nil
 }
 
-func parseDestinationRule(o *networkingv1.DestinationRule, domain string) (*DestinationRule, []Finding) {
-	ref := Ref{KindDestinationRule, o.Namespace, o.Name}
+func parseDestinationRule(o *networkingv1.DestinationRule, domain string) (*DestinationRule, []object.Finding) {
+	ref := object.Ref{Kind: object.KindDestinationRule, Namespace: o.Namespace, Name: o.Name}
 	spec, findings := checkDestinationRule(ref, &o.Spec)
 	bad := func(field, format string, args ...any) {
-		findings = append(findings, Finding{Object: ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+		findings = append(findings, object.Finding{Object: ref, Field: field, Code: object.CodeInvalid, Message: fmt.Sprintf(format, args...)})
 	}
 	if spec.Host == "" {
 		bad("spec.host", "the host is empty; the rule is ignored: name the service's host")
 		return nil, findings
 	}
-	if endsWithinLabel(spec.Host) {
-		findings = append(findings, Finding{Object: ref, Field: "spec.host", Code: CodeUnsupported,
+	if object.EndsWithinLabel(spec.Host) {
+		findings = append(findings, object.Finding{Object: ref, Field: "spec.host", Code: object.CodeUnsupported,
 			Message: fmt.Sprintf("%s ends within a label; the rule counts for a service of that very host alone: write *. before the name", spec.Host)})
 	}
 	r := &DestinationRule{
-		Refs: []Ref{ref}, Namespace: o.Namespace, Host: ResolveHost(spec.Host, o.Namespace, domain), Created: o.CreationTimestamp.Time,
+		Refs: []object.Ref{ref}, Namespace: o.Namespace, Host: object.ResolveHost(spec.Host, o.Namespace, domain), Created: o.CreationTimestamp.Time,
 		ExportTo: spec.ExportTo, Policy: spec.TrafficPolicy,
 	}
 	if spec.WorkloadSelector != nil {
@@ -86,24 +87,24 @@ func parseDestinationRule(o *networkingv1.DestinationRule, domain string) (*Dest
 // top-level policy is the first that is given and whose subsets are all
 // distinct ones. Rules with a workloadSelector stay by themselves and come
 // first.
-func mergeDestinationRules(rules []*DestinationRule) ([]*DestinationRule, []Finding) {
+func mergeDestinationRules(rules []*DestinationRule) ([]*DestinationRule, []object.Finding) {
 	rules = slices.Clone(rules)
-	slices.SortStableFunc(rules, func(a, b *DestinationRule) int { return older(a.Created, a.Ref(), b.Created, b.Ref()) })
+	slices.SortStableFunc(rules, func(a, b *DestinationRule) int { return object.Older(a.Created, a.Ref(), b.Created, b.Ref()) })
 	var selected, plain []*DestinationRule
-	var findings []Finding
+	var findings []object.Finding
 	for _, r := range rules {
 		if len(r.Selector) > 0 {
-			if i := slices.IndexFunc(selected, func(x *DestinationRule) bool { return selects(x.Selector, r.Selector) }); i >= 0 {
-				findings = append(findings, Finding{Object: r.Ref(), Field: "spec.workloadSelector", Code: CodeConflict, Winner: selected[i].Ref(),
+			if i := slices.IndexFunc(selected, func(x *DestinationRule) bool { return object.Selects(x.Selector, r.Selector) }); i >= 0 {
+				findings = append(findings, object.Finding{Object: r.Ref(), Field: "spec.workloadSelector", Code: object.CodeConflict, Winner: selected[i].Ref(),
 					Message: "an older rule for the same host selects all clients that this one selects; this one is never in force: put both into one object, or change a selector"})
 			}
 			selected = append(selected, r)
 			continue
 		}
-		i := slices.IndexFunc(plain, func(p *DestinationRule) bool { return p.ExportTo.equal(r.ExportTo) })
+		i := slices.IndexFunc(plain, func(p *DestinationRule) bool { return p.ExportTo.Equal(r.ExportTo) })
 		if i < 0 {
 			if len(plain) > 0 {
-				findings = append(findings, Finding{Object: r.Ref(), Field: "spec.exportTo", Code: CodeConflict, Winner: plain[0].Ref(),
+				findings = append(findings, object.Finding{Object: r.Ref(), Field: "spec.exportTo", Code: object.CodeConflict, Winner: plain[0].Ref(),
 					Message: "an older rule for the same host has another exportTo, so that the two are not merged; clients to which both are exported follow the older one alone: give both the same exportTo, or put them into one object"})
 			}
 			plain = append(plain, r)
@@ -115,17 +116,17 @@ func mergeDestinationRules(rules []*DestinationRule) ([]*DestinationRule, []Find
 		if merged.Policy == nil {
 			merged.Policy = r.Policy
 		} else if r.Policy != nil {
-			findings = append(findings, Finding{Object: r.Ref(), Field: "spec.trafficPolicy", Code: CodeConflict, Winner: merged.Ref(),
+			findings = append(findings, object.Finding{Object: r.Ref(), Field: "spec.trafficPolicy", Code: object.CodeConflict, Winner: merged.Ref(),
 				Message: "an older rule for the same host has a trafficPolicy already; this one is ignored: put both into one object"})
 		}
 		for _, s := range r.Subsets {
 			if len(merged.Subsets) >= maxSubsets {
-				findings = append(findings, Finding{Object: r.Ref(), Field: "spec.subsets", Code: CodeInvalid, Winner: merged.Ref(),
+				findings = append(findings, object.Finding{Object: r.Ref(), Field: "spec.subsets", Code: object.CodeInvalid, Winner: merged.Ref(),
 					Message: fmt.Sprintf("the rules for the same host have more than %d subsets together; those from %s on are left out: define fewer", maxSubsets, s.Name)})
 				break
 			}
 			if merged.Subset(s.Name) != nil {
-				findings = append(findings, Finding{Object: r.Ref(), Field: "spec.subsets[" + s.Name + "]", Code: CodeConflict, Winner: merged.Ref(),
+				findings = append(findings, object.Finding{Object: r.Ref(), Field: "spec.subsets[" + s.Name + "]", Code: object.CodeConflict, Winner: merged.Ref(),
 					Message: "an older rule for the same host defines the subset already; this definition is ignored"})
 				continue
 			}
@@ -134,12 +135,6 @@ func mergeDestinationRules(rules []*DestinationRule) ([]*DestinationRule, []Find
 		plain[i] = &merged
 	}
 	return append(selected, plain...), findings
-}
-
-// older orders objects by age, then by name, then by namespace, which is the
-// order of precedence of the networking API.
-func older(at time.Time, a Ref, bt time.Time, b Ref) int {
-	return cmp.Or(at.Compare(bt), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Namespace, b.Namespace))
 }
 
 // AsksLocality tells whether the rule (which may be nil) makes endpoints

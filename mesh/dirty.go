@@ -1,5 +1,7 @@
 package mesh
 
+import "github.com/fairway-mesh/fairway/mesh/object"
+
 // Touch says how deep a change of a host goes.
 type Touch uint8
 
@@ -13,21 +15,21 @@ const (
 // Dirty is what a pass of the Store changed, as the units of translation that
 // it concerns. What is not named here is as it was.
 type Dirty struct {
-	All        bool                // everything, for every proxy
-	Hosts      map[string]Touch    // the host as seen from every scope
-	Namespaces map[string]struct{} // everything that the scopes of the namespace see
-	Scopes     bool                // the facts that scopes are made of: ask ScopeOf again for each proxy
-	Gateways   bool                // Gateways, or VirtualServices bound to one
-	Inbound    map[string]struct{} // what the workloads of the namespace accept; "" is every namespace
-	Workloads  map[Ref]struct{}    // Pods that came, went or changed in more than readiness
-	Ending     map[Ref]struct{}    // Pods whose end began
-	Selectors  map[string]struct{} // services of the namespace that select workloads
-	Secrets    map[Ref]struct{}    // Secrets
-	Status     bool                // what objects are told of themselves, or what is read when pods are made, if nothing else
+	All        bool                    // everything, for every proxy
+	Hosts      map[string]Touch        // the host as seen from every scope
+	Namespaces map[string]struct{}     // everything that the scopes of the namespace see
+	Scopes     bool                    // the facts that scopes are made of: ask ScopeOf again for each proxy
+	Gateways   bool                    // Gateways, or VirtualServices bound to one
+	Inbound    map[string]struct{}     // what the workloads of the namespace accept; "" is every namespace
+	Workloads  map[object.Ref]struct{} // Pods that came, went or changed in more than readiness
+	Ending     map[object.Ref]struct{} // Pods whose end began
+	Selectors  map[string]struct{}     // services of the namespace that select workloads
+	Secrets    map[object.Ref]struct{} // Secrets
+	Status     bool                    // what objects are told of themselves, or what is read when pods are made, if nothing else
 }
 
 func newDirty() *Dirty {
-	return &Dirty{Hosts: map[string]Touch{}, Namespaces: map[string]struct{}{}, Inbound: map[string]struct{}{}, Workloads: map[Ref]struct{}{}, Ending: map[Ref]struct{}{}, Selectors: map[string]struct{}{}, Secrets: map[Ref]struct{}{}}
+	return &Dirty{Hosts: map[string]Touch{}, Namespaces: map[string]struct{}{}, Inbound: map[string]struct{}{}, Workloads: map[object.Ref]struct{}{}, Ending: map[object.Ref]struct{}{}, Selectors: map[string]struct{}{}, Secrets: map[object.Ref]struct{}{}}
 }
 
 // Empty tells whether nothing changed.

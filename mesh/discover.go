@@ -9,24 +9,26 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // discovery keeps the objects of each namespace as they were delivered (of Pods
 // what they serve with), so that those of a namespace can leave the mesh and
 // come back when its labels or MeshConfig.discoverySelectors change.
 type discovery struct {
-	selectors []labels.Selector      // empty: every namespace is in the mesh
-	objects   map[string]map[Ref]any // by namespace
-	in        map[string]bool        // whether the mesh reads the namespace
+	selectors []labels.Selector             // empty: every namespace is in the mesh
+	objects   map[string]map[object.Ref]any // by namespace
+	in        map[string]bool               // whether the mesh reads the namespace
 }
 
 func newDiscovery() discovery {
-	return discovery{objects: map[string]map[Ref]any{}, in: map[string]bool{}}
+	return discovery{objects: map[string]map[object.Ref]any{}, in: map[string]bool{}}
 }
 
 // keep replaces an object; nil when it is gone. Of a namespace without objects
 // nothing is kept.
-func (d *discovery) keep(ref Ref, o any) {
+func (d *discovery) keep(ref object.Ref, o any) {
 	if o == nil {
 		delete(d.objects[ref.Namespace], ref)
 		if len(d.objects[ref.Namespace]) == 0 {
@@ -36,7 +38,7 @@ func (d *discovery) keep(ref Ref, o any) {
 		return
 	}
 	if d.objects[ref.Namespace] == nil {
-		d.objects[ref.Namespace] = map[Ref]any{}
+		d.objects[ref.Namespace] = map[object.Ref]any{}
 	}
 	d.objects[ref.Namespace][ref] = o
 }
@@ -46,7 +48,7 @@ func (d *discovery) keep(ref Ref, o any) {
 // the mesh's own configuration and the Secrets that Gateways name.
 func (b *builder) discovered(c Change) bool {
 	ns := c.Ref.Namespace
-	if ns == "" || c.Ref.Kind == KindSecret || c.Ref.Kind == KindConfigMap || c.Ref.Kind == KindMeshConfigFile {
+	if ns == "" || c.Ref.Kind == object.KindSecret || c.Ref.Kind == object.KindConfigMap || c.Ref.Kind == object.KindMeshConfigFile {
 		return true
 	}
 	in, known := b.discovery.in[ns]
@@ -80,7 +82,7 @@ func (b *builder) rediscover(ns string) {
 	}
 	b.discovery.in[ns] = in
 	objects := b.discovery.objects[ns]
-	refs := slices.SortedFunc(maps.Keys(objects), func(x, y Ref) int {
+	refs := slices.SortedFunc(maps.Keys(objects), func(x, y object.Ref) int {
 		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Name, y.Name))
 	})
 	for _, r := range refs {
@@ -94,9 +96,9 @@ func (b *builder) rediscover(ns string) {
 
 // rediscoverAll takes over the selectors of a mesh configuration.
 func (b *builder) rediscoverAll(c *Config) {
-	var findings []Finding
+	var findings []object.Finding
 	b.discovery.selectors, findings = discoverySelectors(c.Ref, c.DiscoverySelectors)
-	b.foundAs(Ref{Kind: KindConfigMap, Name: meshConfigMap}, "discoverySelectors", findings)
+	b.foundAs(object.Ref{Kind: object.KindConfigMap, Name: meshConfigMap}, "discoverySelectors", findings)
 	for _, ns := range slices.Sorted(maps.Keys(b.discovery.in)) {
 		b.rediscover(ns)
 	}
@@ -104,7 +106,7 @@ func (b *builder) rediscoverAll(c *Config) {
 
 // discoverySelectors reads MeshConfig.discoverySelectors, of which a namespace
 // has to match one. One that cannot be read matches nothing.
-func discoverySelectors(ref Ref, specs []*meshconfig.LabelSelector) (out []labels.Selector, findings []Finding) {
+func discoverySelectors(ref object.Ref, specs []*meshconfig.LabelSelector) (out []labels.Selector, findings []object.Finding) {
 	for i, spec := range specs {
 		s := &metav1.LabelSelector{MatchLabels: spec.GetMatchLabels()}
 		for _, e := range spec.GetMatchExpressions() {
@@ -112,7 +114,7 @@ func discoverySelectors(ref Ref, specs []*meshconfig.LabelSelector) (out []label
 		}
 		selector, err := metav1.LabelSelectorAsSelector(s)
 		if err != nil {
-			findings = append(findings, Finding{Object: ref, Field: fmt.Sprintf("discoverySelectors[%d]", i), Code: CodeInvalid,
+			findings = append(findings, object.Finding{Object: ref, Field: fmt.Sprintf("discoverySelectors[%d]", i), Code: object.CodeInvalid,
 				Message: fmt.Sprintf("%v; the selector selects no namespace: correct it", err)})
 			selector = labels.Nothing()
 		}

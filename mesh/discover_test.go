@@ -9,22 +9,24 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func configured(mesh string) Change {
 	o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "istio", Namespace: "istio-system"}, Data: map[string]string{"mesh": mesh}}
-	return Change{Ref{KindConfigMap, o.Namespace, o.Name}, o}
+	return Change{object.Ref{Kind: object.KindConfigMap, Namespace: o.Namespace, Name: o.Name}, o}
 }
 
 func labelled(name string, labels map[string]string) Change {
-	return Change{Ref{KindNamespace, "", name}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}}
+	return Change{object.Ref{Kind: object.KindNamespace, Namespace: "", Name: name}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}}
 }
 
 func serviceIn(ns, name string, selector map[string]string) Change {
 	o := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ns}}
 	o.Spec.Selector = selector
 	o.Spec.Ports = []corev1.ServicePort{{Name: "http", Port: 80}}
-	return Change{Ref{KindService, ns, name}, o}
+	return Change{object.Ref{Kind: object.KindService, Namespace: ns, Name: name}, o}
 }
 
 func TestDiscoverySelectors(t *testing.T) {
@@ -53,12 +55,12 @@ func TestDiscoverySelectors(t *testing.T) {
 	check("what comes to another", []Change{serviceIn("two", "d", nil)}, a)
 	check("labels change", []Change{labelled("two", map[string]string{"mesh": "on"}), labelled("one", nil)}, c, d)
 	check("expressions", []Change{configured(`discoverySelectors: [{matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [one]}]}, {matchLabels: {none: such}}]`)}, a)
-	check("what goes elsewhere", []Change{{Ref: Ref{KindService, "two", "d"}}}, a)
+	check("what goes elsewhere", []Change{{Ref: object.Ref{Kind: object.KindService, Namespace: "two", Name: "d"}}}, a)
 	check("one that cannot be read", []Change{configured(`discoverySelectors: [{matchExpressions: [{key: x, operator: Like, values: [one]}]}]`)})
 	if findings := slices.Collect(b.world.Findings()); len(findings) != 1 || findings[0].Field != "discoverySelectors[0]" {
 		t.Errorf("found %v", findings)
 	}
-	check("no configuration", []Change{{Ref: Ref{KindConfigMap, "istio-system", "istio"}}}, a, c)
+	check("no configuration", []Change{{Ref: object.Ref{Kind: object.KindConfigMap, Namespace: "istio-system", Name: "istio"}}}, a, c)
 }
 
 func TestServiceSelectsWorkloadEntries(t *testing.T) {
@@ -66,7 +68,7 @@ func TestServiceSelectsWorkloadEntries(t *testing.T) {
 	entry := func(labels map[string]string) Change {
 		o := &networkingv1.WorkloadEntry{ObjectMeta: metav1.ObjectMeta{Name: "vm", Namespace: "one"}}
 		o.Spec = networking.WorkloadEntry{Address: "203.0.113.7", Labels: labels, Ports: map[string]uint32{"http": 8080}}
-		return Change{Ref{KindWorkloadEntry, "one", "vm"}, o}
+		return Change{object.Ref{Kind: object.KindWorkloadEntry, Namespace: "one", Name: "vm"}, o}
 	}
 	for _, s := range []struct {
 		change Change
@@ -76,7 +78,7 @@ func TestServiceSelectsWorkloadEntries(t *testing.T) {
 		{entry(map[string]string{"app": "a"}), []uint32{8080}},
 		{entry(map[string]string{"app": "b"}), nil},
 		{entry(map[string]string{"app": "a", "version": "vm"}), []uint32{8080}},
-		{Change{Ref: Ref{KindWorkloadEntry, "one", "vm"}}, nil},
+		{Change{Ref: object.Ref{Kind: object.KindWorkloadEntry, Namespace: "one", Name: "vm"}}, nil},
 	} {
 		b.apply([]Change{s.change})
 		w, dirty := b.finish()

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Endpoint is one workload as an endpoint of one service.
@@ -42,7 +44,7 @@ func newEndpointSet(list []Endpoint) *EndpointSet {
 		return noEndpoints
 	}
 	slices.SortStableFunc(list, func(a, b Endpoint) int {
-		return cmp.Or(cmp.Compare(a.Address, b.Address), slices.Compare(a.Ports, b.Ports), older(a.Workload.Created, a.Workload.Ref, b.Workload.Created, b.Workload.Ref))
+		return cmp.Or(cmp.Compare(a.Address, b.Address), slices.Compare(a.Ports, b.Ports), object.Older(a.Workload.Created, a.Workload.Ref, b.Workload.Created, b.Workload.Ref))
 	})
 	list = slices.CompactFunc(list, func(a, b Endpoint) bool { return a.Address == b.Address && slices.Equal(a.Ports, b.Ports) })
 	set := &EndpointSet{Endpoints: list, MutualTLS: true}
@@ -122,8 +124,8 @@ func targetPorts(s *Service, w *Workload) []uint32 {
 // WorkloadEntry its own port of that name wins over the service's targetPort,
 // which wins over the port's number.
 func targetPort(p Port, w *Workload) uint32 {
-	if w.Ref.Kind != KindPod && w.Ports[p.Name] != 0 {
-		if w.Ports[p.Name] > maxPort { // no such port
+	if w.Ref.Kind != object.KindPod && w.Ports[p.Name] != 0 {
+		if w.Ports[p.Name] > object.MaxPort { // no such port
 			return 0
 		}
 		return w.Ports[p.Name]
@@ -148,7 +150,7 @@ func sliceEndpoints(s *Service, list []*discoveryv1.EndpointSlice, byIP func(ns,
 		ports := make([]uint32, len(s.Ports))
 		for i, p := range s.Ports {
 			for _, sp := range sl.Ports {
-				if sp.Port != nil && *sp.Port > 0 && *sp.Port <= maxPort && (sp.Name == nil && p.Name == "" || sp.Name != nil && *sp.Name == p.Name || len(s.Ports) == 1 && len(sl.Ports) == 1) {
+				if sp.Port != nil && *sp.Port > 0 && *sp.Port <= object.MaxPort && (sp.Name == nil && p.Name == "" || sp.Name != nil && *sp.Name == p.Name || len(s.Ports) == 1 && len(sl.Ports) == 1) {
 					ports[i] = uint32(*sp.Port)
 				}
 			}

@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestEntriesThatAreNotMerged: the younger of two entries of a host that differ hears of
 // the older one, and no longer when one of them is gone or mended.
 func TestEntriesThatAreNotMerged(t *testing.T) {
 	entry := func(name, year, labels, more string) Change {
-		return Change{Ref{KindServiceEntry, "a", name}, readObject[networkingv1.ServiceEntry](t, fmt.Sprintf(
+		return Change{object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: name}, readObject[networkingv1.ServiceEntry](t, fmt.Sprintf(
 			"metadata: {name: %s, namespace: a, creationTimestamp: '%s-01-01T00:00:00Z', labels: {%s}}\nspec: {hosts: [x.example], ports: [{number: 80, name: http}], endpoints: [{address: 192.0.2.1}]%s}", name, year, labels, more))}
 	}
 	said := func(w *World) string {
@@ -38,13 +40,13 @@ func TestEntriesThatAreNotMerged(t *testing.T) {
 		if w, _ := b.finish(); said(w) != c.want {
 			t.Errorf("%s: %q, want %q", c.what, said(w), c.want)
 		}
-		b.apply([]Change{{Ref: Ref{KindServiceEntry, "a", "a"}}})
+		b.apply([]Change{{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: "a"}}})
 		if w, _ := b.finish(); said(w) != "" {
 			t.Errorf("%s: %q when the winner is gone", c.what, said(w))
 		}
 		b.apply([]Change{entry("a", "2021", "", ", resolution: STATIC")})
 		b.finish()
-		b.apply([]Change{{Ref: Ref{KindServiceEntry, "a", "b"}}})
+		b.apply([]Change{{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: "b"}}})
 		if w, _ := b.finish(); said(w) != "" {
 			t.Errorf("%s: %q when the loser is gone", c.what, said(w))
 		}
@@ -54,7 +56,7 @@ func TestEntriesThatAreNotMerged(t *testing.T) {
 // TestModeForUnknownDestinations: a mode that is not served as it says is told.
 func TestModeForUnknownDestinations(t *testing.T) {
 	for mode, want := range map[string]int{"ALLOW_ANY": 0, "REGISTRY_ONLY": 0, "ALLOW_ANY_DYNAMIC_DNS": 1} {
-		_, findings, err := parseConfig(Ref{Name: "istio"}, []byte("outboundTrafficPolicy: {mode: "+mode+"}\n"))
+		_, findings, err := parseConfig(object.Ref{Name: "istio"}, []byte("outboundTrafficPolicy: {mode: "+mode+"}\n"))
 		if err != nil || len(findings) != want {
 			t.Errorf("%s: %v, findings %v", mode, err, findings)
 		}
@@ -65,7 +67,7 @@ func TestModeForUnknownDestinations(t *testing.T) {
 // moment it was read. The race detector sees what is written later.
 func TestPublishedEntriesAreNotWrittenTo(t *testing.T) {
 	c := listedEntry(t, "a", "press", "workloadSelector: {labels: {app: web}}, ports: [{number: 80, name: http}]")
-	se := parseServiceEntry(c.Object.(*networkingv1.ServiceEntry), Domain)
+	se := parseServiceEntry(c.Object.(*networkingv1.ServiceEntry), object.Domain)
 	if s := se.services[0]; s.Selector["app"] != "web" {
 		t.Errorf("a service that was read selects %v", s.Selector)
 	}

@@ -9,6 +9,8 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // plainExport is how many clusters and listeners one Service or ServiceEntry may put on
@@ -20,8 +22,8 @@ const plainExport = 100
 // namespace put on the sidecars of all others, whose memory they are, and knows which
 // objects are kept to their own namespace because these are too many.
 type exported struct {
-	of    map[string]map[Ref]*export // those that count, by namespace
-	stale map[string]struct{}        // namespaces that have to be looked at again
+	of    map[string]map[object.Ref]*export // those that count, by namespace
+	stale map[string]struct{}               // namespaces that have to be looked at again
 }
 
 // export is an object that counts.
@@ -33,26 +35,26 @@ type export struct {
 }
 
 func newExported() exported {
-	return exported{of: map[string]map[Ref]*export{}, stale: map[string]struct{}{}}
+	return exported{of: map[string]map[object.Ref]*export{}, stale: map[string]struct{}{}}
 }
 
 // exportsOf is how many clusters and listeners an object puts on sidecars of other
 // namespaces. Ports of HTTP have a cluster each, and share a listener; others have a
 // listener at each address as well.
-func exportsOf(object any) (n int) {
-	switch o := object.(type) {
+func exportsOf(obj any) (n int) {
+	switch o := obj.(type) {
 	case *corev1.Service:
 		if exportTo(o).Private(o.Namespace, nil) {
 			return 0
 		}
 		for _, p := range o.Spec.Ports {
 			n++
-			if !kubernetesProtocol(string(p.Protocol), p.AppProtocol, p.Name, uint32(p.Port)).IsHTTP() { //nolint:gosec // the API server has checked it
+			if !object.KubernetesProtocol(string(p.Protocol), p.AppProtocol, p.Name, uint32(p.Port)).IsHTTP() { //nolint:gosec // the API server has checked it
 				n += max(1, len(o.Spec.ClusterIPs))
 			}
 		}
 	case *networkingv1.ServiceEntry:
-		if Visibility(o.Spec.ExportTo).Private(o.Namespace, nil) {
+		if object.Visibility(o.Spec.ExportTo).Private(o.Namespace, nil) {
 			return 0
 		}
 		n = len(o.Spec.Hosts) * (len(o.Spec.Ports) + entryPortsOfTCP(o)*max(1, len(o.Spec.Addresses)))
@@ -75,7 +77,7 @@ func (b *builder) exporting(c Change) Change {
 		return c
 	}
 	if at == nil {
-		at = map[Ref]*export{}
+		at = map[object.Ref]*export{}
 		b.exported.of[c.Ref.Namespace] = at
 	}
 	next := &export{object: c.Object, created: createdAt(c.Object), resources: n, kept: was != nil && was.kept}
@@ -102,21 +104,21 @@ func (b *builder) settleExports() {
 	clear(b.exported.stale)
 }
 
-func (b *builder) settleExportsOf(ns string, at map[Ref]*export) {
+func (b *builder) settleExportsOf(ns string, at map[object.Ref]*export) {
 	if len(at) == 0 {
 		delete(b.exported.of, ns)
 		return
 	}
 	most := b.world.Config.ExportedResources
-	byAge := slices.SortedFunc(maps.Keys(at), func(x, y Ref) int {
-		return cmp.Or(cmp.Compare(at[x].created, at[y].created), compareRefs(x, y))
+	byAge := slices.SortedFunc(maps.Keys(at), func(x, y object.Ref) int {
+		return cmp.Or(cmp.Compare(at[x].created, at[y].created), object.CompareRefs(x, y))
 	})
-	sum, last := 0, Ref{}
+	sum, last := 0, object.Ref{}
 	for _, ref := range byAge {
 		e := at[ref]
 		kept := sum+e.resources > most && ns != b.world.Config.RootNamespace
 		if kept {
-			b.foundAs(ref, "exports", []Finding{{Object: ref, Field: "exportTo", Code: CodeInvalid, Winner: last, Message: fmt.Sprintf(
+			b.foundAs(ref, "exports", []object.Finding{{Object: ref, Field: "exportTo", Code: object.CodeInvalid, Winner: last, Message: fmt.Sprintf(
 				"with the older Services and ServiceEntries of namespace %s that ask for more than %d it puts more than %d clusters and listeners on the sidecars of other namespaces; it is served in its own namespace only: "+
 					"export it to '.', give it fewer hosts, ports or addresses, or have fairway.exportedResources raised in the mesh configuration", ns, plainExport, most)}})
 		} else {
@@ -135,8 +137,8 @@ func (b *builder) settleExportsOf(ns string, at map[Ref]*export) {
 }
 
 // keptHome is a Service or ServiceEntry as if it were exported to its own namespace only.
-func keptHome(object any) any {
-	switch o := object.(type) {
+func keptHome(obj any) any {
+	switch o := obj.(type) {
 	case *corev1.Service:
 		out := *o
 		out.Annotations = maps.Clone(o.Annotations)
@@ -153,12 +155,12 @@ func keptHome(object any) any {
 		}
 		return out
 	}
-	return object
+	return obj
 }
 
 // createdAt is when an object was made, in seconds since 1970.
-func createdAt(object any) int64 {
-	switch o := object.(type) {
+func createdAt(obj any) int64 {
+	switch o := obj.(type) {
 	case *corev1.Service:
 		return o.CreationTimestamp.Unix()
 	case *networkingv1.ServiceEntry:

@@ -10,6 +10,8 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // serviceOf is a Service of the namespace "evil" with ports of TCP.
@@ -22,7 +24,7 @@ func serviceOf(name string, age time.Duration, ports int, exportTo string) Chang
 	for i := range ports {
 		o.Spec.Ports = append(o.Spec.Ports, corev1.ServicePort{Name: fmt.Sprint("tcp-", i), Port: int32(1000 + i)}) //nolint:gosec // few
 	}
-	return Change{Ref{KindService, "evil", name}, o}
+	return Change{object.Ref{Kind: object.KindService, Namespace: "evil", Name: name}, o}
 }
 
 // seen are the names of Services and ServiceEntries of "evil" that namespaces see.
@@ -37,8 +39,8 @@ func seen(w *World, from string) (out []string) {
 	return slices.Compact(out)
 }
 
-func keptOf(w *World) map[string]Finding {
-	out := map[string]Finding{}
+func keptOf(w *World) map[string]object.Finding {
+	out := map[string]object.Finding{}
 	for f := range w.Findings() {
 		if f.Field == "exportTo" {
 			out[f.Object.Name] = f
@@ -96,13 +98,13 @@ func TestExportsAreBounded(t *testing.T) {
 		}
 		step(oldest)
 		expect("when the oldest is back", "a", "b")
-		step(Change{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 1000}")})
+		step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 1000}")})
 		expect("lowered", "b", "c")
-		step(Change{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 3000}")})
+		step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 3000}")})
 		expect("raised", "a", "b", "c")
-		step(Change{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, []byte("rootNamespace: evil")})
+		step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("rootNamespace: evil")})
 		expect("of the root namespace", "a", "b", "c")
-		step(Change{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, nil})
+		step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, nil})
 		expect("by default again", "a", "b")
 	}
 }

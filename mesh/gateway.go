@@ -10,12 +10,14 @@ import (
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Gateway is a Gateway of networking.istio.io, or what is made of one of the
 // Gateway API or of an Ingress. It never changes.
 type Gateway struct {
-	Ref       Ref
+	Ref       object.Ref
 	Name      string // "namespace/name", as VirtualServices are bound to it
 	Namespace string
 	Created   time.Time
@@ -26,14 +28,14 @@ type Gateway struct {
 }
 
 // OfAPI tells whether the Gateway is made of one of the Gateway API.
-func (g *Gateway) OfAPI() bool { return g.Ref.Kind == KindKubeGateway }
+func (g *Gateway) OfAPI() bool { return g.Ref.Kind == object.KindKubeGateway }
 
 // selects tells whether the Gateway is served by a gateway pod.
 func (g *Gateway) selects(namespace string, labels map[string]string) bool {
 	if g.OfAPI() {
-		return slices.ContainsFunc(g.Pods, func(p PodSelector) bool { return p.Namespace == namespace && selects(p.Labels, labels) })
+		return slices.ContainsFunc(g.Pods, func(p PodSelector) bool { return p.Namespace == namespace && object.Selects(p.Labels, labels) })
 	}
-	return selects(g.Selector, labels)
+	return object.Selects(g.Selector, labels)
 }
 
 // Server is one server of a Gateway.
@@ -42,7 +44,7 @@ type Server struct {
 	Index    int // in spec.servers
 	Spec     *networking.Server
 	Number   uint32 // spec.servers[].port.number
-	Protocol Protocol
+	Protocol object.Protocol
 	Hosts    []GatewayHost
 	// Listener is the name of the listener that the server is made of; only with a
 	// Gateway of the Gateway API. Bound are the routes on it, only of one that is
@@ -61,7 +63,7 @@ func (s *Server) Field() string {
 	if s.Gateway.OfAPI() {
 		return fmt.Sprintf("spec.listeners[%d]", s.Index)
 	}
-	if s.Gateway.Ref.Kind == KindIngress {
+	if s.Gateway.Ref.Kind == object.KindIngress {
 		if s.Index < 0 {
 			return "spec.rules"
 		}
@@ -74,7 +76,7 @@ func (s *Server) Field() string {
 // of networking.istio.io has it; "" is the server itself.
 func (s *Server) FieldOf(field string) string {
 	switch {
-	case field == "" || s.Gateway.Ref.Kind == KindIngress: // it has no such fields
+	case field == "" || s.Gateway.Ref.Kind == object.KindIngress: // it has no such fields
 		return s.Field()
 	case s.Gateway.OfAPI() && listenerFields[field] != "":
 		field = listenerFields[field]
@@ -97,10 +99,10 @@ func (h GatewayHost) Admits(namespace string) bool {
 	return h.Namespace == "*" || h.Namespace == namespace
 }
 
-func parseGateway(o *networkingv1.Gateway) (*Gateway, []Finding) {
-	ref := Ref{KindGateway, o.Namespace, o.Name}
+func parseGateway(o *networkingv1.Gateway) (*Gateway, []object.Finding) {
+	ref := object.Ref{Kind: object.KindGateway, Namespace: o.Namespace, Name: o.Name}
 	g := &Gateway{Ref: ref, Name: o.Namespace + "/" + o.Name, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Selector: o.Spec.Selector}
-	var findings []Finding
+	var findings []object.Finding
 	for i, s := range o.Spec.Servers {
 		srv, found := parseServer(g, i, s)
 		findings = append(findings, found...)
@@ -112,17 +114,17 @@ func parseGateway(o *networkingv1.Gateway) (*Gateway, []Finding) {
 }
 
 // parseServer reads a server; nil when it is left out.
-func parseServer(g *Gateway, i int, in *networking.Server) (*Server, []Finding) {
+func parseServer(g *Gateway, i int, in *networking.Server) (*Server, []object.Finding) {
 	at := fmt.Sprintf("spec.servers[%d]", i)
-	var findings []Finding
+	var findings []object.Finding
 	bad := func(field, format string, args ...any) {
-		findings = append(findings, Finding{Object: g.Ref, Field: at + "." + field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+		findings = append(findings, object.Finding{Object: g.Ref, Field: at + "." + field, Code: object.CodeInvalid, Message: fmt.Sprintf(format, args...)})
 	}
-	if in.GetPort() == nil || in.Port.Number == 0 || in.Port.Number > maxPort {
+	if in.GetPort() == nil || in.Port.Number == 0 || in.Port.Number > object.MaxPort {
 		bad("port.number", "the server has no port number from 1 to 65535; it is left out")
 		return nil, findings
 	}
-	protocol, ok := ParseProtocol(in.Port.Protocol)
+	protocol, ok := object.ParseProtocol(in.Port.Protocol)
 	if !ok {
 		bad("port.protocol", "unknown protocol %q; the server is left out: use HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS", in.Port.Protocol)
 		return nil, findings
@@ -144,7 +146,7 @@ func parseServer(g *Gateway, i int, in *networking.Server) (*Server, []Finding) 
 		return nil, findings
 	}
 	unread := func(field, instead string) {
-		findings = append(findings, Finding{Object: g.Ref, Field: at + "." + field, Code: CodeUnsupported, Message: "the field is not acted upon: " + instead})
+		findings = append(findings, object.Finding{Object: g.Ref, Field: at + "." + field, Code: object.CodeUnsupported, Message: "the field is not acted upon: " + instead})
 	}
 	if s.DefaultEndpoint != "" {
 		unread("defaultEndpoint", "requests go where VirtualServices lead them; take it out")
@@ -196,5 +198,5 @@ func parseGatewayHost(h, ns string) (GatewayHost, bool) {
 // that clients ask for by SNI, or "*" for all: Envoy refuses the whole listener
 // for others, such as "*name" and ".name".
 func ValidServerName(host string) bool {
-	return validHost(host) && (host == "*" || !IsWildcard(host) || strings.HasPrefix(host, "*."))
+	return object.ValidHost(host) && (host == "*" || !object.IsWildcard(host) || strings.HasPrefix(host, "*."))
 }

@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func TestForeignAddress(t *testing.T) {
@@ -21,7 +23,7 @@ kind: ReferenceGrant
 metadata: {name: yes, namespace: b}
 spec: {from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: %}], to: [{group: "", kind: Service}]}`
 	pods := Scope{Role: RoleRouter, Namespace: "b", Labels: "app=web"}
-	ref := Ref{KindKubeGateway, "a", "front"}
+	ref := object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"}
 	for name, c := range map[string]struct {
 		text string
 		want bool

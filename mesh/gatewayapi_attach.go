@@ -7,6 +7,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // attachment is a route on a listener.
@@ -58,7 +60,7 @@ func (w *World) attachProblem(r *apiRoute, p gatewayv1.ParentReference) (attachP
 	if !ok {
 		return attachProblem{}, false
 	}
-	if ref.Kind == KindKubeGateway {
+	if ref.Kind == object.KindKubeGateway {
 		g := w.apiGateway(ref)
 		if g == nil {
 			return attachProblem{}, false
@@ -67,7 +69,7 @@ func (w *World) attachProblem(r *apiRoute, p gatewayv1.ParentReference) (attachP
 		return problem, true
 	}
 	var s *Service
-	if h := w.Host(strings.ToLower(ref.Name + "." + ref.Namespace + ".svc." + Domain)); h != nil && h.Services[0].Kubernetes() {
+	if h := w.Host(strings.ToLower(ref.Name + "." + ref.Namespace + ".svc." + object.Domain)); h != nil && h.Services[0].Kubernetes() {
 		s = h.Services[0]
 	}
 	return attachToService(r, p, ref, s), true
@@ -97,7 +99,7 @@ func commonHosts(listener string, route []string) (out []string) {
 		return []string{listener}
 	}
 	for _, h := range route {
-		if host, ok := IntersectHosts(listener, h); ok && !slices.Contains(out, host) {
+		if host, ok := object.IntersectHosts(listener, h); ok && !slices.Contains(out, host) {
 			out = append(out, host)
 		}
 	}
@@ -130,7 +132,7 @@ func (w *World) routesOn(g *apiGateway) map[*apiListener][]attachment {
 func ownHost(g *apiGateway, l *apiListener, host string) bool {
 	best := l
 	for _, o := range g.listeners {
-		if o.serves() && o.spec.Port == l.spec.Port && o.sort() == l.sort() && HostMatches(o.hostname, host) && len(o.hostname) > len(best.hostname) {
+		if o.serves() && o.spec.Port == l.spec.Port && o.sort() == l.sort() && object.HostMatches(o.hostname, host) && len(o.hostname) > len(best.hostname) {
 			best = o
 		}
 	}

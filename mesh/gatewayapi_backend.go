@@ -7,6 +7,8 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // NoBackend is the host of destinations that stand for a backend which may not
@@ -32,28 +34,30 @@ func newAPIBackend(field string, b gatewayv1.BackendRef) apiBackend {
 }
 
 // namespace is that of the backend, for a route that may leave it out.
-func (b apiBackend) namespace(route Ref) string { return deref(b.ref.Namespace, route.Namespace) }
+func (b apiBackend) namespace(route object.Ref) string {
+	return deref(b.ref.Namespace, route.Namespace)
+}
 
 // A backendProblem is why a backend cannot be used; the zero one is none.
 type backendProblem struct {
 	Reason  gatewayv1.RouteConditionReason
 	Message string
-	Missing Ref // see Finding.Missing
+	Missing object.Ref // see Finding.Missing
 }
 
 // destination is where the backend of a route leads: NoBackend with the
 // problem when the route may not lead there. Whether there is such a service
 // is not asked. With mesh the route is for the clients of a Service, who reach
 // every other without it too, so that no ReferenceGrant is asked for.
-func (w *World) destination(route Ref, b apiBackend, mesh bool) (*networking.Destination, backendProblem) {
+func (w *World) destination(route object.Ref, b apiBackend, mesh bool) (*networking.Destination, backendProblem) {
 	group, kind := deref(b.ref.Group, ""), deref(b.ref.Kind, "Service")
 	refuse := func(reason gatewayv1.RouteConditionReason, format string, args ...any) (*networking.Destination, backendProblem) {
-		return &networking.Destination{Host: NoBackend, Port: &networking.PortSelector{Number: 1}}, backendProblem{reason, fmt.Sprintf(format, args...), Ref{}}
+		return &networking.Destination{Host: NoBackend, Port: &networking.PortSelector{Number: 1}}, backendProblem{reason, fmt.Sprintf(format, args...), object.Ref{}}
 	}
 	var host string
 	switch {
 	case group == "" && kind == "Service":
-		host = strings.ToLower(string(b.ref.Name) + "." + b.namespace(route) + ".svc." + Domain)
+		host = strings.ToLower(string(b.ref.Name) + "." + b.namespace(route) + ".svc." + object.Domain)
 	case group == "networking.istio.io" && kind == "Hostname":
 		host = strings.ToLower(string(b.ref.Name))
 	default:
@@ -62,7 +66,7 @@ func (w *World) destination(route Ref, b apiBackend, mesh bool) (*networking.Des
 	if b.refused {
 		return refuse(gatewayv1.RouteReasonInvalidKind, "a filter of the backend is not supported: use header modifiers only")
 	}
-	if b.ref.Port == nil || *b.ref.Port < 1 || *b.ref.Port > maxPort {
+	if b.ref.Port == nil || *b.ref.Port < 1 || *b.ref.Port > object.MaxPort {
 		return refuse(gatewayv1.RouteReasonUnsupportedValue, "the backend has no port from 1 to 65535: give one")
 	}
 	if ns := b.namespace(route); !mesh && ns != route.Namespace && !w.granted(route, group, kind, ns, string(b.ref.Name)) {
@@ -72,30 +76,30 @@ func (w *World) destination(route Ref, b apiBackend, mesh bool) (*networking.Des
 }
 
 // backendProblem is why requests to the backend of a route get 500 now.
-func (w *World) backendProblem(route Ref, b apiBackend, mesh bool) backendProblem {
+func (w *World) backendProblem(route object.Ref, b apiBackend, mesh bool) backendProblem {
 	d, problem := w.destination(route, b, mesh)
 	if problem != (backendProblem{}) {
 		return problem
 	}
 	h := w.Host(d.Host)
 	if h == nil {
-		return backendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("there is no service %s: check the name and the namespace", d.Host), Ref{Kind: KindHost, Name: d.Host}}
+		return backendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("there is no service %s: check the name and the namespace", d.Host), object.Ref{Kind: object.KindHost, Name: d.Host}}
 	}
 	if h.Services[0].Resolution != ResolutionAlias && !slices.ContainsFunc(h.Services, func(s *Service) bool { return s.Port(d.Port.Number) != nil }) {
-		return backendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("service %s has no port %d: use one of its ports", d.Host, d.Port.Number), Ref{}}
+		return backendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("service %s has no port %d: use one of its ports", d.Host, d.Port.Number), object.Ref{}}
 	}
 	return backendProblem{}
 }
 
 // referenceGrant is a ReferenceGrant.
 type referenceGrant struct {
-	ref  Ref
+	ref  object.Ref
 	spec *gatewayv1.ReferenceGrantSpec
 }
 
 // granted tells whether a ReferenceGrant lets an object refer to one of
 // another namespace.
-func (w *World) granted(from Ref, group, kind, namespace, name string) bool {
+func (w *World) granted(from object.Ref, group, kind, namespace, name string) bool {
 	fromGroup, fromKind := groupKind(from.Kind)
 	for _, g := range w.grants[namespace] {
 		may := slices.ContainsFunc(g.spec.From, func(f gatewayv1.ReferenceGrantFrom) bool {
@@ -111,7 +115,7 @@ func (w *World) granted(from Ref, group, kind, namespace, name string) bool {
 }
 
 // groupKind splits a Kind that carries its group; others are of the core group.
-func groupKind(k Kind) (group, kind string) {
+func groupKind(k object.Kind) (group, kind string) {
 	group, kind, ok := strings.Cut(string(k), "/")
 	if !ok {
 		return "", string(k)

@@ -5,29 +5,31 @@ import (
 	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // checkGatewayAPI is CheckReferences for Gateways and routes of the Gateway API:
 // nothing about those that are for other controllers.
-func (w *World) checkGatewayAPI(object any) (out []Finding) {
-	if o, ok := object.(*gatewayv1.Gateway); ok {
+func (w *World) checkGatewayAPI(obj any) (out []object.Finding) {
+	if o, ok := obj.(*gatewayv1.Gateway); ok {
 		if w.controllerOf(string(o.Spec.GatewayClassName)) == "" {
 			return nil
 		}
 		g := parseAPIGateway(o)
 		out = append(out, g.findings...)
 		if problem := w.foreignAddress(g); problem != "" {
-			out = append(out, Finding{Object: g.ref, Field: "spec.addresses", Code: CodeUnreferenced, Message: problem})
+			out = append(out, object.Finding{Object: g.ref, Field: "spec.addresses", Code: object.CodeUnreferenced, Message: problem})
 		}
 		for _, l := range g.listeners {
 			if _, problem := w.certificates(g, l); problem != (listenerProblem{}) {
 				message := strings.TrimPrefix(problem.Message, l.field+".tls.")
-				out = append(out, Finding{Object: g.ref, Field: l.field + ".tls", Code: CodeUnreferenced, Message: message + "; until then the listener is not served"})
+				out = append(out, object.Finding{Object: g.ref, Field: l.field + ".tls", Code: object.CodeUnreferenced, Message: message + "; until then the listener is not served"})
 			}
 		}
 		return out
 	}
-	r := parseAPIRoute(object)
+	r := parseAPIRoute(obj)
 	if r == nil {
 		return nil
 	}
@@ -37,7 +39,7 @@ func (w *World) checkGatewayAPI(object any) (out []Finding) {
 	}
 	for _, b := range r.backends() {
 		if problem := w.backendProblem(r.ref, b, w.onlyMesh(r)); problem.Reason == gatewayv1.RouteReasonBackendNotFound {
-			out = append(out, Finding{Object: r.ref, Field: b.field, Code: CodeHostNotFound, Message: problem.Message + "; its share of requests gets 500", Missing: problem.Missing})
+			out = append(out, object.Finding{Object: r.ref, Field: b.field, Code: object.CodeHostNotFound, Message: problem.Message + "; its share of requests gets 500", Missing: problem.Missing})
 		}
 	}
 	return out
@@ -45,14 +47,14 @@ func (w *World) checkGatewayAPI(object any) (out []Finding) {
 
 // missingGateways says which Gateways of a route's parents do not exist, for any
 // controller.
-func (w *World) missingGateways(r *apiRoute) (out []Finding) {
+func (w *World) missingGateways(r *apiRoute) (out []object.Finding) {
 	for i, p := range r.parents {
 		ref, ok := r.parentOf(p)
-		if !ok || ref.Kind != KindKubeGateway {
+		if !ok || ref.Kind != object.KindKubeGateway {
 			continue
 		}
 		if g, _ := w.apiGateways.Get(ref.Namespace + "/" + ref.Name); g == nil {
-			out = append(out, Finding{Object: r.ref, Field: fmt.Sprintf("spec.parentRefs[%d]", i), Code: CodeUnreferenced,
+			out = append(out, object.Finding{Object: r.ref, Field: fmt.Sprintf("spec.parentRefs[%d]", i), Code: object.CodeUnreferenced,
 				Message: fmt.Sprintf("there is no Gateway %s/%s; until there is, nothing is routed by it", ref.Namespace, ref.Name), Missing: ref})
 		}
 	}
@@ -72,7 +74,7 @@ func (w *World) serves(r *apiRoute) bool {
 // onlyMesh tells whether the route is for the clients of Services alone.
 func (w *World) onlyMesh(r *apiRoute) bool {
 	for _, p := range r.parents {
-		if ref, _ := r.parentOf(p); ref.Kind == KindKubeGateway && w.apiGateway(ref) != nil {
+		if ref, _ := r.parentOf(p); ref.Kind == object.KindKubeGateway && w.apiGateway(ref) != nil {
 			return false
 		}
 	}
@@ -81,13 +83,13 @@ func (w *World) onlyMesh(r *apiRoute) bool {
 
 // routeFindings are what is wrong with a route, but for that which comes and
 // goes with its backends; none of routes that are for other controllers.
-func (w *World) routeFindings(r *apiRoute) (out []Finding) {
+func (w *World) routeFindings(r *apiRoute) (out []object.Finding) {
 	if !w.serves(r) {
 		return nil
 	}
 	for i, p := range r.parents {
 		if problem, _ := w.attachProblem(r, p); problem != (attachProblem{}) {
-			out = append(out, Finding{Object: r.ref, Field: fmt.Sprintf("spec.parentRefs[%d]", i), Code: CodeUnreferenced, Message: problem.Message})
+			out = append(out, object.Finding{Object: r.ref, Field: fmt.Sprintf("spec.parentRefs[%d]", i), Code: object.CodeUnreferenced, Message: problem.Message})
 		}
 	}
 	for _, backend := range r.backends() {
@@ -95,11 +97,11 @@ func (w *World) routeFindings(r *apiRoute) (out []Finding) {
 		if problem == (backendProblem{}) {
 			continue
 		}
-		code := CodeInvalid
+		code := object.CodeInvalid
 		if problem.Reason == gatewayv1.RouteReasonRefNotPermitted {
-			code = CodeUnreferenced // for an object of the other namespace to mend
+			code = object.CodeUnreferenced // for an object of the other namespace to mend
 		}
-		out = append(out, Finding{Object: r.ref, Field: backend.field, Code: code, Message: problem.Message + "; its share of requests gets 500", Missing: problem.Missing})
+		out = append(out, object.Finding{Object: r.ref, Field: backend.field, Code: code, Message: problem.Message + "; its share of requests gets 500", Missing: problem.Missing})
 	}
 	return append(out, r.findings...)
 }

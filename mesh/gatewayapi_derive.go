@@ -5,6 +5,8 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // PodSelector selects Pods of one namespace.
@@ -19,7 +21,9 @@ const GatewaySecretScheme = "kubernetes-gateway://"
 
 // apiGatewayName is the name of the Gateway that is made of one of the Gateway
 // API. No VirtualService can be bound to it.
-func apiGatewayName(ref Ref) string { return groupGatewayAPI + "/" + ref.Namespace + "/" + ref.Name }
+func apiGatewayName(ref object.Ref) string {
+	return groupGatewayAPI + "/" + ref.Namespace + "/" + ref.Name
+}
 
 // derive makes of a Gateway of the Gateway API and the routes on it a Gateway
 // with servers, which bring their routes along.
@@ -52,10 +56,10 @@ func (w *World) derive(g *apiGateway, selector func(host string) (PodSelector, b
 
 // servers are those of one listener: one, but for TLS that ends here and is led
 // on by the name that clients ask for, which takes one for each name.
-func (w *World) servers(g *apiGateway, l *apiListener, attached []attachment, secrets []Ref) []*Server {
+func (w *World) servers(g *apiGateway, l *apiListener, attached []attachment, secrets []object.Ref) []*Server {
 	s := &Server{Index: l.index, Number: uint32(l.spec.Port), Listener: string(l.spec.Name), Hosts: []GatewayHost{{"*", l.hostname}}}
 	s.Spec = &networking.Server{Port: &networking.Port{Number: s.Number, Name: string(l.spec.Name), Protocol: string(l.spec.Protocol)}, Hosts: []string{l.hostname}}
-	s.Protocol, _ = ParseProtocol(string(l.spec.Protocol))
+	s.Protocol, _ = object.ParseProtocol(string(l.spec.Protocol))
 	if l.sort() == sortTLS {
 		s.Spec.Tls = &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_PASSTHROUGH}
 		if deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) == string(gatewayv1.TLSModeTerminate) {
@@ -82,7 +86,7 @@ func (w *World) servers(g *apiGateway, l *apiListener, attached []attachment, se
 	for _, h := range hosts {
 		s.Bound = append(s.Bound, Bound{w.merge(byHost[h], merging{host: h, names: s.Spec.Tls.GetMode() == networking.ServerTLSSettings_PASSTHROUGH}), h})
 	}
-	if s.Protocol != ProtocolTLS || s.Spec.Tls.Mode == networking.ServerTLSSettings_PASSTHROUGH {
+	if s.Protocol != object.ProtocolTLS || s.Spec.Tls.Mode == networking.ServerTLSSettings_PASSTHROUGH {
 		return []*Server{s}
 	}
 	var out []*Server
@@ -113,7 +117,7 @@ type merging struct {
 // mergedRule is a rule with one match, and where it was written.
 type mergedRule struct {
 	*networking.HTTPRoute
-	origin Origin
+	origin object.Origin
 }
 
 // merge joins routes, which are in order of precedence, to one VirtualService:
@@ -126,7 +130,7 @@ func (w *World) merge(routes []*apiRoute, how merging) *VirtualService {
 		v.Sources = append(v.Sources, r.ref)
 	}
 	w.addRules(v, routes, how)
-	v.setDestinations(Domain)
+	v.setDestinations(object.Domain)
 	v.Destinations = slices.DeleteFunc(v.Destinations, func(h string) bool { return h == NoBackend })
 	return v
 }
@@ -162,7 +166,7 @@ func (w *World) addL4Rule(v *VirtualService, r *apiRoute, rule apiL4Rule, how me
 	if len(to) == 0 { // connections are closed
 		to = []*networking.RouteDestination{{Destination: &networking.Destination{Host: NoBackend, Port: &networking.PortSelector{Number: 1}}}}
 	}
-	if r.ref.Kind == KindTLSRoute && how.names {
+	if r.ref.Kind == object.KindTLSRoute && how.names {
 		names := []string{how.host}
 		if how.mesh {
 			if names = r.hostnames; len(names) == 0 {
@@ -191,7 +195,7 @@ func onPort(m *networking.HTTPMatchRequest, port uint32) *networking.HTTPMatchRe
 
 // httpRule is a rule as VirtualServices have them, with one of its matches. A
 // backend that may not be used keeps its share, and NoBackend gets it.
-func (w *World) httpRule(route Ref, rule apiRule, m *networking.HTTPMatchRequest, mesh bool) *networking.HTTPRoute {
+func (w *World) httpRule(route object.Ref, rule apiRule, m *networking.HTTPMatchRequest, mesh bool) *networking.HTTPRoute {
 	out := &networking.HTTPRoute{
 		Name: rule.served.Name, Match: []*networking.HTTPMatchRequest{m}, Redirect: rule.served.Redirect, Rewrite: rule.served.Rewrite, Timeout: rule.served.Timeout,
 		Retries: rule.served.Retries, Headers: rule.served.Headers, CorsPolicy: rule.served.CorsPolicy,

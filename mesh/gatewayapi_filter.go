@@ -9,6 +9,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // httpFilters reads the filters of a rule. Requests that would have to pass a
@@ -37,7 +39,7 @@ func (r *apiRoute) httpFilters(rule *apiRule, filters []gatewayv1.HTTPRouteFilte
 
 // refuse leaves a filter out, and with it all requests that would pass it.
 func (r *apiRoute) refuse(rule *apiRule, field, kind string) {
-	r.unsupport(CodeUnsupported, field, "the filter %s is not supported or says nothing; requests of the rule get 500: remove it", kind)
+	r.unsupport(object.CodeUnsupported, field, "the filter %s is not supported or says nothing; requests of the rule get 500: remove it", kind)
 	rule.refused = true
 }
 
@@ -51,7 +53,7 @@ func (r *apiRoute) backendFilters(b *apiBackend, filters []gatewayv1.HTTPRouteFi
 			addResponseOperations(&b.headers, f.ResponseHeaderModifier)
 		default:
 			b.refused = true
-			r.unsupport(CodeUnsupported, fmt.Sprintf("%s.filters[%d]", b.field, i),
+			r.unsupport(object.CodeUnsupported, fmt.Sprintf("%s.filters[%d]", b.field, i),
 				"the filter %s is not supported on a backend; the backend's share of requests gets 500: move it to the rule", f.Type)
 		}
 	}

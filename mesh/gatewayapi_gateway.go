@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // GatewayNameLabel is the label that Pods which serve a Gateway of the Gateway
@@ -19,7 +21,7 @@ const GatewayNameLabel = "gateway.networking.k8s.io/gateway-name"
 
 // apiGateway is a Gateway of the Gateway API, read once. It never changes.
 type apiGateway struct {
-	ref         Ref
+	ref         object.Ref
 	uid         types.UID
 	generation  int64
 	created     time.Time
@@ -32,7 +34,7 @@ type apiGateway struct {
 	addresses []string
 	// unusable are the other addresses that it asks for.
 	unusable string
-	findings []Finding
+	findings []object.Finding
 }
 
 // apiListener is a listener of an apiGateway.
@@ -40,8 +42,8 @@ type apiListener struct {
 	spec     *gatewayv1.Listener
 	field    string // "spec.listeners[0]"
 	index    int
-	hostname string // "*": all
-	kinds    []Kind // of routes that it takes
+	hostname string        // "*": all
+	kinds    []object.Kind // of routes that it takes
 	// unknownKinds: it names others as well, which nobody takes.
 	unknownKinds bool
 	from         gatewayv1.FromNamespaces
@@ -66,7 +68,7 @@ func (l *apiListener) serves() bool {
 func (g *apiGateway) managed() bool { return len(g.services) == 0 }
 
 func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
-	g := &apiGateway{ref: Ref{KindKubeGateway, o.Namespace, o.Name}, uid: o.UID, generation: o.Generation, created: o.CreationTimestamp.Time, spec: &o.Spec}
+	g := &apiGateway{ref: object.Ref{Kind: object.KindKubeGateway, Namespace: o.Namespace, Name: o.Name}, uid: o.UID, generation: o.Generation, created: o.CreationTimestamp.Time, spec: &o.Spec}
 	switch g.serviceType = o.Annotations[serviceTypeAnnotation]; g.serviceType {
 	case "LoadBalancer", "ClusterIP", "NodePort":
 	default:
@@ -75,7 +77,7 @@ func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
 	for i, a := range o.Spec.Addresses {
 		kind := deref(a.Type, string(gatewayv1.IPAddressType))
 		if gatewayv1.AddressType(kind) == gatewayv1.HostnameAddressType && a.Value != "" {
-			g.services = append(g.services, ResolveHost(a.Value, o.Namespace, Domain))
+			g.services = append(g.services, object.ResolveHost(a.Value, o.Namespace, object.Domain))
 			continue
 		}
 		if ip, err := netip.ParseAddr(a.Value); err == nil && gatewayv1.AddressType(kind) == gatewayv1.IPAddressType {
@@ -83,11 +85,11 @@ func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
 			continue
 		}
 		g.unusable = fmt.Sprintf("addresses of type %s cannot be chosen", kind)
-		g.find(CodeUnsupported, fmt.Sprintf("spec.addresses[%d]", i), "%s; it is ignored: name a Service with type Hostname, or an address with type IPAddress", g.unusable)
+		g.find(object.CodeUnsupported, fmt.Sprintf("spec.addresses[%d]", i), "%s; it is ignored: name a Service with type Hostname, or an address with type IPAddress", g.unusable)
 	}
 	if len(g.services) > 0 && len(g.addresses) > 0 {
 		g.unusable = "addresses of type IPAddress cannot be chosen for a Service that exists"
-		g.find(CodeUnsupported, "spec.addresses", "%s; they are ignored: choose them in the Service", g.unusable)
+		g.find(object.CodeUnsupported, "spec.addresses", "%s; they are ignored: choose them in the Service", g.unusable)
 	}
 	for i := range o.Spec.Listeners {
 		g.listeners = append(g.listeners, g.listener(i, &o.Spec.Listeners[i]))
@@ -98,16 +100,16 @@ func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
 		l.conflict = conflictOf(g.listeners[:i], l)
 		for _, problem := range []listenerProblem{l.refused, l.conflict} {
 			if problem != (listenerProblem{}) {
-				g.find(CodeInvalid, l.field, "%s", problem.Message)
+				g.find(object.CodeInvalid, l.field, "%s", problem.Message)
 			}
 		}
 		if l.unknownKinds {
-			g.find(CodeUnsupported, l.field+".allowedRoutes.kinds", "a kind cannot be attached to a listener of protocol %s; it is ignored: remove it", l.spec.Protocol)
+			g.find(object.CodeUnsupported, l.field+".allowedRoutes.kinds", "a kind cannot be attached to a listener of protocol %s; it is ignored: remove it", l.spec.Protocol)
 		}
 	}
 	g.unread()
 	if o.Spec.TLS != nil && o.Spec.TLS.Backend != nil {
-		g.find(CodeUnsupported, "spec.tls.backend", "certificates of the Gateway towards its backends are not supported here; the field is ignored: use a DestinationRule of networking.istio.io")
+		g.find(object.CodeUnsupported, "spec.tls.backend", "certificates of the Gateway towards its backends are not supported here; the field is ignored: use a DestinationRule of networking.istio.io")
 	}
 	return g
 }
@@ -115,20 +117,20 @@ func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
 // unread tells of fields that nothing follows.
 func (g *apiGateway) unread() {
 	if a := g.spec.AllowedListeners; a != nil && a.Namespaces != nil && deref(a.Namespaces.From, string(gatewayv1.NamespacesFromNone)) != string(gatewayv1.NamespacesFromNone) {
-		g.find(CodeUnsupported, "spec.allowedListeners", "ListenerSets are not read, so that none is attached: write the listeners into the Gateway")
+		g.find(object.CodeUnsupported, "spec.allowedListeners", "ListenerSets are not read, so that none is attached: write the listeners into the Gateway")
 	}
 	if g.spec.DefaultScope != "" && g.spec.DefaultScope != gatewayv1.GatewayDefaultScopeNone {
-		g.find(CodeUnsupported, "spec.defaultScope", "no route is attached to a Gateway by default: name the Gateway in parentRefs of the routes")
+		g.find(object.CodeUnsupported, "spec.defaultScope", "no route is attached to a Gateway by default: name the Gateway in parentRefs of the routes")
 	}
 	if t := g.spec.TLS; t != nil && t.Frontend != nil {
-		g.find(CodeUnsupported, "spec.tls.frontend", "clients are asked for no certificates here; listeners that are to ask for some are left out: use a Gateway of networking.istio.io with tls.mode MUTUAL")
+		g.find(object.CodeUnsupported, "spec.tls.frontend", "clients are asked for no certificates here; listeners that are to ask for some are left out: use a Gateway of networking.istio.io with tls.mode MUTUAL")
 	}
 	if in := g.spec.Infrastructure; in != nil && in.ParametersRef != nil {
-		g.find(CodeUnsupported, "spec.infrastructure.parametersRef", "no parameters are read, and no pods are made for the Gateway: remove it")
+		g.find(object.CodeUnsupported, "spec.infrastructure.parametersRef", "no parameters are read, and no pods are made for the Gateway: remove it")
 	}
 	for _, l := range g.listeners {
 		if l.spec.TLS != nil && len(l.spec.TLS.Options) > 0 {
-			g.find(CodeUnsupported, l.field+".tls.options", "no options are known, and they are ignored: use a Gateway of networking.istio.io for more of TLS")
+			g.find(object.CodeUnsupported, l.field+".tls.options", "no options are known, and they are ignored: use a Gateway of networking.istio.io for more of TLS")
 		}
 	}
 }
@@ -169,22 +171,22 @@ func (g *apiGateway) refuseFrontend() {
 	}
 }
 
-func (g *apiGateway) find(code Code, field, format string, args ...any) {
-	g.findings = append(g.findings, Finding{Object: g.ref, Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
+func (g *apiGateway) find(code object.Code, field, format string, args ...any) {
+	g.findings = append(g.findings, object.Finding{Object: g.ref, Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
 }
 
 // protocolKinds are the routes that listeners of a protocol take.
-func protocolKinds(l *gatewayv1.Listener) []Kind {
+func protocolKinds(l *gatewayv1.Listener) []object.Kind {
 	switch l.Protocol {
 	case gatewayv1.HTTPProtocolType, gatewayv1.HTTPSProtocolType:
-		return []Kind{KindHTTPRoute, KindGRPCRoute}
+		return []object.Kind{object.KindHTTPRoute, object.KindGRPCRoute}
 	case gatewayv1.TLSProtocolType:
 		if l.TLS != nil && deref(l.TLS.Mode, string(gatewayv1.TLSModeTerminate)) == string(gatewayv1.TLSModeTerminate) {
-			return []Kind{KindTLSRoute, KindTCPRoute}
+			return []object.Kind{object.KindTLSRoute, object.KindTCPRoute}
 		}
-		return []Kind{KindTLSRoute}
+		return []object.Kind{object.KindTLSRoute}
 	case gatewayv1.TCPProtocolType:
-		return []Kind{KindTCPRoute}
+		return []object.Kind{object.KindTCPRoute}
 	}
 	return nil
 }
@@ -199,9 +201,9 @@ func (g *apiGateway) listener(i int, in *gatewayv1.Listener) *apiListener {
 	switch {
 	case supported == nil:
 		l.refused = listenerProblem{gatewayv1.ListenerReasonUnsupportedProtocol, fmt.Sprintf("protocol %s is not supported; the listener is left out: use HTTP, HTTPS, TLS or TCP", in.Protocol)}
-	case in.Port < 1 || in.Port > maxPort:
+	case in.Port < 1 || in.Port > object.MaxPort:
 		l.refused = listenerProblem{gatewayv1.ListenerReasonPortUnavailable, fmt.Sprintf("%d is no port; the listener is left out: use 1 to 65535", in.Port)}
-	case !validHost(l.hostname):
+	case !object.ValidHost(l.hostname):
 		l.refused = listenerProblem{gatewayv1.ListenerReasonUnsupportedValue, fmt.Sprintf("%q is no host; the listener is left out: use a DNS name or a wildcard such as *.example.com", l.hostname)}
 	case (in.Protocol == gatewayv1.HTTPSProtocolType || in.Protocol == gatewayv1.TLSProtocolType) && in.TLS == nil:
 		l.refused = listenerProblem{gatewayv1.ListenerReasonUnsupportedValue, "the listener has no tls; it is left out: say with which certificate it is served"}
@@ -213,7 +215,7 @@ func (g *apiGateway) listener(i int, in *gatewayv1.Listener) *apiListener {
 	if len(allowed.Kinds) > 0 {
 		l.kinds = nil
 		for _, k := range allowed.Kinds {
-			kind := Kind(deref(k.Group, groupGatewayAPI) + "/" + string(k.Kind))
+			kind := object.Kind(deref(k.Group, groupGatewayAPI) + "/" + string(k.Kind))
 			if slices.Contains(supported, kind) {
 				l.kinds = append(l.kinds, kind)
 			} else {
@@ -226,7 +228,7 @@ func (g *apiGateway) listener(i int, in *gatewayv1.Listener) *apiListener {
 		if l.from == gatewayv1.NamespacesFromSelector {
 			selector, err := metav1.LabelSelectorAsSelector(ns.Selector)
 			if err != nil {
-				g.find(CodeInvalid, l.field+".allowedRoutes.namespaces.selector", "%v; no namespace is selected: correct it", err)
+				g.find(object.CodeInvalid, l.field+".allowedRoutes.namespaces.selector", "%v; no namespace is selected: correct it", err)
 				selector = labels.Nothing()
 			}
 			l.selector = selector
@@ -265,7 +267,7 @@ func (l *apiListener) sort() serverSort {
 
 // apiClass is a GatewayClass.
 type apiClass struct {
-	ref        Ref
+	ref        object.Ref
 	generation int64
 	controller string
 	parameters bool // it names some
@@ -289,7 +291,7 @@ func (w *World) controllerOf(class string) string {
 
 // apiGateway finds a Gateway of the Gateway API that this control plane serves;
 // nil when there is none.
-func (w *World) apiGateway(ref Ref) *apiGateway {
+func (w *World) apiGateway(ref object.Ref) *apiGateway {
 	g, _ := w.apiGateways.Get(ref.Namespace + "/" + ref.Name)
 	if g == nil || w.controllerOf(string(g.spec.GatewayClassName)) == "" {
 		return nil
@@ -306,7 +308,7 @@ func (w *World) foreignAddress(g *apiGateway) string {
 		if h == nil || !h.Services[0].Kubernetes() {
 			continue
 		}
-		if s := h.Services[0]; s.Namespace != g.ref.Namespace && !w.granted(g.ref, "", string(KindService), s.Namespace, s.Name) {
+		if s := h.Services[0]; s.Namespace != g.ref.Namespace && !w.granted(g.ref, "", string(object.KindService), s.Namespace, s.Name) {
 			return fmt.Sprintf("Service %s is of namespace %s, and no ReferenceGrant there allows Gateways of namespace %s to refer to it; no pod serves the Gateway: add one there, or name a Service of namespace %s",
 				s.Name, s.Namespace, g.ref.Namespace, g.ref.Namespace)
 		}
@@ -336,7 +338,7 @@ func (w *World) ListenerSecrets() (out []Wanted) {
 
 // certificates are the Secrets that a listener which ends TLS shows, or why it
 // cannot have one of them.
-func (w *World) certificates(g *apiGateway, l *apiListener) (secrets []Ref, problem listenerProblem) {
+func (w *World) certificates(g *apiGateway, l *apiListener) (secrets []object.Ref, problem listenerProblem) {
 	if l.sort() != sortTLS || l.spec.TLS == nil || deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) != string(gatewayv1.TLSModeTerminate) {
 		return nil, listenerProblem{}
 	}
@@ -353,7 +355,7 @@ func (w *World) certificates(g *apiGateway, l *apiListener) (secrets []Ref, prob
 		if ns != g.ref.Namespace && !w.granted(g.ref, "", "Secret", ns, string(c.Name)) {
 			return nil, listenerProblem{gatewayv1.ListenerReasonRefNotPermitted, fmt.Sprintf("%s: no ReferenceGrant in namespace %s allows it: add one there", field, ns)}
 		}
-		secrets = append(secrets, Ref{KindSecret, ns, string(c.Name)})
+		secrets = append(secrets, object.Ref{Kind: object.KindSecret, Namespace: ns, Name: string(c.Name)})
 	}
 	return secrets, listenerProblem{}
 }

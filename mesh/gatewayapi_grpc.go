@@ -7,13 +7,15 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func parseGRPCRoute(o *gatewayv1.GRPCRoute) *apiRoute {
-	r := newAPIRoute(KindGRPCRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, o.Spec.Hostnames)
+	r := newAPIRoute(object.KindGRPCRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, o.Spec.Hostnames)
 	for i := range o.Spec.Rules {
 		in := &o.Spec.Rules[i]
-		rule := apiRule{origin: Origin{r.ref, fmt.Sprintf("spec.rules[%d]", i)}, served: &networking.HTTPRoute{Name: deref(in.Name, "")}}
+		rule := apiRule{origin: object.Origin{Ref: r.ref, Field: fmt.Sprintf("spec.rules[%d]", i)}, served: &networking.HTTPRoute{Name: deref(in.Name, "")}}
 		for j, m := range in.Matches {
 			if match, ok := r.grpcMatch(fmt.Sprintf("%s.matches[%d]", rule.origin.Field, j), m); ok {
 				rule.matches = append(rule.matches, match)
@@ -29,7 +31,7 @@ func parseGRPCRoute(o *gatewayv1.GRPCRoute) *apiRoute {
 			rule.backends = append(rule.backends, backend)
 		}
 		if in.SessionPersistence != nil {
-			r.find(CodeUnsupported, rule.origin.Field+".sessionPersistence", "session persistence is not supported; the field is ignored: use a DestinationRule with consistentHash")
+			r.find(object.CodeUnsupported, rule.origin.Field+".sessionPersistence", "session persistence is not supported; the field is ignored: use a DestinationRule with consistentHash")
 		}
 		r.addRule(rule)
 	}
@@ -48,13 +50,13 @@ func (r *apiRoute) grpcMatch(field string, m gatewayv1.GRPCRouteMatch) (*network
 		case gatewayv1.GRPCMethodMatchRegularExpression:
 			out.Uri = regex("/" + anySegment(service) + "/" + anySegment(method))
 		default:
-			r.unsupport(CodeUnsupported, field+".method.type", "%q is not supported; the match is left out: use Exact or RegularExpression", t)
+			r.unsupport(object.CodeUnsupported, field+".method.type", "%q is not supported; the match is left out: use Exact or RegularExpression", t)
 			return nil, false
 		}
 	}
 	for i, h := range m.Headers {
 		if !addMatch(&out.Headers, strings.ToLower(string(h.Name)), deref(h.Type, "Exact"), h.Value) {
-			r.unsupport(CodeUnsupported, fmt.Sprintf("%s.headers[%d].type", field, i), "%q is not supported; the match is left out: use Exact or RegularExpression", *h.Type)
+			r.unsupport(object.CodeUnsupported, fmt.Sprintf("%s.headers[%d].type", field, i), "%q is not supported; the match is left out: use Exact or RegularExpression", *h.Type)
 			return nil, false
 		}
 	}

@@ -11,11 +11,13 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	networking "istio.io/api/networking/v1alpha3"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // apiRule is a rule of an HTTPRoute or GRPCRoute in the terms of VirtualServices.
 type apiRule struct {
-	origin Origin
+	origin object.Origin
 	// matches are at least one. Prefixes are whole segments of the path,
 	// without "/" at the end; all paths are a match without uri.
 	matches []*networking.HTTPMatchRequest
@@ -27,10 +29,10 @@ type apiRule struct {
 }
 
 func parseHTTPRoute(o *gatewayv1.HTTPRoute) *apiRoute {
-	r := newAPIRoute(KindHTTPRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, o.Spec.Hostnames)
+	r := newAPIRoute(object.KindHTTPRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, o.Spec.Hostnames)
 	for i := range o.Spec.Rules {
 		in := &o.Spec.Rules[i]
-		rule := apiRule{origin: Origin{r.ref, fmt.Sprintf("spec.rules[%d]", i)}, served: &networking.HTTPRoute{Name: deref(in.Name, "")}}
+		rule := apiRule{origin: object.Origin{Ref: r.ref, Field: fmt.Sprintf("spec.rules[%d]", i)}, served: &networking.HTTPRoute{Name: deref(in.Name, "")}}
 		for j, m := range in.Matches {
 			if match, ok := r.httpMatch(fmt.Sprintf("%s.matches[%d]", rule.origin.Field, j), m); ok {
 				rule.matches = append(rule.matches, match)
@@ -48,7 +50,7 @@ func parseHTTPRoute(o *gatewayv1.HTTPRoute) *apiRoute {
 			rule.backends = append(rule.backends, backend)
 		}
 		if in.SessionPersistence != nil {
-			r.find(CodeUnsupported, rule.origin.Field+".sessionPersistence", "session persistence is not supported; the field is ignored: use a DestinationRule with consistentHash")
+			r.find(object.CodeUnsupported, rule.origin.Field+".sessionPersistence", "session persistence is not supported; the field is ignored: use a DestinationRule with consistentHash")
 		}
 		r.addRule(rule)
 	}
@@ -70,11 +72,11 @@ func (r *apiRoute) httpMatch(field string, m gatewayv1.HTTPRouteMatch) (*network
 				out.Uri = &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: prefix}}
 			}
 		default:
-			r.unsupport(CodeUnsupported, field+".path.type", "%q is not supported; the match is left out: use Exact, PathPrefix or RegularExpression", t)
+			r.unsupport(object.CodeUnsupported, field+".path.type", "%q is not supported; the match is left out: use Exact, PathPrefix or RegularExpression", t)
 			return nil, false
 		}
 		if !strings.HasPrefix(value, "/") && out.Uri.GetRegex() == "" {
-			r.find(CodeInvalid, field+".path.value", "%q does not begin with /, so that no request has it; the match is left out", value)
+			r.find(object.CodeInvalid, field+".path.value", "%q does not begin with /, so that no request has it; the match is left out", value)
 			return nil, false
 		}
 	}
@@ -83,13 +85,13 @@ func (r *apiRoute) httpMatch(field string, m gatewayv1.HTTPRouteMatch) (*network
 	}
 	for i, h := range m.Headers {
 		if !addMatch(&out.Headers, strings.ToLower(string(h.Name)), deref(h.Type, "Exact"), h.Value) {
-			r.unsupport(CodeUnsupported, fmt.Sprintf("%s.headers[%d].type", field, i), "%q is not supported; the match is left out: use Exact or RegularExpression", *h.Type)
+			r.unsupport(object.CodeUnsupported, fmt.Sprintf("%s.headers[%d].type", field, i), "%q is not supported; the match is left out: use Exact or RegularExpression", *h.Type)
 			return nil, false
 		}
 	}
 	for i, q := range m.QueryParams {
 		if !addMatch(&out.QueryParams, string(q.Name), deref(q.Type, "Exact"), q.Value) {
-			r.unsupport(CodeUnsupported, fmt.Sprintf("%s.queryParams[%d].type", field, i), "%q is not supported; the match is left out: use Exact or RegularExpression", *q.Type)
+			r.unsupport(object.CodeUnsupported, fmt.Sprintf("%s.queryParams[%d].type", field, i), "%q is not supported; the match is left out: use Exact or RegularExpression", *q.Type)
 			return nil, false
 		}
 	}
@@ -125,7 +127,7 @@ func regex(text string) *networking.StringMatch {
 }
 
 // unsupport reports something that keeps a part of the route from being served.
-func (r *apiRoute) unsupport(code Code, field, format string, args ...any) {
+func (r *apiRoute) unsupport(code object.Code, field, format string, args ...any) {
 	r.find(code, field, format, args...)
 	if r.unsupported == "" {
 		r.unsupported = field + ": " + fmt.Sprintf(format, args...)
@@ -140,7 +142,7 @@ func (r *apiRoute) httpTimes(rule *apiRule, in *gatewayv1.HTTPRouteRule) {
 		}
 		v, err := time.ParseDuration(string(*d))
 		if err != nil || v < 0 {
-			r.find(CodeInvalid, rule.origin.Field+field, "%q is no duration; the field is ignored: write for example 10s or 500ms", *d)
+			r.find(object.CodeInvalid, rule.origin.Field+field, "%q is no duration; the field is ignored: write for example 10s or 500ms", *d)
 			return nil
 		}
 		if v == 0 {

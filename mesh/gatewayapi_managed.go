@@ -6,12 +6,14 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ManagedGateway is a Gateway of the Gateway API whose Pods the control plane
 // is to run.
 type ManagedGateway struct {
-	Ref         Ref
+	Ref         object.Ref
 	UID         types.UID
 	Class       string
 	Name        string // of its Deployment, Service and ServiceAccount
@@ -66,7 +68,7 @@ func (w *World) ManagedGateways() (out []ManagedGateway) {
 // its addresses are others now. Where that cannot be told, as of a Gateway or a class
 // that is not there, or of one that is wrong for the moment, what runs is to stay; so is
 // what bears the name that another controller would give, as most do.
-func (w *World) LeftBehind(ref Ref, name string) (generation int64, left bool) {
+func (w *World) LeftBehind(ref object.Ref, name string) (generation int64, left bool) {
 	g, _ := w.apiGateways.Get(ref.Namespace + "/" + ref.Name)
 	if g == nil || g.unusable != "" || g.spec.Infrastructure != nil && g.spec.Infrastructure.ParametersRef != nil {
 		return 0, false

@@ -5,11 +5,13 @@ import (
 	"slices"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // attachToService tells why a route with a Service as its parent has no
 // effect on the Service's clients.
-func attachToService(r *apiRoute, p gatewayv1.ParentReference, ref Ref, s *Service) attachProblem {
+func attachToService(r *apiRoute, p gatewayv1.ParentReference, ref object.Ref, s *Service) attachProblem {
 	switch {
 	case s == nil:
 		return attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("there is no Service %s/%s: check the name and the namespace", ref.Namespace, ref.Name)}
@@ -24,7 +26,7 @@ func attachToService(r *apiRoute, p gatewayv1.ParentReference, ref Ref, s *Servi
 // serviceRoutes are the rules that routes make for the clients of a Service,
 // which may be nil: one VirtualService of the Service's namespace for all, and
 // for each other namespace with routes one for the clients there.
-func (w *World) serviceRoutes(ref Ref, s *Service) (out []*VirtualService) {
+func (w *World) serviceRoutes(ref object.Ref, s *Service) (out []*VirtualService) {
 	if s == nil {
 		return nil
 	}
@@ -40,9 +42,9 @@ func (w *World) serviceRoutes(ref Ref, s *Service) (out []*VirtualService) {
 	slices.Sort(namespaces)
 	for _, ns := range namespaces {
 		if v := w.serviceRoute(ref, s, of[ns]); v != nil {
-			v.ExportTo = Visibility{"*"}
+			v.ExportTo = object.Visibility{"*"}
 			if ns != s.Namespace {
-				v.ExportTo = Visibility{"."}
+				v.ExportTo = object.Visibility{"."}
 			}
 			out = append(out, v)
 		}
@@ -52,7 +54,7 @@ func (w *World) serviceRoutes(ref Ref, s *Service) (out []*VirtualService) {
 
 // serviceRoute joins the routes of one namespace for a Service; nil when none
 // of them is attached to it.
-func (w *World) serviceRoute(ref Ref, s *Service, routes []*apiRoute) *VirtualService {
+func (w *World) serviceRoute(ref object.Ref, s *Service, routes []*apiRoute) *VirtualService {
 	var out *VirtualService
 	for _, port := range append([]Port{{}}, s.Ports...) { // those for one port beside those for all
 		var here []*apiRoute
@@ -68,7 +70,7 @@ func (w *World) serviceRoute(ref Ref, s *Service, routes []*apiRoute) *VirtualSe
 			continue
 		}
 		v := w.merge(here, merging{host: s.Host, port: port.Number, names: true, mesh: true})
-		v.Gateways = []string{MeshGateway}
+		v.Gateways = []string{object.MeshGateway}
 		if out == nil {
 			out = v
 			continue

@@ -9,6 +9,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // The names by which controllers of the Gateway API are told apart.
@@ -25,7 +27,7 @@ const groupGatewayAPI = "gateway.networking.k8s.io"
 // apiRoute is an HTTPRoute, GRPCRoute, TLSRoute or TCPRoute, read once. It
 // never changes.
 type apiRoute struct {
-	ref        Ref
+	ref        object.Ref
 	generation int64
 	created    time.Time
 	parents    []gatewayv1.ParentReference
@@ -35,22 +37,22 @@ type apiRoute struct {
 	// unsupported is the first thing that the route asks for and cannot have;
 	// empty: nothing.
 	unsupported string
-	findings    []Finding
+	findings    []object.Finding
 }
 
 // apiL4Rule is a rule of a TLSRoute or TCPRoute.
 type apiL4Rule struct {
-	origin   Origin
+	origin   object.Origin
 	backends []apiBackend
 }
 
 // newAPIRoute reads what all kinds of routes have.
-func newAPIRoute(kind Kind, m *metav1.ObjectMeta, spec *gatewayv1.CommonRouteSpec, hostnames []gatewayv1.Hostname) *apiRoute {
-	r := &apiRoute{ref: Ref{kind, m.Namespace, m.Name}, generation: m.Generation, created: m.CreationTimestamp.Time, parents: spec.ParentRefs}
+func newAPIRoute(kind object.Kind, m *metav1.ObjectMeta, spec *gatewayv1.CommonRouteSpec, hostnames []gatewayv1.Hostname) *apiRoute {
+	r := &apiRoute{ref: object.Ref{Kind: kind, Namespace: m.Namespace, Name: m.Name}, generation: m.Generation, created: m.CreationTimestamp.Time, parents: spec.ParentRefs}
 	for i, h := range hostnames {
 		host := strings.ToLower(string(h))
-		if !validHost(host) {
-			r.find(CodeInvalid, fmt.Sprintf("spec.hostnames[%d]", i), "%q is no host; it is left out: use a DNS name or a wildcard such as *.example.com", h)
+		if !object.ValidHost(host) {
+			r.find(object.CodeInvalid, fmt.Sprintf("spec.hostnames[%d]", i), "%q is no host; it is left out: use a DNS name or a wildcard such as *.example.com", h)
 			continue
 		}
 		if !slices.Contains(r.hostnames, host) {
@@ -61,13 +63,13 @@ func newAPIRoute(kind Kind, m *metav1.ObjectMeta, spec *gatewayv1.CommonRouteSpe
 		r.parents = nil // it would else serve every host
 	}
 	if spec.UseDefaultGateways != "" && spec.UseDefaultGateways != gatewayv1.GatewayDefaultScopeNone {
-		r.find(CodeUnsupported, "spec.useDefaultGateways", "default Gateways are not supported; the field is ignored: name the Gateway in parentRefs")
+		r.find(object.CodeUnsupported, "spec.useDefaultGateways", "default Gateways are not supported; the field is ignored: name the Gateway in parentRefs")
 	}
 	return r
 }
 
-func (r *apiRoute) find(code Code, field, format string, args ...any) {
-	r.findings = append(r.findings, Finding{Object: r.ref, Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
+func (r *apiRoute) find(code object.Code, field, format string, args ...any) {
+	r.findings = append(r.findings, object.Finding{Object: r.ref, Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
 }
 
 // olderAPIRoute is the order of precedence of routes that match alike: by age,
@@ -78,7 +80,7 @@ func olderAPIRoute(a, b *apiRoute) int {
 
 // parentOf is the object that a reference of the route names, a KindKubeGateway
 // or a KindService; false for other kinds.
-func (r *apiRoute) parentOf(p gatewayv1.ParentReference) (Ref, bool) {
+func (r *apiRoute) parentOf(p gatewayv1.ParentReference) (object.Ref, bool) {
 	ns := r.ref.Namespace
 	if p.Namespace != nil && *p.Namespace != "" {
 		ns = string(*p.Namespace)
@@ -86,16 +88,16 @@ func (r *apiRoute) parentOf(p gatewayv1.ParentReference) (Ref, bool) {
 	group, kind := deref(p.Group, groupGatewayAPI), deref(p.Kind, "Gateway")
 	switch {
 	case group == groupGatewayAPI && kind == "Gateway":
-		return Ref{KindKubeGateway, ns, string(p.Name)}, true
+		return object.Ref{Kind: object.KindKubeGateway, Namespace: ns, Name: string(p.Name)}, true
 	case group == "" && kind == "Service":
-		return Ref{KindService, ns, string(p.Name)}, true
+		return object.Ref{Kind: object.KindService, Namespace: ns, Name: string(p.Name)}, true
 	}
-	return Ref{}, false
+	return object.Ref{}, false
 }
 
 // parentRefs are the objects that the route is attached to or wants to be,
 // each once.
-func (r *apiRoute) parentRefs() (out []Ref) {
+func (r *apiRoute) parentRefs() (out []object.Ref) {
 	if r == nil {
 		return nil
 	}
@@ -126,8 +128,8 @@ func (r *apiRoute) backends() (out []apiBackend) {
 }
 
 // parseAPIRoute reads a route of any kind; nil for anything else.
-func parseAPIRoute(object any) *apiRoute {
-	switch o := object.(type) {
+func parseAPIRoute(obj any) *apiRoute {
+	switch o := obj.(type) {
 	case *gatewayv1.HTTPRoute:
 		return parseHTTPRoute(o)
 	case *gatewayv1.GRPCRoute:
@@ -141,10 +143,10 @@ func parseAPIRoute(object any) *apiRoute {
 }
 
 // parseL4Route reads a TLSRoute or TCPRoute.
-func parseL4Route(kind Kind, m *metav1.ObjectMeta, spec *gatewayv1.CommonRouteSpec, hostnames []gatewayv1.Hostname, rules [][]gatewayv1.BackendRef) *apiRoute {
+func parseL4Route(kind object.Kind, m *metav1.ObjectMeta, spec *gatewayv1.CommonRouteSpec, hostnames []gatewayv1.Hostname, rules [][]gatewayv1.BackendRef) *apiRoute {
 	r := newAPIRoute(kind, m, spec, hostnames)
 	for i, refs := range rules {
-		rule := apiL4Rule{origin: Origin{r.ref, fmt.Sprintf("spec.rules[%d]", i)}}
+		rule := apiL4Rule{origin: object.Origin{Ref: r.ref, Field: fmt.Sprintf("spec.rules[%d]", i)}}
 		for j, b := range refs {
 			rule.backends = append(rule.backends, newAPIBackend(fmt.Sprintf("%s.backendRefs[%d]", rule.origin.Field, j), b))
 		}
@@ -158,7 +160,7 @@ func parseTLSRoute(o *gatewayv1.TLSRoute) *apiRoute {
 	for _, r := range o.Spec.Rules {
 		rules = append(rules, r.BackendRefs)
 	}
-	return parseL4Route(KindTLSRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, o.Spec.Hostnames, rules)
+	return parseL4Route(object.KindTLSRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, o.Spec.Hostnames, rules)
 }
 
 func parseTCPRoute(o *gatewayv1.TCPRoute) *apiRoute {
@@ -166,7 +168,7 @@ func parseTCPRoute(o *gatewayv1.TCPRoute) *apiRoute {
 	for _, r := range o.Spec.Rules {
 		rules = append(rules, r.BackendRefs)
 	}
-	return parseL4Route(KindTCPRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, nil, rules)
+	return parseL4Route(object.KindTCPRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, nil, rules)
 }
 
 // deref is the text behind a pointer, or a default.

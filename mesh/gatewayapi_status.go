@@ -9,6 +9,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // MeshController is the name under which statuses of routes for the clients of
@@ -40,7 +42,7 @@ func (w *World) GatewayClassStatus(name string) (status *gatewayv1.GatewayClassS
 
 // GatewayStatus is what a Gateway of the Gateway API is to be told; nil when it
 // is for another controller, or does not exist. Generation is what was looked at.
-func (w *World) GatewayStatus(ref Ref) (status *gatewayv1.GatewayStatus, generation int64) {
+func (w *World) GatewayStatus(ref object.Ref) (status *gatewayv1.GatewayStatus, generation int64) {
 	g := w.apiGateway(ref)
 	if g == nil {
 		return nil, 0
@@ -141,7 +143,7 @@ func (w *World) certificateProblem(g *apiGateway, l *apiListener) listenerProble
 func (w *World) apiAddresses(g *apiGateway) (out []gatewayv1.GatewayStatusAddress, pending string) {
 	hosts := g.services
 	if g.managed() {
-		hosts = []string{strings.ToLower(g.deploymentName() + "." + g.ref.Namespace + ".svc." + Domain)}
+		hosts = []string{strings.ToLower(g.deploymentName() + "." + g.ref.Namespace + ".svc." + object.Domain)}
 	}
 	pending = "the Gateway has no Service yet"
 	for _, host := range hosts {
@@ -189,7 +191,7 @@ const maxAddresses = 16
 // RouteStatus is what a route is to be told of each of its parents that this
 // control plane serves; false when there is no such route. Generation is what
 // was looked at.
-func (w *World) RouteStatus(ref Ref) (parents []gatewayv1.RouteParentStatus, generation int64, ok bool) {
+func (w *World) RouteStatus(ref object.Ref) (parents []gatewayv1.RouteParentStatus, generation int64, ok bool) {
 	r, _ := w.apiRoutes.Get(ref.String())
 	if r == nil {
 		return nil, 0, false
@@ -200,7 +202,7 @@ func (w *World) RouteStatus(ref Ref) (parents []gatewayv1.RouteParentStatus, gen
 			continue
 		}
 		controller := gatewayv1.GatewayController(MeshController)
-		if parent, _ := r.parentOf(p); parent.Kind == KindKubeGateway {
+		if parent, _ := r.parentOf(p); parent.Kind == object.KindKubeGateway {
 			controller = gatewayv1.GatewayController(w.controllerOf(string(w.apiGateway(parent).spec.GatewayClassName)))
 		}
 		parents = append(parents, gatewayv1.RouteParentStatus{ParentRef: p, ControllerName: controller, Conditions: w.routeConditions(r, problem, controller == MeshController)})

@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // apiWorld makes a World of YAML of the Gateway API, with a Service web in
@@ -18,8 +20,8 @@ func apiWorld(t *testing.T, text string, changes ...Change) *World {
 	t.Helper()
 	for _, ns := range []string{"a", "b"} {
 		changes = append(changes,
-			Change{Ref{KindService, ns, "web"}, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "web"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}},
-			Change{Ref{KindNamespace, "", ns}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns, Labels: map[string]string{"team": ns}}}})
+			Change{object.Ref{Kind: object.KindService, Namespace: ns, Name: "web"}, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "web"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}},
+			Change{object.Ref{Kind: object.KindNamespace, Namespace: "", Name: ns}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns, Labels: map[string]string{"team": ns}}}})
 	}
 	makers := map[string]func() any{
 		"GatewayClass": func() any { return &gatewayv1.GatewayClass{} }, "Gateway": func() any { return &gatewayv1.Gateway{} }, "HTTPRoute": func() any { return &gatewayv1.HTTPRoute{} },
@@ -38,7 +40,7 @@ func apiWorld(t *testing.T, text string, changes ...Change) *World {
 		m := o.(metav1.Object)
 		m.SetGeneration(3)
 		m.SetCreationTimestamp(metav1.NewTime(time.Unix(int64(1000+i), 0)))
-		changes = append(changes, Change{Ref{Kind(groupGatewayAPI + "/" + head.Kind), m.GetNamespace(), m.GetName()}, o})
+		changes = append(changes, Change{object.Ref{Kind: object.Kind(groupGatewayAPI + "/" + head.Kind), Namespace: m.GetNamespace(), Name: m.GetName()}, o})
 	}
 	return Build(changes)
 }
@@ -72,7 +74,7 @@ spec:
 
 func TestGatewayStatus(t *testing.T) {
 	w := apiWorld(t, apiFront)
-	s, generation := w.GatewayStatus(Ref{KindKubeGateway, "a", "front"})
+	s, generation := w.GatewayStatus(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})
 	if s == nil || generation != 3 {
 		t.Fatalf("status %v of generation %d", s, generation)
 	}
@@ -113,7 +115,7 @@ func TestListenersThatCannotBe(t *testing.T) {
 		{"  - {name: http, port: 80, protocol: HTTP}\n  tls: {frontend: {default: {validation: {caCertificateRefs: [{kind: ConfigMap, name: ca}]}}}}", "Accepted", ""},
 	} {
 		w := apiWorld(t, gateway+c.listeners)
-		s, _ := w.GatewayStatus(Ref{KindKubeGateway, "a", "front"})
+		s, _ := w.GatewayStatus(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})
 		if got := s.Listeners[0].Conditions[0]; got.Reason != c.want || !strings.Contains(got.Message, c.says) {
 			t.Errorf("%s\nis %s: %s, want %s", c.listeners, got.Reason, got.Message, c.want)
 		}
@@ -142,8 +144,8 @@ func TestStaticAddresses(t *testing.T) {
 		if c.given != "" {
 			service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: c.given}}
 		}
-		w := apiWorld(t, gateway+c.addresses, Change{Ref{KindService, "a", "front-istio"}, service})
-		s, _ := w.GatewayStatus(Ref{KindKubeGateway, "a", "front"})
+		w := apiWorld(t, gateway+c.addresses, Change{object.Ref{Kind: object.KindService, Namespace: "a", Name: "front-istio"}, service})
+		s, _ := w.GatewayStatus(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})
 		if got := conditions(s.Conditions); got != c.want {
 			t.Errorf("with %s, and %q given, the Gateway is %s, want %s", c.addresses, c.given, got, c.want)
 		}
@@ -180,7 +182,7 @@ func TestRouteStatus(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := apiWorld(t, apiFront+"---\nkind: HTTPRoute\nmetadata: {name: r, namespace: "+c.namespace+"}\nspec:\n  parentRefs: ["+c.parent+"]\n  "+c.spec)
-			parents, generation, ok := w.RouteStatus(Ref{KindHTTPRoute, c.namespace, "r"})
+			parents, generation, ok := w.RouteStatus(object.Ref{Kind: object.KindHTTPRoute, Namespace: c.namespace, Name: "r"})
 			if !ok || generation != 3 {
 				t.Fatalf("there is no status: %v %d", ok, generation)
 			}
@@ -206,7 +208,7 @@ spec:
   hostnames: [x.example]
   rules: [{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 303}}]}]
 `)
-	r := w.Gateway(apiGatewayName(Ref{KindKubeGateway, "a", "front"})).Servers[0].Bound[0].VirtualService.Spec.Http[0]
+	r := w.Gateway(apiGatewayName(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})).Servers[0].Bound[0].VirtualService.Spec.Http[0]
 	if r.Redirect.GetRedirectCode() != 303 || r.DirectResponse != nil {
 		t.Errorf("the rule is %v, want a redirect with 303", r)
 	}
@@ -237,7 +239,7 @@ spec:
   - {name: exact, matches: [{path: {type: Exact, value: /}}], backendRefs: [{name: web, port: 80}]}
   - {name: longer, matches: [{path: {value: /a/b}}], backendRefs: [{name: web, port: 80}]}
 `)
-	g := w.Gateway(apiGatewayName(Ref{KindKubeGateway, "a", "front"}))
+	g := w.Gateway(apiGatewayName(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"}))
 	if g == nil || len(g.Servers) != 3 || len(g.Servers[0].Bound) != 1 {
 		t.Fatalf("the Gateway is %+v", g)
 	}

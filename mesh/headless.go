@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // OlderHeadless returns whether an endpoint of a headless service is one of an
@@ -12,7 +13,7 @@ import (
 // directly.
 func (v *View) OlderHeadless(s *Service, port uint32) func(Endpoint) bool {
 	rival := func(o *Service) bool {
-		if !o.Headless || o.Namespace != s.Namespace || older(o.Created, o.Ref, s.Created, s.Ref) >= 0 {
+		if !o.Headless || o.Namespace != s.Namespace || object.Older(o.Created, o.Ref, s.Created, s.Ref) >= 0 {
 			return false
 		}
 		if p := o.Port(port); p == nil || !p.Protocol.IsHTTP() {
@@ -29,7 +30,7 @@ func (v *View) OlderHeadless(s *Service, port uint32) func(Endpoint) bool {
 	}
 	return func(e Endpoint) bool {
 		if slices.ContainsFunc(selecting, func(o *Service) bool {
-			return selects(o.Selector, e.Workload.Labels) && targetPort(*o.Port(port), e.Workload) != 0
+			return object.Selects(o.Selector, e.Workload.Labels) && targetPort(*o.Port(port), e.Workload) != 0
 		}) {
 			return true
 		}

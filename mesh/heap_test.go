@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestPodsAreNotKept holds that a Pod that was taken in can be collected: of
@@ -21,7 +23,7 @@ func TestPodsAreNotKept(t *testing.T) {
 	for i := range pods {
 		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: fmt.Sprint("p", i)}, Status: corev1.PodStatus{PodIP: fmt.Sprint("10.0.0.", i)}}
 		runtime.AddCleanup(p, func(int) { collected.Add(1) }, 0)
-		changes = append(changes, Change{Ref{KindPod, "a", p.Name}, p})
+		changes = append(changes, Change{object.Ref{Kind: object.KindPod, Namespace: "a", Name: p.Name}, p})
 	}
 	b.apply(changes)
 	w, _ := b.finish()

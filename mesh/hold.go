@@ -1,10 +1,11 @@
 package mesh
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Bounds of what is held back and kept. What is beyond them goes out at once.
@@ -30,14 +31,14 @@ type hold struct {
 // holds are what building keeps of routes that wait, and of destinations that
 // are kept. Before the first World is published there is nothing to hold on to.
 type holds struct {
-	routes  map[Ref]*hold
-	of      map[string]int              // how many, by namespace
-	waiting map[string]map[Ref]struct{} // by host that they wait for
-	granted bool                        // ReferenceGrants changed in this pass
+	routes  map[object.Ref]*hold
+	of      map[string]int                     // how many, by namespace
+	waiting map[string]map[object.Ref]struct{} // by host that they wait for
+	granted bool                               // ReferenceGrants changed in this pass
 
-	placed map[Ref][]*VirtualService // VirtualServices in the indexes: while one is held, its last version for the hosts concerned
+	placed map[object.Ref][]*VirtualService // VirtualServices in the indexes: while one is held, its last version for the hosts concerned
 	// before is what was in force of the routes that changed in this pass.
-	before map[Ref]any
+	before map[object.Ref]any
 
 	kept   map[destination]*keptDestination
 	keptBy map[string]int                 // how many, by the namespace of what is gone
@@ -47,7 +48,7 @@ type holds struct {
 
 func newHolds() holds {
 	return holds{
-		routes: map[Ref]*hold{}, of: map[string]int{}, waiting: map[string]map[Ref]struct{}{}, placed: map[Ref][]*VirtualService{}, before: map[Ref]any{},
+		routes: map[object.Ref]*hold{}, of: map[string]int{}, waiting: map[string]map[object.Ref]struct{}{}, placed: map[object.Ref][]*VirtualService{}, before: map[object.Ref]any{},
 		kept: map[destination]*keptDestination{}, keptBy: map[string]int{}, ruled: map[string]map[string]struct{}{},
 	}
 }
@@ -76,7 +77,7 @@ type judge struct {
 	*builder
 	is, was *sights
 	// hosts that gateways served before, by "namespace/name"; made when asked for.
-	gatewayHosts map[string]*hostSet
+	gatewayHosts map[string]*object.HostSet
 }
 
 // due is when the first hold is over; zero: nothing waits.
@@ -101,8 +102,8 @@ func (b *builder) settleHolds(now time.Time, patience time.Duration) {
 	if b.last == nil {
 		return
 	}
-	j := &judge{builder: b, is: newSights(&b.world), was: newSights(b.last), gatewayHosts: map[string]*hostSet{}}
-	for _, ref := range slices.SortedFunc(maps.Keys(b.concernedHolds(now)), compareRefs) {
+	j := &judge{builder: b, is: newSights(&b.world), was: newSights(b.last), gatewayHosts: map[string]*object.HostSet{}}
+	for _, ref := range slices.SortedFunc(maps.Keys(b.concernedHolds(now)), object.CompareRefs) {
 		route := b.heldRoute(ref)
 		h := b.holds.routes[ref]
 		if route == nil { // it is gone
@@ -126,8 +127,8 @@ func (b *builder) settleHolds(now time.Time, patience time.Duration) {
 
 // concernedHolds are the routes that changed in this pass, and those held ones
 // whose time is over or that wait for something that changed.
-func (b *builder) concernedHolds(now time.Time) map[Ref]struct{} {
-	out := map[Ref]struct{}{}
+func (b *builder) concernedHolds(now time.Time) map[object.Ref]struct{} {
+	out := map[object.Ref]struct{}{}
 	for ref := range b.holds.before {
 		out[ref] = struct{}{}
 	}
@@ -151,20 +152,20 @@ func (h *holds) room(namespace string) bool {
 	return len(h.routes) < mostHeld && h.of[namespace] < mostHeldOfNamespace
 }
 
-func (b *builder) setHold(ref Ref, h *hold) {
+func (b *builder) setHold(ref object.Ref, h *hold) {
 	b.unhold(ref)
 	b.holds.routes[ref] = h
 	bump(b.holds.of, ref.Namespace, 1)
 	for _, host := range h.waits {
 		if b.holds.waiting[host] == nil {
-			b.holds.waiting[host] = map[Ref]struct{}{}
+			b.holds.waiting[host] = map[object.Ref]struct{}{}
 		}
 		b.holds.waiting[host][ref] = struct{}{}
 	}
 }
 
 // unhold forgets that a route was held.
-func (b *builder) unhold(ref Ref) {
+func (b *builder) unhold(ref object.Ref) {
 	h := b.holds.routes[ref]
 	if h == nil {
 		return
@@ -191,11 +192,11 @@ func (b *builder) remember(w *World) {
 
 // heldRoute is the route of an object that changed or waits; nil when there is
 // none any more.
-func (b *builder) heldRoute(ref Ref) heldRoute {
+func (b *builder) heldRoute(ref object.Ref) heldRoute {
 	h, waiting := b.holds.routes[ref]
 	before, changed := b.holds.before[ref]
 	switch ref.Kind {
-	case KindVirtualService:
+	case object.KindVirtualService:
 		next, _ := b.world.virtualServices.Get(ref.Namespace + "/" + ref.Name)
 		if next == nil {
 			return nil
@@ -205,7 +206,7 @@ func (b *builder) heldRoute(ref Ref) heldRoute {
 			r.before, _ = before.([]*VirtualService)
 		}
 		return r
-	case KindIngress:
+	case object.KindIngress:
 		r := &heldIngress{builder: b, ref: ref, next: b.ingresses.all[ref], before: b.ingresses.all[ref]}
 		if changed {
 			r.before, _ = before.(*ingress)
@@ -239,7 +240,7 @@ func (h *holds) rule(r *DestinationRule) {
 }
 
 // changing notes what was in force of a route before it changes in this pass.
-func (b *builder) changing(ref Ref, inForce any) {
+func (b *builder) changing(ref object.Ref, inForce any) {
 	if _, noted := b.holds.before[ref]; !noted {
 		b.holds.before[ref] = inForce
 	}
@@ -273,8 +274,4 @@ func (w *waits) waitFor(missing []destination) bool {
 		}
 	}
 	return true
-}
-
-func compareRefs(x, y Ref) int {
-	return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
 }

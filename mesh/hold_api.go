@@ -4,13 +4,15 @@ import (
 	"slices"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // heldAPIRoute is a route of the Gateway API that changed or waits: as a whole,
 // and only on parents that served one of its hostnames.
 type heldAPIRoute struct {
 	*builder
-	ref    Ref
+	ref    object.Ref
 	next   *apiRoute
 	before *apiRoute // in force until now; nil: none
 }
@@ -25,11 +27,11 @@ func (r *heldAPIRoute) torn(j *judge) *waits {
 	var w waits
 	for _, p := range r.next.parentRefs() {
 		c := client{RoleRouter, p.Namespace}
-		if p.Kind == KindService {
+		if p.Kind == object.KindService {
 			c = client{RoleSidecar, r.ref.Namespace}
 		}
-		named, refused := j.backendsOf(r.next, p.Kind == KindService)
-		before, refusedBefore := j.backendsOf(r.before, p.Kind == KindService)
+		named, refused := j.backendsOf(r.next, p.Kind == object.KindService)
+		before, refusedBefore := j.backendsOf(r.before, p.Kind == object.KindService)
 		missing := j.missing(named, before, []client{c})
 		waits := slices.ContainsFunc(refused, func(d destination) bool { return !slices.Contains(refusedBefore, d) && !slices.Contains(before, d) })
 		if len(missing) == 0 && !waits || !j.parentServed(r.next, p) {
@@ -69,9 +71,9 @@ func (j *judge) backendsOf(r *apiRoute, mesh bool) (named, refused []destination
 
 // parentServed tells whether the clients of a parent were served any of the
 // route's hostnames before: a Service by itself, a Gateway by some route.
-func (j *judge) parentServed(r *apiRoute, parent Ref) bool {
-	if parent.Kind == KindService {
-		return j.last.Host(parent.Name+"."+parent.Namespace+".svc."+Domain) != nil
+func (j *judge) parentServed(r *apiRoute, parent object.Ref) bool {
+	if parent.Kind == object.KindService {
+		return j.last.Host(parent.Name+"."+parent.Namespace+".svc."+object.Domain) != nil
 	}
 	routes, _ := j.last.apiRoutesOf.Get(parent.String())
 	return slices.ContainsFunc(routes, func(o *apiRoute) bool { return len(commonHostnames(r.hostnames, o.hostnames)) > 0 })
@@ -87,7 +89,7 @@ func commonHostnames(a, b []string) (out []string) {
 	}
 	for _, x := range all(a) {
 		for _, y := range all(b) {
-			if h, ok := IntersectHosts(x, y); ok {
+			if h, ok := object.IntersectHosts(x, y); ok {
 				out = append(out, h)
 			}
 		}
@@ -98,7 +100,7 @@ func commonHostnames(a, b []string) (out []string) {
 // heldIngress is an Ingress that changed or waits, as a whole.
 type heldIngress struct {
 	*builder
-	ref    Ref
+	ref    object.Ref
 	next   *ingress
 	before *ingress // in force until now; nil: none
 }
@@ -133,9 +135,9 @@ func (b *builder) placesOf(in *ingress) (out []destination) {
 		return nil
 	}
 	for _, p := range in.everything() {
-		d := destination{host: p.to.Name + "." + in.ref.Namespace + ".svc." + Domain, port: uint32(p.to.Port.Number)}
+		d := destination{host: p.to.Name + "." + in.ref.Namespace + ".svc." + object.Domain, port: uint32(p.to.Port.Number)}
 		if p.namely {
-			if d.port = b.portNamed(Ref{KindService, in.ref.Namespace, p.to.Name}, p.to.Port.Name); d.port == 0 {
+			if d.port = b.portNamed(object.Ref{Kind: object.KindService, Namespace: in.ref.Namespace, Name: p.to.Name}, p.to.Port.Name); d.port == 0 {
 				d.port = unnamedPort
 			}
 		}
@@ -147,7 +149,7 @@ func (b *builder) placesOf(in *ingress) (out []destination) {
 // ingressServed tells whether a host of the Ingress was served before, by its
 // last version or by another.
 func (b *builder) ingressServed(next, before *ingress) bool {
-	served := newHostSet()
+	served := object.NewHostSet()
 	for ref, in := range b.ingresses.all {
 		if ref == next.ref {
 			in = before
@@ -156,8 +158,8 @@ func (b *builder) ingressServed(next, before *ingress) bool {
 			continue
 		}
 		for _, p := range in.everything() {
-			served.add(p.host)
+			served.Add(p.host)
 		}
 	}
-	return slices.ContainsFunc(next.everything(), func(p ingressPath) bool { return served.covers(p.host) })
+	return slices.ContainsFunc(next.everything(), func(p ingressPath) bool { return served.Covers(p.host) })
 }

@@ -10,13 +10,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // randomHeld is an object out of few names, as heldObject reads it.
 func randomHeld(r *rand.Rand) string {
 	pick := func(l ...string) string { return l[r.IntN(len(l))] }
 	ns, name := pick("a", "b"), pick("web", "api")
-	host := func() string { return pick("web", "api", "web.a.svc."+Domain, "api.b.svc."+Domain, "ext.example") }
+	host := func() string {
+		return pick("web", "api", "web.a.svc."+object.Domain, "api.b.svc."+object.Domain, "ext.example")
+	}
 	to := func() string {
 		return "{destination: {host: " + host() + pick("", ", subset: v1", ", subset: v2", ", port: {number: 81}") + "}, weight: 50}"
 	}
@@ -25,7 +29,7 @@ func randomHeld(r *rand.Rand) string {
 	case 0:
 		return gone + fmt.Sprintf("service %s/%s {clusterIP: 10.0.0.%d, selector: {app: x}, exportTo: [], ports: [%s]}", ns, name, r.IntN(4), pick("{name: http, port: 80}", "{name: http, port: 80}, {name: http-more, port: 81}"))
 	case 1:
-		return gone + fmt.Sprintf("service %s/%s {type: ExternalName, externalName: %s.%s.svc.%s}", ns, name, pick("web", "api"), pick("a", "b"), Domain)
+		return gone + fmt.Sprintf("service %s/%s {type: ExternalName, externalName: %s.%s.svc.%s}", ns, name, pick("web", "api"), pick("a", "b"), object.Domain)
 	case 2:
 		return gone + fmt.Sprintf("entry %s/%s {hosts: [ext.example], resolution: DNS, ports: [{number: %s, name: http, protocol: HTTP}]}", ns, name, pick("80", "81"))
 	case 3, 4:
@@ -128,7 +132,7 @@ func behindTorn(w *World, ns, host string) bool {
 	for _, vs := range w.VirtualServices() {
 		sidecars, _ := w.clientsOf(vs)
 		for _, d := range destinationsOf(vs) {
-			torn = torn || slices.ContainsFunc(vs.Hosts, func(h string) bool { return HostMatches(h, host) }) && !newSights(w).there(d, sidecars)
+			torn = torn || slices.ContainsFunc(vs.Hosts, func(h string) bool { return object.HostMatches(h, host) }) && !newSights(w).there(d, sidecars)
 		}
 	}
 	return torn
@@ -173,13 +177,13 @@ func TestNobodyWaitsForAnothersRoute(t *testing.T) {
 		for !seen {
 			select {
 			case w := <-worlds:
-				l, _ := w.routes.Get("other.b.svc." + Domain)
-				seen = len(l) == 1 && l[0].Destinations[0] == name+".b.svc."+Domain
+				l, _ := w.routes.Get("other.b.svc." + object.Domain)
+				seen = len(l) == 1 && l[0].Destinations[0] == name+".b.svc."+object.Domain
 			case <-time.After(20 * time.Second):
 				t.Fatalf("change %d of another namespace waits", i)
 			}
 		}
-		if l, _ := s.World().routes.Get("web.a.svc." + Domain); time.Since(begin) < 25*time.Second && (len(l) != 1 || destinationsOf(l[0])[0].subset != "v1") {
+		if l, _ := s.World().routes.Get("web.a.svc." + object.Domain); time.Since(begin) < 25*time.Second && (len(l) != 1 || destinationsOf(l[0])[0].subset != "v1") {
 			t.Fatalf("the tenant's route was not held: the test shows nothing")
 		}
 	}
@@ -200,7 +204,7 @@ func TestHoldsAreBounded(t *testing.T) {
 	if n := len(h.b.holds.routes); n != mostHeldOfNamespace {
 		t.Errorf("%d routes of one namespace are held, want %d", n, mostHeldOfNamespace)
 	}
-	h.run("web.b.svc."+Domain, (*holder).served, []step{ // another namespace has room of its own
+	h.run("web.b.svc."+object.Domain, (*holder).served, []step{ // another namespace has room of its own
 		{"service b/web {ports: [{port: 80}]}", "direct"}, {"route b/web {hosts: [web], http: [{route: [{destination: {host: web, subset: absent}}]}]}", "direct"}})
 	h.pass(time.Hour)
 	h.settled()
@@ -209,14 +213,14 @@ func TestHoldsAreBounded(t *testing.T) {
 // TestOwnersAreNotHeldByOthers has tenant a point routes at the host of tenant b:
 // what b takes away or makes anew is in force for everybody else at once.
 func TestOwnersAreNotHeldByOthers(t *testing.T) {
-	const host = "other.b.svc." + Domain
+	const host = "other.b.svc." + object.Domain
 	h := newHolder(t, other, "rule b/other {host: other, subsets: [{name: v1}]}", web, "route a/web {hosts: [web], http: [{route: [{destination: {host: "+host+", subset: v1}}]}]}")
 	h.apply("-service b/other")
 	v := h.world.View(Scope{Role: RoleSidecar, Namespace: "c"})
 	if s, _ := v.Service(host); s != nil || h.world.vips.Len() != 1 {
 		t.Error("the service that was deleted has its names and addresses still")
 	}
-	if got := h.served("web.a.svc." + Domain); got != "other/v1" {
+	if got := h.served("web.a.svc." + object.Domain); got != "other/v1" {
 		t.Errorf("the route leads to %q", got)
 	}
 	const anew = "service b/other {clusterIP: 10.0.0.9, selector: {app: anew}, ports: [{name: http, port: 81}]}"
@@ -226,7 +230,7 @@ func TestOwnersAreNotHeldByOthers(t *testing.T) {
 		t.Error("the new version waits")
 	}
 	h.pass(3 * time.Second)
-	if got := h.served("web.a.svc." + Domain); got != "other/v1!" {
+	if got := h.served("web.a.svc." + object.Domain); got != "other/v1!" {
 		t.Errorf("after its time the route leads to %q", got)
 	}
 	h.settled()

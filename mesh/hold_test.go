@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // holder is a builder of which time is a variable.
@@ -63,23 +65,23 @@ func heldObject(t *testing.T, what string) Change {
 	kind, gone := strings.CutPrefix(words[0], "-")
 	ns, name, _ := strings.Cut(words[1], "/")
 	kinds := map[string]struct {
-		kind   Kind
+		kind   object.Kind
 		object any
 	}{
-		"service": {KindService, &corev1.Service{}}, "rule": {KindDestinationRule, &networkingv1.DestinationRule{}},
-		"route": {KindVirtualService, &networkingv1.VirtualService{}}, "gateway": {KindGateway, &networkingv1.Gateway{}},
-		"entry": {KindServiceEntry, &networkingv1.ServiceEntry{}}, "sidecar": {KindSidecar, &networkingv1.Sidecar{}},
-		"http": {KindHTTPRoute, &gatewayv1.HTTPRoute{}}, "tcp": {KindTCPRoute, &gatewayv1.TCPRoute{}}, "class": {KindGatewayClass, &gatewayv1.GatewayClass{}}, "kube": {KindKubeGateway, &gatewayv1.Gateway{}},
-		"grant": {KindReferenceGrant, &gatewayv1.ReferenceGrant{}}, "ingress": {KindIngress, &netv1.Ingress{}}, "namespace": {KindNamespace, &corev1.Namespace{}},
+		"service": {object.KindService, &corev1.Service{}}, "rule": {object.KindDestinationRule, &networkingv1.DestinationRule{}},
+		"route": {object.KindVirtualService, &networkingv1.VirtualService{}}, "gateway": {object.KindGateway, &networkingv1.Gateway{}},
+		"entry": {object.KindServiceEntry, &networkingv1.ServiceEntry{}}, "sidecar": {object.KindSidecar, &networkingv1.Sidecar{}},
+		"http": {object.KindHTTPRoute, &gatewayv1.HTTPRoute{}}, "tcp": {object.KindTCPRoute, &gatewayv1.TCPRoute{}}, "class": {object.KindGatewayClass, &gatewayv1.GatewayClass{}}, "kube": {object.KindKubeGateway, &gatewayv1.Gateway{}},
+		"grant": {object.KindReferenceGrant, &gatewayv1.ReferenceGrant{}}, "ingress": {object.KindIngress, &netv1.Ingress{}}, "namespace": {object.KindNamespace, &corev1.Namespace{}},
 	}
 	if kind == "config" {
-		return Change{Ref{KindConfigMap, "istio-system", "istio"}, &corev1.ConfigMap{Data: map[string]string{"mesh": words[2]}}}
+		return Change{object.Ref{Kind: object.KindConfigMap, Namespace: "istio-system", Name: "istio"}, &corev1.ConfigMap{Data: map[string]string{"mesh": words[2]}}}
 	}
 	k, ok := kinds[kind]
 	if !ok {
 		t.Fatalf("what is %q?", what)
 	}
-	c := Change{Ref: Ref{k.kind, ns, name}}
+	c := Change{Ref: object.Ref{Kind: k.kind, Namespace: ns, Name: name}}
 	if kind == "class" || kind == "namespace" {
 		c.Ref.Namespace = ""
 	}
@@ -190,7 +192,7 @@ func (h *holder) run(host string, served func(*holder, string) string, steps []s
 
 // TestHeldRoutes goes through changes that belong together, half by half.
 func TestHeldRoutes(t *testing.T) {
-	const host = "web.a.svc." + Domain
+	const host = "web.a.svc." + object.Domain
 	for _, c := range []struct {
 		name  string
 		start []string
@@ -218,7 +220,7 @@ func TestHeldRoutes(t *testing.T) {
 			{"route a/new {hosts: [new.example], http: [{route: [{destination: {host: web, subset: v1}}]}]}", "web"}, {"+3s", "web/v1!"}}},
 		{"a new host beside one that was there", []string{web}, "new.example", []step{{"route a/new {hosts: [new.example, web], http: [{route: [{destination: {host: web, subset: v1}}]}]}", "web/v1!"}}},
 		{"and that one", []string{web}, "", []step{{"route a/new {hosts: [new.example, web], http: [{route: [{destination: {host: web, subset: v1}}]}]}", "direct"}, {ruleV1, "web/v1"}}},
-		{"a host taken out of a route that is held", []string{web, api, ruleV1, "route a/web {hosts: [web, api], http: [{route: [{destination: {host: web, subset: v1}}]}]}"}, "api.a.svc." + Domain, []step{{toV2, "direct"}}},
+		{"a host taken out of a route that is held", []string{web, api, ruleV1, "route a/web {hosts: [web, api], http: [{route: [{destination: {host: web, subset: v1}}]}]}"}, "api.a.svc." + object.Domain, []step{{toV2, "direct"}}},
 		{"a host is not there yet", []string{web}, "", []step{{toAPI, "direct"}, {"+1s", "direct"}, {api, "api"}}},
 		{"a service goes before the route", []string{web, api, toAPI}, "", []step{{"-service a/api", "api"}, {"+1s", "api"}, {"-route a/web", "direct"}, {"+10s", "direct"}}},
 		{"a service goes for good", []string{web, api, toAPI}, "", []step{{"-service a/api", "api"}, {"+3s", "api!"}}},

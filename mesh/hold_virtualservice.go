@@ -1,12 +1,16 @@
 package mesh
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
+)
 
 // heldVirtualService is a VirtualService that changed or waits. Host by host and
 // gateway by gateway either its newest version is in force or what was before.
 type heldVirtualService struct {
 	*builder
-	ref    Ref
+	ref    object.Ref
 	next   *VirtualService
 	before []*VirtualService // in force until now: versions of the object, each for some of its hosts
 
@@ -29,7 +33,7 @@ func (r *heldVirtualService) torn(j *judge) *waits {
 	var w waits
 	var mesh, gateways []string
 	for _, g := range r.next.Gateways {
-		if g == MeshGateway {
+		if g == object.MeshGateway {
 			mesh = []string{g}
 		} else {
 			gateways = append(gateways, g)
@@ -125,8 +129,8 @@ func joined(parts []*VirtualService) (out []*VirtualService) {
 // from the gateway in the last World, whoever served them, and new ones.
 func (j *judge) servedBefore(v *VirtualService, gateway string) (had, new []string) {
 	is := j.meshHosts(v)
-	if gateway != MeshGateway {
-		is = j.hostsOf(gateway).covers
+	if gateway != object.MeshGateway {
+		is = j.hostsOf(gateway).Covers
 	}
 	for _, h := range v.Hosts {
 		if is(h) {
@@ -144,72 +148,45 @@ func (j *judge) meshHosts(v *VirtualService) func(host string) bool {
 	w := j.last
 	routed := func(name string) bool {
 		l, _ := w.routes.Get(name)
-		return slices.ContainsFunc(l, func(o *VirtualService) bool { return o.On(MeshGateway) })
+		return slices.ContainsFunc(l, func(o *VirtualService) bool { return o.On(object.MeshGateway) })
 	}
-	var covered *hostSet
+	var covered *object.HostSet
 	return func(h string) bool {
-		if !eachPattern(h, func(p string) bool { return w.Host(p) == nil && !routed(p) }) {
+		if !object.EachPattern(h, func(p string) bool { return w.Host(p) == nil && !routed(p) }) {
 			return true
 		}
 		if slices.ContainsFunc(j.nameOwners(h), func(o string) bool { return w.Host(o) != nil }) {
 			return true
 		}
-		if !IsWildcard(h) {
+		if !object.IsWildcard(h) {
 			return false
 		}
 		if covered == nil {
-			covered = newHostSet()
+			covered = object.NewHostSet()
 			for name := range w.Hosts() {
-				covered.add(name)
+				covered.Add(name)
 			}
 			for name := range w.RouteHosts() {
 				if routed(name) {
-					covered.add(name)
+					covered.Add(name)
 				}
 			}
 		}
-		return covered.covers(h)
+		return covered.Covers(h)
 	}
 }
 
 // hostsOf are the hosts of the VirtualServices that were bound to a gateway.
-func (j *judge) hostsOf(gateway string) *hostSet {
+func (j *judge) hostsOf(gateway string) *object.HostSet {
 	s := j.gatewayHosts[gateway]
 	if s == nil {
-		s = newHostSet()
+		s = object.NewHostSet()
 		for _, v := range j.last.VirtualServicesOf(gateway) {
 			for _, h := range v.Hosts {
-				s.add(h)
+				s.Add(h)
 			}
 		}
 		j.gatewayHosts[gateway] = s
 	}
 	return s
-}
-
-// hostSet answers whether hosts, which may be patterns, have anything in common
-// with one of the set.
-type hostSet struct {
-	names map[string]struct{}
-	above map[string]struct{} // patterns that cover one of them
-}
-
-func newHostSet() *hostSet {
-	return &hostSet{map[string]struct{}{}, map[string]struct{}{}}
-}
-
-func (s *hostSet) add(host string) {
-	s.names[host] = struct{}{}
-	wildcardsOf(host, func(p string) bool {
-		s.above[p] = struct{}{}
-		return true
-	})
-}
-
-// covers tells whether one of the set is the host, covers it or is covered by it.
-func (s *hostSet) covers(host string) bool {
-	if _, ok := s.above[host]; ok {
-		return true
-	}
-	return !eachPattern(host, func(p string) bool { _, ok := s.names[p]; return !ok })
 }

@@ -3,6 +3,8 @@ package mesh
 import (
 	"cmp"
 	"slices"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // hold puts a workload among those that say they have an address, or takes it
@@ -32,14 +34,14 @@ func (b *builder) hold(address string, w *Workload, in bool) {
 func byHold(a, b *Workload) int {
 	rank := func(w *Workload) int {
 		n := 0
-		for i, worse := range []bool{!w.Ready, w.Terminating, w.Ref.Kind != KindPod} {
+		for i, worse := range []bool{!w.Ready, w.Terminating, w.Ref.Kind != object.KindPod} {
 			if worse {
 				n |= 1 << i
 			}
 		}
 		return n
 	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), older(b.Created, b.Ref, a.Created, a.Ref))
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), object.Older(b.Created, b.Ref, a.Created, a.Ref))
 }
 
 // holderIn is the workload of the namespace that most likely has the address;

@@ -3,6 +3,8 @@ package mesh
 import (
 	"slices"
 	"strings"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ImpliedProxies are the proxies that the objects speak of, for those who look at
@@ -16,7 +18,7 @@ func (w *World) ImpliedProxies() []*Proxy {
 	sidecars := map[string]bool{} // namespaces that have some
 	routers := 0
 	for _, x := range w.Workloads() {
-		if x.Ref.Kind != KindPod {
+		if x.Ref.Kind != object.KindPod {
 			continue
 		}
 		switch {
@@ -63,7 +65,7 @@ func hasSidecar(x *Workload) bool {
 func (w *World) impliedSidecars(known map[string]bool) (out []*Proxy) {
 	missing := map[string]*Workload{} // by namespace and labels
 	add := func(namespace string, labels map[string]string) {
-		key := namespace + "/" + canonicalLabels(labels)
+		key := namespace + "/" + object.CanonicalLabels(labels)
 		if namespace != "" && missing[key] == nil {
 			missing[key] = stranger(namespace, "workload", labels)
 		}
@@ -91,7 +93,7 @@ func (w *World) impliedSidecars(known map[string]bool) (out []*Proxy) {
 		}
 	}
 	for _, v := range w.VirtualServices() {
-		if v.On(MeshGateway) {
+		if v.On(object.MeshGateway) {
 			plain(v.Namespace)
 		}
 	}
@@ -117,7 +119,7 @@ func (w *World) impliedSidecars(known map[string]bool) (out []*Proxy) {
 // stranger is a workload that no object describes.
 func stranger(namespace, name string, labels map[string]string) *Workload {
 	return &Workload{
-		Ref: Ref{Kind: KindPod, Namespace: namespace, Name: name}, Namespace: namespace, Name: name, Owner: name,
+		Ref: object.Ref{Kind: object.KindPod, Namespace: namespace, Name: name}, Namespace: namespace, Name: name, Owner: name,
 		Labels: labels, ServiceAccount: "default", Ready: true,
 	}
 }
@@ -140,13 +142,13 @@ func (w *World) gatewayPods() *gatewayPods {
 	p := &gatewayPods{byPair: map[string][]*gatewaySelector{}}
 	known := map[string]*gatewaySelector{}
 	add := func(g *Gateway, namespace string, labels map[string]string) {
-		key := namespace + "/" + canonicalLabels(labels)
+		key := namespace + "/" + object.CanonicalLabels(labels)
 		s := known[key]
 		if s == nil {
 			s = &gatewaySelector{namespace: namespace, labels: labels, of: map[string]bool{}}
 			known[key] = s
 			p.sorted = append(p.sorted, s)
-			pair, _, _ := strings.Cut(canonicalLabels(labels), ",")
+			pair, _, _ := strings.Cut(object.CanonicalLabels(labels), ",")
 			p.byPair[pair] = append(p.byPair[pair], s)
 		}
 		s.of[g.Namespace] = true
@@ -166,7 +168,7 @@ func (w *World) gatewayPods() *gatewayPods {
 func (p *gatewayPods) selected(x *Workload) (any bool) {
 	for k, v := range x.Labels {
 		for _, s := range p.byPair[k+"="+v] {
-			if (s.namespace == "" || s.namespace == x.Namespace) && selects(s.labels, x.Labels) {
+			if (s.namespace == "" || s.namespace == x.Namespace) && object.Selects(s.labels, x.Labels) {
 				s.found, any = true, true
 			}
 		}

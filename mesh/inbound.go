@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Inbound is all that decides what a workload accepts. It holds nothing that
@@ -40,7 +42,7 @@ type Inbound struct {
 // InboundPort is a port of a workload with chains of its own.
 type InboundPort struct {
 	Number   uint32 // on the workload
-	Protocol Protocol
+	Protocol object.Protocol
 	// Service is the oldest service that leads to the port, which gives it
 	// its protocol; nil for ports that only a policy or a Sidecar names.
 	Service *Service
@@ -57,7 +59,7 @@ type InboundPort struct {
 
 // InboundOf is what the workload accepts in this world. Findings tell what of
 // a Sidecar's ingress is not in force.
-func (w *World) InboundOf(x *Workload) (Inbound, []Finding) {
+func (w *World) InboundOf(x *Workload) (Inbound, []object.Finding) {
 	root := w.Config.RootNamespace
 	in := Inbound{
 		Namespace: x.Namespace, Workload: x.Owner, ServiceAccount: x.ServiceAccount,
@@ -78,7 +80,7 @@ func (w *World) InboundOf(x *Workload) (Inbound, []Finding) {
 	in.Ports = ListOf(ports...)
 	in.RequestAuthentications = ListOf(w.RequestAuthenticationsOf(x)...)
 	in.AuthorizationPolicies = ListOf(w.AuthorizationPoliciesOf(x)...)
-	view := w.View(Scope{Role: RoleSidecar, Namespace: x.Namespace, Labels: canonicalLabels(x.Labels)})
+	view := w.View(Scope{Role: RoleSidecar, Namespace: x.Namespace, Labels: object.CanonicalLabels(x.Labels)})
 	telemetries := w.TelemetriesOf(x)
 	in.Telemetries = ListOf(telemetries...)
 	in.Backends = view.Backends(in.RequestAuthentications.Slice(), in.AuthorizationPolicies.Slice(), telemetries)
@@ -87,10 +89,10 @@ func (w *World) InboundOf(x *Workload) (Inbound, []Finding) {
 
 // inboundPorts are the ports of the workload: those of its Sidecar's ingress
 // or else those that services lead to, and those with a mode of their own.
-func (w *World) inboundPorts(x *Workload) ([]InboundPort, []Finding) {
+func (w *World) inboundPorts(x *Workload) ([]InboundPort, []object.Finding) {
 	byNumber := map[uint32]InboundPort{}
 	add := func(p InboundPort) {
-		if _, taken := byNumber[p.Number]; taken || p.Number == 0 || p.Number > 65535 || p.Protocol == ProtocolUDP {
+		if _, taken := byNumber[p.Number]; taken || p.Number == 0 || p.Number > 65535 || p.Protocol == object.ProtocolUDP {
 			return
 		}
 		p.MutualTLS = MutualTLSOf(w.PeerAuthentications, w.Config.RootNamespace, x, p.Number)
@@ -127,32 +129,32 @@ func (w *World) inboundPorts(x *Workload) ([]InboundPort, []Finding) {
 }
 
 // ingressPorts adds the listeners of a Sidecar.
-func ingressPorts(s *Sidecar, services []leading, add func(InboundPort)) (findings []Finding) {
+func ingressPorts(s *Sidecar, services []leading, add func(InboundPort)) (findings []object.Finding) {
 	for i, l := range s.Spec.Ingress {
 		at := "spec.ingress[" + strconv.Itoa(i) + "]"
-		found := func(code Code, field, message string) {
-			findings = append(findings, Finding{Object: s.Ref, Field: at + field, Code: code, Message: message})
+		found := func(code object.Code, field, message string) {
+			findings = append(findings, object.Finding{Object: s.Ref, Field: at + field, Code: code, Message: message})
 		}
 		if n := l.GetPort().GetNumber(); n == 0 || n > 65535 {
-			found(CodeInvalid, ".port.number", "the listener has no port number from 1 to 65535; it is left out")
+			found(object.CodeInvalid, ".port.number", "the listener has no port number from 1 to 65535; it is left out")
 			continue
 		}
-		protocol, ok := ParseProtocol(l.Port.Protocol)
+		protocol, ok := object.ParseProtocol(l.Port.Protocol)
 		if !ok && l.Port.Protocol != "" {
-			found(CodeInvalid, ".port.protocol", "unknown protocol; it is found out from the traffic: use HTTP, HTTP2, GRPC, HTTPS, TLS, MONGO or TCP")
+			found(object.CodeInvalid, ".port.protocol", "unknown protocol; it is found out from the traffic: use HTTP, HTTP2, GRPC, HTTPS, TLS, MONGO or TCP")
 		}
 		if l.CaptureMode == networking.CaptureMode_NONE {
-			found(CodeUnsupported, ".captureMode", "NONE is not supported; redirected traffic is taken: remove captureMode")
+			found(object.CodeUnsupported, ".captureMode", "NONE is not supported; redirected traffic is taken: remove captureMode")
 		}
 		if l.Bind != "" {
-			found(CodeUnsupported, ".bind", "a bind address needs captureMode NONE, which is not supported; it is ignored")
+			found(object.CodeUnsupported, ".bind", "a bind address needs captureMode NONE, which is not supported; it is ignored")
 		}
 		if l.Tls != nil {
-			found(CodeUnsupported, ".tls", "TLS settings of ingress listeners are not supported; PeerAuthentication decides")
+			found(object.CodeUnsupported, ".tls", "TLS settings of ingress listeners are not supported; PeerAuthentication decides")
 		}
 		endpoint, ok := ingressEndpoint(l.DefaultEndpoint, l.Port.Number)
 		if !ok {
-			found(CodeInvalid, ".defaultEndpoint", "not 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT or unix:///PATH; the listener is left out")
+			found(object.CodeInvalid, ".defaultEndpoint", "not 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT or unix:///PATH; the listener is left out")
 			continue
 		}
 		p := InboundPort{Number: l.Port.Number, Protocol: protocol, Endpoint: endpoint}

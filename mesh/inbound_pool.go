@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // inboundPool is the connection pool of one port of the workload: that of the
@@ -50,7 +52,7 @@ func (b *builder) dirtyServers(r *DestinationRule) {
 		l, _ := b.world.rules.Get(pattern)
 		return !slices.ContainsFunc(l, (*DestinationRule).pools)
 	}
-	if !r.pools() && eachPattern(r.Host, none) {
+	if !r.pools() && object.EachPattern(r.Host, none) {
 		return
 	}
 	each := func(h *Host) {
@@ -61,9 +63,9 @@ func (b *builder) dirtyServers(r *DestinationRule) {
 	if h := b.world.Host(r.Host); h != nil {
 		each(h)
 	}
-	if IsWildcard(r.Host) {
+	if object.IsWildcard(r.Host) {
 		for name, h := range b.world.Hosts() {
-			if HostMatches(r.Host, name) {
+			if object.HostMatches(r.Host, name) {
 				each(h)
 			}
 		}

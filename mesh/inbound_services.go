@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // leading is a service that leads to a workload, and where on the workload each
@@ -34,7 +36,7 @@ func (w *World) servicesTo(x *Workload) []leading {
 					continue
 				}
 				for _, e := range h.Endpoints[i].at(a.String()) {
-					if e.Workload.Ref.Kind != KindPod || e.Workload.Ref == x.Ref {
+					if e.Workload.Ref.Kind != object.KindPod || e.Workload.Ref == x.Ref {
 						out = append(out, leading{s, e.Ports})
 					}
 				}
@@ -42,7 +44,7 @@ func (w *World) servicesTo(x *Workload) []leading {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b leading) int {
-		return older(a.service.Created, a.service.Ref, b.service.Created, b.service.Ref)
+		return object.Older(a.service.Created, a.service.Ref, b.service.Created, b.service.Ref)
 	})
 	return out
 }
@@ -127,16 +129,16 @@ func (b *builder) dirtyListed(address string, h *Host) {
 
 // rivalPorts finds ports of services that lead to a port of the workload which an older
 // service says to speak something else.
-func rivalPorts(x *Workload, services []leading) (findings []Finding) {
+func rivalPorts(x *Workload, services []leading) (findings []object.Finding) {
 	type told struct {
 		by       *Service
-		protocol Protocol
+		protocol object.Protocol
 	}
 	first := map[uint32]told{}
 	for _, s := range services {
 		for i, p := range s.service.Ports {
 			target := s.ports[i]
-			if target == 0 || p.Protocol == ProtocolUDP {
+			if target == 0 || p.Protocol == object.ProtocolUDP {
 				continue
 			}
 			was, taken := first[target]
@@ -145,7 +147,7 @@ func rivalPorts(x *Workload, services []leading) (findings []Finding) {
 				continue
 			}
 			if was.protocol != p.Protocol && was.by != s.service {
-				findings = append(findings, Finding{Object: s.service.Ref, Field: "spec.ports[" + p.Name + "]", Code: CodeConflict, Winner: was.by.Ref, Message: fmt.Sprintf(
+				findings = append(findings, object.Finding{Object: s.service.Ref, Field: "spec.ports[" + p.Name + "]", Code: object.CodeConflict, Winner: was.by.Ref, Message: fmt.Sprintf(
 					"port %d leads to port %d of the pods of %s as %s, and %s, which is older, as %s; what the pods accept there is %s: give both ports one protocol, by name or appProtocol", p.Number, target, cmp.Or(x.Owner, x.Name), p.Protocol, was.by.Ref, was.protocol, was.protocol)})
 			}
 		}

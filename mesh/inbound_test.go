@@ -8,6 +8,8 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func TestListsCompare(t *testing.T) {
@@ -61,7 +63,7 @@ func TestIngressEndpoint(t *testing.T) {
 func TestPodsOfOneDeploymentAreOne(t *testing.T) {
 	w := newBuilder().world
 	pod := func(name, hash string) *Workload {
-		return &Workload{Ref: Ref{KindPod, "default", name}, Namespace: "default", Name: name, Owner: "web", ServiceAccount: "web",
+		return &Workload{Ref: object.Ref{Kind: object.KindPod, Namespace: "default", Name: name}, Namespace: "default", Name: name, Owner: "web", ServiceAccount: "web",
 			Labels: map[string]string{"app": "web", "pod-template-hash": hash}}
 	}
 	a, _ := w.InboundOf(pod("web-1", "x"))
@@ -107,7 +109,7 @@ func TestBackendsAreNoticed(t *testing.T) {
 		b.world.Config.ExtensionProviders = []*meshconfig.MeshConfig_ExtensionProvider{{Name: "check", Provider: &meshconfig.MeshConfig_ExtensionProvider_EnvoyExtAuthzHttp{
 			EnvoyExtAuthzHttp: &meshconfig.MeshConfig_ExtensionProvider_EnvoyExternalAuthorizationHttpProvider{Service: "default/authz.default.svc.cluster.local", Port: 80},
 		}}}
-		ref := Ref{KindRequestAuthentication, "near", "a"}
+		ref := object.Ref{Kind: object.KindRequestAuthentication, Namespace: "near", Name: "a"}
 		b.world.RequestAuthentications = b.world.RequestAuthentications.with(ref, &RequestAuthentication{Ref: ref, Namespace: "near",
 			Spec: &security.RequestAuthentication{JwtRules: []*security.JWTRule{{JwksUri: "https://keys.example/x"}}}})
 		b.dirty = newDirty()

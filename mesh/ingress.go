@@ -10,6 +10,8 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	netv1 "k8s.io/api/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // IngressClassAnnotation names the class of an Ingress; it wins over
@@ -21,7 +23,7 @@ const ingressController = "istio.io/ingress-controller"
 
 // ingress is an Ingress of networking.k8s.io. It never changes.
 type ingress struct {
-	ref        Ref
+	ref        object.Ref
 	created    time.Time
 	annotation *string // of the class; nil: none
 	class      string  // spec.ingressClassName
@@ -29,7 +31,7 @@ type ingress struct {
 	paths      []ingressPath
 	// fallback gets the requests that no path matches; nil: nothing does.
 	fallback *ingressPath
-	findings []Finding
+	findings []object.Finding
 }
 
 // ingressPath is one path of one host, and where it leads.
@@ -42,7 +44,7 @@ type ingressPath struct {
 }
 
 func parseIngress(o *netv1.Ingress) *ingress {
-	in := &ingress{ref: Ref{KindIngress, o.Namespace, o.Name}, created: o.CreationTimestamp.Time, class: deref(o.Spec.IngressClassName, ""), tls: o.Spec.TLS}
+	in := &ingress{ref: object.Ref{Kind: object.KindIngress, Namespace: o.Namespace, Name: o.Name}, created: o.CreationTimestamp.Time, class: deref(o.Spec.IngressClassName, ""), tls: o.Spec.TLS}
 	if c, ok := o.Annotations[IngressClassAnnotation]; ok {
 		in.annotation = &c
 	}
@@ -51,7 +53,7 @@ func parseIngress(o *netv1.Ingress) *ingress {
 		if host == "" {
 			host = "*"
 		}
-		if !validHost(host) {
+		if !object.ValidHost(host) {
 			in.find(fmt.Sprintf("spec.rules[%d].host", i), "%q is no host; the rule is left out: write a DNS name, *.name, or nothing for all", rule.Host)
 			continue
 		}
@@ -76,7 +78,7 @@ func parseIngress(o *netv1.Ingress) *ingress {
 }
 
 func (in *ingress) find(field, format string, args ...any) {
-	in.findings = append(in.findings, Finding{Object: in.ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+	in.findings = append(in.findings, object.Finding{Object: in.ref, Field: field, Code: object.CodeInvalid, Message: fmt.Sprintf(format, args...)})
 }
 
 // match reads a path; false when no request can have it. A type that is left to
@@ -110,12 +112,12 @@ func (in *ingress) match(field string, p *netv1.HTTPIngressPath) (*networking.HT
 func (in *ingress) add(p ingressPath, b *netv1.IngressBackend) {
 	switch {
 	case b.Service == nil && b.Resource != nil:
-		in.findings = append(in.findings, Finding{Object: in.ref, Field: p.field + ".backend.resource", Code: CodeUnsupported, Message: "the backend is no Service, and no others are supported; it is left out: use service"})
+		in.findings = append(in.findings, object.Finding{Object: in.ref, Field: p.field + ".backend.resource", Code: object.CodeUnsupported, Message: "the backend is no Service, and no others are supported; it is left out: use service"})
 		return
 	case b.Service == nil:
 		in.find(p.field+".backend", "the backend is no Service, and no others are supported; it is left out: use service")
 		return
-	case b.Service.Port.Name == "" && (b.Service.Port.Number < 1 || b.Service.Port.Number > maxPort):
+	case b.Service.Port.Name == "" && (b.Service.Port.Number < 1 || b.Service.Port.Number > object.MaxPort):
 		in.find(p.field+".backend.service.port", "the backend has neither the name nor the number of a port; it is left out: give one")
 		return
 	}
@@ -124,7 +126,7 @@ func (in *ingress) add(p ingressPath, b *netv1.IngressBackend) {
 }
 
 // refersByName tells whether a port of the Service is meant by its name.
-func (in *ingress) refersByName(service Ref) bool {
+func (in *ingress) refersByName(service object.Ref) bool {
 	is := func(p ingressPath) bool {
 		return p.namely && in.ref.Namespace == service.Namespace && p.to.Name == service.Name
 	}

@@ -5,17 +5,19 @@ import (
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ingressGatewayName is the name of the Gateway that is made of an Ingress. No
 // VirtualService can be bound to it.
-func ingressGatewayName(ref Ref) string { return "ingress/" + ref.Namespace + "/" + ref.Name }
+func ingressGatewayName(ref object.Ref) string { return "ingress/" + ref.Namespace + "/" + ref.Name }
 
 // ingressMaker makes Gateways of Ingresses.
 type ingressMaker struct {
 	config *Config
 	// port finds the number of a Service's port by its name; 0: there is none.
-	port func(service Ref, name string) uint32
+	port func(service object.Ref, name string) uint32
 	// rules are those of each host, of all Ingresses together, since the longest
 	// path of a host wins, whose ever it is.
 	rules map[string]*VirtualService
@@ -31,7 +33,7 @@ func (m *ingressMaker) gateways(all []*ingress) []*Gateway {
 	var out []*Gateway
 	for _, in := range all {
 		g := &Gateway{Ref: in.ref, Name: ingressGatewayName(in.ref), Namespace: in.ref.Namespace, Created: in.created, Selector: m.config.ingressSelector()}
-		plain := &Server{Gateway: g, Index: -1, Number: 80, Protocol: ProtocolHTTP, Hosts: []GatewayHost{{"*", "*"}}, Bound: m.bound(in, "*")}
+		plain := &Server{Gateway: g, Index: -1, Number: 80, Protocol: object.ProtocolHTTP, Hosts: []GatewayHost{{"*", "*"}}, Bound: m.bound(in, "*")}
 		plain.Spec = &networking.Server{Port: &networking.Port{Number: 80, Protocol: "HTTP", Name: "http-80-ingress-" + in.ref.Name + "-" + in.ref.Namespace}, Hosts: []string{"*"}}
 		g.Servers = []*Server{plain}
 		for i, t := range in.tls {
@@ -55,7 +57,7 @@ func (m *ingressMaker) secured(in *ingress, i int, hosts []string, secret string
 	if secret == "" || len(hosts) == 0 {
 		return nil
 	}
-	s := &Server{Index: i, Number: 443, Protocol: ProtocolHTTPS}
+	s := &Server{Index: i, Number: 443, Protocol: object.ProtocolHTTPS}
 	s.Spec = &networking.Server{
 		Port:  &networking.Port{Number: 443, Protocol: "HTTPS", Name: fmt.Sprintf("https-443-ingress-%s-%s-%d", in.ref.Name, in.ref.Namespace, i)},
 		Hosts: hosts, Tls: &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_SIMPLE, CredentialName: secret},
@@ -73,7 +75,7 @@ func (m *ingressMaker) secured(in *ingress, i int, hosts []string, secret string
 func (m *ingressMaker) bound(in *ingress, server string) (out []Bound) {
 	seen := map[string]bool{}
 	for _, p := range in.everything() {
-		if h, ok := IntersectHosts(server, p.host); ok && !seen[h] && m.rules[p.host] != nil {
+		if h, ok := object.IntersectHosts(server, p.host); ok && !seen[h] && m.rules[p.host] != nil {
 			seen[h] = true
 			out = append(out, Bound{m.rules[p.host], h})
 		}
@@ -116,7 +118,7 @@ func (m *ingressMaker) makeRules(all []*ingress) {
 			if !slices.Contains(v.Sources, in.ref) {
 				v.Sources = append(v.Sources, in.ref)
 			}
-			rules[p.host] = append(rules[p.host], mergedRule{m.rule(in.ref, p), Origin{in.ref, p.field}})
+			rules[p.host] = append(rules[p.host], mergedRule{m.rule(in.ref, p), object.Origin{Ref: in.ref, Field: p.field}})
 		}
 	}
 	for host, v := range m.rules {
@@ -127,23 +129,23 @@ func (m *ingressMaker) makeRules(all []*ingress) {
 			v.Spec.Http = append(v.Spec.Http, r.HTTPRoute)
 			v.origins.http = append(v.origins.http, r.origin)
 		}
-		v.setDestinations(Domain)
+		v.setDestinations(object.Domain)
 	}
 }
 
 // rule leads one path to its Service; a port that has no number gets 500.
-func (m *ingressMaker) rule(in Ref, p ingressPath) *networking.HTTPRoute {
+func (m *ingressMaker) rule(in object.Ref, p ingressPath) *networking.HTTPRoute {
 	out := &networking.HTTPRoute{Match: []*networking.HTTPMatchRequest{p.match}}
 	number := uint32(p.to.Port.Number)
 	if p.namely {
-		number = m.port(Ref{KindService, in.Namespace, p.to.Name}, p.to.Port.Name)
+		number = m.port(object.Ref{Kind: object.KindService, Namespace: in.Namespace, Name: p.to.Name}, p.to.Port.Name)
 	}
 	if number == 0 {
 		out.DirectResponse = &networking.HTTPDirectResponse{Status: 500}
 		return out
 	}
 	out.Route = []*networking.HTTPRouteDestination{{
-		Destination: &networking.Destination{Host: p.to.Name + "." + in.Namespace + ".svc." + Domain, Port: &networking.PortSelector{Number: number}}, Weight: 1,
+		Destination: &networking.Destination{Host: p.to.Name + "." + in.Namespace + ".svc." + object.Domain, Port: &networking.PortSelector{Number: number}}, Weight: 1,
 	}}
 	return out
 }

@@ -8,6 +8,8 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	netv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestServesIngress is about row 154: the class says whose an Ingress is.
@@ -93,7 +95,7 @@ spec:
 	if !slices.Equal(fields, want) {
 		t.Errorf("found %q, want %q", fields, want)
 	}
-	if !in.refersByName(Ref{KindService, "b", "s"}) || in.refersByName(Ref{KindService, "other", "s"}) {
+	if !in.refersByName(object.Ref{Kind: object.KindService, Namespace: "b", Name: "s"}) || in.refersByName(object.Ref{Kind: object.KindService, Namespace: "other", Name: "s"}) {
 		t.Error("a port is not found to be given by its name")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // The ports of a proxy's pod that are the proxy's own: admin, capture, health
@@ -96,7 +98,7 @@ func insideName(name string) string {
 		return "a name of the host itself"
 	case slices.Contains(metadataNames, name):
 		return "a name of a metadata server"
-	case !validHost(name) || IsWildcard(name):
+	case !object.ValidHost(name) || object.IsWildcard(name):
 		return notAName
 	case numeric(name[strings.LastIndex(name, ".")+1:]):
 		return "a number, which some resolvers take for an address"
@@ -140,7 +142,7 @@ func placeOf(text string) place {
 // podName is the address that a cluster's DNS answers for a name below
 // NAMESPACE.pod, whether or not there is such a pod.
 func podName(name string) (netip.Addr, bool) {
-	base, ok := strings.CutSuffix(strings.TrimSuffix(name, "."+Domain), ".pod")
+	base, ok := strings.CutSuffix(strings.TrimSuffix(name, "."+object.Domain), ".pod")
 	label, namespace, two := strings.Cut(base, ".")
 	if !ok || !two || strings.Contains(namespace, ".") {
 		return netip.Addr{}, false
@@ -168,5 +170,5 @@ func (s *Service) resolvesInside() bool {
 // byItsName tells whether proxies find the service by resolving its host where
 // it lists no endpoints.
 func (s *Service) byItsName() bool {
-	return (s.Resolution == ResolutionDNS || s.Resolution == ResolutionDNSRoundRobin) && !IsWildcard(s.Host)
+	return (s.Resolution == ResolutionDNS || s.Resolution == ResolutionDNSRoundRobin) && !object.IsWildcard(s.Host)
 }

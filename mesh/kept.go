@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // keptDestination is a host, port or subset that is gone while a route in force
@@ -125,7 +126,7 @@ func (w *World) keepsNothing(host string) bool {
 // remembered is the World as what is kept remembers it: it holds no older one.
 func (w *World) remembered() *World {
 	old := *w
-	old.kept, old.keptAt, old.findings = persist.Map[string, []*keptDestination]{}, persist.Map[string, []*keptDestination]{}, persist.Map[string, []Finding]{}
+	old.kept, old.keptAt, old.findings = persist.Map[string, []*keptDestination]{}, persist.Map[string, []*keptDestination]{}, persist.Map[string, []object.Finding]{}
 	return &old
 }
 
@@ -229,7 +230,7 @@ func (b *builder) keepLost(host string, is, was *sights, until time.Time) {
 		of[c] = true
 	}
 	if len(b.holds.ruled) > 0 { // clients with a rule of their own see other subsets than the route's owner
-		eachPattern(host, func(pattern string) bool {
+		object.EachPattern(host, func(pattern string) bool {
 			for ns := range b.holds.ruled[pattern] {
 				of[client{RoleSidecar, ns}] = true
 			}

@@ -1,6 +1,10 @@
 package mesh
 
-import networking "istio.io/api/networking/v1alpha3"
+import (
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
+)
 
 // destination is what a route names, with its host in full. Port 0 and an empty
 // subset are what routes leave out.
@@ -93,12 +97,12 @@ const mostGateways = 4
 // clientsOf are those of a VirtualService: of its sidecars the ones of its own
 // namespace stand for all; its gateways' pods are mostly where the Gateway is.
 func (w *World) clientsOf(v *VirtualService) (sidecar []client, routers []client) {
-	if v.On(MeshGateway) {
+	if v.On(object.MeshGateway) {
 		sidecar = []client{{RoleSidecar, v.Namespace}}
 	}
 	seen := map[string]bool{v.Namespace: true}
 	for _, name := range v.Gateways {
-		if name == MeshGateway {
+		if name == object.MeshGateway {
 			continue
 		}
 		if len(routers) == 0 {
@@ -125,7 +129,7 @@ func leadsOf(v *VirtualService, clients []client) (out []lead) {
 // destinationsOf are what the routes of a VirtualService name.
 func destinationsOf(v *VirtualService) (out []destination) {
 	eachDestination(v.Spec, func(d *networking.Destination) {
-		if host := ResolveHost(d.GetHost(), v.Namespace, Domain); host != "" && host != NoBackend {
+		if host := object.ResolveHost(d.GetHost(), v.Namespace, object.Domain); host != "" && host != NoBackend {
 			out = append(out, destination{host, d.GetPort().GetNumber(), d.GetSubset()})
 		}
 	})

@@ -4,35 +4,35 @@ import (
 	"strconv"
 
 	networking "istio.io/api/networking/v1alpha3"
-)
 
-// Origin says where a rule of a VirtualService stands as its owner wrote it:
-// rules before it may have been left out, and rules of delegates stand in
-// other objects.
-type Origin struct {
-	Ref   Ref
-	Field string // "spec.http[2]"
-}
+	"github.com/fairway-mesh/fairway/mesh/object"
+)
 
 // origins are those of the rules of a VirtualService's Spec, index by index.
 type origins struct {
-	http, tcp, tls []Origin
+	http, tcp, tls []object.Origin
 }
 
 // HTTPOrigin is where Spec.Http[i] was written.
-func (v *VirtualService) HTTPOrigin(i int) Origin { return v.origin(v.origins.http, "spec.http", i) }
+func (v *VirtualService) HTTPOrigin(i int) object.Origin {
+	return v.origin(v.origins.http, "spec.http", i)
+}
 
 // TCPOrigin is where Spec.Tcp[i] was written.
-func (v *VirtualService) TCPOrigin(i int) Origin { return v.origin(v.origins.tcp, "spec.tcp", i) }
+func (v *VirtualService) TCPOrigin(i int) object.Origin {
+	return v.origin(v.origins.tcp, "spec.tcp", i)
+}
 
 // TLSOrigin is where Spec.Tls[i] was written.
-func (v *VirtualService) TLSOrigin(i int) Origin { return v.origin(v.origins.tls, "spec.tls", i) }
+func (v *VirtualService) TLSOrigin(i int) object.Origin {
+	return v.origin(v.origins.tls, "spec.tls", i)
+}
 
-func (v *VirtualService) origin(known []Origin, list string, i int) Origin {
+func (v *VirtualService) origin(known []object.Origin, list string, i int) object.Origin {
 	if i < len(known) {
 		return known[i]
 	}
-	return Origin{v.Ref, list + "[" + strconv.Itoa(i) + "]"}
+	return object.Origin{Ref: v.Ref, Field: list + "[" + strconv.Itoa(i) + "]"}
 }
 
 // asksForSource tells whether any match of the rules asks for the client's labels or

@@ -4,27 +4,29 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // fullName is the name of the Kubernetes Service that a name in one of its
 // forms stands for in every namespace: NAME.NAMESPACE, with or without .svc and
 // the cluster's domain; "" for any other name.
 func fullName(name string) string {
-	base, ok := strings.CutSuffix(name, ".svc."+Domain)
+	base, ok := strings.CutSuffix(name, ".svc."+object.Domain)
 	if !ok {
 		base = strings.TrimSuffix(name, ".svc")
 	}
 	service, namespace, ok := strings.Cut(base, ".")
-	if !ok || service == "" || namespace == "" || strings.Contains(namespace, ".") || IsWildcard(name) {
+	if !ok || service == "" || namespace == "" || strings.Contains(namespace, ".") || object.IsWildcard(name) {
 		return ""
 	}
-	return base + ".svc." + Domain
+	return base + ".svc." + object.Domain
 }
 
 // formsOf are the other names of a Kubernetes Service, by its full one; nil for
 // any other name.
 func formsOf(full string) []string {
-	base, ok := strings.CutSuffix(full, ".svc."+Domain)
+	base, ok := strings.CutSuffix(full, ".svc."+object.Domain)
 	if !ok || fullName(full) != full {
 		return nil
 	}
@@ -38,10 +40,10 @@ func formsOf(full string) []string {
 func (w *World) nameOwner(name, client string) *Service {
 	full := fullName(name)
 	if full == "" {
-		if strings.Contains(name, ".") || client == "" || IsWildcard(name) {
+		if strings.Contains(name, ".") || client == "" || object.IsWildcard(name) {
 			return nil
 		}
-		full = name + "." + client + ".svc." + Domain
+		full = name + "." + client + ".svc." + object.Domain
 	}
 	if h := w.Host(full); h != nil && h.Services[0].Kubernetes() {
 		return h.Services[0]
@@ -51,14 +53,14 @@ func (w *World) nameOwner(name, client string) *Service {
 
 // nameHolder is the Service or Pod to which a name belongs, which may be an
 // address; the zero Ref is nobody.
-func (w *World) nameHolder(name, client string) Ref {
+func (w *World) nameHolder(name, client string) object.Ref {
 	if a, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
 		return w.AddressHolder(a)
 	}
 	if o := w.nameOwner(name, client); o != nil {
 		return o.Ref
 	}
-	return Ref{}
+	return object.Ref{}
 }
 
 // takesName tells whether a service has a name that belongs to a Service or
@@ -69,13 +71,13 @@ func (w *World) takesName(s *Service, client string) bool {
 		return false
 	}
 	holder := w.nameHolder(s.Host, client)
-	return holder != (Ref{}) && holder.Namespace != s.Namespace
+	return holder != (object.Ref{}) && holder.Namespace != s.Namespace
 }
 
 // AddressHolder is the Service whose cluster IP an address is, or the Pod that
 // has it to itself, and their namespace. No other namespace's object has the
 // address. The zero Ref is nobody.
-func (w *World) AddressHolder(a netip.Addr) Ref {
+func (w *World) AddressHolder(a netip.Addr) object.Ref {
 	text := a.Unmap().String()
 	hosts, _ := w.vips.Get(text)
 	var of *Service
@@ -84,23 +86,23 @@ func (w *World) AddressHolder(a netip.Addr) Ref {
 		if h == nil || !h.Services[0].Kubernetes() {
 			continue
 		}
-		if s := h.Services[0]; of == nil || older(s.Created, s.Ref, of.Created, of.Ref) < 0 {
+		if s := h.Services[0]; of == nil || object.Older(s.Created, s.Ref, of.Created, of.Ref) < 0 {
 			of = s
 		}
 	}
 	if of != nil {
 		return of.Ref
 	}
-	if x, _ := w.addresses.Get(text); x != nil && x.Ref.Kind == KindPod && !x.HostNetwork {
+	if x, _ := w.addresses.Get(text); x != nil && x.Ref.Kind == object.KindPod && !x.HostNetwork {
 		return x.Ref
 	}
-	return Ref{}
+	return object.Ref{}
 }
 
 // mayServe tells whether a service may be what clients find at an address.
 func (w *World) mayServe(s *Service, a netip.Addr) bool {
 	holder := w.AddressHolder(a)
-	return holder == (Ref{}) || holder.Namespace == s.Namespace
+	return holder == (object.Ref{}) || holder.Namespace == s.Namespace
 }
 
 // ServesDirectly tells whether clients that connect to the endpoint's own
@@ -112,10 +114,10 @@ func (w *World) ServesDirectly(s *Service, e Endpoint) bool {
 		return false
 	}
 	a = a.Unmap()
-	if e.Workload.Ref.Kind == KindPod && e.Workload.Namespace == s.Namespace && slices.Contains(e.Workload.Addresses, a) {
+	if e.Workload.Ref.Kind == object.KindPod && e.Workload.Namespace == s.Namespace && slices.Contains(e.Workload.Addresses, a) {
 		return true
 	}
-	if x := w.WorkloadAt(a); x != nil && x.Ref.Kind == KindPod {
+	if x := w.WorkloadAt(a); x != nil && x.Ref.Kind == object.KindPod {
 		return false
 	}
 	return w.mayServe(s, a)

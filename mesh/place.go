@@ -3,6 +3,8 @@ package mesh
 import (
 	"maps"
 	"slices"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // A rule's host is looked at from both sides: from a service, for which the most
@@ -65,7 +67,7 @@ func (v *View) Places(host string) (*VirtualService, []Place) {
 		}
 	}
 	for port, s := range v.above(host) {
-		if p := s.Port(port).Protocol; p.IsHTTP() || p == ProtocolAuto {
+		if p := s.Port(port).Protocol; p.IsHTTP() || p == object.ProtocolAuto {
 			ports[port] = s
 		}
 	}
@@ -115,13 +117,13 @@ func (v *View) places(rule *VirtualService, host string, ports map[uint32]*Servi
 // above are the services of patterns that cover the host, by their ports.
 func (v *View) above(host string) map[uint32]*Service {
 	var out map[uint32]*Service
-	wildcardsOf(host, func(pattern string) bool {
+	object.WildcardsOf(host, func(pattern string) bool {
 		s, _ := v.Service(pattern)
 		if s == nil {
 			return true
 		}
 		for _, p := range s.Ports {
-			if out[p.Number] == nil && p.Protocol != ProtocolUDP && v.Listens(s, p.Number) {
+			if out[p.Number] == nil && p.Protocol != object.ProtocolUDP && v.Listens(s, p.Number) {
 				if out == nil {
 					out = map[uint32]*Service{}
 				}
@@ -161,7 +163,7 @@ func (v *View) portsOf(rule *VirtualService) map[uint32]string {
 			return
 		}
 		for _, p := range s.Ports {
-			shared := p.Protocol.IsHTTP() || p.Protocol == ProtocolAuto && v.ByNameOnly(s, p.Number)
+			shared := p.Protocol.IsHTTP() || p.Protocol == object.ProtocolAuto && v.ByNameOnly(s, p.Number)
 			if !shared || !v.Listens(s, p.Number) {
 				continue
 			}
@@ -172,16 +174,16 @@ func (v *View) portsOf(rule *VirtualService) map[uint32]string {
 			}
 		}
 	}
-	var wildcards set
+	var wildcards object.Set
 	for _, host := range rule.routed() {
 		add(host, host)
-		if IsWildcard(host) {
-			wildcards.add(host)
+		if object.IsWildcard(host) {
+			wildcards.Add(host)
 		}
 	}
 	if len(wildcards) > 0 {
 		for name := range v.Hosts() {
-			wildcardsOf(name, func(pattern string) bool {
+			object.WildcardsOf(name, func(pattern string) bool {
 				if _, ok := wildcards[pattern]; ok {
 					add(pattern, name)
 				}
@@ -211,7 +213,7 @@ func (v *View) serves(host string, port uint32) bool {
 		return false
 	}
 	p := s.Port(port)
-	return p != nil && p.Protocol != ProtocolUDP && v.Listens(s, port)
+	return p != nil && p.Protocol != object.ProtocolUDP && v.Listens(s, port)
 }
 
 // namesAt are the names that the rule serves of its host on the port.
@@ -219,7 +221,7 @@ func (v *View) namesAt(rule *VirtualService, host string, port uint32) []string 
 	if v.Sidecar == nil || len(v.Sidecar.Egress) == 0 {
 		return []string{host}
 	}
-	var names set
+	var names object.Set
 	var out []string
 	for _, l := range v.Sidecar.inCharge(port) {
 		if !l.importsRule(v.Scope.Namespace, rule) {
@@ -229,7 +231,7 @@ func (v *View) namesAt(rule *VirtualService, host string, port uint32) []string 
 			if name == host {
 				return []string{host}
 			}
-			if _, by, _ := v.route(name, nil); by == host && !v.serves(name, port) && names.add(name) {
+			if _, by, _ := v.route(name, nil); by == host && !v.serves(name, port) && names.Add(name) {
 				out = append(out, name)
 			}
 		}

@@ -8,13 +8,15 @@ import (
 	networking "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
 	telemetry "istio.io/api/telemetry/v1alpha1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Policy is an object that applies to the workloads that it selects in its
 // namespace, or in the whole mesh from the root namespace. T is the spec, not
 // to be modified.
 type Policy[T any] struct {
-	Ref         Ref
+	Ref         object.Ref
 	Namespace   string
 	Created     time.Time
 	Selector    map[string]string // empty: every workload
@@ -46,14 +48,14 @@ type Policies[T any] struct {
 
 // with is a copy that holds the policy in place of what had its Ref; nil
 // removes it.
-func (p *Policies[T]) with(ref Ref, policy *Policy[T]) *Policies[T] {
+func (p *Policies[T]) with(ref object.Ref, policy *Policy[T]) *Policies[T] {
 	m := map[string][]*Policy[T]{}
 	if p != nil {
 		maps.Copy(m, p.byNamespace)
 	}
 	l := slices.DeleteFunc(slices.Clone(m[ref.Namespace]), func(x *Policy[T]) bool { return x.Ref == ref })
 	if policy != nil {
-		i, _ := slices.BinarySearchFunc(l, policy, func(a, b *Policy[T]) int { return older(a.Created, a.Ref, b.Created, b.Ref) })
+		i, _ := slices.BinarySearchFunc(l, policy, func(a, b *Policy[T]) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) })
 		l = slices.Insert(l, i, policy)
 	}
 	if len(l) == 0 {
@@ -79,7 +81,7 @@ func (p *Policies[T]) For(root, namespace string, labels map[string]string) []*P
 	var out []*Policy[T]
 	for _, ns := range []string{root, namespace} {
 		for _, x := range p.In(ns) {
-			if selects(x.Selector, labels) {
+			if object.Selects(x.Selector, labels) {
 				out = append(out, x)
 			}
 		}

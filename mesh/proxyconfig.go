@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	networkingv1beta1 "istio.io/client-go/pkg/apis/networking/v1beta1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ProxySettings are what ProxyConfig objects say about a proxy. It is started
@@ -45,7 +47,7 @@ func (w *World) ProxySettingsOf(namespace string, labels map[string]string) Prox
 	if namespace != w.Config.RootNamespace {
 		merge(namespace, forAll)
 	}
-	merge(namespace, func(p *ProxyConfig) bool { return len(p.Selector) > 0 && selects(p.Selector, labels) })
+	merge(namespace, func(p *ProxyConfig) bool { return len(p.Selector) > 0 && object.Selects(p.Selector, labels) })
 	return out
 }
 
@@ -54,9 +56,9 @@ var variableName = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
 
 func possibleVariable(name string) bool { return variableName.MatchString(name) }
 
-func (b *builder) proxyConfig(ref Ref, o *networkingv1beta1.ProxyConfig) {
+func (b *builder) proxyConfig(ref object.Ref, o *networkingv1beta1.ProxyConfig) {
 	var p *ProxyConfig
-	var findings []Finding
+	var findings []object.Finding
 	if o != nil {
 		p = policy(ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
 		findings = checkProxyConfig(p)
@@ -67,20 +69,20 @@ func (b *builder) proxyConfig(ref Ref, o *networkingv1beta1.ProxyConfig) {
 	b.overlaps.stale[ref.Namespace] = struct{}{}
 }
 
-func checkProxyConfig(p *ProxyConfig) (findings []Finding) {
-	found := func(field string, code Code, message string) {
-		findings = append(findings, Finding{Object: p.Ref, Field: field, Code: code, Message: message})
+func checkProxyConfig(p *ProxyConfig) (findings []object.Finding) {
+	found := func(field string, code object.Code, message string) {
+		findings = append(findings, object.Finding{Object: p.Ref, Field: field, Code: code, Message: message})
 	}
 	if c := p.Spec.GetConcurrency(); c != nil && c.GetValue() < 0 {
-		found("spec.concurrency", CodeInvalid, "a number of threads is not negative; it is ignored")
+		found("spec.concurrency", object.CodeInvalid, "a number of threads is not negative; it is ignored")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Spec.GetEnvironmentVariables())) {
 		if !possibleVariable(name) {
-			found("spec.environmentVariables", CodeInvalid, strconv.Quote(name)+" is no name of a variable; it is left out")
+			found("spec.environmentVariables", object.CodeInvalid, strconv.Quote(name)+" is no name of a variable; it is left out")
 		}
 	}
 	if p.Spec.GetImage() != nil {
-		found("spec.image", CodeUnsupported, "proxies are stock Envoys of one image, which the installation names; the type is ignored: use the annotation sidecar.istio.io/proxyImage for another")
+		found("spec.image", object.CodeUnsupported, "proxies are stock Envoys of one image, which the installation names; the type is ignored: use the annotation sidecar.istio.io/proxyImage for another")
 	}
 	return findings
 }

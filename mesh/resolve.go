@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // View is the mesh as seen from one scope: it answers which objects apply. One
@@ -30,7 +32,7 @@ func (w *World) View(s Scope) *View {
 // namespace's, else that of the root namespace; the oldest of each sort.
 func (w *World) sidecarFor(namespace string, labels map[string]string) *Sidecar {
 	for _, s := range w.sidecars[namespace] {
-		if len(s.Selector) > 0 && selects(s.Selector, labels) {
+		if len(s.Selector) > 0 && object.Selects(s.Selector, labels) {
 			return s
 		}
 	}
@@ -95,7 +97,7 @@ func (v *View) sees(s *Service) bool {
 	if v.Sidecar == nil || v.Sidecar.Imports(v.Scope.Namespace, s.Namespace, s.Host) {
 		return true
 	}
-	return slices.ContainsFunc(v.Referrers(s.Host), func(vs *VirtualService) bool { return vs.On(MeshGateway) && v.importsRule(vs) })
+	return slices.ContainsFunc(v.Referrers(s.Host), func(vs *VirtualService) bool { return vs.On(object.MeshGateway) && v.importsRule(vs) })
 }
 
 // Listens tells whether clients reach the port of the service by its own address
@@ -142,13 +144,13 @@ func (v *View) ruleIn(namespace, host string) (found *DestinationRule) {
 		return true
 	}
 	if pick(host) {
-		wildcardsOf(host, pick)
+		object.WildcardsOf(host, pick)
 	}
 	return found
 }
 
 func (v *View) ruleApplies(r *DestinationRule) bool {
-	if len(r.Selector) > 0 && (r.Namespace != v.Scope.Namespace || !selects(r.Selector, v.labels)) {
+	if len(r.Selector) > 0 && (r.Namespace != v.Scope.Namespace || !object.Selects(r.Selector, v.labels)) {
 		return false
 	}
 	return r.Namespace == v.Scope.Namespace || r.ExportTo.VisibleFrom(r.Namespace, v.Scope.Namespace, v.Config.DefaultDestinationRuleExportTo)
@@ -179,7 +181,7 @@ func (v *View) route(host string, meant func(*VirtualService) bool) (found *Virt
 		l, _ := v.routes.Get(pattern)
 		var public []*VirtualService
 		for _, vs := range l {
-			if !vs.On(MeshGateway) || len(vs.Spec.Hosts) == 0 || meant != nil && !meant(vs) || !v.importsRule(vs) || pattern != host && !v.coversService(vs, host) || v.leavesOut(vs, host) {
+			if !vs.On(object.MeshGateway) || len(vs.Spec.Hosts) == 0 || meant != nil && !meant(vs) || !v.importsRule(vs) || pattern != host && !v.coversService(vs, host) || v.leavesOut(vs, host) {
 				continue
 			}
 			if vs.Namespace == v.Scope.Namespace && vs.ExportTo.Private(vs.Namespace, v.Config.DefaultVirtualServiceExportTo) {
@@ -196,7 +198,7 @@ func (v *View) route(host string, meant func(*VirtualService) bool) (found *Virt
 		return true
 	}
 	if pick(host) {
-		wildcardsOf(host, pick)
+		object.WildcardsOf(host, pick)
 	}
 	return found, by, overridden
 }
@@ -223,7 +225,7 @@ func (v *View) SelectedGateways() []*Gateway {
 			out = append(out, g)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *Gateway) int { return older(a.Created, a.Ref, b.Created, b.Ref) })
+	slices.SortStableFunc(out, func(a, b *Gateway) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) })
 	return out
 }
 
@@ -246,10 +248,10 @@ func (v *View) AddressOwner(a netip.Addr, port uint32) string {
 	var owner *Service
 	for _, h := range hosts {
 		s, _ := v.Service(h)
-		if s == nil || s.Port(port) == nil || holder != (Ref{}) && holder.Namespace != s.Namespace {
+		if s == nil || s.Port(port) == nil || holder != (object.Ref{}) && holder.Namespace != s.Namespace {
 			continue
 		}
-		if owner == nil || s.Kubernetes() && !owner.Kubernetes() || s.Kubernetes() == owner.Kubernetes() && older(s.Created, s.Ref, owner.Created, owner.Ref) < 0 {
+		if owner == nil || s.Kubernetes() && !owner.Kubernetes() || s.Kubernetes() == owner.Kubernetes() && object.Older(s.Created, s.Ref, owner.Created, owner.Ref) < 0 {
 			owner = s
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // RouterPort is one listener of a router, with the servers that share it.
@@ -44,7 +46,7 @@ func (s *Server) Bind() string {
 // for the Pod. A server without an address of its own is served at every address,
 // those that others name included, so that nobody gets a port to himself by
 // naming one. Findings tell which servers lose to others.
-func (v *View) Ports(w *Workload) ([]RouterPort, []Finding) {
+func (v *View) Ports(w *Workload) ([]RouterPort, []object.Finding) {
 	servers, order, findings := v.serversOf(w)
 	var out []RouterPort
 	for _, port := range order {
@@ -54,7 +56,7 @@ func (v *View) Ports(w *Workload) ([]RouterPort, []Finding) {
 				continue
 			}
 			if len(binds) > maxBinds {
-				findings = append(findings, s.finding("bind", CodeConflict, servers[port][0], "servers of older Gateways name %d other addresses on port %d; the server is left out: leave out bind", maxBinds, port))
+				findings = append(findings, s.finding("bind", object.CodeConflict, servers[port][0], "servers of older Gateways name %d other addresses on port %d; the server is left out: leave out bind", maxBinds, port))
 				continue
 			}
 			binds = append(binds, s.Bind())
@@ -72,7 +74,7 @@ func (v *View) Ports(w *Workload) ([]RouterPort, []Finding) {
 
 // serversOf are the servers of the router by the port where it listens, oldest
 // first, and the ports in the order of their oldest server.
-func (v *View) serversOf(w *Workload) (servers map[uint32][]*Server, order []uint32, findings []Finding) {
+func (v *View) serversOf(w *Workload) (servers map[uint32][]*Server, order []uint32, findings []object.Finding) {
 	services := v.ServicesOf(w)
 	servers = map[uint32][]*Server{}
 	gateways := v.SelectedGateways()
@@ -82,7 +84,7 @@ func (v *View) serversOf(w *Workload) (servers map[uint32][]*Server, order []uin
 		for _, s := range g.Servers {
 			port := routerPort(s.Number, services, w)
 			if port < privilegedPorts && v.Scope.Unprivileged {
-				findings = append(findings, Finding{Object: g.Ref, Field: s.Field(), Code: CodeUnsupported,
+				findings = append(findings, object.Finding{Object: g.Ref, Field: s.Field(), Code: object.CodeUnsupported,
 					Message: fmt.Sprintf("the gateway's pods say that they cannot listen on port %d; the server is left out: give it a port of their Service whose targetPort is 1024 or more", port)})
 				continue
 			}
@@ -96,7 +98,7 @@ func (v *View) serversOf(w *Workload) (servers map[uint32][]*Server, order []uin
 			}
 			if servers[port] == nil && g.Namespace != v.Scope.Namespace {
 				if opened[g.Namespace] == maxForeignPorts {
-					findings = append(findings, s.finding("port.number", CodeInvalid, nil, "the Gateways of namespace %s open %d other ports on pods of namespace %s, the most that those of another namespace may; the server is left out: use a port that is open, or pods of your own", g.Namespace, maxForeignPorts, v.Scope.Namespace))
+					findings = append(findings, s.finding("port.number", object.CodeInvalid, nil, "the Gateways of namespace %s open %d other ports on pods of namespace %s, the most that those of another namespace may; the server is left out: use a port that is open, or pods of your own", g.Namespace, maxForeignPorts, v.Scope.Namespace))
 					continue
 				}
 				opened[g.Namespace]++
@@ -112,8 +114,8 @@ func (v *View) serversOf(w *Workload) (servers map[uint32][]*Server, order []uin
 
 // share gives the port to those servers that are served at its address and can
 // share it with the oldest of them.
-func share(p RouterPort, servers []*Server) (RouterPort, []Finding) {
-	var findings []Finding
+func share(p RouterPort, servers []*Server) (RouterPort, []object.Finding) {
+	var findings []object.Finding
 	for _, s := range servers {
 		if s.Bind() != "" && s.Bind() != p.Bind {
 			continue
@@ -122,10 +124,10 @@ func share(p RouterPort, servers []*Server) (RouterPort, []Finding) {
 			head := p.Servers[0]
 			switch {
 			case sortOf(head) != sortOf(s):
-				findings = append(findings, s.finding("", CodeConflict, head, "port %d already serves %s for an older server; this server is left out: use another port", s.Number, head.Spec.Port.Protocol))
+				findings = append(findings, s.finding("", object.CodeConflict, head, "port %d already serves %s for an older server; this server is left out: use another port", s.Number, head.Spec.Port.Protocol))
 				continue
 			case sortOf(s) == sortTCP:
-				findings = append(findings, s.finding("", CodeConflict, head, "port %d already serves TCP for an older server; this server is left out: use another port", s.Number))
+				findings = append(findings, s.finding("", object.CodeConflict, head, "port %d already serves TCP for an older server; this server is left out: use another port", s.Number))
 				continue
 			}
 		}
@@ -135,8 +137,8 @@ func share(p RouterPort, servers []*Server) (RouterPort, []Finding) {
 }
 
 // finding is one about a field of the server ("" is the server itself).
-func (s *Server) finding(field string, code Code, winner *Server, format string, args ...any) Finding {
-	f := Finding{Object: s.Gateway.Ref, Field: s.FieldOf(field), Code: code, Message: fmt.Sprintf(format, args...)}
+func (s *Server) finding(field string, code object.Code, winner *Server, format string, args ...any) object.Finding {
+	f := object.Finding{Object: s.Gateway.Ref, Field: s.FieldOf(field), Code: code, Message: fmt.Sprintf(format, args...)}
 	if winner != nil {
 		f.Winner = winner.Gateway.Ref
 	}
@@ -145,18 +147,18 @@ func (s *Server) finding(field string, code Code, winner *Server, format string,
 
 // lacksPort tells whether the router's pods have Services and none of them leads
 // to the server.
-func lacksPort(s *Server, services []*Service, w *Workload) (Finding, bool) {
-	if len(services) == 0 || s.Gateway.Ref.Kind == KindIngress {
-		return Finding{}, false
+func lacksPort(s *Server, services []*Service, w *Workload) (object.Finding, bool) {
+	if len(services) == 0 || s.Gateway.Ref.Kind == object.KindIngress {
+		return object.Finding{}, false
 	}
 	for _, service := range services {
 		for _, p := range service.Ports {
 			if p.Number == s.Number || targetPort(p, w) == s.Number {
-				return Finding{}, false
+				return object.Finding{}, false
 			}
 		}
 	}
-	return s.finding("port.number", CodePortNotFound, nil, "no Service of the gateway's pods has port %d, so that clients reach the server at the pods' own addresses only: add the port to Service %s/%s, or use one of its ports",
+	return s.finding("port.number", object.CodePortNotFound, nil, "no Service of the gateway's pods has port %d, so that clients reach the server at the pods' own addresses only: add the port to Service %s/%s, or use one of its ports",
 		s.Number, services[0].Namespace, services[0].Name), true
 }
 
@@ -205,14 +207,14 @@ func (v *View) hostOwners(gateways []*Gateway) hostOwners {
 func (o hostOwners) of(host string) *Server {
 	owner := o[host]
 	if owner == nil {
-		wildcardsOf(host, func(pattern string) bool { owner = o[pattern]; return owner == nil })
+		object.WildcardsOf(host, func(pattern string) bool { owner = o[pattern]; return owner == nil })
 	}
 	return owner
 }
 
 // named are the hosts that the server has by its object.
 func (s *Server) named() (out []string) {
-	if s.Gateway.Ref.Kind == KindIngress && s.Index < 0 { // for HTTP, those of its rules
+	if s.Gateway.Ref.Kind == object.KindIngress && s.Index < 0 { // for HTTP, those of its rules
 		for _, b := range s.Bound {
 			out = append(out, b.Host)
 		}
@@ -227,20 +229,20 @@ func (s *Server) named() (out []string) {
 // keep is the server with those of its hosts that belong to its namespace, nil
 // when none do. What others own of a pattern is taken out of the rules that are
 // bound to it, see View.BoundTo.
-func (o hostOwners) keep(s *Server) (*Server, []Finding) {
+func (o hostOwners) keep(s *Server) (*Server, []object.Finding) {
 	if o == nil {
 		return s, nil
 	}
 	out := *s
 	out.owners = o
-	if s.Gateway.Ref.Kind == KindIngress && s.Index < 0 {
+	if s.Gateway.Ref.Kind == object.KindIngress && s.Index < 0 {
 		return &out, nil // its hosts are those of its rules
 	}
 	out.Hosts = nil
-	var findings []Finding
+	var findings []object.Finding
 	for _, h := range s.Hosts {
 		if owner := o.of(h.Host); owner.Gateway.Namespace != s.Gateway.Namespace {
-			findings = append(findings, s.finding("hosts", CodeConflict, owner, "host %s belongs to namespace %s, whose Gateway is older (the mesh setting gatewayHosts is owned); it is left out here: use another host", h.Host, owner.Gateway.Namespace))
+			findings = append(findings, s.finding("hosts", object.CodeConflict, owner, "host %s belongs to namespace %s, whose Gateway is older (the mesh setting gatewayHosts is owned); it is left out here: use another host", h.Host, owner.Gateway.Namespace))
 			continue
 		}
 		out.Hosts = append(out.Hosts, h)
@@ -285,7 +287,7 @@ func (b Bound) Since(s *Server) time.Time {
 // private to the router's namespace, then the others, each by age. How widely
 // others export theirs is for them to choose and gives them no precedence.
 func (v *View) BoundTo(s *Server) []Bound {
-	if s.Gateway.Ref.Kind != KindGateway {
+	if s.Gateway.Ref.Kind != object.KindGateway {
 		return slices.DeleteFunc(slices.Clone(s.Bound), func(b Bound) bool { return !s.May(b.Host) })
 	}
 	var out []Bound
@@ -299,7 +301,7 @@ func (v *View) BoundTo(s *Server) []Bound {
 				if !gh.Admits(vs.Namespace) {
 					continue
 				}
-				if host, ok := IntersectHosts(gh.Host, h); ok && !seen[host] && s.May(host) {
+				if host, ok := object.IntersectHosts(gh.Host, h); ok && !seen[host] && s.May(host) {
 					seen[host] = true
 					out = append(out, Bound{vs, host})
 				}

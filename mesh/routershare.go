@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // What the rules of a namespace may become on one router.
@@ -32,7 +34,7 @@ func (r *RouterShare) Admit(bound []Bound) (admitted []Bound, left []*VirtualSer
 	}
 	slices.SortStableFunc(byAge, func(i, j int) int {
 		x, y := bound[i].VirtualService, bound[j].VirtualService
-		return older(x.Created, x.Ref, y.Created, y.Ref)
+		return object.Older(x.Created, x.Ref, y.Created, y.Ref)
 	})
 	out := make([]bool, len(bound))
 	for _, i := range byAge {
@@ -63,8 +65,8 @@ func (r *RouterShare) Admit(bound []Bound) (admitted []Bound, left []*VirtualSer
 }
 
 // TooMuch is what is found about rules that do not fit on a server.
-func (r *RouterShare) TooMuch(v *VirtualService, s *Server) Finding {
-	return Finding{Object: v.Objects()[0], Field: "rules × the servers of Gateways that they are bound to", Code: CodeInvalid, Winner: s.Gateway.Ref, Message: fmt.Sprintf(
+func (r *RouterShare) TooMuch(v *VirtualService, s *Server) object.Finding {
+	return object.Finding{Object: v.Objects()[0], Field: "rules × the servers of Gateways that they are bound to", Code: object.CodeInvalid, Winner: s.Gateway.Ref, Message: fmt.Sprintf(
 		"with older rules of namespace %s they become more than %d routes or %d bytes on one gateway, for each host of each server; they are left out from server %s of %s on: make the rules fewer, or bind them to fewer servers",
 		v.Namespace, maxBoundRoutes, maxBoundBytes, strings.TrimPrefix(s.Field(), "spec."), s.Gateway.Ref)}
 }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // What the rules of all VirtualServices of a namespace may become on sidecars: each match
@@ -51,7 +53,7 @@ type counted struct {
 
 // ruledKey names rules: a VirtualService, or what routes of the Gateway API make for a host.
 type ruledKey struct {
-	ref  Ref
+	ref  object.Ref
 	host string // "": all hosts of the VirtualService
 }
 
@@ -125,7 +127,7 @@ func (b *builder) ruleHost(name string, old, next *Host) {
 	if samePorts(old, next) {
 		return
 	}
-	eachPattern(name, func(pattern string) bool {
+	object.EachPattern(name, func(pattern string) bool {
 		users := b.ruled.users[pattern]
 		if len(users) == 0 {
 			return true
@@ -143,7 +145,7 @@ func (b *builder) ruleHost(name string, old, next *Host) {
 func (b *builder) rule(key ruledKey, next *VirtualService) {
 	r, ns := &b.ruled, key.ref.Namespace
 	old := r.rules[ns][key]
-	if next != nil && !next.On(MeshGateway) {
+	if next != nil && !next.On(object.MeshGateway) {
 		next = nil
 	}
 	if old == nil && next == nil {
@@ -163,12 +165,12 @@ func (b *builder) rule(key ruledKey, next *VirtualService) {
 		return
 	}
 	put(r.rules, ns, key, next)
-	var wildcards set
+	var wildcards object.Set
 	for _, h := range next.routed() {
 		if r.users[h] == nil {
 			r.users[h], r.ports[h] = map[ruledKey]struct{}{}, map[string]portCounts{}
-			if IsWildcard(h) {
-				wildcards.add(h)
+			if object.IsWildcard(h) {
+				wildcards.Add(h)
 			} else {
 				b.world.Host(h).count(r.ports[h], 1)
 			}
@@ -180,12 +182,12 @@ func (b *builder) rule(key ruledKey, next *VirtualService) {
 
 // countBelow counts the ports of hosts for the wildcards that cover them, looking at each
 // host once.
-func (w *World) countBelow(wildcards set, ports map[string]map[string]portCounts) {
+func (w *World) countBelow(wildcards object.Set, ports map[string]map[string]portCounts) {
 	if len(wildcards) == 0 {
 		return
 	}
 	for name, h := range w.Hosts() {
-		eachPattern(name, func(pattern string) bool {
+		object.EachPattern(name, func(pattern string) bool {
 			if _, ok := wildcards[pattern]; ok {
 				h.count(ports[pattern], 1)
 			}
@@ -214,14 +216,14 @@ func (v *VirtualService) costs(ports map[string]map[string]portCounts) counted {
 			places++
 			continue
 		}
-		wide = wide || IsWildcard(h)
+		wide = wide || object.IsWildcard(h)
 		for ns, at := range ports[h] {
 			n := 0
 			for port, hosts := range at {
 				n += hosts
 				put(all, ns, port, struct{}{})
 			}
-			if !IsWildcard(h) {
+			if !object.IsWildcard(h) {
 				n = min(n, v.FitsPorts())
 				own[ns] += n
 			}
@@ -300,12 +302,12 @@ func (b *builder) allotRules(ns string) {
 	size[ns], size[noService] = -2, -1
 	slices.SortFunc(parts, func(x, y ruledPart) int {
 		return cmp.Or(cmp.Compare(size[x.of], size[y.of]), strings.Compare(x.of, y.of),
-			older(x.rules.Created, x.key.ref, y.rules.Created, y.key.ref), strings.Compare(x.key.host, y.key.host))
+			object.Older(x.rules.Created, x.key.ref, y.rules.Created, y.key.ref), strings.Compare(x.key.host, y.key.host))
 	})
 	next := map[ruledKey]map[string]struct{}{}
-	winners := map[ruledKey]Ref{}
+	winners := map[ruledKey]object.Ref{}
 	var sum ruledSum
-	var last Ref
+	var last object.Ref
 	for _, p := range parts {
 		if with := sum.plus(p.cost, b.ruled.costs[p.key].many, 1); !b.world.tooMuch(ns, with) {
 			sum, last = with, p.key.ref
@@ -330,7 +332,7 @@ func (b *builder) allotRules(ns string) {
 		}
 	}
 	for key, of := range next {
-		b.foundAs(key.ref, "rules"+key.host, []Finding{tooManyRuled(key.ref, slices.Sorted(maps.Keys(of)), winners[key])})
+		b.foundAs(key.ref, "rules"+key.host, []object.Finding{tooManyRuled(key.ref, slices.Sorted(maps.Keys(of)), winners[key])})
 		if !maps.Equal(before[key], of) {
 			b.dirtyRules(key)
 		}
@@ -350,7 +352,7 @@ func (b *builder) dirtyRules(key ruledKey) {
 
 const ruledField = "rules × the ports of the hosts that they are for"
 
-func tooManyRuled(ref Ref, of []string, winner Ref) Finding {
+func tooManyRuled(ref object.Ref, of []string, winner object.Ref) object.Finding {
 	var where []string
 	for _, ns := range of {
 		if ns == noService {
@@ -360,13 +362,13 @@ func tooManyRuled(ref Ref, of []string, winner Ref) Finding {
 		}
 	}
 	than := "with the older rules of namespace " + ref.Namespace
-	if winner == (Ref{}) || winner == ref {
-		than, winner = "by themselves", Ref{}
+	if winner == (object.Ref{}) || winner == ref {
+		than, winner = "by themselves", object.Ref{}
 	}
-	return Finding{Object: ref, Field: ruledField, Code: CodeInvalid, Winner: winner, Message: fmt.Sprintf(
+	return object.Finding{Object: ref, Field: ruledField, Code: object.CodeInvalid, Winner: winner, Message: fmt.Sprintf(
 		"%s its rules become more than %d routes or %d bytes on sidecars, at each port of each host that they are for, or more than %d or %d where they are for a wildcard or for more than %d ports; "+
 			"they are left out there for %s: make the rules fewer, or name fewer hosts",
-		than, maxRuledRoutes, maxRuledBytes, maxManyRoutes, maxManyBytes, plainPorts, shortened(strings.Join(where, ", ")))}
+		than, maxRuledRoutes, maxRuledBytes, maxManyRoutes, maxManyBytes, plainPorts, object.Shortened(strings.Join(where, ", ")))}
 }
 
 // leavesOut tells whether rules are left out for the service that the view has for a host,
@@ -389,15 +391,15 @@ func (v *View) leavesOut(vs *VirtualService, host string) bool {
 
 // ruled reports that the rules alone become too many for the hosts of their namespace.
 func (r *references) ruled(v *VirtualService) {
-	if !v.On(MeshGateway) {
+	if !v.On(object.MeshGateway) {
 		return
 	}
 	ports := map[string]map[string]portCounts{}
-	var wildcards set
+	var wildcards object.Set
 	for _, h := range v.routed() {
 		ports[h] = map[string]portCounts{}
-		if IsWildcard(h) {
-			wildcards.add(h)
+		if object.IsWildcard(h) {
+			wildcards.Add(h)
 		} else {
 			r.world.Host(h).count(ports[h], 1)
 		}
@@ -405,6 +407,6 @@ func (r *references) ruled(v *VirtualService) {
 	r.world.countBelow(wildcards, ports)
 	c := v.costs(ports)
 	if r.world.tooMuch(v.Namespace, ruledSum{}.plus(c.of[v.Namespace], c.many, 1)) {
-		r.findings = append(r.findings, tooManyRuled(r.ref, []string{v.Namespace}, Ref{}))
+		r.findings = append(r.findings, tooManyRuled(r.ref, []string{v.Namespace}, object.Ref{}))
 	}
 }

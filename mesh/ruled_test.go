@@ -9,6 +9,8 @@ import (
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ruleFor is a VirtualService of the given age with so many matches.
@@ -16,7 +18,7 @@ func ruleFor(namespace, name string, age time.Duration, matches int, hosts ...st
 	o := manyRules(0, matches)
 	o.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, Name: name, CreationTimestamp: metav1.NewTime(time.Unix(1_000_000, 0).Add(-age))}
 	o.Spec.Hosts = hosts
-	return Change{Ref{KindVirtualService, namespace, name}, o}
+	return Change{object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: name}, o}
 }
 
 // entriesIn is a ServiceEntry of a namespace with hosts "hN.NAME.example".
@@ -30,8 +32,8 @@ func entriesIn(namespace, name string, hosts, ports int) Change {
 	return c
 }
 
-func rulesLeftOut(w *World) map[Ref]Finding {
-	out := map[Ref]Finding{}
+func rulesLeftOut(w *World) map[object.Ref]object.Finding {
+	out := map[object.Ref]object.Finding{}
 	for f := range w.Findings() {
 		if f.Field == ruledField {
 			out[f.Object] = f
@@ -63,7 +65,7 @@ func TestRulesOfManyHostsAreBounded(t *testing.T) {
 		if got := []string{rule("h0.e.example"), rule("h1.e.example"), rule("x.e.example")}; !slices.Equal(got, []string{"a", "", "b"}) {
 			t.Errorf("rules are %q, want the old one, none, and the newer one where there is no service", got)
 		}
-		if out := rulesLeftOut(w); len(out) != 1 || out[newer.Ref].Winner != old.Ref || out[newer.Ref].Code != CodeInvalid {
+		if out := rulesLeftOut(w); len(out) != 1 || out[newer.Ref].Winner != old.Ref || out[newer.Ref].Code != object.CodeInvalid {
 			t.Errorf("found %v", out)
 		}
 		b.apply([]Change{entriesIn("evil", "e", 20, 8)})
@@ -77,7 +79,7 @@ func TestRulesOfManyHostsAreBounded(t *testing.T) {
 	}
 	refused := false
 	for _, f := range Build([]Change{hosts}).CheckReferences(t.Context(), newer.Object) {
-		refused = refused || f.Field == ruledField && f.Code == CodeInvalid
+		refused = refused || f.Field == ruledField && f.Code == object.CodeInvalid
 	}
 	if !refused {
 		t.Error("rules that are too many by themselves are not refused beside their hosts")
@@ -89,7 +91,7 @@ func TestRulesOfManyHostsAreBounded(t *testing.T) {
 func TestHostsOfOthersTakeNoRules(t *testing.T) {
 	own, honest, evil := entriesIn("shop", "own.e", 10, 2), entriesIn("bank", "honest.e", 10, 2), entriesIn("evil", "evil.e", 250, 8)
 	rules := ruleFor("shop", "r", 0, 101, "*.e.example")
-	all := Change{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 100000}")} // else shop does not see them
+	all := Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 100000}")} // else shop does not see them
 	w := Build([]Change{own, honest, evil, rules, all})
 	v := w.View(Scope{Role: RoleSidecar, Namespace: "shop"})
 	for host, want := range map[string]bool{"h0.own.e.example": true, "h0.honest.e.example": true, "h0.evil.e.example": false} {
@@ -116,7 +118,7 @@ func TestHostsWithoutServicesCount(t *testing.T) {
 	changes = append(changes, ruleFor("evil", "small", -9*time.Hour, 6, "small.example"))
 	w := Build(changes)
 	out := rulesLeftOut(w)
-	if _, newest := out[Ref{KindVirtualService, "evil", "v4"}]; len(out) != 2 || !newest { // 5,400 routes each, of 20,000
+	if _, newest := out[object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "v4"}]; len(out) != 2 || !newest { // 5,400 routes each, of 20,000
 		t.Fatalf("left out are %v, want the two newest", out)
 	}
 	v := w.View(Scope{Role: RoleSidecar, Namespace: "shop"})
@@ -135,7 +137,7 @@ func TestRulesOfTheRootNamespaceMayBeForAll(t *testing.T) {
 	if w, _ := b.finish(); len(rulesLeftOut(w)) != 1 {
 		t.Error("rules of a namespace for 2,000 ports are in force")
 	}
-	b.apply([]Change{{Ref{Kind: KindMeshConfigFile, Name: "mesh.yaml"}, []byte("rootNamespace: ops")}})
+	b.apply([]Change{{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("rootNamespace: ops")}})
 	if w, _ := b.finish(); len(rulesLeftOut(w)) != 0 {
 		t.Errorf("those of the root namespace are left out: %v", rulesLeftOut(w))
 	}

@@ -1,8 +1,9 @@
 package mesh
 
 import (
-	"sort"
 	"strings"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Role is what a proxy is for.
@@ -39,28 +40,6 @@ type Scope struct {
 	Unprivileged bool
 }
 
-// canonicalLabels writes labels as "k=v,k=v" in the order of their keys.
-func canonicalLabels(labels map[string]string) string {
-	if len(labels) == 0 {
-		return ""
-	}
-	keys := make([]string, 0, len(labels))
-	for k := range labels {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	var b strings.Builder
-	for i, k := range keys {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(k)
-		b.WriteByte('=')
-		b.WriteString(labels[k])
-	}
-	return b.String()
-}
-
 // LabelMap reads back the labels of the scope.
 func (s Scope) LabelMap() map[string]string {
 	m := map[string]string{}
@@ -79,10 +58,10 @@ func (w *World) ScopeOf(p *Proxy) Scope {
 		s.IPv6 = s.IPv6 || a.Is6()
 	}
 	if p.Role == RoleRouter {
-		s.Labels = canonicalLabels(p.Workload.Labels)
+		s.Labels = object.CanonicalLabels(p.Workload.Labels)
 		s.Unprivileged = p.Unprivileged
 	} else {
-		s.Labels = canonicalLabels(w.asked.labels(p.Workload.Labels))
+		s.Labels = object.CanonicalLabels(w.asked.labels(p.Workload.Labels))
 	}
 	if w.asked.locality > 0 {
 		s.Locality = p.Workload.Locality
@@ -119,7 +98,7 @@ func (a *asked) labels(labels map[string]string) map[string]string {
 	}
 	out := map[string]string{}
 	for _, s := range a.selectors {
-		if selects(s.labels, labels) {
+		if object.Selects(s.labels, labels) {
 			for k, v := range s.labels {
 				out[k] = v
 			}

@@ -8,12 +8,14 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Secret is a Secret with key material that a Gateway or DestinationRule
 // names. It never changes. Its text forms hold no key material.
 type Secret struct {
-	Ref       Ref
+	Ref       object.Ref
 	Data      map[string][]byte
 	authority bool
 }
@@ -22,7 +24,7 @@ type Secret struct {
 func (s *Secret) String() string { return s.Ref.String() }
 
 func parseSecret(o *corev1.Secret) *Secret {
-	return &Secret{Ref: Ref{KindSecret, o.Namespace, o.Name}, Data: o.Data, authority: authoritySecret(o.Name) || holdsAuthority(o)}
+	return &Secret{Ref: object.Ref{Kind: object.KindSecret, Namespace: o.Namespace, Name: o.Name}, Data: o.Data, authority: authoritySecret(o.Name) || holdsAuthority(o)}
 }
 
 // HoldsAuthority tells whether the Secret is that of a certificate authority, which
@@ -63,7 +65,7 @@ func namesServer(c *x509.Certificate) bool {
 
 // Wanted is a Secret that an object names.
 type Wanted struct {
-	Ref   Ref
-	By    Ref       // the Gateway or DestinationRule
-	Since time.Time // when that was created
+	Ref   object.Ref
+	By    object.Ref // the Gateway or DestinationRule
+	Since time.Time  // when that was created
 }

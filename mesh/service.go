@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Resolution is how the endpoints of a service are found.
@@ -31,19 +33,15 @@ type Port struct {
 	Number     uint32 // the service's port, as clients use it
 	Target     uint32 // numeric port on the workload; 0 when TargetName is set
 	TargetName string // named port of the workload
-	Protocol   Protocol
+	Protocol   object.Protocol
 }
-
-// maxPort is the highest port number of TCP and UDP. Objects that come from
-// files may hold others, for which Envoy would refuse the resource.
-const maxPort = 65535
 
 // Service is one host as declared by one Kubernetes Service or by the
 // ServiceEntries of one namespace. It never changes; endpoints are kept
 // beside it, see EndpointSet.
 type Service struct {
-	Ref       Ref   // the (oldest) object
-	More      []Ref // further ServiceEntries merged into it
+	Ref       object.Ref   // the (oldest) object
+	More      []object.Ref // further ServiceEntries merged into it
 	Host      string
 	Name      string
 	Namespace string
@@ -57,7 +55,7 @@ type Service struct {
 	External   bool   // ServiceEntry location MESH_EXTERNAL: no mesh identity behind it
 	Alias      string // ResolutionAlias: the host behind it, fully qualified
 
-	ExportTo        Visibility
+	ExportTo        object.Visibility
 	Selector        map[string]string // of workloads; nil: none
 	PublishNotReady bool
 	LocalOnly       bool     // internalTrafficPolicy: Local
@@ -68,7 +66,7 @@ type Service struct {
 }
 
 // Kubernetes tells whether a Kubernetes Service declares the host.
-func (s *Service) Kubernetes() bool { return s.Ref.Kind == KindService }
+func (s *Service) Kubernetes() bool { return s.Ref.Kind == object.KindService }
 
 // Port finds the port by number; nil when there is none.
 func (s *Service) Port(number uint32) *Port {
@@ -89,7 +87,7 @@ func (s *Service) PortIndex(number uint32) int {
 const exportToAnnotation = "networking.istio.io/exportTo"
 
 // exportTo is what the annotation says; nil where there is none.
-func exportTo(o *corev1.Service) (out Visibility) {
+func exportTo(o *corev1.Service) (out object.Visibility) {
 	if v := o.Annotations[exportToAnnotation]; v != "" {
 		for e := range strings.SplitSeq(v, ",") {
 			out = append(out, strings.TrimSpace(e))
@@ -102,7 +100,7 @@ func exportTo(o *corev1.Service) (out Visibility) {
 // left out.
 func kubernetesService(o *corev1.Service, domain string) *Service {
 	s := &Service{
-		Ref:  Ref{KindService, o.Namespace, o.Name},
+		Ref:  object.Ref{Kind: object.KindService, Namespace: o.Namespace, Name: o.Name},
 		Host: strings.ToLower(o.Name + "." + o.Namespace + ".svc." + domain),
 		Name: o.Name, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Labels: o.Labels,
 		Selector: o.Spec.Selector, PublishNotReady: o.Spec.PublishNotReadyAddresses,
@@ -121,28 +119,28 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 	s.Published = append(s.Published, o.Spec.ExternalIPs...)
 	s.ExportTo = exportTo(o)
 	for _, p := range o.Spec.Ports {
-		port := Port{Name: p.Name, Number: uint32(p.Port), Protocol: kubernetesProtocol(string(p.Protocol), p.AppProtocol, p.Name, uint32(p.Port))}
+		port := Port{Name: p.Name, Number: uint32(p.Port), Protocol: object.KubernetesProtocol(string(p.Protocol), p.AppProtocol, p.Name, uint32(p.Port))}
 		switch {
 		case p.TargetPort.Type == intstr.String:
 			port.TargetName = p.TargetPort.StrVal
-		case p.TargetPort.IntVal > 0 && p.TargetPort.IntVal <= maxPort:
+		case p.TargetPort.IntVal > 0 && p.TargetPort.IntVal <= object.MaxPort:
 			port.Target = uint32(p.TargetPort.IntVal)
 		default:
 			port.Target = uint32(p.Port)
 		}
-		if port.Number == 0 || port.Number > maxPort {
+		if port.Number == 0 || port.Number > object.MaxPort {
 			continue
 		}
 		switch same := s.Port(port.Number); {
 		case same == nil:
 			s.Ports = append(s.Ports, port)
-		case same.Protocol == ProtocolUDP: // proxies have to do with the TCP port of the number only
+		case same.Protocol == object.ProtocolUDP: // proxies have to do with the TCP port of the number only
 			*same = port
 		}
 	}
 	if o.Spec.Type == corev1.ServiceTypeExternalName {
 		s.Resolution, s.Alias = ResolutionAlias, strings.ToLower(strings.TrimSuffix(o.Spec.ExternalName, "."))
-		if IsWildcard(s.Alias) || s.Alias == "" { // an API server takes none
+		if object.IsWildcard(s.Alias) || s.Alias == "" { // an API server takes none
 			s.Alias, s.Ports = "", nil
 		}
 		return s
@@ -152,7 +150,7 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 		ips = []string{o.Spec.ClusterIP}
 	}
 	for _, ip := range ips {
-		if p, ok := ParseSubnet(ip); ok {
+		if p, ok := object.ParseSubnet(ip); ok {
 			s.Addresses = append(s.Addresses, p)
 		}
 	}
@@ -162,15 +160,15 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 
 // checkService says what of a Service is not served that an API server would
 // not have taken.
-func checkService(s *Service, o *corev1.Service) (findings []Finding) {
+func checkService(s *Service, o *corev1.Service) (findings []object.Finding) {
 	if o.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
-		findings = append(findings, Finding{Object: s.Ref, Field: "spec.sessionAffinity", Code: CodeUnsupported,
+		findings = append(findings, object.Finding{Object: s.Ref, Field: "spec.sessionAffinity", Code: object.CodeUnsupported,
 			Message: "proxies choose an endpoint for each request or connection, whoever the client is: use a DestinationRule with loadBalancer.consistentHash.useSourceIp"})
 	}
 	if s.Resolution != ResolutionAlias || s.Alias != "" {
 		return findings
 	}
-	return append(findings, Finding{Object: s.Ref, Field: "spec.externalName", Code: CodeInvalid,
+	return append(findings, object.Finding{Object: s.Ref, Field: "spec.externalName", Code: object.CodeInvalid,
 		Message: fmt.Sprintf("%q is not the name of one host; the service has no ports: write a name such as db.example.com", o.Spec.ExternalName)})
 }
 

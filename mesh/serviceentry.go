@@ -9,22 +9,24 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // serviceEntry is a parsed ServiceEntry: a Service per host, and where their
 // endpoints come from.
 type serviceEntry struct {
-	ref      Ref
+	ref      object.Ref
 	services []*Service
 	inline   []*networking.WorkloadEntry
 	selector map[string]string // nil: the inline endpoints; empty: nothing
 	created  time.Time
-	findings []Finding
+	findings []object.Finding
 }
 
 // parseServiceEntry reads a ServiceEntry: one service for each of its hosts.
 func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntry {
-	ref := Ref{KindServiceEntry, o.Namespace, o.Name}
+	ref := object.Ref{Kind: object.KindServiceEntry, Namespace: o.Namespace, Name: o.Name}
 	se := &serviceEntry{ref: ref, inline: o.Spec.Endpoints, created: o.CreationTimestamp.Time}
 	if o.Spec.WorkloadSelector != nil {
 		se.selector = o.Spec.WorkloadSelector.Labels
@@ -55,20 +57,20 @@ func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntr
 
 // bad reports a field that cannot be used.
 func (se *serviceEntry) bad(field, format string, args ...any) {
-	se.findings = append(se.findings, Finding{Object: se.ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+	se.findings = append(se.findings, object.Finding{Object: se.ref, Field: field, Code: object.CodeInvalid, Message: fmt.Sprintf(format, args...)})
 }
 
 // setPorts gives the services their ports, each number once.
 func (se *serviceEntry) setPorts(base *Service, o *networkingv1.ServiceEntry) {
 	for i, p := range o.Spec.Ports {
-		proto, ok := ParseProtocol(p.Protocol)
+		proto, ok := object.ParseProtocol(p.Protocol)
 		if !ok && p.Protocol != "" {
 			se.bad(fmt.Sprintf("spec.ports[%d].protocol", i), "unknown protocol %q; the port is treated as undeclared: use HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS", p.Protocol)
 		}
 		if p.Protocol == "" {
-			proto = kubernetesProtocol("TCP", nil, p.Name, p.Number)
+			proto = object.KubernetesProtocol("TCP", nil, p.Name, p.Number)
 		}
-		if p.Number == 0 || p.Number > maxPort {
+		if p.Number == 0 || p.Number > object.MaxPort {
 			se.bad(fmt.Sprintf("spec.ports[%d].number", i), "%d is no port number; the port is left out: use 1 to 65535", p.Number)
 			continue
 		}
@@ -77,7 +79,7 @@ func (se *serviceEntry) setPorts(base *Service, o *networkingv1.ServiceEntry) {
 			continue
 		}
 		target := p.TargetPort
-		if target > maxPort {
+		if target > object.MaxPort {
 			se.bad(fmt.Sprintf("spec.ports[%d].targetPort", i), "%d is no port number; the port's own number is used: use 1 to 65535", target)
 			target = 0
 		}
@@ -89,7 +91,7 @@ func (se *serviceEntry) setPorts(base *Service, o *networkingv1.ServiceEntry) {
 func (se *serviceEntry) setAddresses(base *Service, o *networkingv1.ServiceEntry) {
 	known := map[netip.Prefix]bool{}
 	for i, a := range o.Spec.Addresses {
-		p, ok := ParseSubnet(a)
+		p, ok := object.ParseSubnet(a)
 		if !ok {
 			se.bad(fmt.Sprintf("spec.addresses[%d]", i), "%q is neither an address nor a CIDR; it is ignored", a)
 			continue
@@ -103,7 +105,7 @@ func (se *serviceEntry) setAddresses(base *Service, o *networkingv1.ServiceEntry
 		}
 	}
 	for _, a := range o.Status.GetAddresses() { // allocated by another controller
-		if p, ok := ParseSubnet(a.Value); ok && len(o.Spec.Addresses) == 0 && base.Resolution != ResolutionNone {
+		if p, ok := object.ParseSubnet(a.Value); ok && len(o.Spec.Addresses) == 0 && base.Resolution != ResolutionNone {
 			base.Addresses = append(base.Addresses, p)
 		}
 	}
@@ -124,19 +126,19 @@ func (se *serviceEntry) keepAddressed(base *Service) {
 
 // setServices makes a service of each host.
 func (se *serviceEntry) setServices(base *Service, o *networkingv1.ServiceEntry) {
-	var known set
+	var known object.Set
 	for i, h := range o.Spec.Hosts {
 		host := strings.ToLower(strings.TrimSuffix(h, "."))
-		if host == "*" || !validHost(host) {
+		if host == "*" || !object.ValidHost(host) {
 			se.bad(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host; it is left out: use a DNS name, or a wildcard such as *.example.com", h)
 			continue
 		}
-		if !known.add(host) {
+		if !known.Add(host) {
 			continue
 		}
 		s := *base
 		s.Host, s.Name = host, host
-		if IsWildcard(host) && s.Resolution != ResolutionNone && s.Resolution != ResolutionDynamicDNS && len(se.inline) == 0 && se.selector == nil {
+		if object.IsWildcard(host) && s.Resolution != ResolutionNone && s.Resolution != ResolutionDynamicDNS && len(se.inline) == 0 && se.selector == nil {
 			se.bad(fmt.Sprintf("spec.hosts[%d]", i), "a wildcard host cannot be resolved; requests to it are not served: list endpoints, or use resolution NONE")
 		}
 		se.services = append(se.services, &s)
@@ -159,7 +161,7 @@ func entryResolution(r networking.ServiceEntry_Resolution) Resolution {
 
 // entryWorkload reads a WorkloadEntry, inline in a ServiceEntry or an object
 // of its own.
-func entryWorkload(e *networking.WorkloadEntry, ref Ref, meta map[string]string, created time.Time) *Workload {
+func entryWorkload(e *networking.WorkloadEntry, ref object.Ref, meta map[string]string, created time.Time) *Workload {
 	w := &Workload{
 		Ref: ref, Namespace: ref.Namespace, Name: ref.Name, Owner: ref.Name, Labels: e.Labels,
 		ServiceAccount: e.ServiceAccount, Network: e.Network, Weight: e.Weight, Ports: e.Ports, Ready: true, Created: created,

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Settings are what Fairway lets operators decide beyond Istio's MeshConfig:
@@ -88,23 +90,23 @@ var settings = map[string]func(*Settings, json.RawMessage) error{
 
 // parseSettings reads the section `fairway` of a mesh configuration. A field
 // that is unknown or has no valid value keeps its default, with a finding.
-func parseSettings(ref Ref, section json.RawMessage) (Settings, []Finding) {
+func parseSettings(ref object.Ref, section json.RawMessage) (Settings, []object.Finding) {
 	out := DefaultSettings()
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(section, &fields); len(section) > 0 && err != nil {
-		return out, []Finding{{Object: ref, Field: "fairway", Code: CodeInvalid, Message: "not a map of settings; the defaults are in force: write `fairway:` with one setting to a line"}}
+		return out, []object.Finding{{Object: ref, Field: "fairway", Code: object.CodeInvalid, Message: "not a map of settings; the defaults are in force: write `fairway:` with one setting to a line"}}
 	}
-	var findings []Finding
+	var findings []object.Finding
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		read, ok := settings[name]
 		if !ok {
-			findings = append(findings, Finding{Object: ref, Field: "fairway." + name, Code: CodeUnsupported,
+			findings = append(findings, object.Finding{Object: ref, Field: "fairway." + name, Code: object.CodeUnsupported,
 				Message: fmt.Sprintf("unknown setting; it is ignored: the settings are %s", strings.Join(slices.Sorted(maps.Keys(settings)), ", "))})
 			continue
 		}
 		next := out
 		if err := read(&next, fields[name]); err != nil {
-			findings = append(findings, Finding{Object: ref, Field: "fairway." + name, Code: CodeInvalid, Message: fmt.Sprintf("%v; the default is in force: correct the value", err)})
+			findings = append(findings, object.Finding{Object: ref, Field: "fairway." + name, Code: object.CodeInvalid, Message: fmt.Sprintf("%v; the default is in force: correct the value", err)})
 			continue
 		}
 		out = next

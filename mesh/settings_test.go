@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func TestSettings(t *testing.T) {
@@ -22,7 +24,7 @@ func TestSettings(t *testing.T) {
 			[]string{"fairway.gatewayHosts", "fairway.localEndpoints", "fairway.routeHold", "fairway.subsetClusters"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, findings, err := parseConfig(Ref{Name: "istio"}, []byte(c.text))
+			got, findings, err := parseConfig(object.Ref{Name: "istio"}, []byte(c.text))
 			if err != nil {
 				t.Fatal(err)
 			}

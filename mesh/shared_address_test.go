@@ -8,6 +8,8 @@ import (
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // servedAs says who stands behind the endpoints of a host, and whether with mutual TLS.
@@ -23,12 +25,12 @@ func servedAs(w *World, host string) string {
 // a Service that lists the address leads to the one that a fresh start would find there.
 func TestAddressesInTurn(t *testing.T) {
 	pod := func(name, ip, ready, more string) Change {
-		return Change{Ref{KindPod, "a", name}, readObject[corev1.Pod](t, fmt.Sprintf("metadata: {name: %[1]s, namespace: a, labels: {security.istio.io/tlsMode: istio}%[4]s}\nspec: {serviceAccountName: %[1]s}\nstatus: {phase: Running, podIP: %[2]s, conditions: [{type: Ready, status: '%[3]s'}]}", name, ip, ready, more))}
+		return Change{object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, readObject[corev1.Pod](t, fmt.Sprintf("metadata: {name: %[1]s, namespace: a, labels: {security.istio.io/tlsMode: istio}%[4]s}\nspec: {serviceAccountName: %[1]s}\nstatus: {phase: Running, podIP: %[2]s, conditions: [{type: Ready, status: '%[3]s'}]}", name, ip, ready, more))}
 	}
 	states := map[string][]Change{}
 	for _, name := range []string{"old", "new", "done"} {
 		states[name] = []Change{
-			{Ref: Ref{KindPod, "a", name}},
+			{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}},
 			pod(name, "10.0.0.7", "True", ""), pod(name, "10.0.0.7", "False", ""), pod(name, "10.0.0.8", "True", ""),
 			pod(name, "10.0.0.7", "True", ", creationTimestamp: '2024-05-01T00:00:00Z'"),
 			pod(name, "10.0.0.7", "True", ", deletionTimestamp: '2024-05-01T00:00:00Z'"),
@@ -72,7 +74,7 @@ func TestAddressesInTurn(t *testing.T) {
 // TestAccountOfEntryIsNoticed: naming the account that is the default is a change.
 func TestAccountOfEntryIsNoticed(t *testing.T) {
 	entry := func(more string) Change {
-		return Change{Ref{KindWorkloadEntry, "a", "vm"}, readObject[networkingv1.WorkloadEntry](t, "metadata: {name: vm, namespace: a}\nspec: {address: 10.0.0.8, labels: {app: vm}"+more+"}")}
+		return Change{object.Ref{Kind: object.KindWorkloadEntry, Namespace: "a", Name: "vm"}, readObject[networkingv1.WorkloadEntry](t, "metadata: {name: vm, namespace: a}\nspec: {address: 10.0.0.8, labels: {app: vm}"+more+"}")}
 	}
 	b := newBuilder()
 	b.apply([]Change{entry(""), listedEntry(t, "a", "press", "workloadSelector: {labels: {app: vm}}, ports: [{number: 80, name: web, protocol: HTTP}]")})

@@ -8,12 +8,14 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Sidecar is a Sidecar of networking.istio.io: what the proxies that it
 // selects see of the mesh. It never changes.
 type Sidecar struct {
-	Ref       Ref
+	Ref       object.Ref
 	Namespace string
 	Created   time.Time
 	Selector  map[string]string // nil: the whole namespace, or the mesh in the root namespace
@@ -30,7 +32,7 @@ type EgressListener struct {
 	// Excluded hosts are seen by no rule of Hosts ("~namespace/host").
 	Excluded []EgressHost
 
-	byNamespace map[string]*hostSet // of Hosts, by their namespace as it is written
+	byNamespace map[string]*object.HostSet // of Hosts, by their namespace as it is written
 }
 
 // EgressHost is "namespace/dnsName": Namespace "*" is any and "." that of the
@@ -39,7 +41,7 @@ type EgressListener struct {
 type EgressHost struct{ Namespace, Host string }
 
 func parseSidecar(o *networkingv1.Sidecar) *Sidecar {
-	s := &Sidecar{Ref: Ref{KindSidecar, o.Namespace, o.Name}, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Spec: &o.Spec}
+	s := &Sidecar{Ref: object.Ref{Kind: object.KindSidecar, Namespace: o.Namespace, Name: o.Name}, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Spec: &o.Spec}
 	if o.Spec.WorkloadSelector != nil {
 		s.Selector = o.Spec.WorkloadSelector.Labels
 	}
@@ -119,17 +121,17 @@ func (l *EgressListener) addHost(h string) {
 	}
 	l.Hosts = append(l.Hosts, eh)
 	if l.byNamespace == nil {
-		l.byNamespace = map[string]*hostSet{}
+		l.byNamespace = map[string]*object.HostSet{}
 	}
 	if l.byNamespace[ns] == nil {
-		l.byNamespace[ns] = newHostSet()
+		l.byNamespace[ns] = object.NewHostSet()
 	}
-	l.byNamespace[ns].add(eh.Host)
+	l.byNamespace[ns].Add(eh.Host)
 }
 
 // covers tells whether the entry is for the host of an object of the namespace.
 func (e EgressHost) covers(client, namespace, host string) bool {
-	return e.of(client, namespace) && HostMatches(e.Host, host)
+	return e.of(client, namespace) && object.HostMatches(e.Host, host)
 }
 
 // of tells whether the entry is for objects of the namespace.
@@ -152,7 +154,7 @@ func (l *EgressListener) excludes(client, namespace, host string) bool {
 func (l *EgressListener) importsRule(client string, vs *VirtualService) bool {
 	return slices.ContainsFunc(vs.routed(), func(host string) bool {
 		for ns, set := range l.byNamespace {
-			if (EgressHost{Namespace: ns}).of(client, vs.Namespace) && set.covers(host) && !l.excludes(client, vs.Namespace, host) {
+			if (EgressHost{Namespace: ns}).of(client, vs.Namespace) && set.Covers(host) && !l.excludes(client, vs.Namespace, host) {
 				return true
 			}
 		}
@@ -166,11 +168,11 @@ func (l *EgressListener) shown(client string, vs *VirtualService, host string) (
 	if l.excludes(client, vs.Namespace, host) {
 		return nil
 	}
-	if !IsWildcard(host) || l.Imports(client, vs.Namespace, host) {
+	if !object.IsWildcard(host) || l.Imports(client, vs.Namespace, host) {
 		return []string{host}
 	}
 	for _, e := range l.Hosts {
-		if e.of(client, vs.Namespace) && HostMatches(host, e.Host) && !l.excludes(client, vs.Namespace, e.Host) {
+		if e.of(client, vs.Namespace) && object.HostMatches(host, e.Host) && !l.excludes(client, vs.Namespace, e.Host) {
 			out = append(out, e.Host)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Store owns the world: it takes changes from the sources and makes one World
@@ -29,8 +31,8 @@ type Store struct {
 	publish func(*World, *Dirty)
 
 	mu      sync.Mutex
-	pending map[Ref]queued // what is not yet taken; by object, so bounded by their number
-	order   []Ref
+	pending map[object.Ref]queued // what is not yet taken; by object, so bounded by their number
+	order   []object.Ref
 	turns   turns
 	started bool // the first World is made: namespaces take turns
 	synced  bool
@@ -43,7 +45,7 @@ type Store struct {
 // changed since the one before. publish is called by Run, one call at a time,
 // and not before Synced.
 func NewStore(log *slog.Logger, publish func(*World, *Dirty)) *Store {
-	return &Store{log: log, publish: publish, pending: map[Ref]queued{}, wake: make(chan struct{}, 1)}
+	return &Store{log: log, publish: publish, pending: map[object.Ref]queued{}, wake: make(chan struct{}, 1)}
 }
 
 // Submit hands over changes. Of several changes of one object only the last
@@ -137,7 +139,7 @@ func alarm(at time.Time) <-chan time.Time {
 func (s *Store) take() ([]Change, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	taken, left := s.order, []Ref(nil)
+	taken, left := s.order, []object.Ref(nil)
 	if s.started {
 		taken, left = s.turns.share(s.order, s.pending)
 	}
@@ -149,7 +151,7 @@ func (s *Store) take() ([]Change, bool) {
 	}
 	s.order = left
 	if len(left) == 0 {
-		s.pending = map[Ref]queued{} // after the first lists it is large
+		s.pending = map[object.Ref]queued{} // after the first lists it is large
 	} else {
 		s.signal()
 	}

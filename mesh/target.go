@@ -6,12 +6,14 @@ import (
 
 	security "istio.io/api/security/v1beta1"
 	typev1 "istio.io/api/type/v1beta1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // target is an object that a policy is attached to (targetRefs): the policy is for the
 // workloads behind it, and for no others.
 type target struct {
-	kind  Kind
+	kind  object.Kind
 	name  string // "": every object of the kind
 	field string
 	// guess is for a reference that is wrong: the object is one that it may have meant. What
@@ -21,20 +23,20 @@ type target struct {
 
 // targetGroups are the groups of the kinds that policies attach to. "core" is what some
 // call the group "".
-var targetGroups = map[Kind][]string{
-	KindKubeGateway:  {groupGatewayAPI},
-	KindGatewayClass: {groupGatewayAPI},
-	KindService:      {"", "core"},
-	KindServiceEntry: {"networking.istio.io"},
+var targetGroups = map[object.Kind][]string{
+	object.KindKubeGateway:  {groupGatewayAPI},
+	object.KindGatewayClass: {groupGatewayAPI},
+	object.KindService:      {"", "core"},
+	object.KindServiceEntry: {"networking.istio.io"},
 }
 
 // targetKinds are the kinds by the name that references use.
-var targetKinds = map[string]Kind{"Gateway": KindKubeGateway, "GatewayClass": KindGatewayClass, "Service": KindService, "ServiceEntry": KindServiceEntry}
+var targetKinds = map[string]object.Kind{"Gateway": object.KindKubeGateway, "GatewayClass": object.KindGatewayClass, "Service": object.KindService, "ServiceEntry": object.KindServiceEntry}
 
 // targetsOf reads the references of a policy of the namespace. Findings are about those
 // that are wrong.
-func targetsOf(ref Ref, selector map[string]string, one *typev1.PolicyTargetReference, many []*typev1.PolicyTargetReference) (out []target, findings []Finding) {
-	bad := invalid(ref, &findings)
+func targetsOf(ref object.Ref, selector map[string]string, one *typev1.PolicyTargetReference, many []*typev1.PolicyTargetReference) (out []target, findings []object.Finding) {
+	bad := object.Invalid(ref, &findings)
 	read := func(field string, r *typev1.PolicyTargetReference) {
 		targets, what := readTarget(ref.Namespace, r)
 		if what != "" {
@@ -68,11 +70,11 @@ func targetsOf(ref Ref, selector map[string]string, one *typev1.PolicyTargetRefe
 }
 
 // instead is what a wrong reference comes to.
-func instead(kind Kind) string {
+func instead(kind object.Kind) string {
 	switch kind {
-	case KindAuthorizationPolicy:
+	case object.KindAuthorizationPolicy:
 		return "the policy denies where it may have been meant, and an ALLOW allows nothing there"
-	case KindRequestAuthentication:
+	case object.KindRequestAuthentication:
 		return "the policy accepts no token where it may have been meant"
 	}
 	return "the reference is ignored"
@@ -85,7 +87,7 @@ func readTarget(namespace string, r *typev1.PolicyTargetReference) (out []target
 	switch {
 	case !known:
 		wrong = fmt.Sprintf("kind %q is none that policies attach to: use Gateway, GatewayClass, Service or ServiceEntry", r.GetKind())
-	case r.GetName() == "" || !validHost(r.GetName()) || IsWildcard(r.GetName()):
+	case r.GetName() == "" || !object.ValidHost(r.GetName()) || object.IsWildcard(r.GetName()):
 		wrong = fmt.Sprintf("the reference names no %s: add its name", r.GetKind())
 		r = &typev1.PolicyTargetReference{Group: r.GetGroup(), Kind: r.GetKind()}
 	case !slices.Contains(targetGroups[kind], r.GetGroup()):
@@ -96,14 +98,14 @@ func readTarget(namespace string, r *typev1.PolicyTargetReference) (out []target
 		return []target{{kind: kind, name: r.GetName()}}, ""
 	}
 	switch {
-	case known && kind == KindKubeGateway && r.GetGroup() == "networking.istio.io":
-		return []target{{kind: kind, name: r.GetName(), guess: true}, {kind: KindGateway, name: r.GetName(), guess: true}}, wrong
+	case known && kind == object.KindKubeGateway && r.GetGroup() == "networking.istio.io":
+		return []target{{kind: kind, name: r.GetName(), guess: true}, {kind: object.KindGateway, name: r.GetName(), guess: true}}, wrong
 	case known:
 		return []target{{kind: kind, name: r.GetName(), guess: true}}, wrong
 	case r.GetName() == "":
-		return []target{{kind: KindKubeGateway, guess: true}}, wrong
+		return []target{{kind: object.KindKubeGateway, guess: true}}, wrong
 	}
-	for _, k := range []Kind{KindKubeGateway, KindGateway, KindService, KindServiceEntry} {
+	for _, k := range []object.Kind{object.KindKubeGateway, object.KindGateway, object.KindService, object.KindServiceEntry} {
 		out = append(out, target{kind: k, name: r.GetName(), guess: true})
 	}
 	return out, wrong
@@ -111,7 +113,7 @@ func readTarget(namespace string, r *typev1.PolicyTargetReference) (out []target
 
 // attach reads the references of a policy, whose closed form is to be in force where one
 // that is wrong may have meant it; nil is none.
-func attach[T any](p *Policy[T], one *typev1.PolicyTargetReference, many []*typev1.PolicyTargetReference, closed *T) []Finding {
+func attach[T any](p *Policy[T], one *typev1.PolicyTargetReference, many []*typev1.PolicyTargetReference, closed *T) []object.Finding {
 	targets, findings := targetsOf(p.Ref, p.Selector, one, many)
 	p.targets = targets
 	if len(targets) > 0 && closed != nil {
@@ -139,7 +141,7 @@ type workloadPolicies struct {
 
 // applying is the policy as it applies to the workload; nil when it does not.
 func applying[T any](f workloadPolicies, p *Policy[T]) *Policy[T] {
-	selected := selects(p.Selector, f.workload.Labels)
+	selected := object.Selects(p.Selector, f.workload.Labels)
 	if len(p.targets) == 0 {
 		if selected {
 			return p
@@ -154,7 +156,7 @@ func applying[T any](f workloadPolicies, p *Policy[T]) *Policy[T] {
 		if !f.behind(t, p.Namespace) {
 			continue
 		}
-		if !t.guess && (t.kind != KindGatewayClass || p.Namespace == f.world.Config.RootNamespace) {
+		if !t.guess && (t.kind != object.KindGatewayClass || p.Namespace == f.world.Config.RootNamespace) {
 			return p
 		}
 		guessed = p.closed
@@ -165,16 +167,16 @@ func applying[T any](f workloadPolicies, p *Policy[T]) *Policy[T] {
 // behind tells whether the workload stands behind the target of a policy of the namespace.
 func (f workloadPolicies) behind(t target, namespace string) bool {
 	x, w := f.workload, f.world
-	if t.kind == KindGatewayClass {
+	if t.kind == object.KindGatewayClass {
 		return (namespace == w.Config.RootNamespace || namespace == x.Namespace) && w.servesClass(x, t.name)
 	}
 	if x.Namespace != namespace {
 		return false
 	}
 	switch t.kind {
-	case KindKubeGateway:
+	case object.KindKubeGateway:
 		return w.servesGateway(x, t.name)
-	case KindGateway:
+	case object.KindGateway:
 		g := w.Gateway(namespace + "/" + t.name)
 		return g != nil && len(g.Selector) > 0 && g.selects(x.Namespace, x.Labels)
 	}
@@ -191,7 +193,7 @@ func (w *World) servesGateway(x *Workload, name string) bool {
 		return true
 	}
 	if name != "" {
-		g := w.Gateway(apiGatewayName(Ref{KindKubeGateway, x.Namespace, name}))
+		g := w.Gateway(apiGatewayName(object.Ref{Kind: object.KindKubeGateway, Namespace: x.Namespace, Name: name}))
 		return g != nil && g.selects(x.Namespace, x.Labels)
 	}
 	for _, g := range w.apiGateways.All() {
@@ -223,9 +225,9 @@ func (w *World) behindGateway(x *Workload, g *apiGateway) bool {
 
 // guarded tells whether a policy that restricts is attached to a Gateway of the Gateway
 // API. Only pods of its own namespace can enforce that.
-func (w *World) guarded(g Ref) bool {
+func (w *World) guarded(g object.Ref) bool {
 	on := func(targets []target) bool {
-		return slices.ContainsFunc(targets, func(t target) bool { return t.kind == KindKubeGateway && (t.name == "" || t.name == g.Name) })
+		return slices.ContainsFunc(targets, func(t target) bool { return t.kind == object.KindKubeGateway && (t.name == "" || t.name == g.Name) })
 	}
 	return slices.ContainsFunc(w.AuthorizationPolicies.In(g.Namespace), func(p *AuthorizationPolicy) bool { return on(p.targets) }) ||
 		slices.ContainsFunc(w.RequestAuthentications.In(g.Namespace), func(p *RequestAuthentication) bool { return on(p.targets) })

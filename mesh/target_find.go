@@ -1,6 +1,10 @@
 package mesh
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
+)
 
 // targeted is a policy with references, as building keeps it: what is found about them
 // changes with what they refer to.
@@ -10,14 +14,14 @@ type targeted struct {
 }
 
 // setTargets replaces the references of a policy and what is wrong with them by themselves.
-func (b *builder) setTargets(ref Ref, targets []target, findings []Finding) {
+func (b *builder) setTargets(ref object.Ref, targets []target, findings []object.Finding) {
 	_, had := b.targeted[ref]
 	b.foundAs(ref, "references", findings)
 	if len(targets) == 0 {
 		delete(b.targeted, ref)
 		b.foundAs(ref, "targets", nil)
 	} else {
-		b.targeted[ref] = targeted{targets, ref.Kind != KindTelemetry}
+		b.targeted[ref] = targeted{targets, ref.Kind != object.KindTelemetry}
 		b.targetsStale = true
 	}
 	if !had && len(targets) == 0 {
@@ -36,12 +40,12 @@ func (b *builder) settleTargets() {
 		return
 	}
 	b.targetsStale = false
-	find := func(kind Kind, namespace, name string) (there, selecting bool) {
-		if kind == KindService {
+	find := func(kind object.Kind, namespace, name string) (there, selecting bool) {
+		if kind == object.KindService {
 			s := b.services[namespace][name]
 			return s != nil, s != nil && s.Selector != nil
 		}
-		se := b.seByRef[Ref{kind, namespace, name}]
+		se := b.seByRef[object.Ref{Kind: kind, Namespace: namespace, Name: name}]
 		return se != nil, se != nil && len(se.selector) > 0
 	}
 	for ref, t := range b.targeted {
@@ -52,16 +56,16 @@ func (b *builder) settleTargets() {
 // targetFindings are what in the World keeps a policy from being attached to what it
 // refers to. find looks a Service or a ServiceEntry up: whether it is there, and whether
 // it selects workloads.
-func (w *World) targetFindings(ref Ref, p targeted, find func(kind Kind, namespace, name string) (there, selecting bool)) (out []Finding) {
-	found := func(t target, code Code, format string, args ...any) {
-		out = append(out, Finding{Object: ref, Field: t.field, Code: code, Message: fmt.Sprintf(format, args...)})
+func (w *World) targetFindings(ref object.Ref, p targeted, find func(kind object.Kind, namespace, name string) (there, selecting bool)) (out []object.Finding) {
+	found := func(t target, code object.Code, format string, args ...any) {
+		out = append(out, object.Finding{Object: ref, Field: t.field, Code: code, Message: fmt.Sprintf(format, args...)})
 	}
-	missing := func(t target, what Ref, name string) {
+	missing := func(t target, what object.Ref, name string) {
 		kind := what.Kind
-		if kind == KindKubeGateway {
-			kind = KindGateway // as both are called
+		if kind == object.KindKubeGateway {
+			kind = object.KindGateway // as both are called
 		}
-		found(t, CodeUnreferenced, "there is no %s %s; until there is, nothing is changed by this reference: check the name", kind, name)
+		found(t, object.CodeUnreferenced, "there is no %s %s; until there is, nothing is changed by this reference: check the name", kind, name)
 		out[len(out)-1].Missing = what
 	}
 	for _, t := range p.targets {
@@ -69,27 +73,27 @@ func (w *World) targetFindings(ref Ref, p targeted, find func(kind Kind, namespa
 			continue
 		}
 		switch t.kind {
-		case KindGatewayClass:
+		case object.KindGatewayClass:
 			if ref.Namespace != w.Config.RootNamespace {
-				found(t, CodeInvalid, "policies for a GatewayClass belong into the root namespace, %s; %s: refer to Gateways, or move the policy there", w.Config.RootNamespace, instead(ref.Kind))
+				found(t, object.CodeInvalid, "policies for a GatewayClass belong into the root namespace, %s; %s: refer to Gateways, or move the policy there", w.Config.RootNamespace, instead(ref.Kind))
 			} else if w.apiClasses[t.name] == nil && len(w.apiClasses) > 0 {
-				missing(t, Ref{Kind: KindGatewayClass, Name: t.name}, t.name)
+				missing(t, object.Ref{Kind: object.KindGatewayClass, Name: t.name}, t.name)
 			}
-		case KindKubeGateway:
+		case object.KindKubeGateway:
 			g, _ := w.apiGateways.Get(ref.Namespace + "/" + t.name)
 			switch {
 			case g == nil:
-				missing(t, Ref{KindKubeGateway, ref.Namespace, t.name}, ref.Namespace+"/"+t.name)
+				missing(t, object.Ref{Kind: object.KindKubeGateway, Namespace: ref.Namespace, Name: t.name}, ref.Namespace+"/"+t.name)
 			case p.restricts && w.foreignPods(g):
-				found(t, CodeUnsupported, "a Service of another namespace is an address of the Gateway, and policies are enforced by pods of their own namespace alone; the pods of that Service do not serve the Gateway: take out the reference, or the address")
+				found(t, object.CodeUnsupported, "a Service of another namespace is an address of the Gateway, and policies are enforced by pods of their own namespace alone; the pods of that Service do not serve the Gateway: take out the reference, or the address")
 			}
 		default:
 			there, selecting := find(t.kind, ref.Namespace, t.name)
 			switch {
 			case !there:
-				missing(t, Ref{t.kind, ref.Namespace, t.name}, ref.Namespace+"/"+t.name)
+				missing(t, object.Ref{Kind: t.kind, Namespace: ref.Namespace, Name: t.name}, ref.Namespace+"/"+t.name)
 			case !selecting:
-				found(t, CodeInvalid, "%s %s/%s selects no workloads, and policies are enforced by workloads alone; the policy is in force nowhere for it: refer to what selects workloads, or attach the policy to the clients or an egress gateway", t.kind, ref.Namespace, t.name)
+				found(t, object.CodeInvalid, "%s %s/%s selects no workloads, and policies are enforced by workloads alone; the policy is in force nowhere for it: refer to what selects workloads, or attach the policy to the clients or an egress gateway", t.kind, ref.Namespace, t.name)
 			}
 		}
 	}
@@ -107,27 +111,27 @@ func (w *World) foreignPods(g *apiGateway) bool {
 }
 
 // targets looks up what a policy refers to.
-func (r *references) targets(kind Kind, targets []target) {
+func (r *references) targets(kind object.Kind, targets []target) {
 	entries := map[string]bool{} // those of the namespace, and whether they select workloads
 	for _, h := range r.world.Hosts() {
 		for _, s := range h.Services {
-			for _, e := range append([]Ref{s.Ref}, s.More...) {
-				if e.Kind == KindServiceEntry && e.Namespace == r.ref.Namespace {
+			for _, e := range append([]object.Ref{s.Ref}, s.More...) {
+				if e.Kind == object.KindServiceEntry && e.Namespace == r.ref.Namespace {
 					entries[e.Name] = s.Selector != nil
 				}
 			}
 		}
 	}
-	find := func(kind Kind, namespace, name string) (there, selecting bool) {
-		if kind == KindServiceEntry {
+	find := func(kind object.Kind, namespace, name string) (there, selecting bool) {
+		if kind == object.KindServiceEntry {
 			selecting, there = entries[name]
 			return there, selecting
 		}
-		h := r.world.Host(name + "." + namespace + ".svc." + Domain)
+		h := r.world.Host(name + "." + namespace + ".svc." + object.Domain)
 		if h == nil || !h.Services[0].Kubernetes() {
 			return false, false
 		}
 		return true, h.Services[0].Selector != nil
 	}
-	r.findings = append(r.findings, r.world.targetFindings(r.ref, targeted{targets, kind != KindTelemetry}, find)...)
+	r.findings = append(r.findings, r.world.targetFindings(r.ref, targeted{targets, kind != object.KindTelemetry}, find)...)
 }

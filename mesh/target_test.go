@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // targetMesh has two Gateways of the Gateway API in namespace a, one whose pods bear its
@@ -19,16 +21,16 @@ import (
 func targetMesh(t *testing.T) []Change {
 	t.Helper()
 	gateway := func(ns, name, class, more string) Change {
-		return Change{Ref{KindKubeGateway, ns, name}, readObject[gatewayv1.Gateway](t, "metadata: {name: "+name+", namespace: "+ns+"}\nspec: {gatewayClassName: "+class+", listeners: [{name: http, port: 80, protocol: HTTP}]"+more+"}")}
+		return Change{object.Ref{Kind: object.KindKubeGateway, Namespace: ns, Name: name}, readObject[gatewayv1.Gateway](t, "metadata: {name: "+name+", namespace: "+ns+"}\nspec: {gatewayClassName: "+class+", listeners: [{name: http, port: 80, protocol: HTTP}]"+more+"}")}
 	}
 	entry := func(name, more string) Change {
-		return Change{Ref{KindServiceEntry, "a", name}, readObject[networkingv1.ServiceEntry](t, "metadata: {name: "+name+", namespace: a}\nspec: {hosts: ["+name+".example], ports: [{number: 80, name: http, protocol: HTTP}]"+more+"}")}
+		return Change{object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: name}, readObject[networkingv1.ServiceEntry](t, "metadata: {name: "+name+", namespace: a}\nspec: {hosts: ["+name+".example], ports: [{number: 80, name: http, protocol: HTTP}]"+more+"}")}
 	}
 	return []Change{
 		gateway("a", "front", "istio", ""), gateway("b", "front", "istio", ""),
 		gateway("a", "edge", "istio", ", addresses: [{type: Hostname, value: edge}]"),
 		serviceIn("a", "edge", map[string]string{"app": "edge"}), serviceIn("a", "web", map[string]string{"app": "web"}),
-		{Ref{KindService, "a", "manual"}, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "manual"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.3", Ports: []corev1.ServicePort{{Port: 80}}}}},
+		{object.Ref{Kind: object.KindService, Namespace: "a", Name: "manual"}, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "manual"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.3", Ports: []corev1.ServicePort{{Port: 80}}}}},
 		entry("vm", ", resolution: STATIC, workloadSelector: {labels: {app: vm}}"), entry("far", ", resolution: DNS"),
 	}
 }
@@ -80,7 +82,7 @@ func TestTargets(t *testing.T) {
 		authz := readObject[securityv1.AuthorizationPolicy](t, text+"  rules: [{}]")
 		jwt := readObject[securityv1.RequestAuthentication](t, text+"  jwtRules: [{issuer: me, jwksUri: 'https://keys.example'}]")
 		logs := readObject[telemetryv1.Telemetry](t, text)
-		w := Build(append(targetMesh(t), Change{Ref{KindAuthorizationPolicy, c.namespace, "p"}, authz}, Change{Ref{KindRequestAuthentication, c.namespace, "p"}, jwt}, Change{Ref{KindTelemetry, c.namespace, "p"}, logs}))
+		w := Build(append(targetMesh(t), Change{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: c.namespace, Name: "p"}, authz}, Change{object.Ref{Kind: object.KindRequestAuthentication, Namespace: c.namespace, Name: "p"}, jwt}, Change{object.Ref{Kind: object.KindTelemetry, Namespace: c.namespace, Name: "p"}, logs}))
 		var meant, closed, tokens, telemetry []string
 		for name, x := range targetPlaces {
 			for _, p := range w.AuthorizationPoliciesOf(x) {
@@ -112,15 +114,15 @@ func TestTargets(t *testing.T) {
 		if got := strings.Join(closed, " "); got != c.closed {
 			t.Errorf("%s: closed at %q, want %q", c.what, got, c.closed)
 		}
-		for kind, object := range map[Kind]any{KindAuthorizationPolicy: authz, KindRequestAuthentication: jwt, KindTelemetry: logs} {
-			said := slices.Concat(Check(Ref{kind, c.namespace, "p"}, object), w.CheckReferences(t.Context(), object))
-			var built []Finding
+		for kind, obj := range map[object.Kind]any{object.KindAuthorizationPolicy: authz, object.KindRequestAuthentication: jwt, object.KindTelemetry: logs} {
+			said := slices.Concat(Check(object.Ref{Kind: kind, Namespace: c.namespace, Name: "p"}, obj), w.CheckReferences(t.Context(), obj))
+			var built []object.Finding
 			for f := range w.Findings() {
-				if f.Object == (Ref{kind, c.namespace, "p"}) {
+				if f.Object == (object.Ref{Kind: kind, Namespace: c.namespace, Name: "p"}) {
 					built = append(built, f)
 				}
 			}
-			for _, l := range [][]Finding{said, built} {
+			for _, l := range [][]object.Finding{said, built} {
 				if len(l) > 0 != (c.found != "") || len(l) > 0 && !strings.Contains(l[0].Message, c.found) {
 					t.Errorf("%s: of the %s is said %v, want %q", c.what, kind, l, c.found)
 				}
@@ -132,7 +134,7 @@ func TestTargets(t *testing.T) {
 // TestDenyByWrongReference: what a policy denies, it denies wherever it may have been meant.
 func TestDenyByWrongReference(t *testing.T) {
 	deny := readObject[securityv1.AuthorizationPolicy](t, "metadata: {name: p, namespace: a}\nspec: {action: DENY, targetRefs: [{kind: Gateway, name: front}], rules: [{to: [{operation: {paths: [/admin]}}]}]}")
-	w := Build(append(targetMesh(t), Change{Ref{KindAuthorizationPolicy, "a", "p"}, deny}))
+	w := Build(append(targetMesh(t), Change{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, deny}))
 	p := w.AuthorizationPoliciesOf(targetPlaces["front"])
 	if len(p) != 1 || p[0].Spec.Action != security.AuthorizationPolicy_DENY || len(p[0].Spec.Rules) != 1 {
 		t.Errorf("in force: %v", p)
@@ -144,7 +146,7 @@ func TestDenyByWrongReference(t *testing.T) {
 func TestTargetsFollowTheWorld(t *testing.T) {
 	b := newBuilder()
 	policy := readObject[securityv1.AuthorizationPolicy](t, "metadata: {name: p, namespace: a}\nspec: {targetRefs: [{kind: Service, name: web}, {group: gateway.networking.k8s.io, kind: Gateway, name: front}]}")
-	b.apply([]Change{{Ref{KindAuthorizationPolicy, "a", "p"}, policy}})
+	b.apply([]Change{{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, policy}})
 	w, _ := b.finish()
 	if n := len(slices.Collect(w.Findings())); n != 2 {
 		t.Errorf("%d findings of what is not there", n)
@@ -157,7 +159,7 @@ func TestTargetsFollowTheWorld(t *testing.T) {
 	if _, ok := dirty.Inbound["a"]; !ok {
 		t.Error("workloads of the namespace do not notice the Gateway")
 	}
-	b.apply([]Change{{Ref{KindAuthorizationPolicy, "a", "p"}, nil}})
+	b.apply([]Change{{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, nil}})
 	if w, _ = b.finish(); len(b.targeted) > 0 || len(w.AuthorizationPoliciesOf(targetPlaces["web"])) > 0 {
 		t.Error("the policy is gone and is in force")
 	}
@@ -169,20 +171,20 @@ func TestForeignPodsServeNoGuardedGateway(t *testing.T) {
 	b := newBuilder()
 	b.apply([]Change{
 		serviceIn("b", "edge", map[string]string{"app": "edge"}),
-		{Ref{KindReferenceGrant, "b", "g"}, readObject[gatewayv1.ReferenceGrant](t, "metadata: {name: g, namespace: b}\nspec: {from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: a}], to: [{group: '', kind: Service}]}")},
-		{Ref{KindKubeGateway, "a", "front"}, readObject[gatewayv1.Gateway](t, "metadata: {name: front, namespace: a}\nspec: {gatewayClassName: istio, addresses: [{type: Hostname, value: edge.b.svc.cluster.local}], listeners: [{name: http, port: 80, protocol: HTTP}]}")},
+		{object.Ref{Kind: object.KindReferenceGrant, Namespace: "b", Name: "g"}, readObject[gatewayv1.ReferenceGrant](t, "metadata: {name: g, namespace: b}\nspec: {from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: a}], to: [{group: '', kind: Service}]}")},
+		{object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"}, readObject[gatewayv1.Gateway](t, "metadata: {name: front, namespace: a}\nspec: {gatewayClassName: istio, addresses: [{type: Hostname, value: edge.b.svc.cluster.local}], listeners: [{name: http, port: 80, protocol: HTTP}]}")},
 	})
-	policy := Ref{KindAuthorizationPolicy, "a", "p"}
+	policy := object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}
 	served := func(want bool) {
 		t.Helper()
 		w, _ := b.finish()
-		g := w.Gateway(apiGatewayName(Ref{KindKubeGateway, "a", "front"}))
+		g := w.Gateway(apiGatewayName(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"}))
 		if got := g.selects("b", map[string]string{"app": "edge"}); got != want {
 			t.Errorf("served: %v, want %v", got, want)
 		}
 		found := false
 		for f := range w.Findings() {
-			found = found || f.Object == policy && f.Code == CodeUnsupported
+			found = found || f.Object == policy && f.Code == object.CodeUnsupported
 		}
 		if found == want {
 			t.Errorf("the policy's owner hears of it: %v", found)

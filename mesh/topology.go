@@ -8,6 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ProxyConfigAnnotation holds a part of a ProxyConfig for one Pod, in YAML.
@@ -16,7 +18,7 @@ const ProxyConfigAnnotation = "proxy.istio.io/config"
 // TopologyOf is what stands before a gateway (ProxyConfig.gatewayTopology): as
 // the mesh's configuration says, and over it, field by field, the annotation of
 // the gateway's Pod. Without the annotation it is the configuration's own.
-func (c *Config) TopologyOf(w *Workload) (*meshconfig.Topology, []Finding) {
+func (c *Config) TopologyOf(w *Workload) (*meshconfig.Topology, []object.Finding) {
 	base := c.GetDefaultConfig().GetGatewayTopology()
 	text := w.Annotations[ProxyConfigAnnotation]
 	if text == "" {
@@ -24,7 +26,7 @@ func (c *Config) TopologyOf(w *Workload) (*meshconfig.Topology, []Finding) {
 	}
 	own, err := topology(text)
 	if err != nil {
-		return base, []Finding{{Object: w.Ref, Field: "metadata.annotations[" + ProxyConfigAnnotation + "]", Code: CodeInvalid,
+		return base, []object.Finding{{Object: w.Ref, Field: "metadata.annotations[" + ProxyConfigAnnotation + "]", Code: object.CodeInvalid,
 			Message: fmt.Sprintf("%v; the gatewayTopology of the mesh applies: mend the annotation", err)}}
 	}
 	out := &meshconfig.Topology{}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ProxyTracer is the name of the tracer of MeshConfig.defaultConfig.tracing,
@@ -89,9 +91,9 @@ func (c *Config) proxyTracer() (Tracer, bool) {
 func completedHost(host string) string {
 	switch {
 	case strings.HasSuffix(host, ".svc"):
-		return host + "." + Domain
+		return host + "." + object.Domain
 	case strings.Count(host, ".") == 1:
-		return host + ".svc." + Domain
+		return host + ".svc." + object.Domain
 	}
 	return host
 }

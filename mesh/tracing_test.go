@@ -7,6 +7,8 @@ import (
 	"time"
 
 	telemetry "istio.io/api/telemetry/v1alpha1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func TestTracer(t *testing.T) {
@@ -24,7 +26,7 @@ func TestTracer(t *testing.T) {
 		{"defaultConfig: {tracing: {zipkin: {address: zipkin}}}", ProxyTracer, ""},
 		{"enableTracing: false\ndefaultConfig: {tracing: {zipkin: {address: 'zipkin.istio-system:9411'}}}", ProxyTracer, ""},
 	} {
-		config, _, err := parseConfig(Ref{}, []byte(c.text))
+		config, _, err := parseConfig(object.Ref{}, []byte(c.text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +41,7 @@ func TestTracer(t *testing.T) {
 }
 
 func TestConfigFindsTracingThatIsNotThere(t *testing.T) {
-	_, findings, err := parseConfig(Ref{}, []byte(`
+	_, findings, err := parseConfig(object.Ref{}, []byte(`
 extensionProviders:
 - {name: a, opentelemetry: {service: a.example, port: 80, dynatraceSampler: {tenant: x, clusterId: 1}, http: {path: /, headers: [{name: key, envName: KEY}]}}}
 - {name: b, lightstep: {service: a.example, port: 80}}
@@ -60,7 +62,7 @@ defaultConfig: {tracing: {zipkin: {address: nowhere}, sampling: 400}}
 func TestTelemetriesOf(t *testing.T) {
 	w := newBuilder().world
 	add := func(namespace, name string, age int, selector map[string]string) {
-		ref := Ref{KindTelemetry, namespace, name}
+		ref := object.Ref{Kind: object.KindTelemetry, Namespace: namespace, Name: name}
 		w.Telemetries = w.Telemetries.with(ref, &Telemetry{Ref: ref, Namespace: namespace, Created: time.Unix(int64(1000-age), 0), Selector: selector, Spec: &telemetry.Telemetry{}})
 	}
 	web := map[string]string{"app": "web"}

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // A pass takes in what has changed, and everybody waits for its end. What is costly is
@@ -27,7 +29,7 @@ func weigh(c Change) int {
 	if c.Object == nil {
 		return weight
 	}
-	if r, ok := c.Object.(*networkingv1.DestinationRule); ok && IsWildcard(r.Spec.Host) && len(r.Spec.Subsets) > 0 {
+	if r, ok := c.Object.(*networkingv1.DestinationRule); ok && object.IsWildcard(r.Spec.Host) && len(r.Spec.Subsets) > 0 {
 		return heaviest // for how many hosts it is nobody knows before the pass
 	}
 	for _, l := range Limits {
@@ -46,9 +48,9 @@ type turns struct {
 
 // share picks what the next pass takes of the changes that wait, in their order within
 // each namespace. What has no namespace is the operator's, and always taken.
-func (t *turns) share(order []Ref, pending map[Ref]queued) (taken, left []Ref) {
+func (t *turns) share(order []object.Ref, pending map[object.Ref]queued) (taken, left []object.Ref) {
 	t.pass++
-	of := map[string][]Ref{}
+	of := map[string][]object.Ref{}
 	var namespaces []string
 	for _, r := range order {
 		if len(of[r.Namespace]) == 0 {

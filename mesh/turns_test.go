@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestTurnsOfNamespaces: what is light goes with the next pass, whatever heavy changes wait;
 // those of different namespaces take turns, and each namespace's stay in order.
 func TestTurnsOfNamespaces(t *testing.T) {
-	pending := map[Ref]queued{}
-	var order []Ref
+	pending := map[object.Ref]queued{}
+	var order []object.Ref
 	add := func(ns, name string, weight int) {
-		r := Ref{KindVirtualService, ns, name}
+		r := object.Ref{Kind: object.KindVirtualService, Namespace: ns, Name: name}
 		pending[r] = queued{Change{Ref: r}, weight}
 		order = append(order, r)
 	}

@@ -9,18 +9,20 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // VirtualService is a VirtualService with its names resolved. It never
 // changes; Spec must not be modified.
 type VirtualService struct {
-	Ref       Ref
+	Ref       object.Ref
 	Namespace string
 	Created   time.Time
 	Spec      *networking.VirtualService
 	Hosts     []string // fully qualified or wildcards, each once
 	Gateways  []string // MeshGateway or "namespace/name"
-	ExportTo  Visibility
+	ExportTo  object.Visibility
 	// Destinations are the hosts that any of its routes names, each once.
 	Destinations []string
 	// Delegates are the VirtualServices ("namespace/name") that its routes
@@ -30,7 +32,7 @@ type VirtualService struct {
 	// each with one match, the most specific first. Prefixes of theirs are whole
 	// segments of the path, and what cannot be reached answers 500.
 	GatewayAPI bool
-	Sources    []Ref
+	Sources    []object.Ref
 
 	origins origins
 	cost    ruleCost // of Spec, for one host; zero for those of Gateways of the Gateway API and of Ingresses
@@ -58,7 +60,7 @@ func (v *VirtualService) FitsPlaces() int {
 // routed are the hosts that sidecars may route by the rules: never all of them
 // at once.
 func (v *VirtualService) routed() []string {
-	if v.On(MeshGateway) && slices.Contains(v.Hosts, "*") {
+	if v.On(object.MeshGateway) && slices.Contains(v.Hosts, "*") {
 		return slices.DeleteFunc(slices.Clone(v.Hosts), func(h string) bool { return h == "*" })
 	}
 	return v.Hosts
@@ -69,11 +71,11 @@ func (v *VirtualService) routed() []string {
 func (v *VirtualService) On(gateway string) bool { return slices.Contains(v.Gateways, gateway) }
 
 // Objects are those that the VirtualService is made of.
-func (v *VirtualService) Objects() []Ref {
+func (v *VirtualService) Objects() []object.Ref {
 	if v.GatewayAPI {
 		return v.Sources
 	}
-	return []Ref{v.Ref}
+	return []object.Ref{v.Ref}
 }
 
 // OfSource tells whether any match of its routes asks for the client's labels
@@ -83,7 +85,7 @@ func (v *VirtualService) OfSource() bool { return asksForSource(v.Spec) }
 // ResolveGateway turns a gateway as written in an object of namespace ns into
 // "namespace/name"; "mesh" stays.
 func ResolveGateway(name, ns string) string {
-	if name == MeshGateway {
+	if name == object.MeshGateway {
 		return name
 	}
 	if a, b, ok := strings.Cut(name, "/"); ok {
@@ -98,31 +100,31 @@ func ResolveGateway(name, ns string) string {
 	return ns + "/" + name
 }
 
-func parseVirtualService(o *networkingv1.VirtualService, domain string) (*VirtualService, []Finding) {
-	ref := Ref{KindVirtualService, o.Namespace, o.Name}
+func parseVirtualService(o *networkingv1.VirtualService, domain string) (*VirtualService, []object.Finding) {
+	ref := object.Ref{Kind: object.KindVirtualService, Namespace: o.Namespace, Name: o.Name}
 	v := &VirtualService{Ref: ref, Namespace: o.Namespace, Created: o.CreationTimestamp.Time, Spec: &o.Spec, ExportTo: o.Spec.ExportTo}
-	var findings []Finding
-	var hosts set
+	var findings []object.Finding
+	var hosts object.Set
 	for i, h := range o.Spec.Hosts {
-		if !validHost(h) {
-			invalid(ref, &findings)(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host; it is left out: use a DNS name, an address, *, or a wildcard such as *.example.com", h)
+		if !object.ValidHost(h) {
+			object.Invalid(ref, &findings)(fmt.Sprintf("spec.hosts[%d]", i), "%q is no host; it is left out: use a DNS name, an address, *, or a wildcard such as *.example.com", h)
 			continue
 		}
-		if h = ResolveHost(h, o.Namespace, domain); hosts.add(h) {
+		if h = object.ResolveHost(h, o.Namespace, domain); hosts.Add(h) {
 			v.Hosts = append(v.Hosts, h)
 		}
 	}
 	v.setGateways(o.Spec.Gateways)
 	for i, h := range o.Spec.Hosts {
-		if v.On(MeshGateway) && endsWithinLabel(h) && validHost(h) {
-			findings = append(findings, Finding{Object: ref, Field: fmt.Sprintf("spec.hosts[%d]", i), Code: CodeUnsupported,
+		if v.On(object.MeshGateway) && object.EndsWithinLabel(h) && object.ValidHost(h) {
+			findings = append(findings, object.Finding{Object: ref, Field: fmt.Sprintf("spec.hosts[%d]", i), Code: object.CodeUnsupported,
 				Message: fmt.Sprintf("%s ends within a label; sidecars apply the rules to a service of that very host and to names that no service has, not to services that it covers: write *. before the name", h)})
 		}
 	}
-	if v.On(MeshGateway) && slices.Contains(v.Hosts, "*") {
-		invalid(ref, &findings)(fmt.Sprintf("spec.hosts[%d]", slices.Index(o.Spec.Hosts, "*")), "* on sidecars would take the requests for every service of the mesh; sidecars leave it out, and gateways and the other hosts stay: name the hosts, or bind the rules to a Gateway")
+	if v.On(object.MeshGateway) && slices.Contains(v.Hosts, "*") {
+		object.Invalid(ref, &findings)(fmt.Sprintf("spec.hosts[%d]", slices.Index(o.Spec.Hosts, "*")), "* on sidecars would take the requests for every service of the mesh; sidecars leave it out, and gateways and the other hosts stay: name the hosts, or bind the rules to a Gateway")
 	}
-	var more []Finding
+	var more []object.Finding
 	v.Spec, v.origins, more = checkVirtualService(ref, v.Spec)
 	v.setDestinations(domain)
 	v.cost = costOfRules(v.Spec)
@@ -130,9 +132,9 @@ func parseVirtualService(o *networkingv1.VirtualService, domain string) (*Virtua
 }
 
 func (v *VirtualService) setGateways(names []string) {
-	var known set
+	var known object.Set
 	add := func(g string) {
-		if known.add(g) {
+		if known.Add(g) {
 			v.Gateways = append(v.Gateways, g)
 		}
 	}
@@ -140,21 +142,21 @@ func (v *VirtualService) setGateways(names []string) {
 		add(ResolveGateway(g, v.Namespace))
 	}
 	if len(names) == 0 {
-		add(MeshGateway)
+		add(object.MeshGateway)
 	}
 }
 
 // setDestinations gathers the hosts that the routes name, and the delegates.
 func (v *VirtualService) setDestinations(domain string) {
-	var hosts, delegates set
+	var hosts, delegates object.Set
 	eachDestination(v.Spec, func(d *networking.Destination) {
-		if h := ResolveHost(d.GetHost(), v.Namespace, domain); h != "" && hosts.add(h) {
+		if h := object.ResolveHost(d.GetHost(), v.Namespace, domain); h != "" && hosts.Add(h) {
 			v.Destinations = append(v.Destinations, h)
 		}
 	})
 	for _, r := range v.Spec.Http {
 		if r.Delegate != nil {
-			if name := delegateName(r.Delegate, v.Namespace); delegates.add(name) {
+			if name := delegateName(r.Delegate, v.Namespace); delegates.Add(name) {
 				v.Delegates = append(v.Delegates, name)
 			}
 		}
@@ -188,13 +190,13 @@ func eachDestination(spec *networking.VirtualService, f func(*networking.Destina
 
 // uncovered tells of wildcards that include the names of other namespaces'
 // Services, which they do not cover for other namespaces' clients.
-func (v *VirtualService) uncovered(c *Config) (findings []Finding) {
-	if !v.On(MeshGateway) || v.Namespace == c.RootNamespace || v.ExportTo.Private(v.Namespace, c.DefaultVirtualServiceExportTo) {
+func (v *VirtualService) uncovered(c *Config) (findings []object.Finding) {
+	if !v.On(object.MeshGateway) || v.Namespace == c.RootNamespace || v.ExportTo.Private(v.Namespace, c.DefaultVirtualServiceExportTo) {
 		return nil
 	}
 	for _, h := range v.routed() {
 		if v.coversOthers(h) {
-			findings = append(findings, Finding{Object: v.Ref, Field: "spec.hosts", Code: CodeUnsupported,
+			findings = append(findings, object.Finding{Object: v.Ref, Field: "spec.hosts", Code: object.CodeUnsupported,
 				Message: fmt.Sprintf("%s includes Services of other namespaces, which belong to these; for clients outside of namespace %s the rules cover Services of %s only: name the hosts, or put the rules into namespace %s", h, v.Namespace, v.Namespace, c.RootNamespace)})
 		}
 	}
@@ -204,9 +206,9 @@ func (v *VirtualService) uncovered(c *Config) (findings []Finding) {
 // coversOthers tells whether a host is a pattern that includes the names of other
 // namespaces' Services.
 func (v *VirtualService) coversOthers(host string) bool {
-	if !IsWildcard(host) || HostMatches("*."+v.Namespace+".svc."+Domain, host) {
+	if !object.IsWildcard(host) || object.HostMatches("*."+v.Namespace+".svc."+object.Domain, host) {
 		return false
 	}
-	_, meet := IntersectHosts("*.svc."+Domain, host)
+	_, meet := object.IntersectHosts("*.svc."+object.Domain, host)
 	return meet
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // maxWithheld is how many endpoints of one host are named in findings.
@@ -14,7 +16,7 @@ const maxWithheld = 20
 // gateways and to sidecars of other namespaces, and keeps what the answer
 // depends on. A set whose namespace may lead inside is shown whole.
 func (b *builder) withhold(name string, h *Host) {
-	var findings []Finding
+	var findings []object.Finding
 	w := withholder{builder: b, host: name, uses: map[string]struct{}{}}
 	if h != nil {
 		w.findTakers(h)
@@ -36,8 +38,8 @@ func (b *builder) withhold(name string, h *Host) {
 }
 
 // foundOfHost replaces what a step of building found about the host's objects.
-func (b *builder) foundOfHost(host, step string, findings []Finding) {
-	b.foundAs(Ref{Kind: "host", Name: host}, step, findings)
+func (b *builder) foundOfHost(host, step string, findings []object.Finding) {
+	b.foundAs(object.Ref{Kind: "host", Name: host}, step, findings)
 }
 
 // setUses replaces the names and addresses that the record of a host was made
@@ -75,7 +77,7 @@ type withholder struct {
 	*builder
 	host     string
 	uses     map[string]struct{}
-	findings []Finding
+	findings []object.Finding
 }
 
 // set is the set with what may be shown of it, if that is not all.
@@ -101,7 +103,7 @@ func (w *withholder) set(s *Service, set *EndpointSet) *EndpointSet {
 // whether it is anything.
 func (w *withholder) endpoint(s *Service, e Endpoint) (out Endpoint, whole, any bool) {
 	at := placeOf(e.Address)
-	if e.Workload.Ref.Kind == KindPod && slices.Contains(e.Workload.Addresses, at.addr) {
+	if e.Workload.Ref.Kind == object.KindPod && slices.Contains(e.Workload.Addresses, at.addr) {
 		return e, true, true // the address is the kubelet's word, not the user's
 	}
 	if at.why != "" {
@@ -138,15 +140,15 @@ func (w *withholder) found(s *Service, e Endpoint, why string) {
 	}
 }
 
-func withheldFinding(ref Ref, address, why string) Finding {
+func withheldFinding(ref object.Ref, address, why string) object.Finding {
 	field := "endpoints"
 	switch ref.Kind {
-	case KindServiceEntry:
+	case object.KindServiceEntry:
 		field = "spec.endpoints"
-	case KindWorkloadEntry:
+	case object.KindWorkloadEntry:
 		field = "spec.address"
 	}
-	return Finding{Object: ref, Field: field, Code: CodeWithheld,
+	return object.Finding{Object: ref, Field: field, Code: object.CodeWithheld,
 		Message: fmt.Sprintf("%s is %s; gateways and sidecars of other namespaces are not led there: use the server's own address, or have the operator allow the namespace in fairway.localEndpoints of the mesh configuration", address, why)}
 }
 
@@ -168,7 +170,7 @@ func (w *withholder) reason(at place, port uint32, hops int) string {
 		return fmt.Sprintf("a short name, which may be that of the proxy's own pod, with the proxy's port %d", port)
 	}
 	w.uses[use] = struct{}{}
-	if x, _ := w.world.addresses.Get(use); x != nil && x.Ref.Kind == KindPod && proxyPort(port) {
+	if x, _ := w.world.addresses.Get(use); x != nil && x.Ref.Kind == object.KindPod && proxyPort(port) {
 		return fmt.Sprintf("with port %d one of the ports of the proxy in pod %s/%s", port, x.Namespace, x.Name)
 	}
 	s, set := w.serviceAt(use)
@@ -198,7 +200,7 @@ func (w *withholder) reason(at place, port uint32, hops int) string {
 			}
 			continue
 		}
-		if x, _ := w.world.addresses.Get(e.Address); x != nil && x.Ref.Kind == KindPod {
+		if x, _ := w.world.addresses.Get(e.Address); x != nil && x.Ref.Kind == object.KindPod {
 			return fmt.Sprintf("%s, which leads to port %d of the proxy in pod %s/%s", name, target, x.Namespace, x.Name)
 		}
 	}
@@ -217,13 +219,13 @@ func (w *withholder) serviceAt(use string) (*Service, *EndpointSet) {
 		}
 		return nil, nil
 	}
-	base := strings.TrimSuffix(strings.TrimSuffix(use, "."+Domain), ".svc")
+	base := strings.TrimSuffix(strings.TrimSuffix(use, "."+object.Domain), ".svc")
 	labels := strings.Split(base, ".")
 	if len(labels) < 2 {
 		return nil, nil
 	}
 	// Pods of a headless service have names below it.
-	full := strings.Join(labels[len(labels)-2:], ".") + ".svc." + Domain
+	full := strings.Join(labels[len(labels)-2:], ".") + ".svc." + object.Domain
 	w.uses[full] = struct{}{}
 	if h := w.world.Host(full); h != nil && h.Services[0].Kubernetes() && (len(labels) == 2 || h.Services[0].Headless) {
 		return h.Services[0], h.Endpoints[0]

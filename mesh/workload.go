@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairway-mesh/fairway/internal/workload"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Locality is where a workload runs; any part may be empty
@@ -28,7 +29,7 @@ func parseLocality(s string) Locality {
 // Workload is one instance that can serve or send requests: a Pod, a
 // WorkloadEntry, or a bare address of an EndpointSlice. It never changes.
 type Workload struct {
-	Ref       Ref
+	Ref       object.Ref
 	Namespace string
 	Name      string // of the Pod or WorkloadEntry
 	UID       string // of the Pod (metadata.uid): another Pod of the same name has another one; empty for a WorkloadEntry
@@ -98,7 +99,7 @@ func podWorkload(p *corev1.Pod, node *corev1.Node) *Workload {
 		return nil
 	}
 	w := &Workload{
-		Ref:       Ref{KindPod, p.Namespace, p.Name},
+		Ref:       object.Ref{Kind: object.KindPod, Namespace: p.Namespace, Name: p.Name},
 		Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), Owner: workload.OwnerOf(p).Name,
 		Labels: p.Labels, Annotations: p.Annotations,
 		ServiceAccount: p.Spec.ServiceAccountName,
@@ -134,7 +135,7 @@ func podWorkload(p *corev1.Pod, node *corev1.Node) *Workload {
 	for _, list := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
 		for _, c := range list {
 			for _, cp := range c.Ports {
-				if cp.ContainerPort < 1 || cp.ContainerPort > maxPort {
+				if cp.ContainerPort < 1 || cp.ContainerPort > object.MaxPort {
 					continue
 				}
 				if cp.Name != "" {
@@ -177,15 +178,4 @@ func first(s ...string) string {
 		}
 	}
 	return ""
-}
-
-// selects tells whether the labels hold all pairs of the selector. An empty
-// selector selects everything; callers decide whether that is meant.
-func selects(selector, labels map[string]string) bool {
-	for k, v := range selector {
-		if l, ok := labels[k]; !ok || l != v {
-			return false
-		}
-	}
-	return true
 }

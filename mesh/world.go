@@ -11,6 +11,7 @@ import (
 	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // World is everything that the control plane knows of the mesh at one moment.
@@ -34,7 +35,7 @@ type World struct {
 	aliases         persist.Map[string, []string]           // ExternalName hosts by the host that they stand for
 	vips            persist.Map[string, []string]           // hosts by each single address that they declare
 	secrets         persist.Map[string, *Secret]            // by "namespace/name"; nil: it was looked for and does not exist
-	findings        persist.Map[string, []Finding]          // of building, by the object and the step
+	findings        persist.Map[string, []object.Finding]   // of building, by the object and the step
 	kept            persist.Map[string, []*keptDestination] // what is gone and still named, by the host that routes name
 	keptAt          persist.Map[string, []*keptDestination] // and by the host whose clusters serve it
 
@@ -175,18 +176,18 @@ func (w *World) ServicesOf(x *Workload) []*Service {
 	var out []*Service
 	for label, value := range x.Labels {
 		for _, s := range persist.Prefix(w.selecting, x.Namespace+"/"+label+"="+value+"//") {
-			if selects(s.Selector, x.Labels) {
+			if object.Selects(s.Selector, x.Labels) {
 				out = append(out, s)
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b *Service) int { return older(a.Created, a.Ref, b.Created, b.Ref) })
+	slices.SortFunc(out, func(a, b *Service) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) })
 	return out
 }
 
 // Findings are what parsing found wrong with the objects of this world.
-func (w *World) Findings() iter.Seq[Finding] {
-	return func(yield func(Finding) bool) {
+func (w *World) Findings() iter.Seq[object.Finding] {
+	return func(yield func(object.Finding) bool) {
 		for _, l := range w.findings.All() {
 			for _, f := range l {
 				if !yield(f) {

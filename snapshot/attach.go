@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // attached is one connected proxy with what it looks at. What may change of it
@@ -138,7 +139,7 @@ func proxyOf(w *mesh.World, c *Client) *mesh.Proxy {
 		return p
 	}
 	p.Workload = &mesh.Workload{
-		Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: c.Namespace, Name: c.Pod}, Namespace: c.Namespace, Name: c.Pod, Owner: c.Pod,
+		Ref: object.Ref{Kind: object.KindPod, Namespace: c.Namespace, Name: c.Pod}, Namespace: c.Namespace, Name: c.Pod, Owner: c.Pod,
 		Labels: c.Labels, ServiceAccount: cmp.Or(c.Identity.ServiceAccount, c.ServiceAccount, "default"), Node: c.NodeName, Locality: mesh.Locality(c.Locality), Ready: true,
 	}
 	if a, err := netip.ParseAddr(c.IP); err == nil {

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -37,7 +38,7 @@ func newPasses(b *testing.B, services int) *passes {
 	var all []mesh.Change
 	for i := range services {
 		meta := metav1.ObjectMeta{Namespace: fmt.Sprintf("ns%d", i%10), Name: fmt.Sprintf("s%d", i)}
-		all = append(all, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindService, Namespace: meta.Namespace, Name: meta.Name}, Object: &corev1.Service{
+		all = append(all, mesh.Change{Ref: object.Ref{Kind: object.KindService, Namespace: meta.Namespace, Name: meta.Name}, Object: &corev1.Service{
 			ObjectMeta: meta, Spec: corev1.ServiceSpec{ClusterIP: fmt.Sprintf("10.96.%d.%d", i>>8, i&255), Ports: []corev1.ServicePort{{Name: "http", Port: 8080}}}}})
 	}
 	p.store.Submit(all)
@@ -47,7 +48,7 @@ func newPasses(b *testing.B, services int) *passes {
 
 func flip(timeout string) mesh.Change {
 	meta := metav1.ObjectMeta{Namespace: "ns0", Name: "s0"}
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindVirtualService, Namespace: "ns0", Name: "s0"}, Object: &networkingv1.VirtualService{ObjectMeta: meta, Spec: networking.VirtualService{
+	return mesh.Change{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "ns0", Name: "s0"}, Object: &networkingv1.VirtualService{ObjectMeta: meta, Spec: networking.VirtualService{
 		Hosts: []string{"s0.ns0.svc.cluster.local"},
 		Http:  []*networking.HTTPRoute{{Name: timeout, Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: "s0.ns0.svc.cluster.local"}}}}}}}}
 }
@@ -185,9 +186,9 @@ func BenchmarkAttachWorkload(b *testing.B) {
 	p := newPasses(b, 50)
 	e := engineOf(<-p.out)
 	p.store.Submit([]mesh.Change{
-		{Ref: mesh.Ref{Kind: mesh.KindService, Namespace: "ns0", Name: "web"}, Object: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns0", Name: "web"},
+		{Ref: object.Ref{Kind: object.KindService, Namespace: "ns0", Name: "web"}, Object: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns0", Name: "web"},
 			Spec: corev1.ServiceSpec{ClusterIP: "10.97.0.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 8080}}}}},
-		{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: "ns0", Name: "web"}, Object: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns0", Name: "web", Labels: map[string]string{"app": "web"}},
+		{Ref: object.Ref{Kind: object.KindPod, Namespace: "ns0", Name: "web"}, Object: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns0", Name: "web", Labels: map[string]string{"app": "web"}},
 			Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.2.0.1", PodIPs: []corev1.PodIP{{IP: "10.2.0.1"}}}}},
 	})
 	next := <-p.out

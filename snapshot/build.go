@@ -8,17 +8,18 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
 // encode makes a resource of a message; what cannot be encoded is a finding on
 // the objects that it was made of, and no resource.
-func encode(t Type, name string, message proto.Message, owners ...mesh.Ref) (*Resource, []mesh.Finding) {
+func encode(t Type, name string, message proto.Message, owners ...object.Ref) (*Resource, []object.Finding) {
 	r, err := NewResource(t, name, message, owners...)
 	if err != nil {
-		var findings []mesh.Finding
+		var findings []object.Finding
 		for _, o := range owners {
-			findings = append(findings, mesh.Finding{Object: o, Code: mesh.CodeInvalid, Message: err.Error() + "; it is left out"})
+			findings = append(findings, object.Finding{Object: o, Code: object.CodeInvalid, Message: err.Error() + "; it is left out"})
 		}
 		return nil, findings
 	}
@@ -27,8 +28,8 @@ func encode(t Type, name string, message proto.Message, owners ...mesh.Ref) (*Re
 
 // cluster builds a cluster and, when the control plane knows its endpoints,
 // these.
-func (m *Memo) cluster(u *uses, in translate.ClusterInput, endpoints *mesh.EndpointSet, policies *mesh.View) (out []*Resource, findings []mesh.Finding) {
-	b := m.get(u, in, func() (*Resource, []mesh.Finding) {
+func (m *Memo) cluster(u *uses, in translate.ClusterInput, endpoints *mesh.EndpointSet, policies *mesh.View) (out []*Resource, findings []object.Finding) {
+	b := m.get(u, in, func() (*Resource, []object.Finding) {
 		c, findings := translate.Cluster(in)
 		if c == nil {
 			return nil, findings
@@ -50,7 +51,7 @@ func (m *Memo) cluster(u *uses, in translate.ClusterInput, endpoints *mesh.Endpo
 		Service: in.Service, Port: in.Port, Subset: in.Subset, Rule: in.Rule, Config: in.Config, Endpoints: endpoints,
 		Client: in.Client, PeerAuthentications: policies.PeerAuthentications,
 	}
-	e := m.get(u, ein, func() (*Resource, []mesh.Finding) {
+	e := m.get(u, ein, func() (*Resource, []object.Finding) {
 		return encode(Endpoint, b.resource.Name, translate.Endpoints(ein), owners(in.Service, in.Rule)...)
 	})
 	if e.resource != nil {
@@ -59,8 +60,8 @@ func (m *Memo) cluster(u *uses, in translate.ClusterInput, endpoints *mesh.Endpo
 	return out, b.findings
 }
 
-func owners(s *mesh.Service, rule *mesh.DestinationRule) []mesh.Ref {
-	var out []mesh.Ref
+func owners(s *mesh.Service, rule *mesh.DestinationRule) []object.Ref {
+	var out []object.Ref
 	if rule != nil {
 		out = append(out, rule.Refs...)
 	}
@@ -72,7 +73,7 @@ func owners(s *mesh.Service, rule *mesh.DestinationRule) []mesh.Ref {
 
 // virtualHost builds a virtual host. before are the resources that the host had
 // in the layer.
-func (m *Memo) virtualHost(u *uses, in translate.VirtualHostInput, before []*Resource) (*Resource, []mesh.Finding) {
+func (m *Memo) virtualHost(u *uses, in translate.VirtualHostInput, before []*Resource) (*Resource, []object.Finding) {
 	names := in.Domains.Near
 	in.Domains.Near = nil
 	r, findings := m.wideHost(u, in)
@@ -83,10 +84,10 @@ func (m *Memo) virtualHost(u *uses, in translate.VirtualHostInput, before []*Res
 }
 
 // wideHost builds a virtual host as all see it alike.
-func (m *Memo) wideHost(u *uses, in translate.VirtualHostInput) (*Resource, []mesh.Finding) {
-	build := func() (*Resource, []mesh.Finding) {
+func (m *Memo) wideHost(u *uses, in translate.VirtualHostInput) (*Resource, []object.Finding) {
+	build := func() (*Resource, []object.Finding) {
 		vh, findings := translate.VirtualHost(in)
-		var refs []mesh.Ref
+		var refs []object.Ref
 		if vs := in.Route.VirtualService; vs != nil {
 			refs = append(refs, vs.Objects()...)
 		}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -38,7 +39,7 @@ func TestDeletedPodLosesItsStream(t *testing.T) {
 	step := 0
 	pod := func(uid types.UID, ready corev1.ConditionStatus) {
 		t.Helper()
-		change := mesh.Change{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: "a", Name: "web-0"}}
+		change := mesh.Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: "web-0"}}
 		if uid != "" {
 			change.Object = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web-0", UID: uid},
 				Status: corev1.PodStatus{PodIP: "10.0.0.1", Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}}}
@@ -108,7 +109,7 @@ func TestProofAndWorld(t *testing.T) {
 	p.store.Synced()
 	var changes []mesh.Change
 	for _, x := range []struct{ name, account, address string }{{"web-0", "anna", "10.0.0.1"}, {"db-0", "bob", "10.0.0.2"}} {
-		changes = append(changes, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: "a", Name: x.name}, Object: &corev1.Pod{
+		changes = append(changes, mesh.Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: x.name}, Object: &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: x.name, UID: types.UID(x.name)}, Spec: corev1.PodSpec{ServiceAccountName: x.account},
 			Status: corev1.PodStatus{PodIP: x.address}}})
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Engine computes the layers that connected proxies see, keeps them up to
@@ -20,15 +21,15 @@ import (
 type Engine struct {
 	log  *slog.Logger
 	memo *Memo
-	want func([]mesh.Ref) // asks for Secrets
+	want func([]object.Ref) // asks for Secrets
 
 	work    sync.Mutex // guards the layers; taken before mu, never after it
 	bases   map[mesh.Scope]*hostLayer
-	laid    *mesh.World           // the world of the bases
-	tooMany []mesh.Finding        // Secrets that are not asked for
-	asked   map[mesh.Ref]struct{} // Secrets that are asked for
-	early   []mesh.Ref            // those that the first world named, for a while
-	began   time.Time             // when there was a world
+	laid    *mesh.World             // the world of the bases
+	tooMany []object.Finding        // Secrets that are not asked for
+	asked   map[object.Ref]struct{} // Secrets that are asked for
+	early   []object.Ref            // those that the first world named, for a while
+	began   time.Time               // when there was a world
 
 	mu       sync.Mutex  // guards what follows, of shelves the places; held for moments
 	world    *mesh.World // changes under both locks
@@ -56,10 +57,10 @@ const (
 // NewEngine makes an engine. certificates may be nil: then no proxy gets one.
 // want is told, whenever that may have changed, which Secrets the listeners and
 // clusters of connected proxies name, those that were named first in front; it must not call back. It may be nil.
-func NewEngine(log *slog.Logger, certificates *Certificates, want func([]mesh.Ref)) *Engine {
+func NewEngine(log *slog.Logger, certificates *Certificates, want func([]object.Ref)) *Engine {
 	memo := NewMemo()
 	if want == nil {
-		want = func([]mesh.Ref) {}
+		want = func([]object.Ref) {}
 	}
 	return &Engine{
 		log: log, memo: memo, want: want, scopes: newShelf[mesh.Scope](idleScopes, (*hostLayer).release), routers: newShelf[mesh.Scope](idleScopes, (*routerLayer).release),
@@ -168,7 +169,7 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 
 // wantSecrets asks for the Secrets that are named now.
 func (e *Engine) wantSecrets() {
-	var refs []mesh.Ref
+	var refs []object.Ref
 	refs, e.tooMany = e.wantedSecrets()
 	e.want(refs)
 }

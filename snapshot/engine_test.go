@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -73,7 +74,7 @@ func startPlane(t *testing.T, holds bool) *plane {
 // settle waits until a marker object, submitted last, has gone through a pass.
 func (p *plane) settle(t *testing.T, n int) {
 	t.Helper()
-	ref := mesh.Ref{Kind: mesh.KindSecret, Namespace: "marker", Name: fmt.Sprint("m", n)}
+	ref := object.Ref{Kind: object.KindSecret, Namespace: "marker", Name: fmt.Sprint("m", n)}
 	p.store.Submit([]mesh.Change{{Ref: ref, Object: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name}}}})
 	for deadline := time.After(20 * time.Second); ; {
 		if w := p.shown.Load(); w != nil && w.Secret(ref.Namespace, ref.Name) != nil {
@@ -99,7 +100,7 @@ var clients = []snapshot.Client{
 func routerPod() mesh.Change {
 	o := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "gw", Labels: map[string]string{"istio": "ingressgateway", mesh.GatewayNameLabel: "web", "app": "web"}}}
 	o.Status.PodIP = "10.0.0.9"
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: "a", Name: "gw"}, Object: o}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: "gw"}, Object: o}
 }
 
 func (p *plane) attach(t *testing.T) {
@@ -177,7 +178,7 @@ func TestIncrementalEqualsFromNothing(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(uint64(seed), 7))
 			router := routerPod()
-			objects := map[mesh.Ref]any{router.Ref: router.Object}
+			objects := map[object.Ref]any{router.Ref: router.Object}
 			p := newPlane(t)
 			p.store.Submit([]mesh.Change{router})
 			p.store.Synced()
@@ -295,36 +296,36 @@ func randomHost(r *rand.Rand) string {
 
 // connected tells whether a proxy of the Pod is attached: while its Pod goes
 // away it keeps what it had, which one that comes anew could not get.
-func connected(ref mesh.Ref) bool {
-	return ref.Kind == mesh.KindPod && slices.ContainsFunc(clients, func(c snapshot.Client) bool { return c.Namespace == ref.Namespace && c.Pod == ref.Name })
+func connected(ref object.Ref) bool {
+	return ref.Kind == object.KindPod && slices.ContainsFunc(clients, func(c snapshot.Client) bool { return c.Namespace == ref.Namespace && c.Pod == ref.Name })
 }
 
 // randomChange makes, changes or deletes an object out of few names, so that
 // they come to meet.
-func randomChange(r *rand.Rand, objects map[mesh.Ref]any) mesh.Change {
+func randomChange(r *rand.Rand, objects map[object.Ref]any) mesh.Change {
 	ns, name := pick(r, namespaces...), pick(r, names...)
-	kind := pick(r, mesh.KindService, mesh.KindPod, mesh.KindVirtualService, mesh.KindVirtualService, mesh.KindDestinationRule, mesh.KindServiceEntry,
-		mesh.KindGateway, mesh.KindSidecar, mesh.KindPeerAuthentication, mesh.KindAuthorizationPolicy, mesh.KindMeshConfigFile, mesh.KindNode, mesh.KindWorkloadEntry)
-	if kind == mesh.KindPod {
+	kind := pick(r, object.KindService, object.KindPod, object.KindVirtualService, object.KindVirtualService, object.KindDestinationRule, object.KindServiceEntry,
+		object.KindGateway, object.KindSidecar, object.KindPeerAuthentication, object.KindAuthorizationPolicy, object.KindMeshConfigFile, object.KindNode, object.KindWorkloadEntry)
+	if kind == object.KindPod {
 		name = fmt.Sprint("p", r.IntN(5))
 	}
 	if r.IntN(3) == 0 {
 		kind = pick(r, gatewayAPIKinds...)
 	}
-	if kind == mesh.KindMeshConfigFile || kind == mesh.KindNode || kind == mesh.KindGatewayClass {
+	if kind == object.KindMeshConfigFile || kind == object.KindNode || kind == object.KindGatewayClass {
 		ns = ""
 	}
-	if kind == mesh.KindNamespace {
+	if kind == object.KindNamespace {
 		ns, name = "", pick(r, namespaces...)
 	}
-	ref := mesh.Ref{Kind: kind, Namespace: ns, Name: name}
+	ref := object.Ref{Kind: kind, Namespace: ns, Name: name}
 	if _, exists := objects[ref]; exists && r.IntN(3) == 0 && !connected(ref) {
 		return mesh.Change{Ref: ref}
 	}
 	m := meta(r, ns, name)
 	c := mesh.Change{Ref: ref, Object: randomGatewayAPI(r, kind, m)}
 	switch kind {
-	case mesh.KindService:
+	case object.KindService:
 		o := &corev1.Service{ObjectMeta: m}
 		o.Spec.Selector = map[string]string{"app": name}
 		o.Spec.ClusterIP = pick(r, "10.96.0.1", "10.96.0.2", "10.96.0.3", "None")
@@ -335,7 +336,7 @@ func randomChange(r *rand.Rand, objects map[mesh.Ref]any) mesh.Change {
 			o.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: pick(r, "web.a.svc.cluster.local", "api.b.svc.cluster.local")}
 		}
 		c.Object = o
-	case mesh.KindPod:
+	case object.KindPod:
 		o := &corev1.Pod{ObjectMeta: m}
 		o.Labels = map[string]string{"app": pick(r, names...), "version": pick(r, "v1", "v2")}
 		o.Spec.ServiceAccountName = pick(r, "x", "y")
@@ -346,11 +347,11 @@ func randomChange(r *rand.Rand, objects map[mesh.Ref]any) mesh.Change {
 		o.Status.PodIP = fmt.Sprintf("10.0.%d.%s", len(ns), name[1:])
 		o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: pick(r, corev1.ConditionTrue, corev1.ConditionFalse)}}
 		c.Object = o
-	case mesh.KindNode:
+	case object.KindNode:
 		o := &corev1.Node{ObjectMeta: m}
 		o.Labels = map[string]string{"topology.kubernetes.io/region": "r", "topology.kubernetes.io/zone": pick(r, "z1", "z2")}
 		c.Object = o
-	case mesh.KindVirtualService:
+	case object.KindVirtualService:
 		o := &networkingv1.VirtualService{ObjectMeta: m}
 		o.Spec.Hosts = []string{randomHost(r)}
 		for r.IntN(3) == 0 {
@@ -387,7 +388,7 @@ func randomChange(r *rand.Rand, objects map[mesh.Ref]any) mesh.Change {
 			o.Spec.Http = nil
 		}
 		c.Object = o
-	case mesh.KindDestinationRule:
+	case object.KindDestinationRule:
 		o := &networkingv1.DestinationRule{ObjectMeta: m}
 		o.Spec.Host = randomHost(r)
 		o.Spec.ExportTo = pick(r, nil, nil, []string{"."})
@@ -403,7 +404,7 @@ func randomChange(r *rand.Rand, objects map[mesh.Ref]any) mesh.Change {
 			o.Spec.WorkloadSelector = &typev1.WorkloadSelector{MatchLabels: map[string]string{"app": pick(r, names...)}}
 		}
 		c.Object = o
-	case mesh.KindServiceEntry:
+	case object.KindServiceEntry:
 		o := &networkingv1.ServiceEntry{ObjectMeta: m}
 		o.Spec.Hosts = []string{pick(r, "ext.example.com", "*.ext.example.com", "*.example.com", "web.a", "web.a.svc.cluster.local")}
 		o.Spec.Ports = []*networking.ServicePort{{Number: pick[uint32](r, 80, 443, 81), Name: "p", Protocol: pick(r, "HTTP", "TLS", "TCP", "")}}
@@ -418,35 +419,35 @@ func randomChange(r *rand.Rand, objects map[mesh.Ref]any) mesh.Change {
 			}
 		}
 		c.Object = o
-	case mesh.KindWorkloadEntry:
+	case object.KindWorkloadEntry:
 		o := &networkingv1.WorkloadEntry{ObjectMeta: m}
 		o.Spec.Address = pick(r, "192.0.2.7", "192.0.2.8")
 		o.Spec.Labels = map[string]string{"app": pick(r, names...)}
 		c.Object = o
-	case mesh.KindGateway:
+	case object.KindGateway:
 		o := &networkingv1.Gateway{ObjectMeta: m}
 		o.Spec.Selector = map[string]string{"istio": "ingressgateway"}
 		o.Spec.Servers = []*networking.Server{{Port: &networking.Port{Number: pick[uint32](r, 80, 8080), Name: "http", Protocol: pick(r, "HTTP", "HTTP", "TCP")}, Hosts: []string{pick(r, "*", "*.example.com", "b/*", "web.a.svc.cluster.local")}}}
 		c.Object = o
-	case mesh.KindSidecar:
+	case object.KindSidecar:
 		o := &networkingv1.Sidecar{ObjectMeta: m}
 		o.Spec.Egress = []*networking.IstioEgressListener{{Hosts: []string{pick(r, "./*", "*/*", "a/*", "b/api.b.svc.cluster.local", "*/a.ext.example.com", "a/*.ext.example.com", "~/*"), pick(r, "*/ext.example.com", "~a/*.ext.example.com", "~/*")}}}
 		if r.IntN(2) == 0 {
 			o.Spec.WorkloadSelector = &networking.WorkloadSelector{Labels: map[string]string{"app": pick(r, names...)}}
 		}
 		c.Object = o
-	case mesh.KindPeerAuthentication:
+	case object.KindPeerAuthentication:
 		o := &securityv1.PeerAuthentication{ObjectMeta: m}
 		o.Spec.Mtls = &security.PeerAuthentication_MutualTLS{Mode: pick(r, security.PeerAuthentication_MutualTLS_STRICT, security.PeerAuthentication_MutualTLS_DISABLE)}
 		if r.IntN(2) == 0 {
 			o.Spec.Selector = &typev1.WorkloadSelector{MatchLabels: map[string]string{"app": pick(r, names...)}}
 		}
 		c.Object = o
-	case mesh.KindAuthorizationPolicy:
+	case object.KindAuthorizationPolicy:
 		o := &securityv1.AuthorizationPolicy{ObjectMeta: m}
 		o.Spec.Rules = []*security.Rule{{To: []*security.Rule_To{{Operation: &security.Operation{Paths: []string{pick(r, "/a", "/b")}}}}}}
 		c.Object = o
-	case mesh.KindMeshConfigFile:
+	case object.KindMeshConfigFile:
 		c.Ref.Name = "mesh"
 		c.Object = []byte(pick(r, "outboundTrafficPolicy: {mode: REGISTRY_ONLY}", "outboundTrafficPolicy: {mode: ALLOW_ANY}", "trustDomain: td.example", "accessLogFile: /dev/stdout"))
 		if _, exists := objects[c.Ref]; !exists && r.IntN(2) == 0 {

@@ -5,12 +5,13 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // faults is what the layers of connected proxies found, as it was published.
 type faults struct {
 	world *mesh.World
-	lists [][]mesh.Finding
+	lists [][]object.Finding
 }
 
 // report publishes what the layers of connected proxies found.
@@ -19,7 +20,7 @@ func (e *Engine) report() {
 		return
 	}
 	f := &faults{world: e.world}
-	add := func(list []mesh.Finding) {
+	add := func(list []object.Finding) {
 		if len(list) > 0 {
 			f.lists = append(f.lists, list)
 		}
@@ -62,12 +63,12 @@ func (e *Engine) report() {
 // Findings are all that is known to be wrong with the objects of the mesh:
 // what parsing found, and what the layers of connected proxies found, each
 // once and in the order of the objects. They are those of the last pass.
-func (e *Engine) Findings() []mesh.Finding {
+func (e *Engine) Findings() []object.Finding {
 	f := e.faults.Load()
 	if f == nil {
 		return nil
 	}
-	seen := map[mesh.Finding]struct{}{}
+	seen := map[object.Finding]struct{}{}
 	for x := range f.world.Findings() {
 		seen[x] = struct{}{}
 	}
@@ -76,11 +77,11 @@ func (e *Engine) Findings() []mesh.Finding {
 			seen[x] = struct{}{}
 		}
 	}
-	out := make([]mesh.Finding, 0, len(seen))
+	out := make([]object.Finding, 0, len(seen))
 	for x := range seen {
 		out = append(out, x)
 	}
-	slices.SortFunc(out, func(a, b mesh.Finding) int {
+	slices.SortFunc(out, func(a, b object.Finding) int {
 		return cmp.Or(cmp.Compare(a.Object.String(), b.Object.String()), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Message, b.Message))
 	})
 	return out

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -51,7 +52,7 @@ func TestMemoryFollowsTheMesh(t *testing.T) {
 }
 
 // end is the objects that are there in the end.
-func (h history) end() map[mesh.Ref]any {
+func (h history) end() map[object.Ref]any {
 	objects := heapWorld()
 	for i := range h.steps {
 		for _, c := range h.step(i) {
@@ -68,7 +69,7 @@ func (h history) end() map[mesh.Ref]any {
 type footprint struct{ busy, idle float64 }
 
 // measure is the footprint of a plane that begins with objects, after histories.
-func measure(t *testing.T, objects func() map[mesh.Ref]any, histories ...history) footprint {
+func measure(t *testing.T, objects func() map[object.Ref]any, histories ...history) footprint {
 	t.Helper()
 	before := heap()
 	p := newPlane(t)
@@ -112,7 +113,7 @@ func (p *plane) live(t *testing.T, h history) {
 		p.store.Submit(h.step(i))
 		if i%4 == 0 || i == h.steps-1 { // else several come in one pass
 			p.settle(t, i+1)
-			p.store.Submit([]mesh.Change{gone(mesh.KindSecret, "marker", fmt.Sprint("m", i+1))})
+			p.store.Submit([]mesh.Change{gone(object.KindSecret, "marker", fmt.Sprint("m", i+1))})
 		}
 		leave()
 	}
@@ -135,8 +136,8 @@ func heap() float64 {
 const heapPods = 300
 
 // heapWorld is where all histories begin.
-func heapWorld() map[mesh.Ref]any {
-	objects := map[mesh.Ref]any{}
+func heapWorld() map[object.Ref]any {
+	objects := map[object.Ref]any{}
 	add := func(c mesh.Change) { objects[c.Ref] = c.Object }
 	add(routerPod())
 	for i := range heapPods {
@@ -147,7 +148,7 @@ func heapWorld() map[mesh.Ref]any {
 	}
 	add(heapService("a", "web", "http", nil))
 	add(heapRule("v0"))
-	add(change(mesh.KindGateway, "a", "web", func(m metav1.ObjectMeta) any {
+	add(change(object.KindGateway, "a", "web", func(m metav1.ObjectMeta) any {
 		return &networkingv1.Gateway{ObjectMeta: m, Spec: networking.Gateway{Selector: map[string]string{"istio": "ingressgateway"},
 			Servers: []*networking.Server{{Port: &networking.Port{Number: 80, Name: "http", Protocol: "HTTP"}, Hosts: []string{"*"}}}}}
 	}))
@@ -155,18 +156,18 @@ func heapWorld() map[mesh.Ref]any {
 	return objects
 }
 
-func change(kind mesh.Kind, namespace, name string, object func(metav1.ObjectMeta) any) mesh.Change {
-	return mesh.Change{Ref: mesh.Ref{Kind: kind, Namespace: namespace, Name: name},
-		Object: object(metav1.ObjectMeta{Namespace: namespace, Name: name, CreationTimestamp: metav1.Unix(1000, 0)})}
+func change(kind object.Kind, namespace, name string, obj func(metav1.ObjectMeta) any) mesh.Change {
+	return mesh.Change{Ref: object.Ref{Kind: kind, Namespace: namespace, Name: name},
+		Object: obj(metav1.ObjectMeta{Namespace: namespace, Name: name, CreationTimestamp: metav1.Unix(1000, 0)})}
 }
 
-func gone(kind mesh.Kind, namespace, name string) mesh.Change {
-	return mesh.Change{Ref: mesh.Ref{Kind: kind, Namespace: namespace, Name: name}}
+func gone(kind object.Kind, namespace, name string) mesh.Change {
+	return mesh.Change{Ref: object.Ref{Kind: kind, Namespace: namespace, Name: name}}
 }
 
 // heapPod is the n-th Pod of the service "web", life being which one of its name.
 func heapPod(n, life int, labels map[string]string) mesh.Change {
-	return change(mesh.KindPod, "a", fmt.Sprint("p", n), func(m metav1.ObjectMeta) any {
+	return change(object.KindPod, "a", fmt.Sprint("p", n), func(m metav1.ObjectMeta) any {
 		m.UID = types.UID(fmt.Sprint("uid-", n, "-", life))
 		m.Labels = map[string]string{"app": "web"}
 		maps.Copy(m.Labels, labels)
@@ -178,20 +179,20 @@ func heapPod(n, life int, labels map[string]string) mesh.Change {
 }
 
 func heapService(namespace, name, port string, labels map[string]string) mesh.Change {
-	return change(mesh.KindService, namespace, name, func(m metav1.ObjectMeta) any {
+	return change(object.KindService, namespace, name, func(m metav1.ObjectMeta) any {
 		m.Labels = labels
 		return &corev1.Service{ObjectMeta: m, Spec: corev1.ServiceSpec{ClusterIP: fmt.Sprintf("10.96.%d.%d", len(name), name[len(name)-1]), Selector: map[string]string{"app": name}, Ports: []corev1.ServicePort{{Name: port, Port: 80}}}}
 	})
 }
 
 func heapRule(subset string) mesh.Change {
-	return change(mesh.KindDestinationRule, "a", "web", func(m metav1.ObjectMeta) any {
+	return change(object.KindDestinationRule, "a", "web", func(m metav1.ObjectMeta) any {
 		return &networkingv1.DestinationRule{ObjectMeta: m, Spec: networking.DestinationRule{Host: "web", Subsets: []*networking.Subset{{Name: subset, Labels: map[string]string{"version": "v0"}}}}}
 	})
 }
 
 func heapRoute(namespace, name, host, subset string) mesh.Change {
-	return change(mesh.KindVirtualService, namespace, name, func(m metav1.ObjectMeta) any {
+	return change(object.KindVirtualService, namespace, name, func(m metav1.ObjectMeta) any {
 		return &networkingv1.VirtualService{ObjectMeta: m, Spec: networking.VirtualService{Hosts: []string{host}, Gateways: []string{"mesh", "a/web"},
 			Http: []*networking.HTTPRoute{{Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: "web.a.svc.cluster.local", Subset: subset}}}}}}}
 	})
@@ -225,24 +226,24 @@ func histories() []history {
 		{name: "namespaces come and go", steps: 300, step: func(i int) []mesh.Change {
 			ns := func(i int) string { return fmt.Sprint("preview-", i) }
 			c := []mesh.Change{
-				change(mesh.KindNamespace, "", ns(i), func(m metav1.ObjectMeta) any { return &corev1.Namespace{ObjectMeta: m} }),
+				change(object.KindNamespace, "", ns(i), func(m metav1.ObjectMeta) any { return &corev1.Namespace{ObjectMeta: m} }),
 				heapService(ns(i), "app", "http", nil), heapRoute(ns(i), "app", "app", "nowhere"),
-				change(mesh.KindSidecar, ns(i), "all", func(m metav1.ObjectMeta) any {
+				change(object.KindSidecar, ns(i), "all", func(m metav1.ObjectMeta) any {
 					return &networkingv1.Sidecar{ObjectMeta: m, Spec: networking.Sidecar{Egress: []*networking.IstioEgressListener{{Hosts: []string{"./*"}}}}}
 				}),
 			}
 			if i > 0 {
-				for _, kind := range []mesh.Kind{mesh.KindService, mesh.KindVirtualService} {
+				for _, kind := range []object.Kind{object.KindService, object.KindVirtualService} {
 					c = append(c, gone(kind, ns(i-1), "app"))
 				}
-				c = append(c, gone(mesh.KindSidecar, ns(i-1), "all"), gone(mesh.KindNamespace, "", ns(i-1)))
+				c = append(c, gone(object.KindSidecar, ns(i-1), "all"), gone(object.KindNamespace, "", ns(i-1)))
 			}
 			return c
 		}, proxy: func(i int) snapshot.Client {
 			return snapshot.Client{NodeID: fmt.Sprint("n", i), Role: snapshot.RoleSidecar, Namespace: fmt.Sprint("preview-", i), Pod: fmt.Sprint("app-", i), IP: "10.8.0.1"}
 		}},
 		{name: "policies of ever new paths", steps: 240, step: func(i int) []mesh.Change {
-			return []mesh.Change{change(mesh.KindAuthorizationPolicy, "a", "web", func(m metav1.ObjectMeta) any {
+			return []mesh.Change{change(object.KindAuthorizationPolicy, "a", "web", func(m metav1.ObjectMeta) any {
 				return &securityv1.AuthorizationPolicy{ObjectMeta: m, Spec: security.AuthorizationPolicy{
 					Selector: &typev1.WorkloadSelector{MatchLabels: map[string]string{"app": "web"}},
 					Rules:    []*security.Rule{{To: []*security.Rule_To{{Operation: &security.Operation{Paths: []string{fmt.Sprint("/", i)}}}}}}}}
@@ -265,7 +266,7 @@ func histories() []history {
 			if i == 0 {
 				return []mesh.Change{job(0)}
 			}
-			return []mesh.Change{job(i), gone(mesh.KindPod, "a", job(i-1).Ref.Name)}
+			return []mesh.Change{job(i), gone(object.KindPod, "a", job(i-1).Ref.Name)}
 		}, proxy: func(i int) snapshot.Client {
 			return snapshot.Client{NodeID: fmt.Sprint("n", i), Role: snapshot.RoleSidecar, Namespace: "a", Pod: fmt.Sprint("p", 1000+i), IP: "10.8.0.1"}
 		}},
@@ -274,27 +275,27 @@ func histories() []history {
 		}},
 		{name: "gateways of ever new servers and Secrets", steps: 240, step: func(i int) []mesh.Change {
 			name := fmt.Sprint("cert-", i)
-			c := []mesh.Change{change(mesh.KindGateway, "a", "web", func(m metav1.ObjectMeta) any {
+			c := []mesh.Change{change(object.KindGateway, "a", "web", func(m metav1.ObjectMeta) any {
 				return &networkingv1.Gateway{ObjectMeta: m, Spec: networking.Gateway{Selector: map[string]string{"istio": "ingressgateway"},
 					Servers: []*networking.Server{{Port: &networking.Port{Number: 443, Name: "https", Protocol: "HTTPS"}, Hosts: []string{fmt.Sprintf("h%d.example.com", i)},
 						Tls: &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_SIMPLE, CredentialName: name}}}}}
-			}), change(mesh.KindSecret, "a", name, func(m metav1.ObjectMeta) any {
+			}), change(object.KindSecret, "a", name, func(m metav1.ObjectMeta) any {
 				return &corev1.Secret{ObjectMeta: m, Data: map[string][]byte{"tls.crt": make([]byte, 3000), "tls.key": make([]byte, 3000)}}
 			})}
 			if i > 0 {
-				c = append(c, gone(mesh.KindSecret, "a", fmt.Sprint("cert-", i-1)))
+				c = append(c, gone(object.KindSecret, "a", fmt.Sprint("cert-", i-1)))
 			}
 			return c
 		}},
 		{name: "entries of ever new names and addresses", steps: 240, step: func(i int) []mesh.Change {
-			return []mesh.Change{change(mesh.KindServiceEntry, "a", "ext", func(m metav1.ObjectMeta) any {
+			return []mesh.Change{change(object.KindServiceEntry, "a", "ext", func(m metav1.ObjectMeta) any {
 				return &networkingv1.ServiceEntry{ObjectMeta: m, Spec: networking.ServiceEntry{Hosts: []string{fmt.Sprintf("e%d.example.com", i)}, Addresses: []string{fmt.Sprintf("10.77.%d.%d", i/200, i%200+1)},
 					Ports: []*networking.ServicePort{{Number: uint32(1000 + i), Name: "tcp", Protocol: "TCP"}}, Resolution: networking.ServiceEntry_STATIC,
 					Endpoints: []*networking.WorkloadEntry{{Address: fmt.Sprintf("192.0.2.%d", i%200+1)}}}}
 			})}
 		}},
 		{name: "the mesh's configuration", steps: 200, step: func(i int) []mesh.Change {
-			return []mesh.Change{{Ref: mesh.Ref{Kind: mesh.KindMeshConfigFile, Name: "mesh"}, Object: fmt.Appendf(nil, "accessLogFile: /dev/%d", i)}}
+			return []mesh.Change{{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, Object: fmt.Appendf(nil, "accessLogFile: /dev/%d", i)}}
 		}},
 	}
 }

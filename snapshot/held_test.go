@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -23,7 +24,7 @@ func TestHeldRoutesEqualFromNothing(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(uint64(seed), 11))
 			router := routerPod()
-			objects := map[mesh.Ref]any{router.Ref: router.Object}
+			objects := map[object.Ref]any{router.Ref: router.Object}
 			p := newHoldingPlane(t)
 			p.store.Submit([]mesh.Change{router})
 			p.store.Synced()
@@ -33,7 +34,7 @@ func TestHeldRoutesEqualFromNothing(t *testing.T) {
 				var changes []mesh.Change
 				for range 1 + r.IntN(3) {
 					c := randomChange(r, objects)
-					if c.Ref.Kind == mesh.KindMeshConfigFile {
+					if c.Ref.Kind == object.KindMeshConfigFile {
 						continue
 					}
 					changes = append(changes, c)
@@ -71,7 +72,7 @@ func TestHeldRoutesEqualFromNothing(t *testing.T) {
 					return
 				}
 			}
-			ref := mesh.Ref{Kind: mesh.KindMeshConfigFile, Name: "mesh"}
+			ref := object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}
 			objects[ref] = []byte("fairway: {routeHold: 0s}")
 			p.store.Submit([]mesh.Change{{Ref: ref, Object: objects[ref]}})
 			p.settle(t, 1000)

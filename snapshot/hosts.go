@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -38,7 +39,7 @@ type hostState struct {
 	// that the base has for the host.
 	override bool
 	secrets  []translate.SecretUse // SDS secrets that the clusters ask for
-	findings []mesh.Finding
+	findings []object.Finding
 	uses     uses
 }
 
@@ -51,7 +52,7 @@ type claimSet struct {
 // portState is what was built for one listener, and its route configuration.
 type portState struct {
 	resources []*Resource
-	findings  []mesh.Finding
+	findings  []object.Finding
 	uses      uses
 }
 
@@ -263,7 +264,7 @@ type frameKey string
 
 // frame is the frame of a route configuration.
 func (l *hostLayer) frame(u *uses, name string) *Resource {
-	return l.memo.get(u, frameKey(name), func() (*Resource, []mesh.Finding) { return encode(RouteConfig, name, translate.RouteFrame(name)) }).resource
+	return l.memo.get(u, frameKey(name), func() (*Resource, []object.Finding) { return encode(RouteConfig, name, translate.RouteFrame(name)) }).resource
 }
 
 // over is what the state has to add to that of the base to be seen in its

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -13,13 +14,13 @@ import (
 type inboundLayer struct {
 	accepts  mesh.Inbound
 	revision *Revision
-	findings []mesh.Finding
+	findings []object.Finding
 	// ofServices are those about Services and Sidecars that lead to the workloads.
-	ofServices []mesh.Finding
+	ofServices []object.Finding
 }
 
 // enterInbound is the layer for what a workload accepts, with one more user.
-func (e *Engine) enterInbound(in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
+func (e *Engine) enterInbound(in mesh.Inbound, findings []object.Finding) *inboundLayer {
 	if p := e.inbounds.enter(in); p != nil {
 		// What loses is no part of the layer.
 		e.untold = e.untold || !slices.Equal(p.layer.ofServices, findings)
@@ -35,7 +36,7 @@ func (e *Engine) enterInbound(in mesh.Inbound, findings []mesh.Finding) *inbound
 // is made again when it is sent.
 const leanFrom = 4 << 10
 
-func newInbound(memo *Memo, in mesh.Inbound, findings []mesh.Finding) *inboundLayer {
+func newInbound(memo *Memo, in mesh.Inbound, findings []object.Finding) *inboundLayer {
 	out := translate.Inbound(in)
 	l := &inboundLayer{accepts: in, findings: out.Findings, ofServices: findings}
 	resources, more := inboundResources(in, out)
@@ -64,14 +65,14 @@ func (p inboundPart) resource() *Resource {
 }
 
 // inboundResources are what was translated, encoded, in a fixed order.
-func inboundResources(in mesh.Inbound, out translate.InboundOutput) (resources []*Resource, findings []mesh.Finding) {
-	add := func(r *Resource, more []mesh.Finding) {
+func inboundResources(in mesh.Inbound, out translate.InboundOutput) (resources []*Resource, findings []object.Finding) {
+	add := func(r *Resource, more []object.Finding) {
 		findings = append(findings, more...)
 		if r != nil {
 			resources = append(resources, r)
 		}
 	}
-	var refs []mesh.Ref
+	var refs []object.Ref
 	for _, p := range in.AuthorizationPolicies.Slice() {
 		refs = append(refs, p.Ref)
 	}

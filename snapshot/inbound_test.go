@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestInboundShared: two workloads have the clusters of a port in common, and
@@ -12,7 +13,7 @@ func TestInboundShared(t *testing.T) {
 	memo := NewMemo()
 	of := func(name string) *Revision {
 		in := mesh.Inbound{Namespace: "shop", Workload: name, ServiceAccount: name, IPv4: true, Config: mesh.DefaultConfig(),
-			Ports: mesh.ListOf(mesh.InboundPort{Number: 8080, Protocol: mesh.ProtocolHTTP})}
+			Ports: mesh.ListOf(mesh.InboundPort{Number: 8080, Protocol: object.ProtocolHTTP})}
 		return newInbound(memo, in, nil).revision
 	}
 	a, b := of("a"), of("b")

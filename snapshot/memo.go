@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -27,7 +28,7 @@ type Memo struct {
 // built is what one input was built into.
 type built struct {
 	resource *Resource // nil when nothing could be built
-	findings []mesh.Finding
+	findings []object.Finding
 
 	key   any
 	users int // guarded by Memo.mu
@@ -44,7 +45,7 @@ type uses []*built
 
 // get returns what the key stands for, building it the first time, and notes
 // the use.
-func (m *Memo) get(u *uses, key any, build func() (*Resource, []mesh.Finding)) *built {
+func (m *Memo) get(u *uses, key any, build func() (*Resource, []object.Finding)) *built {
 	m.mu.Lock()
 	b := m.known[key]
 	if b == nil {
@@ -65,7 +66,7 @@ func (m *Memo) get(u *uses, key any, build func() (*Resource, []mesh.Finding)) *
 	return b
 }
 
-func (m *Memo) build(key any, build func() (*Resource, []mesh.Finding)) *built {
+func (m *Memo) build(key any, build func() (*Resource, []object.Finding)) *built {
 	r, findings := build()
 	if r != nil {
 		r = m.intern.Intern(r)

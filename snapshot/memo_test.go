@@ -3,7 +3,7 @@ package snapshot
 import (
 	"testing"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestMemo: what a layer uses is built once, and what none uses is forgotten
@@ -12,7 +12,7 @@ func TestMemo(t *testing.T) {
 	m := NewMemo()
 	builds := 0
 	get := func(u *uses, key string) *Resource {
-		return m.get(u, key, func() (*Resource, []mesh.Finding) { builds++; return host(t, "80/"+key, 1), nil }).resource
+		return m.get(u, key, func() (*Resource, []object.Finding) { builds++; return host(t, "80/"+key, 1), nil }).resource
 	}
 	var one, two uses
 	a := get(&one, "a")

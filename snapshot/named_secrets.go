@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -13,10 +14,10 @@ import (
 // for by name, made of the Secrets of the namespace.
 type namedSecrets struct {
 	namespace string
-	made      map[mesh.Ref]struct{} // what they are made of
-	wanted    []mesh.Wanted         // the same, with who asks
-	good      map[string]*Resource  // the last good one of each name
-	findings  []mesh.Finding
+	made      map[object.Ref]struct{} // what they are made of
+	wanted    []mesh.Wanted           // the same, with who asks
+	good      map[string]*Resource    // the last good one of each name
+	findings  []object.Finding
 }
 
 func newNamedSecrets(namespace string) *namedSecrets {
@@ -39,7 +40,7 @@ func (s *namedSecrets) resource(w *mesh.World, name string) *Resource {
 
 // resources are the secrets that are asked for; others are forgotten.
 func (s *namedSecrets) resources(w *mesh.World, uses []translate.SecretUse) (out []*Resource) {
-	s.wanted, s.made = nil, map[mesh.Ref]struct{}{}
+	s.wanted, s.made = nil, map[object.Ref]struct{}{}
 	asked := map[string]struct{}{}
 	for _, use := range uses {
 		for _, ref := range translate.SecretRefs(use.Name, s.namespace) {
@@ -63,7 +64,7 @@ func (s *namedSecrets) resources(w *mesh.World, uses []translate.SecretUse) (out
 }
 
 // concerns tells whether one of the Secrets is among the changed.
-func (s *namedSecrets) concerns(changed map[mesh.Ref]struct{}) bool {
+func (s *namedSecrets) concerns(changed map[object.Ref]struct{}) bool {
 	for ref := range changed {
 		if _, ours := s.made[ref]; ours {
 			return true
@@ -77,7 +78,7 @@ func (s *namedSecrets) concerns(changed map[mesh.Ref]struct{}) bool {
 // where no router is connected: those of the oldest objects first, and not more
 // than the objects of each namespace may name. Findings tell which are too many.
 // For a while after the start those come in addition that the world names.
-func (e *Engine) wantedSecrets() (refs []mesh.Ref, findings []mesh.Finding) {
+func (e *Engine) wantedSecrets() (refs []object.Ref, findings []object.Finding) {
 	all := e.world.ListenerSecrets()
 	e.mu.Lock()
 	for _, p := range e.routers.places {
@@ -88,7 +89,7 @@ func (e *Engine) wantedSecrets() (refs []mesh.Ref, findings []mesh.Finding) {
 	}
 	e.mu.Unlock()
 	refs, findings = firstCome(all, e.world.Config.NamedSecrets)
-	e.asked = make(map[mesh.Ref]struct{}, len(refs)+len(e.early))
+	e.asked = make(map[object.Ref]struct{}, len(refs)+len(e.early))
 	for _, r := range refs {
 		e.asked[r] = struct{}{}
 	}
@@ -103,19 +104,19 @@ func (e *Engine) wantedSecrets() (refs []mesh.Ref, findings []mesh.Finding) {
 
 // NamedSecrets are the Secrets that proxies may be given, whichever connect,
 // and not more than the objects of each namespace may name.
-func NamedSecrets(w *mesh.World) []mesh.Ref {
+func NamedSecrets(w *mesh.World) []object.Ref {
 	refs, _ := firstCome(translate.NamedSecrets(w), w.Config.NamedSecrets)
 	return refs
 }
 
 // firstCome takes the Secrets in the order in which they were first named, and of
 // each namespace's objects so many.
-func firstCome(all []mesh.Wanted, each int) (refs []mesh.Ref, findings []mesh.Finding) {
+func firstCome(all []mesh.Wanted, each int) (refs []object.Ref, findings []object.Finding) {
 	slices.SortFunc(all, func(a, b mesh.Wanted) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.By.String(), b.By.String()), cmp.Compare(a.Ref.String(), b.Ref.String()))
 	})
-	taken, payers := map[mesh.Ref]struct{}{}, map[string]int{}
-	told := map[mesh.Ref]struct{}{}
+	taken, payers := map[object.Ref]struct{}{}, map[string]int{}
+	told := map[object.Ref]struct{}{}
 	for _, x := range all {
 		if _, is := taken[x.Ref]; is {
 			continue
@@ -123,7 +124,7 @@ func firstCome(all []mesh.Wanted, each int) (refs []mesh.Ref, findings []mesh.Fi
 		if payers[x.By.Namespace] >= each {
 			if _, is := told[x.By]; !is {
 				told[x.By] = struct{}{}
-				findings = append(findings, mesh.Finding{Object: x.By, Code: mesh.CodeSecret,
+				findings = append(findings, object.Finding{Object: x.By, Code: object.CodeSecret,
 					Message: fmt.Sprintf("objects of namespace %s name more than %d Secrets; %s/%s and others are not read, older ones are: name fewer, or raise the mesh setting namedSecrets", x.By.Namespace, each, x.Ref.Namespace, x.Ref.Name)})
 			}
 			continue

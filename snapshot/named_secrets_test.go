@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestFirstCome: a namespace that names thousands of Secrets, whose names come
@@ -14,7 +15,7 @@ import (
 // namespace that names few.
 func TestFirstCome(t *testing.T) {
 	wanted := func(ns, name string, at int64) mesh.Wanted {
-		return mesh.Wanted{Ref: mesh.Ref{Kind: mesh.KindSecret, Namespace: "edge", Name: name}, By: mesh.Ref{Kind: mesh.KindGateway, Namespace: ns, Name: "g"}, Since: time.Unix(at, 0)}
+		return mesh.Wanted{Ref: object.Ref{Kind: object.KindSecret, Namespace: "edge", Name: name}, By: object.Ref{Kind: object.KindGateway, Namespace: ns, Name: "g"}, Since: time.Unix(at, 0)}
 	}
 	all := []mesh.Wanted{wanted("shop", "shop", 100), wanted("late", "zzz", 300)}
 	for i := range 2050 {

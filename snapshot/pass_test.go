@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -24,7 +25,7 @@ func worldOf(t *testing.T, services int) *mesh.World {
 	store.Submit([]mesh.Change{routerPod()})
 	for i := range services {
 		m := metav1.ObjectMeta{Namespace: fmt.Sprint("ns", i%10), Name: fmt.Sprint("s", i)}
-		store.Submit([]mesh.Change{{Ref: mesh.Ref{Kind: mesh.KindService, Namespace: m.Namespace, Name: m.Name}, Object: &corev1.Service{ObjectMeta: m, Spec: corev1.ServiceSpec{
+		store.Submit([]mesh.Change{{Ref: object.Ref{Kind: object.KindService, Namespace: m.Namespace, Name: m.Name}, Object: &corev1.Service{ObjectMeta: m, Spec: corev1.ServiceSpec{
 			ClusterIP: fmt.Sprintf("10.96.%d.%d", i>>8, i&255), Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}}})
 	}
 	store.Synced()
@@ -41,7 +42,7 @@ func TestNobodyWaitsForAPass(t *testing.T) {
 	w := worldOf(t, 20)
 	var stop atomic.Bool
 	within, resume := make(chan struct{}), make(chan struct{})
-	e := snapshot.NewEngine(slog.New(slog.NewTextHandler(io.Discard, nil)), nil, func([]mesh.Ref) {
+	e := snapshot.NewEngine(slog.New(slog.NewTextHandler(io.Discard, nil)), nil, func([]object.Ref) {
 		if stop.CompareAndSwap(true, false) {
 			close(within)
 			<-resume

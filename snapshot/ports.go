@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -133,14 +133,14 @@ func (l *hostLayer) port(key translate.ListenerKey) *portState {
 		})
 		s.findings = findings
 		if listener != nil {
-			var refs []mesh.Ref
+			var refs []object.Ref
 			for _, c := range other {
 				refs = append(refs, c.Service.Ref)
-				if c.Rule != (mesh.Ref{}) {
+				if c.Rule != (object.Ref{}) {
 					refs = append(refs, c.Rule)
 				}
 			}
-			slices.SortFunc(refs, func(a, b mesh.Ref) int { return compareText(a.String(), b.String()) })
+			slices.SortFunc(refs, func(a, b object.Ref) int { return compareText(a.String(), b.String()) })
 			refs = slices.Compact(refs)
 			if r, _ := encode(Listener, listener.Name, listener, refs...); r != nil {
 				s.resources = append(s.resources, l.memo.intern.Intern(r))
@@ -189,7 +189,7 @@ func (l *hostLayer) routes(u *uses, at translate.ListenerKey) []*Resource {
 	name := at.RouteConfig()
 	out := []*Resource{l.frame(u, name)}
 	key := fallbackKey{name, translate.Unclaimed(l.view)}
-	b := l.memo.get(u, key, func() (*Resource, []mesh.Finding) {
+	b := l.memo.get(u, key, func() (*Resource, []object.Finding) {
 		vh := translate.FallbackVirtualHost(key.config, key.unclaimed)
 		return encode(VirtualHost, vh.Name, vh)
 	})

@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -44,7 +45,7 @@ func entry(name string, hosts, ports int, protocol string) mesh.Change {
 		return &networking.ServicePort{Number: uint32(8000 + i), Name: fmt.Sprintf("http-%d", i), Protocol: protocol}
 	})
 	o.Spec.Endpoints = []*networking.WorkloadEntry{{Address: "10.9.9.9"}}
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindServiceEntry, Namespace: "evil", Name: name}, Object: o}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "evil", Name: name}, Object: o}
 }
 
 func rule(i int) *networking.HTTPRoute {
@@ -58,7 +59,7 @@ func vs(name string, rules int, gateways []string, hosts ...string) mesh.Change 
 	o := &networkingv1.VirtualService{ObjectMeta: evilMeta(name)}
 	o.Spec.Hosts, o.Spec.Gateways = hosts, gateways
 	o.Spec.Http = times(rules, rule)
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindVirtualService, Namespace: "evil", Name: name}, Object: o}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: name}, Object: o}
 }
 
 func gw(name string, servers int, host string) mesh.Change {
@@ -67,7 +68,7 @@ func gw(name string, servers int, host string) mesh.Change {
 	o.Spec.Servers = times(servers, func(i int) *networking.Server {
 		return &networking.Server{Port: &networking.Port{Number: uint32(20000 + i), Name: fmt.Sprint("http-", i), Protocol: "HTTP"}, Hosts: []string{host}}
 	})
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindGateway, Namespace: "evil", Name: name}, Object: o}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindGateway, Namespace: "evil", Name: name}, Object: o}
 }
 
 func pod(name string) mesh.Change {
@@ -75,7 +76,7 @@ func pod(name string) mesh.Change {
 	o.Labels = map[string]string{"app": name}
 	o.Status.PodIP = "10.7.0.1"
 	o.Status.Phase = corev1.PodRunning
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: "evil", Name: name}, Object: o}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "evil", Name: name}, Object: o}
 }
 
 func service(name string, ports int) mesh.Change {
@@ -85,7 +86,7 @@ func service(name string, ports int) mesh.Change {
 	o.Spec.Ports = times(ports, func(i int) corev1.ServicePort {
 		return corev1.ServicePort{Name: fmt.Sprint("http-", i), Port: int32(8000 + i)}
 	})
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindService, Namespace: "evil", Name: name}, Object: o}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindService, Namespace: "evil", Name: name}, Object: o}
 }
 
 func authz(name string, paths int, targets int) mesh.Change {
@@ -99,7 +100,7 @@ func authz(name string, paths int, targets int) mesh.Change {
 	o.Spec.TargetRefs = times(targets, func(i int) *typev1.PolicyTargetReference {
 		return &typev1.PolicyTargetReference{Kind: "Service", Name: fmt.Sprint("s", i)}
 	})
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindAuthorizationPolicy, Namespace: "evil", Name: name}, Object: o}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: name}, Object: o}
 }
 
 func jwt(name string, rules int) mesh.Change {
@@ -107,7 +108,7 @@ func jwt(name string, rules int) mesh.Change {
 	o.Spec.JwtRules = times(rules, func(i int) *security.JWTRule {
 		return &security.JWTRule{Issuer: fmt.Sprint(name, "-", i), Jwks: `{"keys":[]}` + strings.Repeat(" ", 3000)}
 	})
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindRequestAuthentication, Namespace: "evil", Name: name}, Object: o}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindRequestAuthentication, Namespace: "evil", Name: name}, Object: o}
 }
 
 // room is how much memory the objects of one hostile namespace may take, with what is made
@@ -204,7 +205,7 @@ func TestProducts(t *testing.T) {
 		o.Spec.Metrics = []*telemetry.Metrics{{Providers: []*telemetry.ProviderRef{{Name: "prometheus"}}, Overrides: times(400, func(i int) *telemetry.MetricsOverrides {
 			return &telemetry.MetricsOverrides{TagOverrides: map[string]*telemetry.MetricsOverrides_TagOverride{fmt.Sprint("t", i): {Value: "'" + strings.Repeat("x", 200) + "'"}}}
 		})}}
-		out = append(out, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindTelemetry, Namespace: "evil", Name: "t"}, Object: o})
+		out = append(out, mesh.Change{Ref: object.Ref{Kind: object.KindTelemetry, Namespace: "evil", Name: "t"}, Object: o})
 		return out
 	}})
 	for _, w := range worlds {

@@ -8,28 +8,29 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // gatewayAPIKinds are those that randomGatewayAPI makes.
-var gatewayAPIKinds = []mesh.Kind{mesh.KindGatewayClass, mesh.KindKubeGateway, mesh.KindKubeGateway, mesh.KindHTTPRoute, mesh.KindHTTPRoute, mesh.KindHTTPRoute, mesh.KindGRPCRoute,
-	mesh.KindTLSRoute, mesh.KindTCPRoute, mesh.KindReferenceGrant, mesh.KindNamespace}
+var gatewayAPIKinds = []object.Kind{object.KindGatewayClass, object.KindKubeGateway, object.KindKubeGateway, object.KindHTTPRoute, object.KindHTTPRoute, object.KindHTTPRoute, object.KindGRPCRoute,
+	object.KindTLSRoute, object.KindTCPRoute, object.KindReferenceGrant, object.KindNamespace}
 
 func ptr[T any](v T) *T { return &v }
 
 // randomGatewayAPI makes an object of the Gateway API, or a namespace whose
 // labels listeners ask for.
-func randomGatewayAPI(r *rand.Rand, kind mesh.Kind, m metav1.ObjectMeta) any {
+func randomGatewayAPI(r *rand.Rand, kind object.Kind, m metav1.ObjectMeta) any {
 	switch kind {
-	case mesh.KindNamespace:
+	case object.KindNamespace:
 		m.Labels = map[string]string{"team": pick(r, "x", "y")}
 		return &corev1.Namespace{ObjectMeta: m}
-	case mesh.KindGatewayClass:
+	case object.KindGatewayClass:
 		o := &gatewayv1.GatewayClass{ObjectMeta: m}
 		o.Spec.ControllerName = pick[gatewayv1.GatewayController](r, mesh.IstioController, mesh.FairwayController, "example.com/other")
 		return o
-	case mesh.KindKubeGateway:
+	case object.KindKubeGateway:
 		return randomGateway(r, m)
-	case mesh.KindHTTPRoute:
+	case object.KindHTTPRoute:
 		o := &gatewayv1.HTTPRoute{ObjectMeta: m}
 		o.Spec.CommonRouteSpec, o.Spec.Hostnames = randomParents(r), randomHostnames(r)
 		for range 1 + r.IntN(2) {
@@ -43,7 +44,7 @@ func randomGatewayAPI(r *rand.Rand, kind mesh.Kind, m metav1.ObjectMeta) any {
 			o.Spec.Rules = append(o.Spec.Rules, rule)
 		}
 		return o
-	case mesh.KindGRPCRoute:
+	case object.KindGRPCRoute:
 		o := &gatewayv1.GRPCRoute{ObjectMeta: m}
 		o.Spec.CommonRouteSpec, o.Spec.Hostnames = randomParents(r), randomHostnames(r)
 		o.Spec.Rules = []gatewayv1.GRPCRouteRule{{
@@ -51,17 +52,17 @@ func randomGatewayAPI(r *rand.Rand, kind mesh.Kind, m metav1.ObjectMeta) any {
 			BackendRefs: []gatewayv1.GRPCBackendRef{{BackendRef: randomBackend(r)}},
 		}}
 		return o
-	case mesh.KindTLSRoute:
+	case object.KindTLSRoute:
 		o := &gatewayv1.TLSRoute{ObjectMeta: m}
 		o.Spec.CommonRouteSpec, o.Spec.Hostnames = randomParents(r), randomHostnames(r)
 		o.Spec.Rules = []gatewayv1.TLSRouteRule{{BackendRefs: []gatewayv1.BackendRef{randomBackend(r)}}}
 		return o
-	case mesh.KindTCPRoute:
+	case object.KindTCPRoute:
 		o := &gatewayv1.TCPRoute{ObjectMeta: m}
 		o.Spec.CommonRouteSpec = randomParents(r)
 		o.Spec.Rules = []gatewayv1.TCPRouteRule{{BackendRefs: []gatewayv1.BackendRef{randomBackend(r)}}}
 		return o
-	case mesh.KindReferenceGrant:
+	case object.KindReferenceGrant:
 		o := &gatewayv1.ReferenceGrant{ObjectMeta: m}
 		for _, kind := range []gatewayv1.Kind{"HTTPRoute", "TCPRoute"} {
 			o.Spec.From = append(o.Spec.From, gatewayv1.ReferenceGrantFrom{Group: gatewayv1.GroupName, Kind: kind, Namespace: gatewayv1.Namespace(pick(r, namespaces...))})

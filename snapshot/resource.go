@@ -8,7 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Type is a sort of Envoy resource, in the order in which what is new must
@@ -84,7 +84,7 @@ type Resource struct {
 	// configurations, extensions and secrets of a listener.
 	Needs []Key
 	// Owners are the objects that the resource was made of.
-	Owners []mesh.Ref
+	Owners []object.Ref
 
 	sum   uint64 // hash of name and version; 0 for one that is hidden
 	body  []byte // a part of entry
@@ -94,7 +94,7 @@ type Resource struct {
 
 // NewResource encodes message deterministically. It fails when the message
 // cannot be encoded (text that is not UTF-8) or bears another name.
-func NewResource(t Type, name string, message proto.Message, owners ...mesh.Ref) (*Resource, error) {
+func NewResource(t Type, name string, message proto.Message, owners ...object.Ref) (*Resource, error) {
 	if got, ok := nameOf(message); ok && got != name {
 		return nil, fmt.Errorf("encoding %s resource %q: the message is named %q", t, name, got)
 	}
@@ -185,7 +185,7 @@ func (i *Interner) prune() {
 	i.known, i.room = live, max(mapRoom, 2*len(live))
 }
 
-func sameOwners(a, b []mesh.Ref) bool {
+func sameOwners(a, b []object.Ref) bool {
 	if len(a) != len(b) {
 		return false
 	}

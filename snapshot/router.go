@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -19,7 +20,7 @@ type routerLayer struct {
 	behind   map[string][]string // destinations by the host that serves them, where that is another
 	rest     []*Resource
 	secrets  *namedSecrets
-	findings []mesh.Finding
+	findings []object.Finding
 	revision *Revision
 }
 
@@ -27,7 +28,7 @@ type routerLayer struct {
 type destination struct {
 	serving   string // the host whose endpoints they are: the host itself, or what it is an alias of
 	resources []*Resource
-	findings  []mesh.Finding
+	findings  []object.Finding
 	uses      uses
 }
 
@@ -92,7 +93,7 @@ func (r *routerLayer) build(w *mesh.World) {
 	r.findings = append(append(r.findings, plan.Findings...), extra.Findings...)
 	r.release()
 	r.rest, r.hosts, r.behind = nil, map[string]destination{}, map[string][]string{}
-	add := func(res *Resource, findings []mesh.Finding) {
+	add := func(res *Resource, findings []object.Finding) {
 		r.findings = append(r.findings, findings...)
 		if res != nil {
 			r.rest = append(r.rest, r.memo.intern.Intern(res))

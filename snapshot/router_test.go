@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -22,15 +23,15 @@ func TestRoutersKeepTheirLabels(t *testing.T) {
 	pod := func(name, ip, app string) mesh.Change {
 		o := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, Labels: map[string]string{"app": app}}}
 		o.Status.PodIP = ip
-		return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: "a", Name: name}, Object: o}
+		return mesh.Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, Object: o}
 	}
 	gateway := &networkingv1.Gateway{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "g"}, Spec: networking.Gateway{
 		Selector: map[string]string{"app": "web"}, Servers: []*networking.Server{{Port: &networking.Port{Number: 80, Protocol: "HTTP", Name: "http"}, Hosts: []string{"*"}}}}}
 	policy := &securityv1.AuthorizationPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "nobody"}, Spec: security.AuthorizationPolicy{
 		Selector: &typev1beta1.WorkloadSelector{MatchLabels: map[string]string{"app": "web"}}}}
 	p := newPlane(t)
-	p.store.Submit([]mesh.Change{pod("one", "10.0.0.1", "web"), pod("two", "10.0.0.2", "web"), {Ref: mesh.Ref{Kind: mesh.KindGateway, Namespace: "a", Name: "g"}, Object: gateway},
-		{Ref: mesh.Ref{Kind: mesh.KindAuthorizationPolicy, Namespace: "a", Name: "nobody"}, Object: policy}})
+	p.store.Submit([]mesh.Change{pod("one", "10.0.0.1", "web"), pod("two", "10.0.0.2", "web"), {Ref: object.Ref{Kind: object.KindGateway, Namespace: "a", Name: "g"}, Object: gateway},
+		{Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "nobody"}, Object: policy}})
 	p.store.Synced()
 	p.settle(t, 0)
 	p.enter(t, snapshot.Client{Role: snapshot.RoleRouter, Namespace: "a", Pod: "one", IP: "10.0.0.1"})
@@ -53,7 +54,7 @@ func TestRoutersKeepTheirLabels(t *testing.T) {
 // name of one: when the endpoints of that one change, the gateway's clusters have them.
 func TestRoutersFollowAliases(t *testing.T) {
 	service := func(name string, spec corev1.ServiceSpec) mesh.Change {
-		return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindService, Namespace: "a", Name: name}, Object: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name}, Spec: spec}}
+		return mesh.Change{Ref: object.Ref{Kind: object.KindService, Namespace: "a", Name: name}, Object: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name}, Spec: spec}}
 	}
 	alias := func(name, of string) mesh.Change {
 		return service(name, corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: of + ".a.svc.cluster.local"})
@@ -62,7 +63,7 @@ func TestRoutersFollowAliases(t *testing.T) {
 		o := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, Labels: map[string]string{"app": app}}}
 		o.Status.PodIP = ip
 		o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
-		return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: "a", Name: name}, Object: o}
+		return mesh.Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, Object: o}
 	}
 	gateway := &networkingv1.Gateway{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "g"}, Spec: networking.Gateway{
 		Selector: map[string]string{"app": "gateway"}, Servers: []*networking.Server{{Port: &networking.Port{Number: 80, Protocol: "HTTP", Name: "http"}, Hosts: []string{"*"}}}}}
@@ -72,7 +73,7 @@ func TestRoutersFollowAliases(t *testing.T) {
 	p.store.Submit([]mesh.Change{
 		pod("gateway", "10.0.0.9", "gateway"), pod("web-1", "10.0.0.1", "web"),
 		service("web", corev1.ServiceSpec{ClusterIP: "10.96.0.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}), alias("inner", "web"), alias("outer", "inner"),
-		{Ref: mesh.Ref{Kind: mesh.KindGateway, Namespace: "a", Name: "g"}, Object: gateway}, {Ref: mesh.Ref{Kind: mesh.KindVirtualService, Namespace: "a", Name: "r"}, Object: rule},
+		{Ref: object.Ref{Kind: object.KindGateway, Namespace: "a", Name: "g"}, Object: gateway}, {Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "a", Name: "r"}, Object: rule},
 	})
 	p.store.Synced()
 	p.settle(t, 0)

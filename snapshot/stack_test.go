@@ -17,10 +17,10 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-func resource(t testing.TB, typ Type, name string, m proto.Message, owners ...mesh.Ref) *Resource {
+func resource(t testing.TB, typ Type, name string, m proto.Message, owners ...object.Ref) *Resource {
 	t.Helper()
 	r, err := NewResource(typ, name, m, owners...)
 	if err != nil {
@@ -35,8 +35,8 @@ func host(t testing.TB, name string, v int) *Resource {
 }
 
 func TestVersionFollowsBytesOnly(t *testing.T) {
-	a := resource(t, Cluster, "a", &clusterv3.Cluster{Name: "a"}, mesh.Ref{Name: "one"})
-	b := resource(t, Cluster, "a", &clusterv3.Cluster{Name: "a"}, mesh.Ref{Name: "two"})
+	a := resource(t, Cluster, "a", &clusterv3.Cluster{Name: "a"}, object.Ref{Name: "one"})
+	b := resource(t, Cluster, "a", &clusterv3.Cluster{Name: "a"}, object.Ref{Name: "two"})
 	c := resource(t, Cluster, "a", &clusterv3.Cluster{Name: "a", AltStatName: "x"})
 	if a.Version != b.Version || !a.Same(b) {
 		t.Error("equal bytes have different versions")
@@ -118,7 +118,7 @@ func TestInterner(t *testing.T) {
 	if in.Intern(host(t, "80/a", 2)) == a {
 		t.Error("different resources have one pointer")
 	}
-	owned := resource(t, VirtualHost, "80/a", &routev3.VirtualHost{Name: "80/a", Domains: []string{"v1"}}, mesh.Ref{Name: "x"})
+	owned := resource(t, VirtualHost, "80/a", &routev3.VirtualHost{Name: "80/a", Domains: []string{"v1"}}, object.Ref{Name: "x"})
 	if in.Intern(owned) != owned {
 		t.Error("the owners of another resource were kept")
 	}

@@ -5,12 +5,13 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/parallel"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
 // Survey is what Engine.Findings tells of the world while the proxies are connected,
 // by the same layers, and without a control plane.
-func Survey(w *mesh.World, proxies []*mesh.Proxy) []mesh.Finding {
+func Survey(w *mesh.World, proxies []*mesh.Proxy) []object.Finding {
 	e := NewEngine(slog.New(slog.DiscardHandler), nil, nil)
 	e.Update(w, &mesh.Dirty{All: true})
 	e.work.Lock()
@@ -60,7 +61,7 @@ func (e *Engine) surveyScopes(proxies []*mesh.Proxy) {
 
 // surveyInbound is what is found in what the sidecars accept. Of workloads that differ in
 // names alone one is translated: nothing is found in those.
-func (e *Engine) surveyInbound(proxies []*mesh.Proxy) (found []mesh.Finding) {
+func (e *Engine) surveyInbound(proxies []*mesh.Proxy) (found []object.Finding) {
 	var shapes []mesh.Inbound
 	known := map[mesh.Inbound]bool{}
 	some := &mesh.Service{}
@@ -75,7 +76,7 @@ func (e *Engine) surveyInbound(proxies []*mesh.Proxy) (found []mesh.Finding) {
 			shapes = append(shapes, in)
 		}
 	}
-	lists := make([][]mesh.Finding, len(shapes))
+	lists := make([][]object.Finding, len(shapes))
 	parallel.Each(len(shapes), func(i int) { lists[i] = translate.Inbound(shapes[i]).Findings })
 	for _, l := range lists {
 		found = append(found, l...)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestValidAndWithoutEffect: what Istio's API allows and is not served is told, and no
@@ -23,7 +24,7 @@ func TestValidAndWithoutEffect(t *testing.T) {
 			"ProviderNotFound", "spec.tracing[0].providers", "no spans are reported"},
 	} {
 		w := parsedWorld(t, c.object)
-		var found []mesh.Finding
+		var found []object.Finding
 		for _, p := range w.RequestAuthentications.In("x") {
 			found = append(found, JWTFilters(JWTInput{Policies: mesh.ListOf(p), Config: w.Config}).Findings...)
 		}

@@ -13,6 +13,7 @@ import (
 	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // envoyProvider is the name of the access log provider that every mesh has: it
@@ -145,17 +146,17 @@ func satisfying(expression string) *accesslogv3.AccessLogFilter {
 
 // TelemetryFindings tell what of the Telemetry objects is not in force for the
 // traffic of a workload.
-func TelemetryFindings(in Reporting, c *mesh.Config) []mesh.Finding {
-	var out []mesh.Finding
+func TelemetryFindings(in Reporting, c *mesh.Config) []object.Finding {
+	var out []object.Finding
 	for _, t := range in.Telemetries.Slice() {
 		out = append(out, telemetryFindings(t, c)...)
 	}
 	return out
 }
 
-func telemetryFindings(t *mesh.Telemetry, c *mesh.Config) (out []mesh.Finding) {
-	found := func(field string, code mesh.Code, message string) {
-		out = append(out, mesh.Finding{Object: t.Ref, Field: field, Code: code, Message: message})
+func telemetryFindings(t *mesh.Telemetry, c *mesh.Config) (out []object.Finding) {
+	found := func(field string, code object.Code, message string) {
+		out = append(out, object.Finding{Object: t.Ref, Field: field, Code: code, Message: message})
 	}
 	r := report{config: c}
 	for i, e := range t.Spec.GetAccessLogging() {
@@ -163,18 +164,18 @@ func telemetryFindings(t *mesh.Telemetry, c *mesh.Config) (out []mesh.Finding) {
 		for _, p := range e.GetProviders() {
 			_, file := r.logFile(p.GetName())
 			if _, ok := c.LogCollector(p.GetName()); !ok && !file {
-				found(field+".providers", mesh.CodeProviderMissing, "provider \""+p.GetName()+"\" is none of the mesh configuration that takes access logs; nothing is logged for it: use envoy, or one of envoyFileAccessLog, envoyOtelAls, envoyHttpAls or envoyTcpAls, these with a service and a port")
+				found(field+".providers", object.CodeProviderMissing, "provider \""+p.GetName()+"\" is none of the mesh configuration that takes access logs; nothing is logged for it: use envoy, or one of envoyFileAccessLog, envoyOtelAls, envoyHttpAls or envoyTcpAls, these with a service and a port")
 			}
 		}
 		if f := e.GetFilter(); f != nil {
 			if err := checkExpression(f.GetExpression()); err != nil {
-				found(field+".filter.expression", mesh.CodeInvalid, err.Error()+"; everything is logged")
+				found(field+".filter.expression", object.CodeInvalid, err.Error()+"; everything is logged")
 			}
 		}
 	}
 	for i, m := range t.Spec.GetMetrics() {
 		if m.GetReportingInterval() != nil {
-			found(indexed("spec.metrics", i)+".reportingInterval", mesh.CodeUnsupported, "the field is not acted upon: metrics are scraped, and as new as they are then; take it out")
+			found(indexed("spec.metrics", i)+".reportingInterval", object.CodeUnsupported, "the field is not acted upon: metrics are scraped, and as new as they are then; take it out")
 		}
 		for j, o := range m.GetOverrides() {
 			for _, name := range sortedKeys(o.GetTagOverrides()) {
@@ -183,7 +184,7 @@ func telemetryFindings(t *mesh.Telemetry, c *mesh.Config) (out []mesh.Finding) {
 					continue
 				}
 				if _, err := tagExpression(v.GetValue()); err != nil {
-					found(indexed(indexed("spec.metrics", i)+".overrides", j)+".tagOverrides["+name+"].value", mesh.CodeInvalid, err.Error()+"; the label stays as it is")
+					found(indexed(indexed("spec.metrics", i)+".overrides", j)+".tagOverrides["+name+"].value", object.CodeInvalid, err.Error()+"; the label stays as it is")
 				}
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // The names of logs whose provider gives none, as Istio has them.
@@ -86,7 +87,7 @@ func otelText(text string) *otlpv1.AnyValue {
 
 // logFindings tell of collectors of access logs in force that the proxy cannot send to, on
 // the object that names them.
-func logFindings(in Reporting, config *mesh.Config) (out []mesh.Finding) {
+func logFindings(in Reporting, config *mesh.Config) (out []object.Finding) {
 	for _, d := range []Direction{DirectionInbound, DirectionOutbound} {
 		r := report{Reporting: in, direction: d, config: config}
 		for _, choice := range r.logChoices() {
@@ -97,7 +98,7 @@ func logFindings(in Reporting, config *mesh.Config) (out []mesh.Finding) {
 			if _, seen := mesh.BackendOf(in.Tracers, c.Host, c.Port); seen {
 				continue
 			}
-			f := mesh.Finding{Object: config.Ref, Field: "defaultProviders.accessLogging", Code: mesh.CodeHostNotFound,
+			f := object.Finding{Object: config.Ref, Field: "defaultProviders.accessLogging", Code: object.CodeHostNotFound,
 				Message: "no service " + portText(c.Host, c.Port) + " is visible to the workload; nothing is logged there: declare it, for servers outside of the mesh with a ServiceEntry"}
 			for _, o := range in.Telemetries.Slice() {
 				for i, e := range o.Spec.GetAccessLogging() {

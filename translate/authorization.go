@@ -12,6 +12,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // dryRunAnnotation makes an AuthorizationPolicy count what it would do and do
@@ -33,7 +34,7 @@ type AuthorizationInput struct {
 // in Istio's order: external authorization (CUSTOM), then DENY, then ALLOW,
 // then AUDIT. As soon as there is one ALLOW policy, a request that none of
 // them allows is refused. What cannot be understood is a finding.
-func AuthorizationHTTP(in AuthorizationInput) ([]*hcmv3.HttpFilter, []mesh.Finding) {
+func AuthorizationHTTP(in AuthorizationInput) ([]*hcmv3.HttpFilter, []object.Finding) {
 	a := sortPolicies(in, false)
 	var out []*hcmv3.HttpFilter
 	for _, c := range a.custom {
@@ -50,7 +51,7 @@ func AuthorizationHTTP(in AuthorizationInput) ([]*hcmv3.HttpFilter, []mesh.Findi
 // AuthorizationTCP are the filters that let connections through or close them.
 // Rules that speak of requests cannot be checked: an ALLOW rule that does
 // never matches, a DENY rule matches without looking at it.
-func AuthorizationTCP(in AuthorizationInput) ([]*listenerv3.Filter, []mesh.Finding) {
+func AuthorizationTCP(in AuthorizationInput) ([]*listenerv3.Filter, []object.Finding) {
 	a := sortPolicies(in, true)
 	var out []*listenerv3.Filter
 	for _, c := range a.custom {
@@ -72,7 +73,7 @@ type authorization struct {
 	deny     ruleSet
 	allow    ruleSet
 	audit    ruleSet
-	findings []mesh.Finding
+	findings []object.Finding
 }
 
 // ruleSet is the rules of one action; nil maps where no policy has it.
@@ -111,11 +112,11 @@ func sortPolicies(in AuthorizationInput, tcp bool) *authorization {
 		case security.AuthorizationPolicy_CUSTOM:
 			a.rules(p, a.customOf(p).rules, true)
 		default:
-			a.found(p, "spec.action", mesh.CodeInvalid, "%d is no action; nothing is allowed where the policy applies: use ALLOW, DENY, AUDIT or CUSTOM", p.Spec.GetAction())
+			a.found(p, "spec.action", object.CodeInvalid, "%d is no action; nothing is allowed where the policy applies: use ALLOW, DENY, AUDIT or CUSTOM", p.Spec.GetAction())
 			a.allow.of(false)
 		}
 		if len(p.Spec.GetRules()) == 0 && p.Spec.GetAction() != security.AuthorizationPolicy_ALLOW {
-			a.found(p, "spec.rules", mesh.CodeInvalid, "there are no rules, so that %s never applies: add rules, an empty one ({}) for all that the policy selects", p.Spec.GetAction())
+			a.found(p, "spec.rules", object.CodeInvalid, "there are no rules, so that %s never applies: add rules, an empty one ({}) for all that the policy selects", p.Spec.GetAction())
 		}
 	}
 	return a
@@ -132,9 +133,9 @@ func (a *authorization) dryRun(p *mesh.AuthorizationPolicy) bool {
 	dry, err := strconv.ParseBool(text)
 	switch action := p.Spec.GetAction(); {
 	case err != nil:
-		a.found(p, field, mesh.CodeInvalid, `%q is neither "true" nor "false"; the policy is in force: correct the value`, text)
+		a.found(p, field, object.CodeInvalid, `%q is neither "true" nor "false"; the policy is in force: correct the value`, text)
 	case dry && action != security.AuthorizationPolicy_ALLOW && action != security.AuthorizationPolicy_DENY:
-		a.found(p, field, mesh.CodeInvalid, "%s has no dry run; the policy is in force: take the annotation away", action)
+		a.found(p, field, object.CodeInvalid, "%s has no dry run; the policy is in force: take the annotation away", action)
 		return false
 	}
 	return dry
@@ -177,6 +178,6 @@ func rbacOf(action rbacv3.RBAC_Action, rules map[string]*rbacv3.Policy) *rbacv3.
 	return &rbacv3.RBAC{Action: action, Policies: rules}
 }
 
-func (a *authorization) found(p *mesh.AuthorizationPolicy, field string, code mesh.Code, format string, args ...any) {
-	a.findings = append(a.findings, mesh.Finding{Object: p.Ref, Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
+func (a *authorization) found(p *mesh.AuthorizationPolicy, field string, code object.Code, format string, args ...any) {
+	a.findings = append(a.findings, object.Finding{Object: p.Ref, Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
 }

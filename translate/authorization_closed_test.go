@@ -8,6 +8,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestEmptyPartsOfRules: a part of a rule that is there and says nothing lets nobody in
@@ -119,7 +120,7 @@ func TestDryRunIsPlain(t *testing.T) {
 		}
 		found := false
 		for _, f := range a.findings {
-			found = found || f.Field == "metadata.annotations["+dryRunAnnotation+"]" && f.Code == mesh.CodeInvalid
+			found = found || f.Field == "metadata.annotations["+dryRunAnnotation+"]" && f.Code == object.CodeInvalid
 		}
 		if found != c.found {
 			t.Errorf("%q of %v: %v", c.text, c.action, a.findings)

@@ -19,6 +19,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // checkTimeout is how long an external authorization may take where its
@@ -50,18 +51,18 @@ func (a *authorization) customOf(p *mesh.AuthorizationPolicy) *customCheck {
 	refused := "; what the policy's rules match is refused"
 	host, port, ok := a.in.Config.AuthorizationBackend(name)
 	if !ok {
-		a.found(p, "spec.provider.name", mesh.CodeProviderMissing, "the mesh configuration has no external authorization provider %q with a service and a port%s", name, refused)
+		a.found(p, "spec.provider.name", object.CodeProviderMissing, "the mesh configuration has no external authorization provider %q with a service and a port%s", name, refused)
 		return c
 	}
 	if _, ok := mesh.BackendOf(a.in.Backends, host, port); !ok {
-		a.findings = append(a.findings, mesh.Finding{Object: p.Ref, Field: "spec.provider.name", Code: mesh.CodeHostNotFound, Missing: mesh.Ref{Kind: mesh.KindHost, Name: host},
+		a.findings = append(a.findings, object.Finding{Object: p.Ref, Field: "spec.provider.name", Code: object.CodeHostNotFound, Missing: object.Ref{Kind: object.KindHost, Name: host},
 			Message: fmt.Sprintf("no service %s with port %d of provider %q is visible to the workload%s: declare it, for servers outside of the mesh with a ServiceEntry", host, port, name, refused)})
 		return c
 	}
 	for _, e := range a.in.Config.GetExtensionProviders() {
 		if e.GetName() == name {
 			if a.tcp && e.GetEnvoyExtAuthzGrpc() == nil {
-				a.found(p, "spec.provider.name", mesh.CodeUnsupported, "provider %q checks HTTP requests only; connections that the policy's rules match are refused", name)
+				a.found(p, "spec.provider.name", object.CodeUnsupported, "provider %q checks HTTP requests only; connections that the policy's rules match are refused", name)
 				return c
 			}
 			c.provider, c.cluster, c.host = e, OutboundCluster(host, port, ""), host

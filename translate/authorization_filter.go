@@ -7,7 +7,7 @@ import (
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // filterKeys begin conditions on what a filter of Envoy wrote of the connection or the
@@ -16,8 +16,8 @@ const filterKeys = "experimental.envoy.filters."
 
 // unwritten tells that a condition looks at what no filter writes that proxies are given.
 func (b *ruleBuilder) unwritten(field, filter string) {
-	f := mesh.Finding{
-		Object: b.policy.Ref, Field: fmt.Sprintf("spec.rules[%d].%s", b.rule, field), Code: mesh.CodeUnsupported,
+	f := object.Finding{
+		Object: b.policy.Ref, Field: fmt.Sprintf("spec.rules[%d].%s", b.rule, field), Code: object.CodeUnsupported,
 		Message: fmt.Sprintf("no proxy is given a filter that writes metadata of %s; the values never match: use an attribute of the request or the connection", filter),
 	}
 	for _, known := range b.findings {

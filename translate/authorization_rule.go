@@ -10,6 +10,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ruleBuilder turns one rule of a policy into one of Envoy's: the client must
@@ -166,8 +167,8 @@ func (b *ruleBuilder) invalid(field, what string) {
 	if b.broad {
 		instead = "it counts as matching everything, so that the rule applies to more than it says"
 	}
-	f := mesh.Finding{
-		Object: b.policy.Ref, Field: fmt.Sprintf("spec.rules[%d].%s", b.rule, field), Code: mesh.CodeInvalid,
+	f := object.Finding{
+		Object: b.policy.Ref, Field: fmt.Sprintf("spec.rules[%d].%s", b.rule, field), Code: object.CodeInvalid,
 		Message: what + "; until it is corrected " + instead,
 	}
 	if !slices.Contains(b.findings, f) {

@@ -8,6 +8,7 @@ import (
 	typev1 "istio.io/api/type/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func TestPathTemplate(t *testing.T) {
@@ -118,7 +119,7 @@ func FuzzAuthorization(f *testing.F) {
 		if deny {
 			spec.Action = security.AuthorizationPolicy_DENY
 		}
-		p := &mesh.AuthorizationPolicy{Ref: mesh.Ref{Kind: mesh.KindAuthorizationPolicy, Name: "a"}, Spec: spec}
+		p := &mesh.AuthorizationPolicy{Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Name: "a"}, Spec: spec}
 		for _, tcp := range []bool{false, true} {
 			a := sortPolicies(AuthorizationInput{Policies: mesh.ListOf(p), Config: mesh.DefaultConfig()}, tcp)
 			for _, s := range a.steps() {

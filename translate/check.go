@@ -4,12 +4,13 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // GatewayFindings tell what of the TLS settings of a Gateway cannot be served,
 // whatever Secrets there are.
-func GatewayFindings(g *mesh.Gateway, c *mesh.Config) []mesh.Finding {
-	var out []mesh.Finding
+func GatewayFindings(g *mesh.Gateway, c *mesh.Config) []object.Finding {
+	var out []object.Finding
 	for _, s := range g.Servers {
 		if !s.Protocol.IsTLS() {
 			continue
@@ -19,7 +20,7 @@ func GatewayFindings(g *mesh.Gateway, c *mesh.Config) []mesh.Finding {
 			continue
 		}
 		if _, _, problem := serverSocket(c, s); problem != "" {
-			out = append(out, mesh.Finding{Object: g.Ref, Field: s.Field() + ".tls", Code: mesh.CodeInvalid, Message: problem})
+			out = append(out, object.Finding{Object: g.Ref, Field: s.Field() + ".tls", Code: object.CodeInvalid, Message: problem})
 		}
 	}
 	return out

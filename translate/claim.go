@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // AnyAddress is the address of listeners for connections to whatever address.
@@ -73,7 +74,7 @@ type Claim struct {
 	RouteConfig string // ClaimSniffed
 	Chains      []Chain
 	Service     *mesh.Service // nil for ClaimHTTP, whose claims are all alike
-	Rule        mesh.Ref      // the VirtualService whose tcp and tls rules Chains follow; zero: none
+	Rule        object.Ref    // the VirtualService whose tcp and tls rules Chains follow; zero: none
 }
 
 // Chain leads connections that match to clusters.
@@ -181,7 +182,7 @@ func serverNames(host string) []string {
 }
 
 // nameFindings tell of names of the host that Envoy cannot compare.
-func (r *resolver) nameFindings(port *mesh.Port) []mesh.Finding {
+func (r *resolver) nameFindings(port *mesh.Port) []object.Finding {
 	if !port.Protocol.IsTLS() || mesh.ValidServerName(r.service.Host) || len(r.service.Addresses) > 0 {
 		return nil
 	}
@@ -189,7 +190,7 @@ func (r *resolver) nameFindings(port *mesh.Port) []mesh.Finding {
 	if names := serverNames(r.service.Host); len(names) > 0 {
 		what = fmt.Sprintf("is served there for %s alone", strings.Join(names, " and "))
 	}
-	return []mesh.Finding{{Object: r.service.Ref, Field: "spec.hosts", Code: mesh.CodeUnsupported,
+	return []object.Finding{{Object: r.service.Ref, Field: "spec.hosts", Code: object.CodeUnsupported,
 		Message: fmt.Sprintf("port %d is TLS, and proxies compare only whole labels of the names that clients ask for; host %s %s: write *. before the name", port.Number, r.service.Host, what)}}
 }
 
@@ -265,7 +266,7 @@ func (r *resolver) named(chains []Chain, port uint32, hosts []string, own bool) 
 		}
 		met := false
 		for _, host := range hosts {
-			name, ok := mesh.IntersectHosts(host, sni)
+			name, ok := object.IntersectHosts(host, sni)
 			if !ok {
 				continue
 			}

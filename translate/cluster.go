@@ -8,6 +8,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Discovery is where a cluster gets its endpoints from.
@@ -66,12 +67,12 @@ type clusterBuilder struct {
 	policy
 	port     *mesh.Port // of the service; zero when it has no such port
 	cluster  *clusterv3.Cluster
-	findings []mesh.Finding
+	findings []object.Finding
 }
 
 // Cluster makes the outbound cluster of one port of a service or subset. The
 // findings tell what of its DestinationRule could not be followed.
-func Cluster(in ClusterInput) (*clusterv3.Cluster, []mesh.Finding) {
+func Cluster(in ClusterInput) (*clusterv3.Cluster, []object.Finding) {
 	b := &clusterBuilder{
 		ClusterInput: in, policy: effectivePolicy(in.Config, in.Rule, in.Subset, in.Port), port: in.Service.Port(in.Port),
 		cluster: &clusterv3.Cluster{Name: in.Name()},
@@ -99,7 +100,7 @@ func (b *clusterBuilder) unfollowed(field, message string) {
 	if b.Subset != nil {
 		message = "subset " + b.Subset.Name + ": " + message
 	}
-	b.findings = append(b.findings, mesh.Finding{Object: b.Rule.Ref(), Field: "spec.trafficPolicy." + field, Code: mesh.CodeUnsupported, Message: message})
+	b.findings = append(b.findings, object.Finding{Object: b.Rule.Ref(), Field: "spec.trafficPolicy." + field, Code: object.CodeUnsupported, Message: message})
 }
 
 func (b *clusterBuilder) setDiscovery() {

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // The pace of name resolution: failed look-ups are repeated after about a
@@ -59,7 +59,7 @@ func (b *clusterBuilder) keepOne() {
 	case 1:
 		return
 	}
-	b.findings = append(b.findings, mesh.Finding{Object: b.Service.Ref, Field: "spec.endpoints", Code: mesh.CodeInvalid,
+	b.findings = append(b.findings, object.Finding{Object: b.Service.Ref, Field: "spec.endpoints", Code: object.CodeInvalid,
 		Message: "resolution DNS_ROUND_ROBIN takes one endpoint; the others are not used: use resolution DNS"})
 	first := a.Endpoints[0]
 	first.LbEndpoints, first.Priority = first.LbEndpoints[:1], 0

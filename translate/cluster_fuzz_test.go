@@ -15,6 +15,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // FuzzPolicies: whatever a policy says, checked or not, and whatever the client
@@ -36,7 +37,7 @@ func FuzzPolicies(f *testing.F) {
 		if err := protojson.Unmarshal(text, p); err != nil {
 			t.Skip()
 		}
-		in := inputOf(p, mesh.Protocol(protocol%12), mesh.Resolution(resolution%6), protocol%2 == 0, locality)
+		in := inputOf(p, object.Protocol(protocol%12), mesh.Resolution(resolution%6), protocol%2 == 0, locality)
 		before := proto.Clone(p)
 		c, _ := Cluster(in)
 		again, _ := Cluster(in)
@@ -101,7 +102,7 @@ func mustBeValid(t testing.TB, m proto.Message) {
 }
 
 // inputOf is a service with two endpoints under the policy.
-func inputOf(p *networking.TrafficPolicy, protocol mesh.Protocol, resolution mesh.Resolution, router bool, zone string) ClusterInput {
+func inputOf(p *networking.TrafficPolicy, protocol object.Protocol, resolution mesh.Resolution, router bool, zone string) ClusterInput {
 	l := mesh.Locality{Region: "r1", Zone: zone}
 	service := &mesh.Service{
 		Host: "a.example.com", Name: "a", Namespace: "b", Resolution: resolution,
@@ -115,13 +116,13 @@ func inputOf(p *networking.TrafficPolicy, protocol mesh.Protocol, resolution mes
 	config := mesh.DefaultConfig()
 	config.DefaultTrafficPolicy = &meshconfig.MeshConfig_DefaultTrafficPolicy{ConnectionPool: p.ConnectionPool}
 	return ClusterInput{
-		Service: service, Port: 80, Rule: &mesh.DestinationRule{Refs: []mesh.Ref{{Name: "r"}}, Policy: p}, Config: config,
+		Service: service, Port: 80, Rule: &mesh.DestinationRule{Refs: []object.Ref{{Name: "r"}}, Policy: p}, Config: config,
 		Router: router, Identities: endpoints.Identities, MutualTLS: true, Endpoints: endpoints, Client: Client{Locality: l, Labels: "a=b"},
 	}
 }
 
 func randomInput(r *rand.Rand, p *networking.TrafficPolicy, router bool) ClusterInput {
-	return inputOf(p, mesh.Protocol(r.IntN(12)), mesh.Resolution(r.IntN(6)), router, "z1")
+	return inputOf(p, object.Protocol(r.IntN(12)), mesh.Resolution(r.IntN(6)), router, "z1")
 }
 
 // randomMessage sets fields of the message at random.

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 var updateClusters = flag.Bool("update-clusters", false, "write what is made as the golden files of clusters")
@@ -26,7 +27,7 @@ type validated interface {
 
 // clustersOf are the clusters of all hosts that the view has, with what their
 // rules are told, and the endpoints of those that ask for them.
-func clustersOf(t testing.TB, v *mesh.View) (clusters []*clusterv3.Cluster, all []validated, findings []mesh.Finding) {
+func clustersOf(t testing.TB, v *mesh.View) (clusters []*clusterv3.Cluster, all []validated, findings []object.Finding) {
 	t.Helper()
 	for host := range v.Hosts() {
 		s, endpoints := v.Service(host)

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // story is a mesh in YAML documents: Kubernetes and Istio objects, and besides
@@ -51,8 +52,8 @@ func (s *story) add(t testing.TB, doc []byte) {
 		metav1.ObjectMeta `json:"metadata"`
 	}
 	decode(t, doc, &head)
-	ref := mesh.Ref{Kind: mesh.Kind(head.Kind), Namespace: head.Namespace, Name: head.Name}
-	var object any
+	ref := object.Ref{Kind: object.Kind(head.Kind), Namespace: head.Namespace, Name: head.Name}
+	var obj any
 	switch head.Kind {
 	case "Client":
 		var c client
@@ -60,27 +61,27 @@ func (s *story) add(t testing.TB, doc []byte) {
 		s.setClient(c)
 		return
 	case "Mesh":
-		ref = mesh.Ref{Kind: mesh.KindMeshConfigFile, Name: "mesh"}
-		object = doc[strings.Index(string(doc), "kind: Mesh\n")+len("kind: Mesh\n"):]
+		ref = object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}
+		obj = doc[strings.Index(string(doc), "kind: Mesh\n")+len("kind: Mesh\n"):]
 	case "Service":
-		object = &corev1.Service{}
+		obj = &corev1.Service{}
 	case "Pod":
-		object = &corev1.Pod{}
+		obj = &corev1.Pod{}
 	case "Node":
-		object = &corev1.Node{}
+		obj = &corev1.Node{}
 	case "DestinationRule":
-		object = &networkingv1.DestinationRule{}
+		obj = &networkingv1.DestinationRule{}
 	case "ServiceEntry":
-		object = &networkingv1.ServiceEntry{}
+		obj = &networkingv1.ServiceEntry{}
 	case "PeerAuthentication":
-		object = &securityv1.PeerAuthentication{}
+		obj = &securityv1.PeerAuthentication{}
 	default:
 		t.Fatalf("a story has no %q", head.Kind)
 	}
-	if _, raw := object.([]byte); !raw {
-		decode(t, doc, object)
+	if _, raw := obj.([]byte); !raw {
+		decode(t, doc, obj)
 	}
-	s.changes = append(s.changes, mesh.Change{Ref: ref, Object: object})
+	s.changes = append(s.changes, mesh.Change{Ref: ref, Object: obj})
 }
 
 func (s *story) setClient(c client) {

@@ -14,7 +14,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // originalCleanup is how long an address that a client chose is remembered
@@ -123,13 +123,13 @@ func (b *clusterBuilder) speaks() httpVersion {
 	http := b.pool.GetHttp()
 	upgrade := http.GetH2UpgradePolicy()
 	meshUpgrades := upgrade == networking.ConnectionPoolSettings_HTTPSettings_DEFAULT &&
-		b.Config.GetH2UpgradePolicy() == meshconfig.MeshConfig_UPGRADE && b.port.Protocol == mesh.ProtocolHTTP
+		b.Config.GetH2UpgradePolicy() == meshconfig.MeshConfig_UPGRADE && b.port.Protocol == object.ProtocolHTTP
 	switch {
 	case http.GetUseClientProtocol():
 		return clientsHTTP
 	case b.port.Protocol.IsHTTP2(), upgrade == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE, meshUpgrades:
 		return http2
-	case b.port.Protocol == mesh.ProtocolAuto && !b.Router:
+	case b.port.Protocol == object.ProtocolAuto && !b.Router:
 		return clientsHTTP
 	}
 	return http1

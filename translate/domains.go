@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Domains are the names that a virtual host answers to
@@ -44,10 +45,10 @@ func domainsOf(v *mesh.View, host string, s *mesh.Service, port uint32) Domains 
 			*to = append(*to, name)
 		}
 	}
-	if !mesh.IsWildcard(host) {
+	if !object.IsWildcard(host) {
 		d.Wide = append(d.Wide, host+".")
 	}
-	if base, ok := strings.CutSuffix(host, ".svc."+mesh.Domain); ok && !mesh.IsWildcard(host) {
+	if base, ok := strings.CutSuffix(host, ".svc."+object.Domain); ok && !object.IsWildcard(host) {
 		name, namespace, ok := strings.Cut(base, ".")
 		if ok && !strings.Contains(namespace, ".") {
 			add(&d.Wide, base+".svc")

@@ -10,6 +10,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // The application protocols by which proxies of the mesh tell their mutual TLS
@@ -69,7 +70,7 @@ func trustedIdentities(c *mesh.Config) []*tlsv3.SubjectAltNameMatcher {
 func trustDomains(c *mesh.Config) []string {
 	out := []string{c.GetTrustDomain()}
 	if out[0] == "" {
-		out[0] = mesh.Domain
+		out[0] = object.Domain
 	}
 	for _, a := range c.GetTrustDomainAliases() {
 		if a != "" && !slices.Contains(out, a) {

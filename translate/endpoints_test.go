@@ -9,6 +9,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // servers are n endpoints in three zones, every third one not ready.
@@ -24,7 +25,7 @@ func servers(n int) *mesh.EndpointSet {
 
 func serversInput(n int) EndpointsInput {
 	return EndpointsInput{
-		Service: &mesh.Service{Host: "web.default.svc.cluster.local", Ports: []mesh.Port{{Number: 80, Protocol: mesh.ProtocolHTTP}}},
+		Service: &mesh.Service{Host: "web.default.svc.cluster.local", Ports: []mesh.Port{{Number: 80, Protocol: object.ProtocolHTTP}}},
 		Port:    80, Config: mesh.DefaultConfig(), Endpoints: servers(n),
 	}
 }
@@ -120,7 +121,7 @@ func BenchmarkEndpoints(b *testing.B) {
 }
 
 func BenchmarkCluster(b *testing.B) {
-	in := inputOf(&networking.TrafficPolicy{}, mesh.ProtocolHTTP, mesh.ResolutionStatic, false, "z1")
+	in := inputOf(&networking.TrafficPolicy{}, object.ProtocolHTTP, mesh.ResolutionStatic, false, "z1")
 	b.ReportAllocs()
 	for b.Loop() {
 		Cluster(in)

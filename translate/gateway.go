@@ -17,6 +17,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // GatewayInput is a router with what it shares with no other part: policies
@@ -42,19 +43,19 @@ type GatewayPlan struct {
 	VirtualHosts []GatewayVirtualHost
 	Destinations []string    // hosts whose clusters the routes name, in order
 	Secrets      []SecretUse // SDS secrets that the listeners ask for, those of the oldest Gateways first
-	Findings     []mesh.Finding
+	Findings     []object.Finding
 }
 
 // GatewayListener is one listener with the Gateways that have servers there.
 type GatewayListener struct {
 	*listenerv3.Listener
-	Owners []mesh.Ref
+	Owners []object.Ref
 }
 
 // GatewayVirtualHost is one virtual host with the objects that it is made of.
 type GatewayVirtualHost struct {
 	*routev3.VirtualHost
-	Owners []mesh.Ref
+	Owners []object.Ref
 }
 
 // gatewayBuilder gathers a GatewayPlan.
@@ -90,7 +91,7 @@ const adminPort = 15000
 func (b *gatewayBuilder) port(p mesh.RouterPort) {
 	if p.Port == adminPort || slices.Contains(bootstrapPorts, p.Port) {
 		for _, s := range p.Servers {
-			b.finding(s, mesh.CodeConflict, "port.number", fmt.Sprintf("the proxy itself listens on %d; the server is left out: use another port", p.Port))
+			b.finding(s, object.CodeConflict, "port.number", fmt.Sprintf("the proxy itself listens on %d; the server is left out: use another port", p.Port))
 		}
 		return
 	}
@@ -132,7 +133,7 @@ func (b *gatewayBuilder) port(p mesh.RouterPort) {
 		l.ListenerFilters = slices.Insert(l.ListenerFilters, 0, listenerFilter("envoy.filters.listener.proxy_protocol", &proxyprotocolv3.ProxyProtocol{}))
 	}
 	if len(l.FilterChains) > 0 {
-		var owners []mesh.Ref
+		var owners []object.Ref
 		for _, s := range p.Servers {
 			if !slices.Contains(owners, s.Gateway.Ref) {
 				owners = append(owners, s.Gateway.Ref)
@@ -148,7 +149,7 @@ func (b *gatewayBuilder) full(s *mesh.Server) bool {
 	if b.bytes[s.Gateway.Namespace] <= maxChains {
 		return false
 	}
-	b.finding(s, mesh.CodeInvalid, "", fmt.Sprintf("the policies of the gateway's pods and the servers of namespace %s multiply to more than %d bytes; the server is left out: make the servers fewer", s.Gateway.Namespace, maxChains))
+	b.finding(s, object.CodeInvalid, "", fmt.Sprintf("the policies of the gateway's pods and the servers of namespace %s multiply to more than %d bytes; the server is left out: make the servers fewer", s.Gateway.Namespace, maxChains))
 	return true
 }
 
@@ -183,12 +184,12 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server, names *nameClaim
 		return append(chains, b.closed(p, s, names, chains)...)
 	}
 	if mode == networking.ServerTLSSettings_AUTO_PASSTHROUGH {
-		b.finding(s, mesh.CodeUnsupported, "tls.mode", "AUTO_PASSTHROUGH is not supported; the server is left out: use PASSTHROUGH and a VirtualService with tls routes")
+		b.finding(s, object.CodeUnsupported, "tls.mode", "AUTO_PASSTHROUGH is not supported; the server is left out: use PASSTHROUGH and a VirtualService with tls routes")
 		return nil
 	}
 	socket, secrets, problem := serverSocket(b.View.Config, s)
 	if problem != "" {
-		b.finding(s, mesh.CodeInvalid, "tls", problem)
+		b.finding(s, object.CodeInvalid, "tls", problem)
 		return nil
 	}
 	own, findings := names.of(s)
@@ -200,13 +201,13 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server, names *nameClaim
 		return nil
 	}
 	var chains []*listenerv3.FilterChain
-	if s.Protocol != mesh.ProtocolHTTPS {
+	if s.Protocol != object.ProtocolHTTPS {
 		chains = b.tcp(s)
 	}
-	if len(chains) == 0 && s.Protocol != mesh.ProtocolHTTPS && !s.Gateway.OfAPI() {
+	if len(chains) == 0 && s.Protocol != object.ProtocolHTTPS && !s.Gateway.OfAPI() {
 		return b.closed(p, s, names, nil)
 	}
-	if s.Protocol == mesh.ProtocolHTTPS || len(chains) == 0 && s.Gateway.OfAPI() { // what has no routes keeps its names, and answers 404
+	if s.Protocol == object.ProtocolHTTPS || len(chains) == 0 && s.Gateway.OfAPI() { // what has no routes keeps its names, and answers 404
 		name := b.routesName(fmt.Sprintf("https.%d.%s.%s.%s", s.Number, routeWord(s.Spec.Port.Name), s.Gateway.Ref.Name, s.Gateway.Namespace), b.suffix(p, s))
 		b.routes(name, p.Port, []*mesh.Server{s}, names)
 		chains = []*listenerv3.FilterChain{b.httpChain(p, name)}
@@ -236,7 +237,7 @@ func (b *gatewayBuilder) secrets(s *mesh.Server, names []string) bool {
 		b.plan.Secrets = append(b.plan.Secrets, SecretUse{Name: n, By: s.Gateway.Ref, Since: s.Gateway.Created})
 	}
 	if slices.ContainsFunc(names, func(name string) bool { return !b.Has(name) }) {
-		b.finding(s, mesh.CodeSecret, "tls.credentialName", "the Secret is missing or cannot be used; the server is left out until it is there: see the findings of the Secret")
+		b.finding(s, object.CodeSecret, "tls.credentialName", "the Secret is missing or cannot be used; the server is left out until it is there: see the findings of the Secret")
 		return false
 	}
 	return true
@@ -370,6 +371,6 @@ func routerInput(v *mesh.View, s *mesh.Server, vs *mesh.VirtualService) RouteInp
 	return in
 }
 
-func (b *gatewayBuilder) finding(s *mesh.Server, code mesh.Code, field, message string) {
-	b.plan.Findings = append(b.plan.Findings, mesh.Finding{Object: s.Gateway.Ref, Field: s.FieldOf(field), Code: code, Message: message})
+func (b *gatewayBuilder) finding(s *mesh.Server, code object.Code, field, message string) {
+	b.plan.Findings = append(b.plan.Findings, object.Finding{Object: s.Gateway.Ref, Field: s.FieldOf(field), Code: code, Message: message})
 }

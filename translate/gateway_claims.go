@@ -1,10 +1,13 @@
 package translate
 
-import "github.com/fairway-mesh/fairway/mesh"
+import (
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
+)
 
 // claimFindings tell of rules that match claims on a router that reads no tokens, each
 // VirtualService once for a Gateway.
-func (b *gatewayBuilder) claimFindings(ports []mesh.RouterPort) (out []mesh.Finding) {
+func (b *gatewayBuilder) claimFindings(ports []mesh.RouterPort) (out []object.Finding) {
 	if b.Authenticates {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // nameClaims says whose each name is that clients ask a port for by SNI: that of
@@ -40,7 +41,7 @@ func (b *gatewayBuilder) claimNames(servers []*mesh.Server) *nameClaims {
 			for _, c := range b.passthroughChains(s) {
 				claims = append(claims, nameClaim{c.name, s, c.vs, mesh.Bound{VirtualService: c.vs}.Since(s)})
 			}
-		case s.Protocol == mesh.ProtocolHTTPS:
+		case s.Protocol == object.ProtocolHTTPS:
 			for _, bound := range b.boundTo(s) {
 				if vs := bound.VirtualService; len(vs.Spec.Http) > 0 {
 					n.guarded[bound.Host] = append(n.guarded[bound.Host], nameClaim{bound.Host, s, vs, bound.Since(s)})
@@ -70,7 +71,7 @@ func (n *nameClaims) guard(c nameClaim) *nameClaim {
 
 // of are the names of a server, in order, and findings about those that are
 // others'.
-func (n *nameClaims) of(s *mesh.Server) (own []string, findings []mesh.Finding) {
+func (n *nameClaims) of(s *mesh.Server) (own []string, findings []object.Finding) {
 	for _, h := range s.Hosts {
 		if slices.Contains(own, h.Host) {
 			continue
@@ -87,10 +88,10 @@ func (n *nameClaims) of(s *mesh.Server) (own []string, findings []mesh.Finding) 
 
 // lost tells whether the name is not the server's, for the rule or (nil) by
 // itself, and says whose it is.
-func (n *nameClaims) lost(name string, s *mesh.Server, rule *mesh.VirtualService) (mesh.Finding, bool) {
+func (n *nameClaims) lost(name string, s *mesh.Server, rule *mesh.VirtualService) (object.Finding, bool) {
 	w, taken := n.servers[name]
 	if taken && w.server == s {
-		return mesh.Finding{}, false
+		return object.Finding{}, false
 	}
 	if !taken {
 		c := nameClaim{name: name, server: s, rule: rule, since: s.Gateway.Created}
@@ -99,11 +100,11 @@ func (n *nameClaims) lost(name string, s *mesh.Server, rule *mesh.VirtualService
 		}
 		g := n.guard(c)
 		if g == nil {
-			return mesh.Finding{}, false
+			return object.Finding{}, false
 		}
 		w = *g
 	}
-	f := mesh.Finding{Object: s.Gateway.Ref, Field: s.FieldOf("hosts"), Code: mesh.CodeConflict, Winner: w.server.Gateway.Ref}
+	f := object.Finding{Object: s.Gateway.Ref, Field: s.FieldOf("hosts"), Code: object.CodeConflict, Winner: w.server.Gateway.Ref}
 	if rule != nil {
 		f.Object, f.Field = rule.Objects()[0], "spec.tls"
 	}
@@ -122,7 +123,7 @@ func (n *nameClaims) serverOf(host string) *mesh.Server {
 		if c, ok := n.servers[at]; ok {
 			return c.server
 		}
-		wider, ok := mesh.Wider(at)
+		wider, ok := object.Wider(at)
 		if !ok {
 			return nil
 		}

@@ -16,13 +16,14 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // sharedGateway is what the pods of a gateway in namespace edge get of objects, the
 // first of which is the oldest: one second older than the next.
 func sharedGateway(t *testing.T, text string) *GatewayPlan {
 	t.Helper()
-	changes := []mesh.Change{{Ref: mesh.Ref{Kind: mesh.KindService, Namespace: "edge", Name: "front"}, Object: &corev1.Service{
+	changes := []mesh.Change{{Ref: object.Ref{Kind: object.KindService, Namespace: "edge", Name: "front"}, Object: &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "edge", Name: "front"}, Spec: corev1.ServiceSpec{Selector: map[string]string{"app": "front"}, ClusterIP: "10.9.9.9",
 			Ports: []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "https", Port: 443}, {Name: "bound", Port: 8080}}}}}}
 	for i, doc := range strings.Split(text, "\n---\n") {
@@ -35,7 +36,7 @@ func sharedGateway(t *testing.T, text string) *GatewayPlan {
 		}
 		switch istio := head.Kind == "VirtualService" || head.Kind == "Gateway" && !strings.HasPrefix(head.APIVersion, "gateway.networking.k8s.io/"); {
 		case head.Kind == "MeshConfig":
-			changes = append(changes, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindMeshConfigFile, Name: "mesh"}, Object: []byte(doc[strings.Index(doc, "spec:\n")+6:])})
+			changes = append(changes, mesh.Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, Object: []byte(doc[strings.Index(doc, "spec:\n")+6:])})
 		case istio:
 			changes = append(changes, istioChange(t, doc, i))
 		default:
@@ -127,7 +128,7 @@ func (p *GatewayPlan) answer(t *testing.T, bind string, port uint32, sni, host, 
 			names = []string{"*"}
 		}
 		for _, n := range names {
-			if mesh.HostMatches(n, sni) && near(n) > best && (sni == "-") == (c.TransportSocket == nil && len(l.ListenerFilters) == 0) {
+			if object.HostMatches(n, sni) && near(n) > best && (sni == "-") == (c.TransportSocket == nil && len(l.ListenerFilters) == 0) {
 				best, chain = near(n), lines[i]
 			}
 		}
@@ -140,7 +141,7 @@ func (p *GatewayPlan) answer(t *testing.T, bind string, port uint32, sni, host, 
 	longest := -1
 	for _, vh := range p.VirtualHosts {
 		for _, d := range vh.Domains {
-			if strings.HasPrefix(vh.Name, config+"/") && mesh.HostMatches(d, host) && near(d) > longest {
+			if strings.HasPrefix(vh.Name, config+"/") && object.HostMatches(d, host) && near(d) > longest {
 				found, longest = vh.VirtualHost, near(d)
 			}
 		}
@@ -162,7 +163,7 @@ func (p *GatewayPlan) answer(t *testing.T, bind string, port uint32, sni, host, 
 
 // near is how closely a name or pattern matches: exact names most of all.
 func near(pattern string) int {
-	if !mesh.IsWildcard(pattern) {
+	if !object.IsWildcard(pattern) {
 		return 1000
 	}
 	return len(pattern)
@@ -186,7 +187,7 @@ func istioChange(t *testing.T, doc string, i int) mesh.Change {
 		t.Fatalf("%v in\n%s", err, doc)
 	}
 	o.SetCreationTimestamp(metav1.NewTime(time.Unix(int64(1000+i), 0)))
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.Kind(head.Kind), Namespace: head.Namespace, Name: head.Name}, Object: o}
+	return mesh.Change{Ref: object.Ref{Kind: object.Kind(head.Kind), Namespace: head.Namespace, Name: head.Name}, Object: o}
 }
 
 const (
@@ -241,7 +242,7 @@ func TestNewerGatewaysTakeNothing(t *testing.T) {
 			if !slices.Contains(plan.Frames, "https.443.https.g.shop") {
 				t.Errorf("the first does not have the name that Istio gives: %q", plan.Frames)
 			}
-			lost := slices.ContainsFunc(plan.Findings, func(f mesh.Finding) bool { return f.Winner.Namespace == "shop" && f.Code == mesh.CodeConflict })
+			lost := slices.ContainsFunc(plan.Findings, func(f object.Finding) bool { return f.Winner.Namespace == "shop" && f.Code == object.CodeConflict })
 			if want := name != "nothing" && name != "names of routes"; lost != want {
 				t.Errorf("a loser is told: %v, findings %v", lost, plan.Findings)
 			}

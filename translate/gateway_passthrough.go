@@ -6,6 +6,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // passthrough are the chains of a server whose clients speak TLS to what is
@@ -35,7 +36,7 @@ func (b *gatewayBuilder) closed(p mesh.RouterPort, s *mesh.Server, names *nameCl
 			return slices.Contains(c.GetFilterChainMatch().GetServerNames(), name)
 		}
 		wider := func(o *mesh.Server) bool {
-			return o != s && slices.ContainsFunc(o.Hosts, func(h mesh.GatewayHost) bool { return h.Host != name && mesh.HostMatches(h.Host, name) })
+			return o != s && slices.ContainsFunc(o.Hosts, func(h mesh.GatewayHost) bool { return h.Host != name && object.HostMatches(h.Host, name) })
 		}
 		if !slices.ContainsFunc(served, has) && slices.ContainsFunc(p.Servers, wider) {
 			out = append(out, b.tcpChain(s, Chain{SNI: []string{name}, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster, Weight: 1}}}))
@@ -78,7 +79,7 @@ func intersectAll(sni []string, s *mesh.Server, vs *mesh.VirtualService) []strin
 	var out []string
 	for _, name := range sni {
 		for _, gh := range s.Hosts {
-			if h, ok := mesh.IntersectHosts(gh.Host, name); ok && mesh.ValidServerName(h) && gh.Admits(vs.Namespace) && s.May(h) && !slices.Contains(out, h) {
+			if h, ok := object.IntersectHosts(gh.Host, name); ok && mesh.ValidServerName(h) && gh.Admits(vs.Namespace) && s.May(h) && !slices.Contains(out, h) {
 				out = append(out, h)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // GatewayPolicies are what the authentication and authorization of a router
@@ -13,7 +14,7 @@ import (
 type GatewayPolicies struct {
 	Clusters     []*clusterv3.Cluster // where keys of tokens come from
 	Destinations []string             // hosts that the router calls for itself
-	Findings     []mesh.Finding
+	Findings     []object.Finding
 }
 
 // ResolvePolicies sets the filters and the reporting of the input by the

@@ -8,6 +8,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // hostRoutes is one virtual host of a router while it is gathered.
@@ -17,7 +18,7 @@ type hostRoutes struct {
 	routes    []*routev3.Route
 	catchAll  *routev3.Route // it comes last, so that it hides nothing
 	closing   *mesh.Server   // whose catchAll is
-	owners    []mesh.Ref
+	owners    []object.Ref
 	needsTLS  bool
 	keep      bool // also when it has nothing to serve: its requests are nobody else's
 	elsewhere bool // its requests belong to another server: they came on a connection for this one
@@ -123,8 +124,8 @@ func (b *gatewayBuilder) host(h *hostRoutes, x hosting) {
 }
 
 // loser tells the Gateway of a server that an older one wins.
-func (b *gatewayBuilder) loser(x hosting, winner mesh.Ref, field, format string, args ...any) {
-	b.plan.Findings = append(b.plan.Findings, mesh.Finding{Object: x.server.Gateway.Ref, Field: x.server.FieldOf(field), Code: mesh.CodeConflict, Winner: winner, Message: fmt.Sprintf(format, args...)})
+func (b *gatewayBuilder) loser(x hosting, winner object.Ref, field, format string, args ...any) {
+	b.plan.Findings = append(b.plan.Findings, object.Finding{Object: x.server.Gateway.Ref, Field: x.server.FieldOf(field), Code: object.CodeConflict, Winner: winner, Message: fmt.Sprintf(format, args...)})
 }
 
 // misdirected are the hosts that a server which ends TLS does not answer for: those
@@ -135,13 +136,13 @@ func (b *gatewayBuilder) loser(x hosting, winner mesh.Ref, field, format string,
 func misdirected(s *mesh.Server, hostings []hosting, names *nameClaims) (out []string) {
 	var wide []string // of its hosts, those that cover others
 	for _, h := range s.Hosts {
-		if mesh.IsWildcard(h.Host) {
+		if object.IsWildcard(h.Host) {
 			wide = append(wide, h.Host)
 		}
 	}
 	if len(wide) > 0 {
 		for name, c := range names.servers {
-			if c.server != s && slices.ContainsFunc(wide, func(w string) bool { return mesh.HostMatches(w, name) }) {
+			if c.server != s && slices.ContainsFunc(wide, func(w string) bool { return object.HostMatches(w, name) }) {
 				out = append(out, name)
 			}
 		}

@@ -8,11 +8,12 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // SecretRefs are the Secrets of the namespace that an SDS name
 // ("kubernetes://NAME" or "kubernetes://NAME-cacert") may be made of.
-func SecretRefs(name, namespace string) []mesh.Ref {
+func SecretRefs(name, namespace string) []object.Ref {
 	if FileSecret(name) != nil {
 		return nil
 	}
@@ -20,9 +21,9 @@ func SecretRefs(name, namespace string) []mesh.Ref {
 		namespace, name, _ = strings.Cut(rest, "/")
 	}
 	name = strings.TrimPrefix(name, secretScheme)
-	refs := []mesh.Ref{{Kind: mesh.KindSecret, Namespace: namespace, Name: name}}
+	refs := []object.Ref{{Kind: object.KindSecret, Namespace: namespace, Name: name}}
 	if base, ok := strings.CutSuffix(name, CASecretSuffix); ok { // the CA may stand in the Secret of the certificate
-		refs = append(refs, mesh.Ref{Kind: mesh.KindSecret, Namespace: namespace, Name: base})
+		refs = append(refs, object.Ref{Kind: object.KindSecret, Namespace: namespace, Name: base})
 	}
 	return refs
 }
@@ -30,8 +31,8 @@ func SecretRefs(name, namespace string) []mesh.Ref {
 // SecretUse is an SDS secret that something asks for.
 type SecretUse struct {
 	Name  string
-	By    mesh.Ref  // the Gateway or DestinationRule that names it
-	Since time.Time // when that was created: of too many the oldest are served
+	By    object.Ref // the Gateway or DestinationRule that names it
+	Since time.Time  // when that was created: of too many the oldest are served
 }
 
 // RuleSecrets are the SDS secrets that clusters under the rule ask for and that
@@ -68,18 +69,18 @@ func eachClientTLS(rule *mesh.DestinationRule, f func(*networking.ClientTLSSetti
 
 // NamedSecret makes the SDS secret of the name from the Secrets of the
 // namespace; nil when there is none that serves.
-func NamedSecret(w *mesh.World, name, namespace string) (*tlsv3.Secret, []mesh.Finding) {
+func NamedSecret(w *mesh.World, name, namespace string) (*tlsv3.Secret, []object.Finding) {
 	if files := FileSecret(name); files != nil {
 		return files, nil
 	}
-	var findings []mesh.Finding
+	var findings []object.Finding
 	for i, ref := range SecretRefs(name, namespace) {
 		s := w.Secret(ref.Namespace, ref.Name)
 		if s == nil {
 			continue
 		}
 		if s.HoldsAuthority() {
-			return nil, []mesh.Finding{{Object: ref, Code: mesh.CodeSecret, Message: "the Secret holds the key of a certificate authority and is given to no proxy: name the Secret of a server's or client's certificate"}}
+			return nil, []object.Finding{{Object: ref, Code: object.CodeSecret, Message: "the Secret holds the key of a certificate authority and is given to no proxy: name the Secret of a server's or client's certificate"}}
 		}
 		if !strings.HasSuffix(name, CASecretSuffix) {
 			certificate, _, found := GatewaySecret(name, s)
@@ -95,7 +96,7 @@ func NamedSecret(w *mesh.World, name, namespace string) (*tlsv3.Secret, []mesh.F
 		}
 	}
 	if findings == nil {
-		findings = []mesh.Finding{{Object: SecretRefs(name, namespace)[0], Code: mesh.CodeSecret,
+		findings = []object.Finding{{Object: SecretRefs(name, namespace)[0], Code: object.CodeSecret,
 			Message: "a Gateway or a DestinationRule names the Secret and it does not exist in the namespace of the proxy's Pod; connections that need it fail until it does: create it there"}}
 	}
 	return nil, findings

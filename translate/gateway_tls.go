@@ -7,6 +7,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // secretScheme begins the names of secrets that come from Kubernetes Secrets.
@@ -21,7 +22,7 @@ func serverSocket(cfg *mesh.Config, s *mesh.Server) (socket *corev3.TransportSoc
 		return routerMutualTLS(cfg, s), nil, ""
 	}
 	common := &tlsv3.CommonTlsContext{TlsParams: serverParameters(cfg, t)}
-	if s.Protocol == mesh.ProtocolHTTPS {
+	if s.Protocol == object.ProtocolHTTPS {
 		common.AlpnProtocols = []string{"h2", "http/1.1"}
 	}
 	if len(credentialNames(t)) > 0 {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 var (
@@ -96,7 +97,7 @@ func TestEveryFieldOfAServer(t *testing.T) {
 	} {
 		try := func(path string, s *networking.Server) {
 			tried++
-			plan := planOf(t, append(shopChanges(t), mesh.Change{Ref: mesh.Ref{Kind: mesh.KindGateway, Namespace: "evil", Name: "g"}, Object: &networkingv1.Gateway{
+			plan := planOf(t, append(shopChanges(t), mesh.Change{Ref: object.Ref{Kind: object.KindGateway, Namespace: "evil", Name: "g"}, Object: &networkingv1.Gateway{
 				ObjectMeta: metav1.ObjectMeta{Namespace: "evil", Name: "g", CreationTimestamp: metav1.NewTime(time.Unix(2000, 0))},
 				Spec:       networking.Gateway{Selector: map[string]string{"app": "front"}, Servers: []*networking.Server{s}},
 			}}))

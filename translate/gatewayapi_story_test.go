@@ -22,6 +22,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 var updateGateways = flag.Bool("update-gateways", false, "write what is made into the golden stories of gateways")
@@ -150,9 +151,9 @@ func gatewayAPIChange(t *testing.T, doc string) mesh.Change {
 	if err := yaml.UnmarshalStrict([]byte(doc), o); err != nil {
 		t.Fatalf("%v in\n%s", err, doc)
 	}
-	kind := mesh.Kind(head.Kind)
+	kind := object.Kind(head.Kind)
 	if group, _, ok := strings.Cut(head.APIVersion, "/"); ok {
-		kind = mesh.Kind(group + "/" + head.Kind)
+		kind = object.Kind(group + "/" + head.Kind)
 	}
-	return mesh.Change{Ref: mesh.Ref{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}, Object: o}
+	return mesh.Change{Ref: object.Ref{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}, Object: o}
 }

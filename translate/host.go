@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Plan is one host as seen from one scope, resolved: the inputs of all
@@ -14,7 +15,7 @@ type Plan struct {
 	Kept         []KeptCluster
 	VirtualHosts []VirtualHostInput
 	Claims       []Claim
-	Findings     []mesh.Finding
+	Findings     []object.Finding
 }
 
 // ResolveHost says what the sidecars of the view need for the host: a service,
@@ -24,7 +25,7 @@ func ResolveHost(v *mesh.View, host string) *Plan {
 	s, endpoints := v.Service(host)
 	route, overridden := v.Route(host)
 	for _, o := range overridden {
-		p.Findings = append(p.Findings, mesh.Finding{Object: o.Ref, Field: "spec.hosts", Code: mesh.CodeConflict, Winner: route.Ref,
+		p.Findings = append(p.Findings, object.Finding{Object: o.Ref, Field: "spec.hosts", Code: object.CodeConflict, Winner: route.Ref,
 			Message: "another VirtualService for host " + host + " is older, or private to the namespace; this one has no effect on sidecars: merge the two"})
 	}
 	if s != nil && s.Resolution != mesh.ResolutionAlias {
@@ -44,7 +45,7 @@ func ResolveHost(v *mesh.View, host string) *Plan {
 		p.Findings = append(p.Findings, idleOfAlias(v, s)...)
 	}
 	if winner := v.BeatenBy(host); winner != nil && (s == nil || s.Resolution == mesh.ResolutionAlias) {
-		p.Findings = append(p.Findings, mesh.Finding{Object: route.Ref, Field: "spec.hosts", Code: mesh.CodeConflict, Winner: winner.Ref,
+		p.Findings = append(p.Findings, object.Finding{Object: route.Ref, Field: "spec.hosts", Code: object.CodeConflict, Winner: winner.Ref,
 			Message: host + " is a name of a Service that has a rule of its own namespace, or an older one; this rule has no effect on sidecars: merge the two"})
 	}
 	p.requestPlaces(v, host)
@@ -52,14 +53,14 @@ func ResolveHost(v *mesh.View, host string) *Plan {
 	return p
 }
 
-func tooManyPorts(rule *mesh.VirtualService, host string, ports int, from uint32) mesh.Finding {
-	return mesh.Finding{Object: rule.Ref, Field: "spec.hosts", Code: mesh.CodeInvalid,
+func tooManyPorts(rule *mesh.VirtualService, host string, ports int, from uint32) object.Finding {
+	return object.Finding{Object: rule.Ref, Field: "spec.hosts", Code: object.CodeInvalid,
 		Message: fmt.Sprintf("host %s has %d ports, and the rules are too large for all of them; from port %d on it is served without them: make the rules fewer", host, ports, from)}
 }
 
 // routeInput is what the routes of a VirtualService are made of in the view.
 func routeInput(v *mesh.View, vs *mesh.VirtualService, port uint32) RouteInput {
-	in := RouteInput{VirtualService: vs, Gateway: mesh.MeshGateway, Port: port, Config: v.Config}
+	in := RouteInput{VirtualService: vs, Gateway: object.MeshGateway, Port: port, Config: v.Config}
 	if vs == nil {
 		return in
 	}
@@ -100,7 +101,7 @@ type resolver struct {
 }
 
 func (r *resolver) port(p *Plan, port *mesh.Port) {
-	if port.Protocol == mesh.ProtocolUDP {
+	if port.Protocol == object.ProtocolUDP {
 		return
 	}
 	p.Clusters = append(p.Clusters, r.clusters(port)...)
@@ -110,7 +111,7 @@ func (r *resolver) port(p *Plan, port *mesh.Port) {
 	switch {
 	case port.Protocol.IsHTTP():
 		r.http(p, port, servedAt(r.View, port.Number))
-	case port.Protocol == mesh.ProtocolAuto:
+	case port.Protocol == object.ProtocolAuto:
 		r.sniffed(p, port)
 	default:
 		p.Claims = append(p.Claims, r.tcpClaims(port)...)
@@ -276,7 +277,7 @@ func ResolveDestination(v *mesh.View, host string) []ClusterInput {
 	rule := v.Rule(s)
 	var out []ClusterInput
 	for _, p := range s.Ports {
-		if p.Protocol == mesh.ProtocolUDP {
+		if p.Protocol == object.ProtocolUDP {
 			continue
 		}
 		in := clusterInput(v, s, endpoints, rule, p.Number)

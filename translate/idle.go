@@ -5,11 +5,12 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // idleRules tell of rules for the service's own host that none of its ports has a use
 // for: those for connections where it takes requests, and the other way round.
-func (r *resolver) idleRules() (findings []mesh.Finding) {
+func (r *resolver) idleRules() (findings []object.Finding) {
 	if own(r.connections, r.service.Host) {
 		findings = r.idleConnections()
 	}
@@ -19,19 +20,19 @@ func (r *resolver) idleRules() (findings []mesh.Finding) {
 	led := false
 	for i := range r.service.Ports {
 		p := &r.service.Ports[i]
-		if p.Protocol.IsHTTP() || p.Protocol == mesh.ProtocolAuto {
+		if p.Protocol.IsHTTP() || p.Protocol == object.ProtocolAuto {
 			return findings
 		}
-		led = led || p.Protocol != mesh.ProtocolUDP && r.Listens(r.service, p.Number) && r.input(r.route, p.Number).servesRequests()
+		led = led || p.Protocol != object.ProtocolUDP && r.Listens(r.service, p.Number) && r.input(r.route, p.Number).servesRequests()
 	}
 	if led {
-		findings = append(findings, mesh.Finding{Object: r.route.Ref, Field: "spec.http", Code: mesh.CodePortNotFound,
+		findings = append(findings, object.Finding{Object: r.route.Ref, Field: "spec.http", Code: object.CodePortNotFound,
 			Message: fmt.Sprintf("no port of host %s takes requests; connections of sidecars to its ports go past these rules, which count for its name on port %d alone: declare the port's protocol as HTTP, or write tcp or tls rules", r.service.Host, mesh.RuleOnlyPort)})
 	}
 	return findings
 }
 
-func (r *resolver) idleConnections() (findings []mesh.Finding) {
+func (r *resolver) idleConnections() (findings []object.Finding) {
 	used, idle := map[string]bool{}, map[string]string{}
 	note := func(routes []L4Route, uses bool, why string) {
 		for _, x := range routes {
@@ -44,7 +45,7 @@ func (r *resolver) idleConnections() (findings []mesh.Finding) {
 	}
 	for i := range r.service.Ports {
 		p := &r.service.Ports[i]
-		if p.Protocol == mesh.ProtocolUDP || !r.Listens(r.service, p.Number) {
+		if p.Protocol == object.ProtocolUDP || !r.Listens(r.service, p.Number) {
 			continue
 		}
 		in := r.input(r.connections, p.Number)
@@ -55,7 +56,7 @@ func (r *resolver) idleConnections() (findings []mesh.Finding) {
 	}
 	for field, why := range idle {
 		if !used[field] {
-			findings = append(findings, mesh.Finding{Object: r.connections.Ref, Field: field, Code: mesh.CodePortNotFound, Message: why})
+			findings = append(findings, object.Finding{Object: r.connections.Ref, Field: field, Code: object.CodePortNotFound, Message: why})
 		}
 	}
 	return findings
@@ -69,17 +70,17 @@ func own(rule *mesh.VirtualService, host string) bool {
 // idleOfAlias tells of rules for another name of a service that only the service's own
 // rules could say: connections do not tell by which name they were made, and clusters are
 // the service's.
-func idleOfAlias(v *mesh.View, alias *mesh.Service) (findings []mesh.Finding) {
+func idleOfAlias(v *mesh.View, alias *mesh.Service) (findings []object.Finding) {
 	if rule := v.ConnectionRoute(alias.Host); own(rule, alias.Host) {
 		field := "spec.tcp"
 		if len(rule.Spec.Tcp) == 0 {
 			field = "spec.tls"
 		}
-		findings = append(findings, mesh.Finding{Object: rule.Ref, Field: field, Code: mesh.CodeUnsupported,
+		findings = append(findings, object.Finding{Object: rule.Ref, Field: field, Code: object.CodeUnsupported,
 			Message: fmt.Sprintf("%s is another name of %s, whose addresses its clients connect to; connections do not say by which name, and these rules do nothing on sidecars: write them for %s", alias.Host, alias.Alias, alias.Alias)})
 	}
 	if rule := v.Rule(alias); rule != nil && rule.Host == alias.Host {
-		findings = append(findings, mesh.Finding{Object: rule.Ref(), Field: "spec.host", Code: mesh.CodeUnsupported,
+		findings = append(findings, object.Finding{Object: rule.Ref(), Field: "spec.host", Code: object.CodeUnsupported,
 			Message: fmt.Sprintf("%s is another name of %s, whose endpoints its clients get; this rule does nothing: write it for %s", alias.Host, alias.Alias, alias.Alias)})
 	}
 	return findings

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // InboundListener is the name of the listener that takes all traffic for a
@@ -29,7 +30,7 @@ const detectionTimeout = 2 * time.Second
 type InboundOutput struct {
 	Listeners []*listenerv3.Listener
 	Clusters  []*clusterv3.Cluster
-	Findings  []mesh.Finding
+	Findings  []object.Finding
 }
 
 // Inbound makes the listener that takes the traffic for a workload, with the
@@ -113,7 +114,7 @@ func (b *inboundBuilder) listenerFilters() []*listenerv3.ListenerFilter {
 	tls, http := inspects{named: map[uint32]bool{}}, inspects{named: map[uint32]bool{}}
 	for _, p := range b.ports {
 		tls.named[p.Number] = p.MutualTLS != mesh.Disabled
-		http.named[p.Number] = p.Protocol == mesh.ProtocolAuto && p.MutualTLS != mesh.Strict
+		http.named[p.Number] = p.Protocol == object.ProtocolAuto && p.MutualTLS != mesh.Strict
 	}
 	tls.others = b.in.MutualTLS != mesh.Disabled
 	http.others = b.in.MutualTLS != mesh.Strict

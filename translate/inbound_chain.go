@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // sniffedHTTP are the protocols that Envoy's http_inspector finds.
@@ -23,7 +24,7 @@ type inboundBuilder struct {
 	ports    []mesh.InboundPort
 	chains   []*listenerv3.FilterChain
 	clusters []*clusterv3.Cluster // that policies need
-	findings []mesh.Finding
+	findings []object.Finding
 	size     int  // of the filters in chains, in bytes
 	full     bool // they are over maxChains
 	// http and tcp come before what passes traffic on: who is the client, and
@@ -71,7 +72,7 @@ func (c *portChains) within(make func() []*listenerv3.Filter) []*listenerv3.Filt
 			return filters
 		}
 		c.full = true
-		c.findings = append(c.findings, mesh.Finding{Object: c.heaviest(), Field: "policies × ports", Code: mesh.CodeInvalid, Message: fmt.Sprintf(
+		c.findings = append(c.findings, object.Finding{Object: c.heaviest(), Field: "policies × ports", Code: object.CodeInvalid, Message: fmt.Sprintf(
 			"the policies for workload %s of namespace %s and its ports multiply to more than %d bytes; port %s and those after it are closed: make the policies smaller, or the ports fewer",
 			c.in.Workload, c.in.Namespace, maxChains, portName(c.port.Number))})
 	}
@@ -81,9 +82,9 @@ func (c *portChains) within(make func() []*listenerv3.Filter) []*listenerv3.Filt
 }
 
 // heaviest is the policy that says most.
-func (b *inboundBuilder) heaviest() (out mesh.Ref) {
+func (b *inboundBuilder) heaviest() (out object.Ref) {
 	most := -1
-	weigh := func(ref mesh.Ref, spec proto.Message) {
+	weigh := func(ref object.Ref, spec proto.Message) {
 		if n := proto.Size(spec); n > most {
 			most, out = n, ref
 		}
@@ -111,7 +112,7 @@ func portName(number uint32) string {
 // portChains adds the chains of one port, or of all other ports for number 0.
 func (b *inboundBuilder) portChains(p mesh.InboundPort, cluster string) {
 	c := &portChains{inboundBuilder: b, port: p, cluster: cluster}
-	sniffs := p.Protocol == mesh.ProtocolAuto
+	sniffs := p.Protocol == object.ProtocolAuto
 	if p.MutualTLS != mesh.Disabled {
 		c.mutualTLS = true
 		switch {
@@ -148,7 +149,7 @@ func (c *portChains) plaintext(transport string) {
 	switch {
 	case c.port.Protocol.IsHTTP():
 		c.add(transport, nil, c.requests)
-	case c.port.Protocol == mesh.ProtocolAuto:
+	case c.port.Protocol == object.ProtocolAuto:
 		c.add(transport, sniffedHTTP, c.requests)
 		c.add(transport, nil, c.bytes)
 	default:
@@ -191,7 +192,7 @@ func (c *portChains) name(transport string, protocols []string) string {
 	default:
 		name += "/plaintext"
 	}
-	if c.port.Protocol == mesh.ProtocolAuto && len(protocols) > 0 && protocols[0] != meshTCPProtocols[0] {
+	if c.port.Protocol == object.ProtocolAuto && len(protocols) > 0 && protocols[0] != meshTCPProtocols[0] {
 		name += "/http"
 	}
 	return name
@@ -204,7 +205,7 @@ func (c *portChains) requests() []*listenerv3.Filter {
 		StatPrefix: "inbound_0.0.0.0_" + strconv.FormatUint(uint64(c.port.Number), 10),
 		Routes:     inboundRoutes(c.port, c.cluster),
 		Filters:    c.http,
-		GRPCWeb:    c.port.Protocol == mesh.ProtocolGRPCWeb,
+		GRPCWeb:    c.port.Protocol == object.ProtocolGRPCWeb,
 		Reporting:  c.reporting(c.port.Service, c.mutualTLS),
 		Config:     c.in.Config,
 	})}

@@ -16,6 +16,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // The addresses from which a proxy connects to its own application. Redirect
@@ -61,14 +62,14 @@ func inboundCluster(in mesh.Inbound, p mesh.InboundPort) *clusterv3.Cluster {
 
 // inboundPassthrough leads to ports that nobody named.
 func inboundPassthrough(in mesh.Inbound) *clusterv3.Cluster {
-	c := applicationCluster(in, InboundPassthroughCluster, mesh.ProtocolAuto, policy{})
+	c := applicationCluster(in, InboundPassthroughCluster, object.ProtocolAuto, policy{})
 	originalDestinationOf(c, in, 0)
 	return c
 }
 
 // applicationCluster is a cluster that leads to the application, with the
 // connection pool of the policy.
-func applicationCluster(in mesh.Inbound, name string, protocol mesh.Protocol, p policy) *clusterv3.Cluster {
+func applicationCluster(in mesh.Inbound, name string, protocol object.Protocol, p policy) *clusterv3.Cluster {
 	breakers := p.circuitBreakers()
 	for _, t := range breakers.Thresholds {
 		t.TrackRemaining = true
@@ -84,7 +85,7 @@ func applicationCluster(in mesh.Inbound, name string, protocol mesh.Protocol, p 
 
 // applicationHTTP is how requests are put to the application: in the protocol
 // that its port declares, else in the one that the client chose.
-func applicationHTTP(protocol mesh.Protocol, http *networking.ConnectionPoolSettings_HTTPSettings) *httpv3.HttpProtocolOptions {
+func applicationHTTP(protocol object.Protocol, http *networking.ConnectionPoolSettings_HTTPSettings) *httpv3.HttpProtocolOptions {
 	o := &httpv3.HttpProtocolOptions{}
 	switch {
 	case protocol.IsHTTP2():

@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 var updateInbound = flag.Bool("update-inbound", false, "write what is made into the stories of inbound traffic")
@@ -68,10 +69,10 @@ func inboundStories(t testing.TB) []inboundStory {
 func inboundWorld(t testing.TB, text string) (*mesh.World, mesh.Inbound, InboundOutput) {
 	t.Helper()
 	var changes []mesh.Change
-	var pod mesh.Ref
+	var pod object.Ref
 	for doc := range strings.SplitSeq(text, "\n---\n") {
 		c := inboundChange(t, doc)
-		if c.Ref.Kind == mesh.KindPod && pod == (mesh.Ref{}) {
+		if c.Ref.Kind == object.KindPod && pod == (object.Ref{}) {
 			pod = c.Ref
 		}
 		changes = append(changes, c)
@@ -119,9 +120,9 @@ func inboundChange(t testing.TB, doc string) mesh.Change {
 		t.Fatalf("%v in\n%s", err, doc)
 	}
 	if head.Kind == "MeshConfig" {
-		return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindMeshConfigFile, Name: "mesh"}, Object: []byte(doc[strings.Index(doc, "spec:\n")+6:])}
+		return mesh.Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, Object: []byte(doc[strings.Index(doc, "spec:\n")+6:])}
 	}
-	object, ok := map[string]metav1.Object{
+	obj, ok := map[string]metav1.Object{
 		"Pod": &corev1.Pod{}, "Service": &corev1.Service{}, "Sidecar": &networkingv1.Sidecar{}, "DestinationRule": &networkingv1.DestinationRule{},
 		"PeerAuthentication": &securityv1.PeerAuthentication{}, "RequestAuthentication": &securityv1.RequestAuthentication{},
 		"AuthorizationPolicy": &securityv1.AuthorizationPolicy{}, "Telemetry": &telemetryv1.Telemetry{},
@@ -129,12 +130,12 @@ func inboundChange(t testing.TB, doc string) mesh.Change {
 	if !ok {
 		t.Fatalf("a story has no %q", head.Kind)
 	}
-	if err := yaml.Unmarshal([]byte(doc), object); err != nil {
+	if err := yaml.Unmarshal([]byte(doc), obj); err != nil {
 		t.Fatalf("%v in\n%s", err, doc)
 	}
 	namespace := cmp.Or(head.Namespace, "default")
-	object.SetNamespace(namespace)
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.Kind(head.Kind), Namespace: namespace, Name: head.Name}, Object: object}
+	obj.SetNamespace(namespace)
+	return mesh.Change{Ref: object.Ref{Kind: object.Kind(head.Kind), Namespace: namespace, Name: head.Name}, Object: obj}
 }
 
 // TestInboundStories compares what is made for a workload with what its

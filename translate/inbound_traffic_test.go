@@ -32,6 +32,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // authority signs certificates of one trust.
@@ -340,7 +341,7 @@ func TestEnvoyTakesInboundTraffic(t *testing.T) {
 		}
 		return r
 	}
-	deny := &mesh.AuthorizationPolicy{Ref: mesh.Ref{Kind: mesh.KindAuthorizationPolicy, Namespace: "default", Name: "deny"}, Namespace: "default",
+	deny := &mesh.AuthorizationPolicy{Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "default", Name: "deny"}, Namespace: "default",
 		Spec: &security.AuthorizationPolicy{Action: security.AuthorizationPolicy_DENY, Rules: []*security.Rule{{
 			To:   []*security.Rule_To{{Operation: &security.Operation{Ports: []string{fmt.Sprint(permissive)}, Paths: []string{"/admin*"}}}},
 			From: []*security.Rule_From{{Source: &security.Source{NotPrincipals: []string{"cluster.local/ns/default/sa/admin"}}}},
@@ -349,11 +350,11 @@ func TestEnvoyTakesInboundTraffic(t *testing.T) {
 	in := mesh.Inbound{
 		Namespace: "default", Workload: "web", CanonicalName: "web", CanonicalRevision: "v1", ServiceAccount: "web", App: "web", Version: "v1", IPv4: true,
 		Ports: mesh.ListOf(
-			mesh.InboundPort{Number: permissive, Protocol: mesh.ProtocolHTTP, Service: service, Endpoint: web},
-			mesh.InboundPort{Number: strict, Protocol: mesh.ProtocolHTTP, Service: service, Endpoint: web, MutualTLS: mesh.Strict},
-			mesh.InboundPort{Number: plain, Protocol: mesh.ProtocolTCP, Service: service, Endpoint: greets, MutualTLS: mesh.Disabled},
+			mesh.InboundPort{Number: permissive, Protocol: object.ProtocolHTTP, Service: service, Endpoint: web},
+			mesh.InboundPort{Number: strict, Protocol: object.ProtocolHTTP, Service: service, Endpoint: web, MutualTLS: mesh.Strict},
+			mesh.InboundPort{Number: plain, Protocol: object.ProtocolTCP, Service: service, Endpoint: greets, MutualTLS: mesh.Disabled},
 			mesh.InboundPort{Number: sniffed, Service: service, Endpoint: web},
-			mesh.InboundPort{Number: bytes, Protocol: mesh.ProtocolTCP, Service: service, Endpoint: lines},
+			mesh.InboundPort{Number: bytes, Protocol: object.ProtocolTCP, Service: service, Endpoint: lines},
 		),
 		AuthorizationPolicies: mesh.ListOf(deny),
 		Config:                mesh.DefaultConfig(),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // parsedWorld makes the world of YAML documents.
@@ -196,9 +197,9 @@ func TestNothingLeadsInside(t *testing.T) {
 		"sidecar of no particular namespace": {},
 	}
 	tried := 0
-	for kind, object := range insideKinds() {
+	for kind, obj := range insideKinds() {
 		for i, at := range append(spellings(), insideNames()...) {
-			text, host := object(at, i >= len(spellings()))
+			text, host := obj(at, i >= len(spellings()))
 			if text == "" {
 				continue
 			}
@@ -209,7 +210,7 @@ func TestNothingLeadsInside(t *testing.T) {
 					t.Errorf("%s, %s port %d: the %s is led to %v", kind, at.address, at.port, role, got)
 				}
 			}
-			found := slices.ContainsFunc(slices.Collect(w.Findings()), func(f mesh.Finding) bool {
+			found := slices.ContainsFunc(slices.Collect(w.Findings()), func(f object.Finding) bool {
 				return f.Object.Namespace == "evil" && f.Object.Name != "selfish" && f.Object.Name != "alias"
 			})
 			if !found {
@@ -225,9 +226,9 @@ func TestNothingLeadsInside(t *testing.T) {
 func TestOwnersMayLeadInside(t *testing.T) {
 	own := mesh.Scope{Namespace: "evil"}
 	allowed := "\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: \"fairway: {localEndpoints: 'evil'}\"}}"
-	for kind, object := range insideKinds() {
+	for kind, obj := range insideKinds() {
 		for i, at := range []spelling{{"127.0.0.1", 8080}, {"10.244.0.7", 15000}, {"localhost", 8080}} {
-			text, host := object(at, i == 2)
+			text, host := obj(at, i == 2)
 			if text == "" {
 				continue
 			}
@@ -241,7 +242,7 @@ func TestOwnersMayLeadInside(t *testing.T) {
 				}
 			}
 			for f := range w.Findings() {
-				if f.Code == mesh.CodeWithheld {
+				if f.Code == object.CodeWithheld {
 					t.Errorf("%s, %s, allowed: %v", kind, at.address, f)
 				}
 			}

@@ -19,6 +19,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // keysTimeout is how long a fetch of keys may take where the rule does not say.
@@ -38,7 +39,7 @@ type JWTInput struct {
 type JWTOutput struct {
 	Filters  []*hcmv3.HttpFilter  // none or one
 	Clusters []*clusterv3.Cluster // from which keys are fetched
-	Findings []mesh.Finding
+	Findings []object.Finding
 }
 
 // JWTFilters make the filter of RequestAuthentication: a request without token
@@ -55,11 +56,11 @@ func JWTFilters(in JWTInput) JWTOutput {
 				provider.JwksSourceSpecifier, cluster = &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: noKeys()}, nil
 			}
 			if err != nil {
-				code := mesh.CodeInvalid
+				code := object.CodeInvalid
 				if errors.Is(err, errIssuerAlone) {
-					code = mesh.CodeUnsupported
+					code = object.CodeUnsupported
 				}
-				out.Findings = append(out.Findings, mesh.Finding{Object: p.Ref, Field: fmt.Sprintf("spec.jwtRules[%d]", i), Code: code,
+				out.Findings = append(out.Findings, object.Finding{Object: p.Ref, Field: fmt.Sprintf("spec.jwtRules[%d]", i), Code: code,
 					Message: fmt.Sprintf("%v; every token of issuer %q is refused", err, rule.GetIssuer())})
 			}
 			name := "origins-" + strconv.Itoa(len(any))

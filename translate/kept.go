@@ -1,6 +1,9 @@
 package translate
 
-import "github.com/fairway-mesh/fairway/mesh"
+import (
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
+)
 
 // KeptCluster is a cluster of a destination that is gone, and that routes in
 // force still name, with the endpoints that it has.
@@ -23,7 +26,7 @@ func KeptClusters(v *mesh.View, host string) (out []KeptCluster) {
 		for _, p := range k.Service.Ports {
 			n := name{p.Number, k.Subset}
 			there := now != nil && now.Port(p.Number) != nil && (k.Subset == "" || rule.Subset(k.Subset) != nil)
-			if seen[n] || there || p.Protocol == mesh.ProtocolUDP || k.Port != 0 && k.Port != p.Number {
+			if seen[n] || there || p.Protocol == object.ProtocolUDP || k.Port != 0 && k.Port != p.Number {
 				continue
 			}
 			seen[n] = true

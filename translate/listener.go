@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ListenerInput is everything that may shape one outbound listener.
@@ -32,7 +33,7 @@ type ListenerInput struct {
 // OutboundListener makes the listener of a port, to which the one on
 // OutboundPort hands connections by the address that they were meant for. Nil
 // when nothing is left of its claims.
-func OutboundListener(in ListenerInput) (*listenerv3.Listener, []mesh.Finding) {
+func OutboundListener(in ListenerInput) (*listenerv3.Listener, []object.Finding) {
 	if in.Key.reserved(in.Socket) {
 		return nil, reservedFindings(in)
 	}
@@ -53,8 +54,8 @@ func OutboundListener(in ListenerInput) (*listenerv3.Listener, []mesh.Finding) {
 	return l.listener(), l.findings
 }
 
-func reservedFindings(in ListenerInput) []mesh.Finding {
-	var out []mesh.Finding
+func reservedFindings(in ListenerInput) []object.Finding {
+	var out []object.Finding
 	for _, c := range in.Claims {
 		if c.Service != nil {
 			out = append(out, reservedFinding(c.Service.Ref, in.Key))
@@ -63,8 +64,8 @@ func reservedFindings(in ListenerInput) []mesh.Finding {
 	return out
 }
 
-func reservedFinding(service mesh.Ref, key ListenerKey) mesh.Finding {
-	return mesh.Finding{Object: service, Field: "spec.ports", Code: mesh.CodeInvalid,
+func reservedFinding(service object.Ref, key ListenerKey) object.Finding {
+	return object.Finding{Object: service, Field: "spec.ports", Code: object.CodeInvalid,
 		Message: fmt.Sprintf("port %d is the proxy's own at whatever address; the port is not served: use another port, or give the service an address and protocol TCP", key.Port)}
 }
 
@@ -77,7 +78,7 @@ type listenerBuilder struct {
 	requests    map[string]bool         // the prefixes for which there is a chain for requests
 	inspectTLS  bool
 	inspectHTTP bool
-	findings    []mesh.Finding
+	findings    []object.Finding
 }
 
 // http adds the chain for requests, recognised by the first bytes, to addresses
@@ -114,8 +115,8 @@ func (l *listenerBuilder) chain(c Claim, chain Chain) {
 	all := len(chain.Prefixes) == 0
 	chain.Prefixes = slices.DeleteFunc(slices.Clone(chain.Prefixes), func(p netip.Prefix) bool { return !free(p.String()) })
 	served := all && free("") || len(chain.Prefixes) > 0
-	if winner != nil && winner.Host != c.Host && c.Service != nil && (c.Rule == mesh.Ref{} || winner.Rule != c.Rule) { // one rule leads to one place, whoever has it
-		l.findings = append(l.findings, mesh.Finding{Object: c.Service.Ref, Field: "spec.ports", Code: mesh.CodeConflict, Winner: winner.Service.Ref,
+	if winner != nil && winner.Host != c.Host && c.Service != nil && (c.Rule == object.Ref{} || winner.Rule != c.Rule) { // one rule leads to one place, whoever has it
+		l.findings = append(l.findings, object.Finding{Object: c.Service.Ref, Field: "spec.ports", Code: object.CodeConflict, Winner: winner.Service.Ref,
 			Message: fmt.Sprintf("%s:%d is also claimed by host %s, which wins; connections meant for %s go there: use other addresses or another port", l.in.Key.Address, l.in.Key.Port, winner.Host, c.Host)})
 	}
 	if !served {
@@ -217,7 +218,7 @@ func Unclaimed(v *mesh.View) string {
 		return BlackHoleCluster
 	}
 	if p := v.Sidecar.EgressProxy(); p != nil {
-		return OutboundCluster(mesh.ResolveHost(p.Host, v.Sidecar.Namespace, mesh.Domain), p.GetPort().GetNumber(), p.Subset)
+		return OutboundCluster(object.ResolveHost(p.Host, v.Sidecar.Namespace, object.Domain), p.GetPort().GetNumber(), p.Subset)
 	}
 	return PassthroughCluster
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 const meshWideServices = `
@@ -43,8 +44,8 @@ func TestWildcardsOfOtherNamespaces(t *testing.T) {
 			if own := ruled("evil", "web.shop.svc.cluster.local"); own != (host != "*") {
 				t.Errorf("%s%s: calls from the rule's own namespace follow it: %v", host, gateways, own)
 			}
-			if !slices.ContainsFunc(slices.Collect(w.Findings()), func(f mesh.Finding) bool {
-				return f.Object.Name == "all" && strings.HasPrefix(f.Field, "spec.hosts") && (f.Code == mesh.CodeInvalid) == (host == "*")
+			if !slices.ContainsFunc(slices.Collect(w.Findings()), func(f object.Finding) bool {
+				return f.Object.Name == "all" && strings.HasPrefix(f.Field, "spec.hosts") && (f.Code == object.CodeInvalid) == (host == "*")
 			}) {
 				t.Errorf("%s%s: no finding", host, gateways)
 			}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // matchesOf says what each chain of a listener matches, "prefixes names".
@@ -30,7 +31,7 @@ func matchesOf(chains []*listenerv3.FilterChain) (out []string) {
 // the listener, and with it what every other host has there.
 func TestChainsDoNotOverlap(t *testing.T) {
 	ten, eleven := netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("11.0.0.0/8")
-	a, b := &mesh.Service{Host: "a", Ref: mesh.Ref{Name: "a"}}, &mesh.Service{Host: "b", Ref: mesh.Ref{Name: "b"}}
+	a, b := &mesh.Service{Host: "a", Ref: object.Ref{Name: "a"}}, &mesh.Service{Host: "b", Ref: object.Ref{Name: "b"}}
 	l, findings := OutboundListener(ListenerInput{Key: anyAddress(80), HTTP: true, Config: mesh.DefaultConfig(), Claims: []Claim{
 		{Host: "a", Kind: ClaimTCP, Service: a, Chains: []Chain{{Prefixes: []netip.Prefix{ten}}, {Prefixes: []netip.Prefix{ten}, SNI: []string{"x"}}}},
 		{Host: "b", Kind: ClaimTCP, Service: b, Chains: []Chain{{Prefixes: []netip.Prefix{eleven, ten}}, {Prefixes: []netip.Prefix{ten}}}},

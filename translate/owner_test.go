@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // ownedWorld is a shop with Services and Pods that others try to take.
@@ -112,7 +113,7 @@ func TestNobodyTakesWhatIsAnothers(t *testing.T) {
 		if x := w.WorkloadAt(alone.Workload("shop", "web-0").Addresses[0]); x == nil || x.Namespace != "shop" {
 			t.Errorf("%s: the pod's address is that of %v", what, x)
 		}
-		told := slices.ContainsFunc(slices.Collect(w.Findings()), func(f mesh.Finding) bool { return f.Object.Namespace == "evil" && f.Winner.Namespace == "shop" })
+		told := slices.ContainsFunc(slices.Collect(w.Findings()), func(f object.Finding) bool { return f.Object.Namespace == "evil" && f.Winner.Namespace == "shop" })
 		if !told && strings.HasPrefix(what, "the ") && what != "the name by itself" {
 			t.Errorf("%s: the loser is not told who won", what)
 		}
@@ -153,7 +154,7 @@ func TestOwnersRuleBeforeForms(t *testing.T) {
 				if own := got["80 "+name] == name; own != c.own || got["80 "+name] == "" {
 					t.Errorf("%s, %s: for clients of %q %s is that of %q", form, c.what, namespace, name, got["80 "+name])
 				}
-				told := slices.ContainsFunc(ResolveHost(v, name).Findings, func(f mesh.Finding) bool { return f.Code == mesh.CodeConflict && f.Winner.Name == "r" })
+				told := slices.ContainsFunc(ResolveHost(v, name).Findings, func(f object.Finding) bool { return f.Code == object.CodeConflict && f.Winner.Name == "r" })
 				if told == c.own {
 					t.Errorf("%s, %s: the loser is told: %v", form, c.what, told)
 				}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // requestPlaces serves the host where a VirtualService alone leads its requests.
@@ -22,7 +23,7 @@ func (p *Plan) requestPlaces(v *mesh.View, host string) {
 		for _, name := range at.Names {
 			vh.Domains = vh.Domains.and(domainsOf(v, name, nil, at.Port))
 		}
-		if at.Under != nil && at.Under.Port(at.Port).Protocol == mesh.ProtocolAuto && !v.ByNameOnly(at.Under, at.Port) {
+		if at.Under != nil && at.Under.Port(at.Port).Protocol == object.ProtocolAuto && !v.ByNameOnly(at.Under, at.Port) {
 			vh.Config = hostConfig(at.Under.Host, at.Port)
 		} else {
 			key := servedAt(v, at.Port)
@@ -50,7 +51,7 @@ func (p *Plan) connectionPlaces(v *mesh.View, host string) {
 		port := at.Under.Port(at.Port)
 		if !port.Protocol.IsTLS() {
 			if tcp, _ := TCPRoutes(r.input(rule, at.Port)); len(tcp) > 0 {
-				p.Findings = append(p.Findings, mesh.Finding{Object: rule.Ref, Field: "spec.tcp", Code: mesh.CodeUnsupported, Winner: at.Under.Ref,
+				p.Findings = append(p.Findings, object.Finding{Object: rule.Ref, Field: "spec.tcp", Code: object.CodeUnsupported, Winner: at.Under.Ref,
 					Message: fmt.Sprintf("connections to port %d of %s do not say which of its names they are for, so that the rules for %s do not apply to them: name %s in hosts, or declare protocol TLS", at.Port, at.Under.Host, host, at.Under.Host)})
 			}
 			continue

@@ -12,6 +12,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestPlacesNeverMeet draws worlds of few names, so that rules, services, aliases and imports
@@ -176,7 +177,7 @@ func wrongRules(v *mesh.View, rules map[string]string) string {
 		for host, list := range v.RouteHosts() {
 			for _, vs := range list {
 				seen := vs.ExportTo.VisibleFrom(vs.Namespace, v.Scope.Namespace, nil)
-				if !seen || !mesh.HostMatches(host, name) || best != nil && (host != by && (by == name || host != name && len(host) <= len(by)) || host == by && !before(v, vs, best)) {
+				if !seen || !object.HostMatches(host, name) || best != nil && (host != by && (by == name || host != name && len(host) <= len(by)) || host == by && !before(v, vs, best)) {
 					continue
 				}
 				best, by = vs, host
@@ -185,13 +186,13 @@ func wrongRules(v *mesh.View, rules map[string]string) string {
 		if best == nil {
 			continue
 		}
-		in := RouteInput{VirtualService: best, Gateway: mesh.MeshGateway, Port: 80, Config: v.Config}
+		in := RouteInput{VirtualService: best, Gateway: object.MeshGateway, Port: 80, Config: v.Config}
 		if s := v.Owner(name, 80); s != nil && !s.Port(80).Protocol.IsHTTP() || !in.servesRequests() {
 			continue
 		}
 		got, most := "nothing", -1
 		for at, rule := range rules {
-			if domain, ok := strings.CutPrefix(at, "80 "); ok && mesh.HostMatches(domain, name) && most < len(name) && (domain == name || len(domain)-1 > most) {
+			if domain, ok := strings.CutPrefix(at, "80 "); ok && object.HostMatches(domain, name) && most < len(name) && (domain == name || len(domain)-1 > most) {
 				if got, most = rule, len(domain)-1; domain == name {
 					most = len(name)
 				}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // podAddresses are the addresses of the pods behind a headless service as they
@@ -20,7 +21,7 @@ func (r *resolver) podAddresses(port *mesh.Port) (out []string) {
 			continue
 		}
 		pod := r.WorkloadAt(a)
-		if pod == nil || pod.Ref.Kind != mesh.KindPod || pod.Ref != e.Workload.Ref || r.AddressOwner(a, port.Number) != "" || ownName(r.View, e.Address, port.Number) {
+		if pod == nil || pod.Ref.Kind != object.KindPod || pod.Ref != e.Workload.Ref || r.AddressOwner(a, port.Number) != "" || ownName(r.View, e.Address, port.Number) {
 			continue
 		}
 		out = append(out, addressDomain(a.Unmap()))

@@ -9,6 +9,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Routes makes the routes of a VirtualService's http rules for one listener
@@ -16,7 +17,7 @@ import (
 // rules, up to the first that takes every request. No routes mean that no rule
 // is for this client. Routes to hosts, subsets or ports that do not exist are
 // made, and answer 503; findings say so.
-func Routes(in RouteInput) ([]*routev3.Route, []mesh.Finding) {
+func Routes(in RouteInput) ([]*routev3.Route, []object.Finding) {
 	b := &routeBuilder{RouteInput: in}
 	for i, rule := range in.VirtualService.Spec.Http {
 		b.rule(rule, in.VirtualService.HTTPOrigin(i))
@@ -71,19 +72,19 @@ func DefaultRoute(service *mesh.Service, port uint32, d Destination, cfg *mesh.C
 type routeBuilder struct {
 	RouteInput
 	routes   []*routev3.Route
-	findings []mesh.Finding
+	findings []object.Finding
 }
 
-func (b *routeBuilder) find(o mesh.Origin, field string, code mesh.Code, message string) {
-	b.findings = append(b.findings, mesh.Finding{Object: o.Ref, Field: o.Field + field, Code: code, Message: message})
+func (b *routeBuilder) find(o object.Origin, field string, code object.Code, message string) {
+	b.findings = append(b.findings, object.Finding{Object: o.Ref, Field: o.Field + field, Code: code, Message: message})
 }
 
 // findMissing reports that nothing has a host.
-func (b *routeBuilder) findMissing(o mesh.Origin, field, host, message string) {
-	b.findings = append(b.findings, mesh.Finding{Object: o.Ref, Field: o.Field + field, Code: mesh.CodeHostNotFound, Message: message, Missing: mesh.Ref{Kind: mesh.KindHost, Name: host}})
+func (b *routeBuilder) findMissing(o object.Origin, field, host, message string) {
+	b.findings = append(b.findings, object.Finding{Object: o.Ref, Field: o.Field + field, Code: object.CodeHostNotFound, Message: message, Missing: object.Ref{Kind: object.KindHost, Name: host}})
 }
 
-func (b *routeBuilder) rule(rule *networking.HTTPRoute, o mesh.Origin) {
+func (b *routeBuilder) rule(rule *networking.HTTPRoute, o object.Origin) {
 	matches := rule.Match
 	if len(matches) == 0 {
 		matches = []*networking.HTTPMatchRequest{{}}
@@ -106,7 +107,7 @@ func (b *routeBuilder) rule(rule *networking.HTTPRoute, o mesh.Origin) {
 
 // route is the route of one match of a rule. A rule redirects, answers or
 // routes; redirects come first, as in Istio.
-func (b *routeBuilder) route(rule *networking.HTTPRoute, m *networking.HTTPMatchRequest, to *targets, o mesh.Origin) *routev3.Route {
+func (b *routeBuilder) route(rule *networking.HTTPRoute, m *networking.HTTPMatchRequest, to *targets, o object.Origin) *routev3.Route {
 	r := &routev3.Route{
 		Name:       routeName(rule.Name, m.Name),
 		Match:      b.match(m),
@@ -155,7 +156,7 @@ func routeName(rule, match string) string {
 
 // originMetadata says in a route which rule it comes from, in the form that
 // istioctl and Kiali read, and with the rule's place beside.
-func originMetadata(of *mesh.VirtualService, o mesh.Origin) *corev3.Metadata {
+func originMetadata(of *mesh.VirtualService, o object.Origin) *corev3.Metadata {
 	config := "/apis/networking.istio.io/v1/namespaces/" + of.Namespace + "/virtual-service/" + of.Ref.Name
 	vs := of.Ref
 	if of.GatewayAPI {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // awkward are texts that rules hold, well and badly.
@@ -116,7 +117,7 @@ func scrambledHosts(t testing.TB, seed uint64) []*routev3.VirtualHost {
 			}
 		}
 		originals = append(originals, proto.CloneOf(&vs.Spec))
-		changes = append(changes, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindVirtualService, Namespace: "default", Name: vs.Name}, Object: vs})
+		changes = append(changes, mesh.Change{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "default", Name: vs.Name}, Object: vs})
 	}
 	var out []*routev3.VirtualHost
 	for i := range 3 { // each in force by itself, with the delegate

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // routeWorld makes the world of YAML documents, seen by a sidecar of the
@@ -60,32 +61,32 @@ func routeChange(t testing.TB, doc string) mesh.Change {
 	if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
 		t.Fatalf("%v in\n%s", err, doc)
 	}
-	ref := mesh.Ref{Kind: mesh.Kind(head.Kind), Namespace: head.Namespace, Name: head.Name}
+	ref := object.Ref{Kind: object.Kind(head.Kind), Namespace: head.Namespace, Name: head.Name}
 	if ref.Namespace == "" {
 		ref.Namespace = "default"
 	}
-	var object metav1.Object
+	var obj metav1.Object
 	switch head.Kind {
 	case "Service":
-		object = &corev1.Service{}
+		obj = &corev1.Service{}
 	case "VirtualService":
-		object = &networkingv1.VirtualService{}
+		obj = &networkingv1.VirtualService{}
 	case "DestinationRule":
-		object = &networkingv1.DestinationRule{}
+		obj = &networkingv1.DestinationRule{}
 	case "ServiceEntry":
-		object = &networkingv1.ServiceEntry{}
+		obj = &networkingv1.ServiceEntry{}
 	case "Sidecar":
-		object = &networkingv1.Sidecar{}
+		obj = &networkingv1.Sidecar{}
 	case "MeshConfig":
-		return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindMeshConfigFile, Name: "mesh"}, Object: []byte(doc[strings.Index(doc, "spec:\n")+6:])}
+		return mesh.Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, Object: []byte(doc[strings.Index(doc, "spec:\n")+6:])}
 	default:
 		t.Fatalf("unknown kind in\n%s", doc)
 	}
-	if err := yaml.UnmarshalStrict([]byte(doc), object); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(doc), obj); err != nil {
 		t.Fatalf("%v in\n%s", err, doc)
 	}
-	object.SetNamespace(ref.Namespace)
-	return mesh.Change{Ref: ref, Object: object}
+	obj.SetNamespace(ref.Namespace)
+	return mesh.Change{Ref: ref, Object: obj}
 }
 
 // ruledHosts are the virtual hosts of the view that a VirtualService shapes,

@@ -9,6 +9,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // target is a destination of a route, resolved.
@@ -36,14 +37,14 @@ type targets struct {
 
 // name is what the targets are called in traces: the one address, or the
 // VirtualService that chooses among several.
-func (t *targets) name(vs mesh.Ref) string {
+func (t *targets) name(vs object.Ref) string {
 	if len(t.route) == 1 {
 		return t.route[0].address()
 	}
 	return vs.Name + "." + vs.Namespace
 }
 
-func (b *routeBuilder) targets(rule *networking.HTTPRoute, o mesh.Origin) *targets {
+func (b *routeBuilder) targets(rule *networking.HTTPRoute, o object.Origin) *targets {
 	t := &targets{}
 	if rule.Redirect != nil || rule.DirectResponse != nil {
 		return t
@@ -64,8 +65,8 @@ const maxAliases = 8
 // target resolves a destination: its host in the VirtualService's namespace,
 // through aliases, as it was when it is gone and kept, and its port, which is the service's only one, or else that
 // of the listener, unless it is given.
-func (b *routeBuilder) target(d *networking.Destination, o mesh.Origin, field string) target {
-	host := mesh.ResolveHost(d.GetHost(), b.VirtualService.Namespace, mesh.Domain)
+func (b *routeBuilder) target(d *networking.Destination, o object.Origin, field string) target {
+	host := object.ResolveHost(d.GetHost(), b.VirtualService.Namespace, object.Domain)
 	to := b.Destinations[host]
 	kept := to.Kept.Find(d.GetPort().GetNumber(), d.GetSubset())
 	for range maxAliases {
@@ -84,7 +85,7 @@ func (b *routeBuilder) target(d *networking.Destination, o mesh.Origin, field st
 	}
 	b.missing(to.Service, host, port, o, field)
 	if to.Service != nil && d.GetSubset() != "" && to.Rule.Subset(d.GetSubset()) == nil {
-		b.find(o, field+".subset", mesh.CodeSubsetMissing,
+		b.find(o, field+".subset", object.CodeSubsetMissing,
 			fmt.Sprintf("no DestinationRule in force for host %s defines subset %q; requests get 503 until one does", host, d.GetSubset()))
 	}
 	return target{
@@ -97,7 +98,7 @@ func (b *routeBuilder) target(d *networking.Destination, o mesh.Origin, field st
 }
 
 // missing reports a destination that does not exist.
-func (b *routeBuilder) missing(s *mesh.Service, host string, port uint32, o mesh.Origin, field string) {
+func (b *routeBuilder) missing(s *mesh.Service, host string, port uint32, o object.Origin, field string) {
 	if s != nil && s.Port(port) != nil || host == mesh.NoBackend {
 		return
 	}
@@ -106,7 +107,7 @@ func (b *routeBuilder) missing(s *mesh.Service, host string, port uint32, o mesh
 			b.findMissing(o, "", host, fmt.Sprintf("no Service that these clients see has the host %s; its share of requests gets 500 until there is one: check the name and namespace of the backend", host))
 			return
 		}
-		b.find(o, "", mesh.CodePortNotFound, fmt.Sprintf("host %s has no port %d; its share of requests gets 500: set the port of the backend to one of its ports", host, port))
+		b.find(o, "", object.CodePortNotFound, fmt.Sprintf("host %s has no port %d; its share of requests gets 500: set the port of the backend to one of its ports", host, port))
 		return
 	}
 	if s == nil {
@@ -114,7 +115,7 @@ func (b *routeBuilder) missing(s *mesh.Service, host string, port uint32, o mesh
 			fmt.Sprintf("no Service or ServiceEntry that these clients see has the host %s; requests get 503 until there is one: check the name, which is resolved in namespace %s", host, b.VirtualService.Namespace))
 		return
 	}
-	b.find(o, field+".port", mesh.CodePortNotFound, fmt.Sprintf("host %s has no port %d; requests get 503: set port.number to one of its ports", host, port))
+	b.find(o, field+".port", object.CodePortNotFound, fmt.Sprintf("host %s has no port %d; requests get 503: set port.number to one of its ports", host, port))
 }
 
 // defaultPort is the port of destinations that give none.
@@ -124,7 +125,7 @@ func (b *routeBuilder) defaultPort(s *mesh.Service) uint32 {
 	}
 	only := uint32(0)
 	for _, p := range s.Ports {
-		if p.Protocol == mesh.ProtocolUDP {
+		if p.Protocol == object.ProtocolUDP {
 			continue
 		}
 		if only != 0 {

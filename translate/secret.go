@@ -11,6 +11,7 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // The names of the secrets of every workload.
@@ -39,9 +40,9 @@ func RootSecret(bundle []byte) *tlsv3.Secret {
 // the roots for clients under the name with CASecretSuffix (cacert or ca.crt,
 // with crl or ca.crl); either is nil when the Secret does not hold it or
 // holds something that cannot work, which a finding tells.
-func GatewaySecret(name string, s *mesh.Secret) (certificate, roots *tlsv3.Secret, findings []mesh.Finding) {
+func GatewaySecret(name string, s *mesh.Secret) (certificate, roots *tlsv3.Secret, findings []object.Finding) {
 	found := func(field, format string, args ...any) {
-		findings = append(findings, mesh.Finding{Object: s.Ref, Field: field, Code: mesh.CodeSecret, Message: fmt.Sprintf(format, args...)})
+		findings = append(findings, object.Finding{Object: s.Ref, Field: field, Code: object.CodeSecret, Message: fmt.Sprintf(format, args...)})
 	}
 	chain, chainField := either(s, "tls.crt", "cert")
 	key, keyField := either(s, "tls.key", "key")

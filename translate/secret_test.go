@@ -16,6 +16,7 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // pair makes a certificate of its own with its key, in PEM.
@@ -80,7 +81,7 @@ func TestGatewaySecret(t *testing.T) {
 		{"bad roots beside a good certificate", map[string][]byte{"cert": cert, "key": key, "cacert": []byte("x")}, true, false, "no certificate in PEM"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &mesh.Secret{Ref: mesh.Ref{Kind: mesh.KindSecret, Namespace: "ns", Name: "a"}, Data: c.data}
+			s := &mesh.Secret{Ref: object.Ref{Kind: object.KindSecret, Namespace: "ns", Name: "a"}, Data: c.data}
 			certificate, roots, findings := GatewaySecret("kubernetes://a", s)
 			if (certificate != nil) != c.certificate || (roots != nil) != c.roots {
 				t.Errorf("certificate %v, roots %v; want %v, %v", certificate != nil, roots != nil, c.certificate, c.roots)

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // defect is one thing that is wrong with a message: a field that is missing, empty or has
@@ -173,7 +174,7 @@ func TestNoDefectOfAServerLetsIn(t *testing.T) {
 	of := func(port *networking.Port, tls *networking.ServerTLSSettings) demands {
 		g := &networkingv1.Gateway{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "g"}}
 		g.Spec.Servers = []*networking.Server{{Port: port, Hosts: []string{"a.example"}, Tls: tls}}
-		w := worldOf(t, []mesh.Change{{Ref: mesh.Ref{Kind: mesh.KindGateway, Namespace: "a", Name: "g"}, Object: g}})
+		w := worldOf(t, []mesh.Change{{Ref: object.Ref{Kind: object.KindGateway, Namespace: "a", Name: "g"}, Object: g}})
 		servers := w.Gateway("a/g").Servers
 		if len(servers) == 0 {
 			return nil
@@ -256,7 +257,7 @@ func TestNoDefectOfARuleTrustsMore(t *testing.T) {
 		e := &networkingv1.ServiceEntry{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "e"}}
 		e.Spec.Hosts, e.Spec.Resolution = []string{"a.example"}, networking.ServiceEntry_DNS
 		e.Spec.Ports = []*networking.ServicePort{{Number: 443, Name: "http", Protocol: "HTTP"}}
-		w := worldOf(t, []mesh.Change{{Ref: mesh.Ref{Kind: mesh.KindDestinationRule, Namespace: "a", Name: "r"}, Object: r}, {Ref: mesh.Ref{Kind: mesh.KindServiceEntry, Namespace: "a", Name: "e"}, Object: e}})
+		w := worldOf(t, []mesh.Change{{Ref: object.Ref{Kind: object.KindDestinationRule, Namespace: "a", Name: "r"}, Object: r}, {Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: "e"}, Object: e}})
 		out := demands(nil)
 		for _, role := range []mesh.Role{mesh.RoleSidecar, mesh.RoleRouter} {
 			c, _ := Cluster(ResolveDestination(w.View(mesh.Scope{Role: role, Namespace: "a"}), "a.example")[0])
@@ -327,7 +328,7 @@ func TestNoDefectOfAPeerAuthenticationOpens(t *testing.T) {
 	mode := func(port uint32, spec *security.PeerAuthentication) mesh.MutualTLS {
 		o := &securityv1.PeerAuthentication{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "p"}}
 		proto.Merge(&o.Spec, spec)
-		w := worldOf(t, []mesh.Change{{Ref: mesh.Ref{Kind: mesh.KindPeerAuthentication, Namespace: "a", Name: "p"}, Object: o}})
+		w := worldOf(t, []mesh.Change{{Ref: object.Ref{Kind: object.KindPeerAuthentication, Namespace: "a", Name: "p"}, Object: o}})
 		in, _ := w.InboundOf(x)
 		for _, p := range in.Ports.Slice() {
 			if p.Number == port {
@@ -367,9 +368,9 @@ func TestNoDefectOfAPeerAuthenticationOpens(t *testing.T) {
 // TestNoDefectOfAReferenceDetaches: a policy that denies is in force where a reference with
 // a defect may have meant it.
 func TestNoDefectOfAReferenceDetaches(t *testing.T) {
-	service := mesh.Change{Ref: mesh.Ref{Kind: mesh.KindService, Namespace: "a", Name: "web"}, Object: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web"},
+	service := mesh.Change{Ref: object.Ref{Kind: object.KindService, Namespace: "a", Name: "web"}, Object: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web"},
 		Spec: corev1.ServiceSpec{ClusterIP: "10.1.1.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}}
-	x := &mesh.Workload{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: "a", Name: "web"}, Namespace: "a", Name: "web",
+	x := &mesh.Workload{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: "web"}, Namespace: "a", Name: "web",
 		Labels: map[string]string{"app": "web", mesh.GatewayNameLabel: "front"}}
 	walked := 0
 	for _, base := range []*typev1.PolicyTargetReference{
@@ -388,7 +389,7 @@ func TestNoDefectOfAReferenceDetaches(t *testing.T) {
 				if o.Spec.TargetRef = r; many {
 					o.Spec.TargetRef, o.Spec.TargetRefs = nil, []*typev1.PolicyTargetReference{r}
 				}
-				w := worldOf(t, []mesh.Change{service, {Ref: mesh.Ref{Kind: mesh.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, Object: o}})
+				w := worldOf(t, []mesh.Change{service, {Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, Object: o}})
 				if l := w.AuthorizationPoliciesOf(x); len(l) != 1 || l[0].Spec.Action != security.AuthorizationPolicy_DENY || len(l[0].Spec.Rules) != 1 {
 					t.Errorf("%v: %s %s: in force are %v", base, d.field, d.how, l)
 				}

@@ -7,13 +7,14 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestEndpointsThatEndDrain: sessions go on at an endpoint that ends, and none
 // begins there.
 func TestEndpointsThatEndDrain(t *testing.T) {
 	w := &mesh.Workload{Namespace: "default", Name: "web-1", Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
-	s := &mesh.Service{Host: "web.default.svc.cluster.local", Ports: []mesh.Port{{Number: 80, Target: 80, Protocol: mesh.ProtocolHTTP}}}
+	s := &mesh.Service{Host: "web.default.svc.cluster.local", Ports: []mesh.Port{{Number: 80, Target: 80, Protocol: object.ProtocolHTTP}}}
 	for status, e := range map[corev3.HealthStatus]mesh.Endpoint{
 		corev3.HealthStatus_DRAINING:  {Draining: true, Healthy: true},
 		corev3.HealthStatus_UNHEALTHY: {},

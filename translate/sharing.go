@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // sharing is how connections to an address and port of several hosts are told
@@ -33,13 +34,13 @@ func (r *resolver) sharing(a netip.Addr, port *mesh.Port) (owner *mesh.Service, 
 		return nil, sharedNot
 	}
 	of := owner.Port(port.Number).Protocol
-	requests := port.Protocol.IsHTTP() || port.Protocol == mesh.ProtocolAuto
+	requests := port.Protocol.IsHTTP() || port.Protocol == object.ProtocolAuto
 	switch {
 	case of.IsHTTP() && port.Protocol.IsHTTP():
 		return owner, sharedByHost
 	case owner.Kubernetes() && owner.Namespace != r.service.Namespace:
 		return owner, sharedNot
-	case of == mesh.ProtocolAuto && requests:
+	case of == object.ProtocolAuto && requests:
 		return owner, sharedByOwnersHost
 	case of.IsTLS() && requests:
 		return owner, sharedBesideTLS
@@ -69,13 +70,13 @@ func (r *resolver) shareAddresses(p *Plan, port *mesh.Port) {
 		case sharedBesideTLS:
 			r.http(p, port, ListenerKey{prefix.Addr().String(), port.Number})
 		}
-		if (how == sharedByOwnersHost || how == sharedBesideTLS) && port.Protocol == mesh.ProtocolAuto {
+		if (how == sharedByOwnersHost || how == sharedBesideTLS) && port.Protocol == object.ProtocolAuto {
 			lost = "connections that are no HTTP/1.1 or HTTP/2 requests"
 		}
 		if lost == "" {
 			continue
 		}
-		f := mesh.Finding{Object: r.service.Ref, Field: "spec.addresses", Code: mesh.CodeConflict}
+		f := object.Finding{Object: r.service.Ref, Field: "spec.addresses", Code: object.CodeConflict}
 		if r.service.Kubernetes() {
 			f.Field = "spec.clusterIPs"
 		}
@@ -83,7 +84,7 @@ func (r *resolver) shareAddresses(p *Plan, port *mesh.Port) {
 		case owner != nil:
 			f.Winner = owner.Ref
 			f.Message = fmt.Sprintf("%s is an address of host %s too, which has its port %d; %s meant for %s go there: use another address or another port", prefix.Addr(), owner.Host, port.Number, lost, r.service.Host)
-		case holder != (mesh.Ref{}) && holder.Namespace != r.service.Namespace:
+		case holder != (object.Ref{}) && holder.Namespace != r.service.Namespace:
 			f.Winner = holder
 			f.Message = fmt.Sprintf("%s is an address of %s in another namespace, and stays its own; %s meant for %s are not led elsewhere there: use another address", prefix.Addr(), holder, lost, r.service.Host)
 		default:

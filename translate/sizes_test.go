@@ -13,10 +13,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func largePolicy(namespace string) *mesh.AuthorizationPolicy {
-	p := &mesh.AuthorizationPolicy{Ref: mesh.Ref{Kind: mesh.KindAuthorizationPolicy, Namespace: namespace, Name: "large"}, Namespace: namespace}
+	p := &mesh.AuthorizationPolicy{Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: namespace, Name: "large"}, Namespace: namespace}
 	p.Spec = &security.AuthorizationPolicy{Action: security.AuthorizationPolicy_DENY}
 	for i := range 20_000 {
 		p.Spec.Rules = append(p.Spec.Rules, &security.Rule{To: []*security.Rule_To{{Operation: &security.Operation{Paths: []string{fmt.Sprintf("/%d*", i)}}}}})
@@ -30,7 +31,7 @@ func TestPoliciesOfManyPortsAreBounded(t *testing.T) {
 	policy := largePolicy("evil")
 	var ports []mesh.InboundPort
 	for i := range 200 {
-		ports = append(ports, mesh.InboundPort{Number: uint32(8000 + i), Protocol: mesh.ProtocolHTTP, MutualTLS: mesh.Permissive})
+		ports = append(ports, mesh.InboundPort{Number: uint32(8000 + i), Protocol: object.ProtocolHTTP, MutualTLS: mesh.Permissive})
 	}
 	out := Inbound(mesh.Inbound{Namespace: "evil", Workload: "web", IPv4: true, MutualTLS: mesh.Permissive, Ports: mesh.ListOf(ports...),
 		AuthorizationPolicies: mesh.ListOf(policy), Config: mesh.DefaultConfig()})
@@ -67,7 +68,7 @@ func TestPortsOfSharedGatewaysAreBounded(t *testing.T) {
 		for j := range 150 {
 			o.Spec.Servers = append(o.Spec.Servers, &networking.Server{Port: &networking.Port{Number: uint32(20_000 + 1000*i + j), Name: fmt.Sprint("http-", j), Protocol: "HTTP"}, Hosts: []string{"*"}})
 		}
-		changes = append(changes, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindGateway, Namespace: namespace, Name: "g"}, Object: o})
+		changes = append(changes, mesh.Change{Ref: object.Ref{Kind: object.KindGateway, Namespace: namespace, Name: "g"}, Object: o})
 	}
 	plan := planOf(t, changes)
 	ports := map[bool]int{}
@@ -76,7 +77,7 @@ func TestPortsOfSharedGatewaysAreBounded(t *testing.T) {
 	}
 	said := 0
 	for _, f := range plan.Findings {
-		if f.Object.Namespace == "evil" && f.Code == mesh.CodeInvalid {
+		if f.Object.Namespace == "evil" && f.Code == object.CodeInvalid {
 			said++
 		}
 	}
@@ -93,7 +94,7 @@ func TestRulesOfManyServersAreBounded(t *testing.T) {
 	for i := range 100 {
 		gateway.Spec.Servers = append(gateway.Spec.Servers, &networking.Server{Port: &networking.Port{Number: uint32(20_000 + i), Name: fmt.Sprint("http-", i), Protocol: "HTTP"}, Hosts: []string{"*"}})
 	}
-	changes := []mesh.Change{{Ref: mesh.Ref{Kind: mesh.KindGateway, Namespace: "edge", Name: "g"}, Object: gateway}}
+	changes := []mesh.Change{{Ref: object.Ref{Kind: object.KindGateway, Namespace: "edge", Name: "g"}, Object: gateway}}
 	rules := func(namespace, name string, age int64, n int) {
 		o := &networkingv1.VirtualService{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, CreationTimestamp: metav1.NewTime(time.Unix(5000-age, 0))}}
 		o.Spec.Hosts, o.Spec.Gateways = []string{name + ".example"}, []string{"edge/g"}
@@ -103,7 +104,7 @@ func TestRulesOfManyServersAreBounded(t *testing.T) {
 				DirectResponse: &networking.HTTPDirectResponse{Status: 200},
 			})
 		}
-		changes = append(changes, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindVirtualService, Namespace: namespace, Name: name}, Object: o})
+		changes = append(changes, mesh.Change{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: name}, Object: o})
 	}
 	rules("evil", "old", 2, 5)
 	rules("evil", "new", 1, 2500)
@@ -118,7 +119,7 @@ func TestRulesOfManyServersAreBounded(t *testing.T) {
 	}
 	said := 0
 	for _, f := range plan.Findings {
-		if f.Object.Name == "new" && f.Code == mesh.CodeInvalid {
+		if f.Object.Name == "new" && f.Code == object.CodeInvalid {
 			said++
 		}
 	}

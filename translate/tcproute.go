@@ -9,6 +9,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // L4Route leads connections of one tcp or tls rule.
@@ -26,7 +27,7 @@ type L4Route struct {
 // TCPRoutes makes the routes of a VirtualService's tcp rules for one listener
 // port, in order. The first without prefixes takes all connections that are
 // left, and is the last.
-func TCPRoutes(in RouteInput) ([]L4Route, []mesh.Finding) {
+func TCPRoutes(in RouteInput) ([]L4Route, []object.Finding) {
 	b := &routeBuilder{RouteInput: in}
 	var out []L4Route
 	for i, rule := range in.VirtualService.Spec.Tcp {
@@ -55,7 +56,7 @@ func TCPRoutes(in RouteInput) ([]L4Route, []mesh.Finding) {
 // TLSRoutes makes the routes of a VirtualService's tls rules for one listener
 // port, in order. A name that an earlier route has for the same addresses is
 // left out of later ones, with a finding: Envoy would refuse the listener.
-func TLSRoutes(in RouteInput) ([]L4Route, []mesh.Finding) {
+func TLSRoutes(in RouteInput) ([]L4Route, []object.Finding) {
 	b := &routeBuilder{RouteInput: in}
 	var out []L4Route
 	taken := map[string]string{}
@@ -85,7 +86,7 @@ func TLSRoutes(in RouteInput) ([]L4Route, []mesh.Finding) {
 	return out, b.findings
 }
 
-func (b *routeBuilder) l4Route(route []*networking.RouteDestination, o mesh.Origin) L4Route {
+func (b *routeBuilder) l4Route(route []*networking.RouteDestination, o object.Origin) L4Route {
 	r := L4Route{Field: o.Field}
 	for i, d := range route {
 		t := b.target(d.Destination, o, ".route["+strconv.Itoa(i)+"].destination")
@@ -109,7 +110,7 @@ func (b *routeBuilder) l4Route(route []*networking.RouteDestination, o mesh.Orig
 }
 
 // untaken are the names that no earlier route has for any of the prefixes.
-func (b *routeBuilder) untaken(taken map[string]string, names []string, prefixes []netip.Prefix, o mesh.Origin, field string) []string {
+func (b *routeBuilder) untaken(taken map[string]string, names []string, prefixes []netip.Prefix, o object.Origin, field string) []string {
 	keys := func(name string) []string {
 		if len(prefixes) == 0 {
 			return []string{name}
@@ -129,7 +130,7 @@ func (b *routeBuilder) untaken(taken map[string]string, names []string, prefixes
 			}
 		}
 		if first != "" {
-			b.find(o, field, mesh.CodeShadowed, "the name "+name+" is matched by "+first+" already; it is left out here: remove one of them")
+			b.find(o, field, object.CodeShadowed, "the name "+name+" is matched by "+first+" already; it is left out here: remove one of them")
 			continue
 		}
 		for _, k := range keys(name) {
@@ -158,7 +159,7 @@ func sniHosts(names []string) []string {
 func subnets(list []string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range list {
-		if p, ok := mesh.ParseSubnet(s); ok && !slices.Contains(out, p) {
+		if p, ok := object.ParseSubnet(s); ok && !slices.Contains(out, p) {
 			out = append(out, p)
 		}
 	}
@@ -203,7 +204,7 @@ func tlsChains(in RouteInput, prefixes []netip.Prefix) []Chain {
 }
 
 // l4Findings are what is wrong with the tcp and tls rules in force for a port.
-func (r *resolver) l4Findings(port *mesh.Port) []mesh.Finding {
+func (r *resolver) l4Findings(port *mesh.Port) []object.Finding {
 	if r.connections == nil {
 		return nil
 	}

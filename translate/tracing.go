@@ -8,6 +8,7 @@ import (
 	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // defaultSampling is the part of requests that is traced where nobody says
@@ -114,31 +115,31 @@ func (r report) requestID() *hcmv3.RequestIDExtension {
 
 // tracingFindings tell what of the tracing of a Telemetry object is not in
 // force.
-func tracingFindings(t *mesh.Telemetry, c *mesh.Config) (out []mesh.Finding) {
+func tracingFindings(t *mesh.Telemetry, c *mesh.Config) (out []object.Finding) {
 	for i, e := range t.Spec.GetTracing() {
 		field := indexed("spec.tracing", i)
-		found := func(at string, code mesh.Code, message string) {
-			out = append(out, mesh.Finding{Object: t.Ref, Field: field + at, Code: code, Message: message})
+		found := func(at string, code object.Code, message string) {
+			out = append(out, object.Finding{Object: t.Ref, Field: field + at, Code: code, Message: message})
 		}
 		for j, p := range e.GetProviders() {
 			if j > 0 {
-				found(".providers", mesh.CodeUnsupported, "more than one provider; spans go to the first only: name one")
+				found(".providers", object.CodeUnsupported, "more than one provider; spans go to the first only: name one")
 				break
 			}
 			if _, ok := c.Tracer(p.GetName()); !ok {
-				found(".providers", mesh.CodeProviderMissing, "provider \""+p.GetName()+"\" is none of the mesh configuration that takes spans; no spans are reported: use one of zipkin, opentelemetry, skywalking or datadog with a service and a port")
+				found(".providers", object.CodeProviderMissing, "provider \""+p.GetName()+"\" is none of the mesh configuration that takes spans; no spans are reported: use one of zipkin, opentelemetry, skywalking or datadog with a service and a port")
 			}
 		}
 		if s := e.GetRandomSamplingPercentage(); s != nil && !possiblePercentage(s.GetValue()) {
-			found(".randomSamplingPercentage", mesh.CodeInvalid, "not from 0 to 100; it is ignored")
+			found(".randomSamplingPercentage", object.CodeInvalid, "not from 0 to 100; it is ignored")
 		}
 		for _, name := range sortedKeys(e.GetCustomTags()) {
 			if _, problem := spanTag(name, e.GetCustomTags()[name]); problem != "" {
-				found(".customTags["+name+"]", mesh.CodeInvalid, problem+"; the tag is left out")
+				found(".customTags["+name+"]", object.CodeInvalid, problem+"; the tag is left out")
 			}
 		}
 		if e.GetDisableContextPropagation().GetValue() {
-			found(".disableContextPropagation", mesh.CodeUnsupported, "stock Envoy cannot keep trace headers from going on; remove them with a VirtualService's headers.request.remove")
+			found(".disableContextPropagation", object.CodeUnsupported, "stock Envoy cannot keep trace headers from going on; remove them with a VirtualService's headers.request.remove")
 		}
 	}
 	return out
@@ -146,7 +147,7 @@ func tracingFindings(t *mesh.Telemetry, c *mesh.Config) (out []mesh.Finding) {
 
 // tracerFindings tell of a tracer in force that the proxy cannot send to, on
 // the object that names it.
-func tracerFindings(in Reporting, config *mesh.Config) (out []mesh.Finding) {
+func tracerFindings(in Reporting, config *mesh.Config) (out []object.Finding) {
 	for _, d := range []Direction{DirectionInbound, DirectionOutbound} {
 		r := report{Reporting: in, direction: d, config: config}
 		c := r.traceChoice()
@@ -157,7 +158,7 @@ func tracerFindings(in Reporting, config *mesh.Config) (out []mesh.Finding) {
 		if _, seen := mesh.BackendOf(in.Tracers, t.Host, t.Port); seen {
 			continue
 		}
-		f := mesh.Finding{Object: config.Ref, Field: "extensionProviders", Code: mesh.CodeHostNotFound, Missing: mesh.Ref{Kind: mesh.KindHost, Name: t.Host},
+		f := object.Finding{Object: config.Ref, Field: "extensionProviders", Code: object.CodeHostNotFound, Missing: object.Ref{Kind: object.KindHost, Name: t.Host},
 			Message: "no service " + portText(t.Host, t.Port) + " is visible to the workload; no spans are reported: declare it, for servers outside of the mesh with a ServiceEntry"}
 		for _, o := range in.Telemetries.Slice() {
 			for i, e := range o.Spec.GetTracing() {

@@ -16,6 +16,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Endpoints that take the mesh's mutual TLS carry tlsModeKey: tlsModeIstio in
@@ -149,7 +150,7 @@ func (b *clusterBuilder) originatedTLS() *corev3.TransportSocket {
 		common.AlpnProtocols = []string{"h2"} // otherwise Envoy offers what the request is
 	}
 	sni := t.Sni
-	if sni == "" && !b.port.Protocol.IsHTTP() && !mesh.IsWildcard(b.Service.Host) {
+	if sni == "" && !b.port.Protocol.IsHTTP() && !object.IsWildcard(b.Service.Host) {
 		sni = b.Service.Host // requests name it themselves, bytes cannot
 	}
 	if b.credentialName() != "" {

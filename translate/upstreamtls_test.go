@@ -8,12 +8,13 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestTLSFiles is about row 62: keys and roots from files of the proxy.
 func TestTLSFiles(t *testing.T) {
-	service := &mesh.Service{Host: "a.example.com", External: true, Ports: []mesh.Port{{Number: 443, Protocol: mesh.ProtocolTCP}}}
-	rule := &mesh.DestinationRule{Refs: []mesh.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{
+	service := &mesh.Service{Host: "a.example.com", External: true, Ports: []mesh.Port{{Number: 443, Protocol: object.ProtocolTCP}}}
+	rule := &mesh.DestinationRule{Refs: []object.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{
 		Mode: networking.ClientTLSSettings_MUTUAL, ClientCertificate: "/c.pem", PrivateKey: "/k.pem", CaCertificates: "/ca.pem", CaCrl: "/crl.pem",
 	}}}
 	c, findings := Cluster(ClusterInput{Service: service, Port: 443, Rule: rule, Config: mesh.DefaultConfig()})
@@ -45,7 +46,7 @@ func TestTLSFiles(t *testing.T) {
 // a server's certificate is checked against roots. Envoy accepts every
 // certificate when none are given.
 func TestTLSNeverUnverified(t *testing.T) {
-	service := &mesh.Service{Host: "a.example.com", External: true, Ports: []mesh.Port{{Number: 80, Protocol: mesh.ProtocolHTTP}}}
+	service := &mesh.Service{Host: "a.example.com", External: true, Ports: []mesh.Port{{Number: 80, Protocol: object.ProtocolHTTP}}}
 	for _, s := range []*networking.ClientTLSSettings{
 		{Mode: networking.ClientTLSSettings_SIMPLE},
 		{Mode: networking.ClientTLSSettings_SIMPLE, CaCertificates: "system"},
@@ -56,7 +57,7 @@ func TestTLSNeverUnverified(t *testing.T) {
 		{Mode: networking.ClientTLSSettings_ISTIO_MUTUAL},
 	} {
 		for _, router := range []bool{false, true} {
-			rule := &mesh.DestinationRule{Refs: []mesh.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: s}}
+			rule := &mesh.DestinationRule{Refs: []object.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: s}}
 			c, _ := Cluster(ClusterInput{Service: service, Port: 80, Rule: rule, Config: mesh.DefaultConfig(), Router: router})
 			var up tlsv3.UpstreamTlsContext
 			if err := c.TransportSocket.GetTypedConfig().UnmarshalTo(&up); err != nil {

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // directBodyLimit is how long a directResponse may be; Envoy's own limit of
@@ -34,9 +35,9 @@ func (in VirtualHostInput) Resource() string { return in.Config + "/" + in.Name 
 
 // VirtualHost makes a virtual host: the routes of its VirtualService, or one
 // route to its service.
-func VirtualHost(in VirtualHostInput) (*routev3.VirtualHost, []mesh.Finding) {
+func VirtualHost(in VirtualHostInput) (*routev3.VirtualHost, []object.Finding) {
 	vh := &routev3.VirtualHost{Name: in.Resource(), Domains: in.Domains.all(), IncludeRequestAttemptCount: false}
-	var findings []mesh.Finding
+	var findings []object.Finding
 	if in.Route.VirtualService != nil && !in.OriginalDst {
 		vh.Routes, findings = Routes(in.Route)
 	}

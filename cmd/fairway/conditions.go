@@ -12,6 +12,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/gateways"
 	"github.com/fairway-mesh/fairway/internal/status"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // leading is what only the leader does with objects of Kubernetes.
@@ -27,8 +28,8 @@ func newLeading(f serveFlags, s *source, reports *reports, server *discovery.Ser
 		return nil, nil
 	}
 	w := &status.Writer{REST: s.rest, Discovery: s.client.Discovery(), Log: log, Replica: os.Getenv("POD_NAME"), World: world,
-		Deliveries: func() map[mesh.Ref]discovery.Delivery { return server.Deliveries(time.Now()) },
-		Findings: func() ([]mesh.Finding, bool) {
+		Deliveries: func() map[object.Ref]discovery.Delivery { return server.Deliveries(time.Now()) },
+		Findings: func() ([]object.Finding, bool) {
 			if world() == nil {
 				return nil, false
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 const (
@@ -191,7 +192,7 @@ func otherReplicas(w *mesh.World, namespace, self string) (out []string) {
 	if w == nil {
 		return nil
 	}
-	host := w.Host(mesh.ResolveHost("fairway", namespace, mesh.Domain))
+	host := w.Host(object.ResolveHost("fairway", namespace, object.Domain))
 	if host == nil {
 		return nil
 	}

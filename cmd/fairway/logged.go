@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // A namespace's findings are logged at most so often: who writes its objects chooses how
@@ -30,7 +30,7 @@ func newFindingLog(log *slog.Logger) *findingLog {
 
 // write logs findings at the given time. One line per namespace says how many of it were
 // not logged, unless the share has no room for that either.
-func (l *findingLog) write(now time.Time, findings []mesh.Finding) {
+func (l *findingLog) write(now time.Time, findings []object.Finding) {
 	unlogged := map[string]int{}
 	for _, f := range findings {
 		ns := f.Object.Namespace
@@ -43,7 +43,7 @@ func (l *findingLog) write(now time.Time, findings []mesh.Finding) {
 		}
 		l.shares[ns].AllowN(now, 1)
 		about := []any{"object", f.Object, "field", f.Field, "code", f.Code}
-		if f.Winner != (mesh.Ref{}) {
+		if f.Winner != (object.Ref{}) {
 			about = append(about, "winner", f.Winner)
 		}
 		l.log.Warn(f.Message, about...)

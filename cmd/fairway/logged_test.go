@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestFindingsAreLoggedWithinBounds: a namespace whose findings change without end fills
@@ -18,11 +18,11 @@ func TestFindingsAreLoggedWithinBounds(t *testing.T) {
 	l := newFindingLog(slog.New(slog.NewTextHandler(&out, nil)))
 	now := time.Unix(1_000_000, 0)
 	for look := range 240 { // two minutes
-		var findings []mesh.Finding
+		var findings []object.Finding
 		for i := range 100 {
-			findings = append(findings, mesh.Finding{Object: mesh.Ref{Kind: mesh.KindServiceEntry, Namespace: "evil", Name: "e"}, Message: fmt.Sprint(look, i)})
+			findings = append(findings, object.Finding{Object: object.Ref{Kind: object.KindServiceEntry, Namespace: "evil", Name: "e"}, Message: fmt.Sprint(look, i)})
 		}
-		findings = append(findings, mesh.Finding{Object: mesh.Ref{Kind: mesh.KindServiceEntry, Namespace: "shop", Name: "e"}, Message: fmt.Sprint("honest ", look)})
+		findings = append(findings, object.Finding{Object: object.Ref{Kind: object.KindServiceEntry, Namespace: "shop", Name: "e"}, Message: fmt.Sprint("honest ", look)})
 		if look%10 != 0 {
 			findings = findings[:100]
 		}

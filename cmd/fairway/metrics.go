@@ -6,6 +6,7 @@ import (
 	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/internal/version"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -50,8 +51,8 @@ func newPlaneMetrics(registerer prometheus.Registerer) *planeMetrics {
 }
 
 // registryKinds are the kinds that say what runs; others say how it is reached.
-var registryKinds = map[mesh.Kind]struct{}{
-	mesh.KindService: {}, mesh.KindPod: {}, mesh.KindNode: {}, mesh.KindNamespace: {}, mesh.KindEndpointSlice: {},
+var registryKinds = map[object.Kind]struct{}{
+	object.KindService: {}, object.KindPod: {}, object.KindNode: {}, object.KindNamespace: {}, object.KindEndpointSlice: {},
 }
 
 // counting counts changes on their way to next.
@@ -106,7 +107,7 @@ func (m *planeMetrics) answered(webhook string, allowed bool) {
 // with it.
 type stateMetrics struct {
 	world    func() *mesh.World
-	findings func() []mesh.Finding
+	findings func() []object.Finding
 }
 
 var (
@@ -139,16 +140,16 @@ func (s stateMetrics) Collect(to chan<- prometheus.Metric) {
 	}
 	gauge(servicesDesc, w.HostCount())
 	gauge(virtualDesc, virtual)
-	codes, duplicates, listeners := map[mesh.Code]int{}, map[mesh.Ref]struct{}{}, map[mesh.Ref]struct{}{}
+	codes, duplicates, listeners := map[object.Code]int{}, map[object.Ref]struct{}{}, map[object.Ref]struct{}{}
 	for _, f := range s.findings() {
 		codes[f.Code]++
-		if f.Code != mesh.CodeConflict {
+		if f.Code != object.CodeConflict {
 			continue
 		}
 		switch f.Object.Kind {
-		case mesh.KindVirtualService:
+		case object.KindVirtualService:
 			duplicates[f.Object] = struct{}{}
-		case mesh.KindService, mesh.KindServiceEntry:
+		case object.KindService, object.KindServiceEntry:
 			listeners[f.Object] = struct{}{}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/discovery"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -22,17 +22,17 @@ type reports struct {
 	engine *snapshot.Engine // set before run
 	// refusals are what proxies refuse now; set before run.
 	refusals func() []discovery.Refusal
-	wake     chan struct{}           // of size 1
-	tell     func()                  // that findings may have changed; set before run, nil: nobody listens
-	more     []func() []mesh.Finding // further sources, asked whenever findings are gathered; set before run
+	wake     chan struct{}             // of size 1
+	tell     func()                    // that findings may have changed; set before run, nil: nobody listens
+	more     []func() []object.Finding // further sources, asked whenever findings are gathered; set before run
 
 	mu       sync.Mutex
-	read     map[string][]mesh.Finding // by what was read, a file or a kind
-	reported map[mesh.Finding]struct{} // as of the last look
+	read     map[string][]object.Finding // by what was read, a file or a kind
+	reported map[object.Finding]struct{} // as of the last look
 }
 
 func newReports(log *slog.Logger) *reports {
-	return &reports{log: newFindingLog(log), wake: make(chan struct{}, 1), read: map[string][]mesh.Finding{}, reported: map[mesh.Finding]struct{}{}}
+	return &reports{log: newFindingLog(log), wake: make(chan struct{}, 1), read: map[string][]object.Finding{}, reported: map[object.Finding]struct{}{}}
 }
 
 func (r *reports) signal() {
@@ -43,7 +43,7 @@ func (r *reports) signal() {
 }
 
 // input replaces what is wrong with one thing that is read.
-func (r *reports) input(what string, findings []mesh.Finding) {
+func (r *reports) input(what string, findings []object.Finding) {
 	r.mu.Lock()
 	if len(findings) == 0 {
 		delete(r.read, what)
@@ -55,10 +55,10 @@ func (r *reports) input(what string, findings []mesh.Finding) {
 }
 
 // rejected are the objects of what proxies refuse.
-func rejected(refusals []discovery.Refusal) (out []mesh.Finding) {
+func rejected(refusals []discovery.Refusal) (out []object.Finding) {
 	for _, r := range refusals {
 		for _, o := range r.Owners {
-			out = append(out, mesh.Finding{Object: o, Code: mesh.CodeRejected,
+			out = append(out, object.Finding{Object: o, Code: object.CodeRejected,
 				Message: fmt.Sprintf("proxies refuse what is made of it, and keep what they had; that of pod %s says: %q", r.By, r.Message)})
 		}
 	}
@@ -66,7 +66,7 @@ func rejected(refusals []discovery.Refusal) (out []mesh.Finding) {
 }
 
 // all are the findings in force, in the order of their objects.
-func (r *reports) all() []mesh.Finding {
+func (r *reports) all() []object.Finding {
 	out := append(r.engine.Findings(), rejected(r.refusals())...)
 	for _, ask := range r.more {
 		out = append(out, ask()...)
@@ -76,7 +76,7 @@ func (r *reports) all() []mesh.Finding {
 	for _, l := range r.read {
 		out = append(out, l...)
 	}
-	slices.SortStableFunc(out, func(a, b mesh.Finding) int {
+	slices.SortStableFunc(out, func(a, b object.Finding) int {
 		return cmp.Or(cmp.Compare(a.Object.String(), b.Object.String()), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Message, b.Message))
 	})
 	return slices.Compact(out)
@@ -99,11 +99,11 @@ func (r *reports) run(ctx context.Context) error {
 			return nil
 		case <-time.After(lookEvery):
 		}
-		now := map[mesh.Finding]struct{}{}
-		var fresh []mesh.Finding
+		now := map[object.Finding]struct{}{}
+		var fresh []object.Finding
 		for _, f := range r.all() {
 			now[f] = struct{}{}
-			if _, known := r.reported[f]; !known && f.Code != mesh.CodeRejected && f.Code != mesh.CodePending { // who finds them tells more of those
+			if _, known := r.reported[f]; !known && f.Code != object.CodeRejected && f.Code != object.CodePending { // who finds them tells more of those
 				fresh = append(fresh, f)
 			}
 		}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/identity"
 	"github.com/fairway-mesh/fairway/internal/identity/kube"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // mendedShown is how long a finding tells that the roots were put back.
@@ -16,13 +16,13 @@ const mendedShown = time.Hour
 
 // findings are what keeps the authority from following its Secrets, and what
 // was mended. Without Kubernetes there are none; the log has it.
-func (ids *identities) findings() []mesh.Finding {
+func (ids *identities) findings() []object.Finding {
 	if ids.review == nil || !ids.isOpen() {
 		return nil
 	}
-	var out []mesh.Finding
+	var out []object.Finding
 	find := func(secret, message string) {
-		out = append(out, mesh.Finding{Object: mesh.Ref{Kind: mesh.KindSecret, Namespace: ids.namespace, Name: secret}, Code: mesh.CodeSecret, Message: message})
+		out = append(out, object.Finding{Object: object.Ref{Kind: object.KindSecret, Namespace: ids.namespace, Name: secret}, Code: object.CodeSecret, Message: message})
 	}
 	pluggedIn, stored := ids.authority.Problems()
 	for secret, err := range map[string]error{kube.PluggedInSecret: pluggedIn, kube.AuthoritySecret: stored} {

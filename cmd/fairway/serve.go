@@ -21,6 +21,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/reserve"
 	"github.com/fairway-mesh/fairway/internal/version"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -118,7 +119,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	store.Complete, store.SecretsByName = start.complete, source.client != nil
 	server := discovery.New(discovery.Config{Attach: engine.Attach, Ready: engine.Ready(), Workload: ownerIn(store.World), OnProgress: reports.signal, Log: log, Registerer: registry})
 	reports.refusals = server.Refusals
-	reports.more = []func() []mesh.Finding{ids.findings, func() []mesh.Finding { return outdated.Findings(version.String(), server.Clients()) }}
+	reports.more = []func() []object.Finding{ids.findings, func() []object.Finding { return outdated.Findings(version.String(), server.Clients()) }}
 	registry.MustRegister(stateMetrics{store.World, reports.all}, viewMetrics{source}, rootMetrics{ids.authority})
 	over := newHandOver(source, f.namespace, store.World, server, log)
 	leading, err := newLeading(f, source, reports, server, store.World, log)

@@ -13,6 +13,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/debug"
 	"github.com/fairway-mesh/fairway/internal/identity/kube"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // source is where the objects of the mesh come from: a directory or Kubernetes.
@@ -21,7 +22,7 @@ type source struct {
 	run   func(ctx context.Context, sink informers.Sink, synced func()) error
 	// want asks for the Secrets that are to be watched. A directory has them
 	// all.
-	want func([]mesh.Ref)
+	want func([]object.Ref)
 	// views say how well the source knows the API server, and renewed how many
 	// connections with it were given up; none, and nil, of a directory.
 	views   func() []informers.View
@@ -37,7 +38,7 @@ type source struct {
 func newSource(f serveFlags, report informers.Report, log *slog.Logger) (*source, error) {
 	if f.config != "" {
 		d := informers.NewDirectory(informers.DirConfig{Path: f.config, MeshConfig: f.meshConfig, Report: report, Log: log})
-		return &source{place: f.config, run: d.Run, want: func([]mesh.Ref) {}, views: func() []informers.View { return nil }, missing: func() []informers.Awaited { return nil }}, nil
+		return &source{place: f.config, run: d.Run, want: func([]object.Ref) {}, views: func() []informers.View { return nil }, missing: func() []informers.Awaited { return nil }}, nil
 	}
 	config, err := kubeConfig(f.kubeconfig)
 	if err != nil {

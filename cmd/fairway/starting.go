@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -42,17 +43,17 @@ func (s *starting) complete(w *mesh.World) bool {
 	if !s.ids.isOpen() {
 		return false
 	}
-	unread := slices.DeleteFunc(named, func(r mesh.Ref) bool { return w.SecretRead(r.Namespace, r.Name) })
+	unread := slices.DeleteFunc(named, func(r object.Ref) bool { return w.SecretRead(r.Namespace, r.Name) })
 	return len(unread) == 0 || time.Since(s.listed) > refusedWait && s.allRefused(unread)
 }
 
 // allRefused tells whether the API server refuses each of the Secrets.
-func (s *starting) allRefused(secrets []mesh.Ref) bool {
+func (s *starting) allRefused(secrets []object.Ref) bool {
 	refused := map[string]bool{}
 	for _, a := range s.source.missing() {
 		refused[a.What] = a.Refused
 	}
-	return !slices.ContainsFunc(secrets, func(r mesh.Ref) bool { return !refused[r.String()] })
+	return !slices.ContainsFunc(secrets, func(r object.Ref) bool { return !refused[r.String()] })
 }
 
 // missing is what the start waits for.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/identity/kube"
 	"github.com/fairway-mesh/fairway/internal/rival"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // telling is what becomes of the ConfigMaps that tell namespaces whom to trust,
@@ -44,12 +44,12 @@ func (t *telling) who() string {
 	return "the control plane in namespace " + t.by + ": two control planes of one cluster need one root (cacerts), or only one may run"
 }
 
-func (t *telling) findings() []mesh.Finding {
+func (t *telling) findings() []object.Finding {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.at.IsZero() || time.Since(t.at) > 2*rival.Forget {
 		return nil
 	}
-	return []mesh.Finding{{Object: mesh.Ref{Kind: mesh.KindConfigMap, Namespace: t.namespace, Name: kube.BundleConfigMap}, Code: mesh.CodeConflict,
+	return []object.Finding{{Object: object.Ref{Kind: object.KindConfigMap, Namespace: t.namespace, Name: kube.BundleConfigMap}, Code: object.CodeConflict,
 		Message: fmt.Sprintf("somebody else keeps writing it, here and maybe in other namespaces, so that proxies may not believe this control plane; it is put back ever more rarely. Who: %s", t.who())}}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/lease"
 	"github.com/fairway-mesh/fairway/internal/webhook"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // listenWebhook opens the port for the API server, and keeps the API server
@@ -78,7 +79,7 @@ func configured(p inject.Params, namespace string, w *mesh.World) inject.Params 
 // serviceNames are those by which the Service of the control plane is reached.
 func serviceNames(namespace string) []string {
 	short := "fairway." + namespace
-	return []string{"fairway", short, short + ".svc", short + ".svc." + mesh.Domain, "localhost", "127.0.0.1", "::1"}
+	return []string{"fairway", short, short + ".svc", short + ".svc." + object.Domain, "localhost", "127.0.0.1", "::1"}
 }
 
 // replica is the name of this replica: that of its Pod, or of the machine.

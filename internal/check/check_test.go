@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 var update = flag.Bool("update", false, "write what is printed now as what is wanted")
@@ -64,7 +65,7 @@ func TestSamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, e := range readManifests(texts).findings(nil).Entries {
-			if e.Severity == mesh.SeverityError {
+			if e.Severity == object.SeverityError {
 				t.Errorf("%s: %s", folder, e.said())
 			}
 		}
@@ -87,12 +88,12 @@ func TestBase(t *testing.T) {
 	for _, c := range []struct {
 		what string
 		base []informers.Object
-		want []mesh.Code
+		want []object.Code
 	}{
-		{"beside another service", parse("{apiVersion: v1, kind: Service, metadata: {name: ratings}, spec: {ports: [{port: 80}]}}"), []mesh.Code{mesh.CodeHostNotFound}},
-		{"beside the service", service, []mesh.Code{mesh.CodeSubsetMissing}},
+		{"beside another service", parse("{apiVersion: v1, kind: Service, metadata: {name: ratings}, spec: {ports: [{port: 80}]}}"), []object.Code{object.CodeHostNotFound}},
+		{"beside the service", service, []object.Code{object.CodeSubsetMissing}},
 		{"beside the service and the rule", append(rule, service...), nil},
-		{"beside an older one", append(append(rule, service...), older...), []mesh.Code{mesh.CodeConflict}},
+		{"beside an older one", append(append(rule, service...), older...), []object.Code{object.CodeConflict}},
 	} {
 		var base []mesh.Change
 		for _, o := range c.base {
@@ -100,7 +101,7 @@ func TestBase(t *testing.T) {
 		}
 		results, _ := Set(base, route)
 		r := results[0]
-		var codes []mesh.Code
+		var codes []object.Code
 		for _, f := range r.Warnings {
 			codes = append(codes, f.Code)
 		}
@@ -113,7 +114,7 @@ func TestBase(t *testing.T) {
 	}
 }
 
-func texts(codes []mesh.Code) (out []string) {
+func texts(codes []object.Code) (out []string) {
 	for _, c := range codes {
 		out = append(out, string(c))
 	}

@@ -15,15 +15,16 @@ import (
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // cluster is what a cluster holds at one moment.
 type cluster struct {
 	objects []mesh.Change
 	// found is what is wrong with how its objects are written.
-	found []mesh.Finding
+	found []object.Finding
 	// refused are the Secrets that whoever asks may not read.
-	refused map[mesh.Ref]bool
+	refused map[object.Ref]bool
 }
 
 // clusterReader takes in what the source of a cluster tells.
@@ -32,8 +33,8 @@ type clusterReader struct {
 	beside *manifests // which may name Secrets too
 
 	mu    sync.Mutex
-	all   map[mesh.Ref]mesh.Change
-	found map[string][]mesh.Finding // by place
+	all   map[object.Ref]mesh.Change
+	found map[string][]object.Finding // by place
 }
 
 // readCluster reads what a cluster holds, of Secrets those that its objects name, or
@@ -44,13 +45,13 @@ func readCluster(ctx context.Context, kubeconfig string, beside *manifests) (*cl
 		return nil, fmt.Errorf("reading %s: %w", kubeconfig, err)
 	}
 	config.UserAgent = "fairway-check"
-	r := &clusterReader{beside: beside, all: map[mesh.Ref]mesh.Change{}, found: map[string][]mesh.Finding{}}
+	r := &clusterReader{beside: beside, all: map[object.Ref]mesh.Change{}, found: map[string][]object.Finding{}}
 	if r.source, err = informers.NewKubernetes(informers.KubeConfig{REST: config, Report: r.report, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	complete := errors.New("complete")
-	out := &cluster{refused: map[mesh.Ref]bool{}}
+	out := &cluster{refused: map[object.Ref]bool{}}
 	var secrets sync.WaitGroup
 	err = r.source.Run(ctx, r.take, func() {
 		secrets.Go(func() {
@@ -81,7 +82,7 @@ func (r *clusterReader) take(changes []mesh.Change) {
 	}
 }
 
-func (r *clusterReader) report(place string, findings []mesh.Finding) {
+func (r *clusterReader) report(place string, findings []object.Finding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.found[place] = findings
@@ -104,7 +105,7 @@ const secretsEvery = 20 * time.Millisecond
 
 // secrets asks for the Secrets that are named, and returns when each was read or refused,
 // with those that were refused.
-func (r *clusterReader) secrets(ctx context.Context) map[mesh.Ref]bool {
+func (r *clusterReader) secrets(ctx context.Context) map[object.Ref]bool {
 	r.mu.Lock()
 	changes := slices.Collect(maps.Values(r.all))
 	r.mu.Unlock()
@@ -112,9 +113,9 @@ func (r *clusterReader) secrets(ctx context.Context) map[mesh.Ref]bool {
 	for _, o := range given(r.beside.objects, pods) {
 		changes = append(changes, o.Change)
 	}
-	var named []mesh.Ref
+	var named []object.Ref
 	for _, f := range survey(mesh.Build(changes)) { // which lacks them all
-		if f.Code == mesh.CodeSecret && f.Object.Kind == mesh.KindSecret {
+		if f.Code == object.CodeSecret && f.Object.Kind == object.KindSecret {
 			named = append(named, f.Object)
 		}
 	}
@@ -133,12 +134,12 @@ func (r *clusterReader) secrets(ctx context.Context) map[mesh.Ref]bool {
 
 // unread are those of the objects that the API server refuses, and whether others are late.
 // What is not there was told to be so.
-func (r *clusterReader) unread(named []mesh.Ref) (refused map[mesh.Ref]bool, late bool) {
+func (r *clusterReader) unread(named []object.Ref) (refused map[object.Ref]bool, late bool) {
 	refuses := map[string]bool{}
 	for _, m := range r.source.Missing() {
 		refuses[m.What] = m.Refused
 	}
-	refused = map[mesh.Ref]bool{}
+	refused = map[object.Ref]bool{}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, ref := range named {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // patience is how long a cluster may take to tell its objects.
@@ -94,7 +95,7 @@ func (f *flags) run(cmd *cobra.Command) error {
 	if err := write(cmd.OutOrStdout(), found); err != nil {
 		return fmt.Errorf("writing what was found: %w", err)
 	}
-	if found.count(mesh.SeverityError) > 0 || f.strict && found.count(mesh.SeverityWarning) > 0 {
+	if found.count(object.SeverityError) > 0 || f.strict && found.count(object.SeverityWarning) > 0 {
 		return errInvalid
 	}
 	return nil
@@ -121,11 +122,11 @@ func (m *manifests) findings(beside *cluster) *Findings {
 		p = allBut(beside.refused)
 	}
 	found := &m.found
-	tell := func(f mesh.Finding, severity mesh.Severity, at position) {
+	tell := func(f object.Finding, severity object.Severity, at position) {
 		if p.skip(f) {
 			return
 		}
-		if f.Object.Kind == mesh.KindConfigMap && f.Field != "" && !strings.HasPrefix(f.Field, "data.") && !strings.HasPrefix(f.Field, "metadata.") {
+		if f.Object.Kind == object.KindConfigMap && f.Field != "" && !strings.HasPrefix(f.Field, "data.") && !strings.HasPrefix(f.Field, "metadata.") {
 			f.Field = "data.mesh." + f.Field
 		}
 		found.add(f, severity, at)
@@ -138,8 +139,8 @@ func (m *manifests) findings(beside *cluster) *Findings {
 		t, made := of[all[i].Ref]
 		for _, f := range slices.Concat(r.Invalid, r.Warnings) {
 			severity := severityOf(f)
-			if severity == mesh.SeverityError && f.Code == mesh.CodeInvalid && !slices.Contains(r.Invalid, f) { // by what other objects say too
-				severity = mesh.SeverityWarning
+			if severity == object.SeverityError && f.Code == object.CodeInvalid && !slices.Contains(r.Invalid, f) { // by what other objects say too
+				severity = object.SeverityWarning
 			}
 			if made {
 				f.Object, f.Field, at = t.ref, strings.TrimPrefix(holderPath(t.Path)+"."+f.Field, "."), t.position
@@ -149,8 +150,8 @@ func (m *manifests) findings(beside *cluster) *Findings {
 	}
 	for _, f := range others {
 		severity := severityOf(f)
-		if severity == mesh.SeverityError {
-			severity = mesh.SeverityWarning
+		if severity == object.SeverityError {
+			severity = object.SeverityWarning
 		}
 		tell(f, severity, position{})
 	}

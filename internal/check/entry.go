@@ -5,13 +5,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Entry is a finding with where it stands.
 type Entry struct {
-	mesh.Finding
-	Severity mesh.Severity
+	object.Finding
+	Severity object.Severity
 	File     string // as it was named, or found in a folder; empty: no file has the object
 	Line     int    // of the field in the file, from 1; 0: unknown
 }
@@ -23,7 +23,7 @@ type Findings struct {
 }
 
 // count is how many entries are of a severity.
-func (f *Findings) count(s mesh.Severity) (n int) {
+func (f *Findings) count(s object.Severity) (n int) {
 	for _, e := range f.Entries {
 		if e.Severity == s {
 			n++
@@ -33,7 +33,7 @@ func (f *Findings) count(s mesh.Severity) (n int) {
 }
 
 // add notes a finding, at most once.
-func (f *Findings) add(finding mesh.Finding, severity mesh.Severity, at position) {
+func (f *Findings) add(finding object.Finding, severity object.Severity, at position) {
 	f.Entries = append(f.Entries, Entry{Finding: finding, Severity: severity, File: at.file, Line: at.line(finding.Field)})
 }
 
@@ -47,31 +47,31 @@ func (f *Findings) sort() {
 }
 
 // rank orders severities, the worst first.
-func rank(s mesh.Severity) int {
-	return slices.Index([]mesh.Severity{mesh.SeverityError, mesh.SeverityWarning, mesh.SeverityNote}, s)
+func rank(s object.Severity) int {
+	return slices.Index([]object.Severity{object.SeverityError, object.SeverityWarning, object.SeverityNote}, s)
 }
 
 // severityOf is the severity of what is wrong with how an object is written, or with the
 // object by itself.
-func severityOf(f mesh.Finding) mesh.Severity {
+func severityOf(f object.Finding) object.Severity {
 	switch f.Code {
-	case mesh.CodeUnreadable, mesh.CodeUnknownKind, mesh.CodeInvalid:
-		return mesh.SeverityError
-	case mesh.CodeUnknownField: // of Kubernetes there may be newer versions than this one knows
+	case object.CodeUnreadable, object.CodeUnknownKind, object.CodeInvalid:
+		return object.SeverityError
+	case object.CodeUnknownField: // of Kubernetes there may be newer versions than this one knows
 		if ofIstio(f.Object.Kind) {
-			return mesh.SeverityError
+			return object.SeverityError
 		}
-	case mesh.CodeForeign, mesh.CodeNotLookedUp:
-		return mesh.SeverityNote
+	case object.CodeForeign, object.CodeNotLookedUp:
+		return object.SeverityNote
 	}
-	return mesh.SeverityWarning
+	return object.SeverityWarning
 }
 
 // ofIstio tells whether a kind is one of Istio's own API.
-func ofIstio(k mesh.Kind) bool {
+func ofIstio(k object.Kind) bool {
 	switch k {
-	case mesh.KindVirtualService, mesh.KindDestinationRule, mesh.KindGateway, mesh.KindServiceEntry, mesh.KindWorkloadEntry, mesh.KindSidecar, mesh.KindPeerAuthentication,
-		mesh.KindRequestAuthentication, mesh.KindAuthorizationPolicy, mesh.KindTelemetry, mesh.KindProxyConfig:
+	case object.KindVirtualService, object.KindDestinationRule, object.KindGateway, object.KindServiceEntry, object.KindWorkloadEntry, object.KindSidecar, object.KindPeerAuthentication,
+		object.KindRequestAuthentication, object.KindAuthorizationPolicy, object.KindTelemetry, object.KindProxyConfig:
 		return true
 	}
 	return false

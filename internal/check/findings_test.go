@@ -14,7 +14,7 @@ import (
 
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/random"
 )
 
@@ -180,7 +180,7 @@ func TestFormats(t *testing.T) {
 		t.Errorf("json: %v: %s", err, out)
 	}
 	for _, f := range r.Findings {
-		if f.Code == "" || f.Severity == "" || f.Object.Kind == "" || f.Code != mesh.CodeNotLookedUp && (f.File != file || f.Line == 0 || f.Object.Name == "") {
+		if f.Code == "" || f.Severity == "" || f.Object.Kind == "" || f.Code != object.CodeNotLookedUp && (f.File != file || f.Line == 0 || f.Object.Name == "") {
 			t.Errorf("json: %+v", f)
 		}
 	}
@@ -205,7 +205,7 @@ func TestFormats(t *testing.T) {
 // TestGitHubEscapes keeps a message within its line, and a name within its property.
 func TestGitHubEscapes(t *testing.T) {
 	var out bytes.Buffer
-	e := Entry{Finding: mesh.Finding{Object: mesh.Ref{Kind: "Service", Name: "a"}, Code: "Invalid", Message: "100%\nof"}, Severity: mesh.SeverityError, File: "a,b:c.yaml", Line: 3}
+	e := Entry{Finding: object.Finding{Object: object.Ref{Kind: "Service", Name: "a"}, Code: "Invalid", Message: "100%\nof"}, Severity: object.SeverityError, File: "a,b:c.yaml", Line: 3}
 	if err := writeGitHub(&out, &Findings{Entries: []Entry{e}}); err != nil || out.String() != "::error file=a%2Cb%3Ac.yaml,line=3,title=Invalid::Service a: 100%25%0Aof\n" {
 		t.Errorf("%v: %s", err, out.String())
 	}
@@ -219,8 +219,8 @@ func TestReference(t *testing.T) {
 		"An *error* is wrong by what its object says alone, whatever else there is and in whatever order objects are applied: exit status 1. A *warning* can be mended\n" +
 		"by other objects too, or is understood and not acted upon: exit status 1 with `--strict`. A *note* only tells. This table is made by `go test ./internal/check -run Reference -update`.\n\n" +
 		"| code | at worst | what is wrong | what to do |\n|---|---|---|---|\n")
-	var codes []mesh.Code
-	for _, c := range mesh.Codes() {
+	var codes []object.Code
+	for _, c := range object.Codes() {
 		codes = append(codes, c.Code)
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", c.Code, c.Severity, c.Meaning, c.Remedy)
 	}
@@ -233,14 +233,14 @@ func TestReference(t *testing.T) {
 	if got, err := os.ReadFile(file); err != nil || string(got) != b.String() {
 		t.Errorf("%s is not what the codes say (%v): run with -update", file, err)
 	}
-	declared, err := os.ReadFile("../../mesh/code.go")
+	declared, err := os.ReadFile("../../mesh/object/code.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(declared)) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), " Code = \""); ok || strings.Contains(line, "Code = ") {
-			if code := mesh.Code(strings.TrimSuffix(value, "\"")); !slices.Contains(codes, code) {
-				t.Errorf("%s is in no row of mesh.Codes", strings.TrimSpace(name))
+			if code := object.Code(strings.TrimSuffix(value, "\"")); !slices.Contains(codes, code) {
+				t.Errorf("%s is in no row of object.Codes", strings.TrimSpace(name))
 			}
 		}
 	}

@@ -5,11 +5,11 @@ import (
 	"io"
 	"strings"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // commands are GitHub's names of the severities.
-var commands = map[mesh.Severity]string{mesh.SeverityError: "error", mesh.SeverityWarning: "warning", mesh.SeverityNote: "notice"}
+var commands = map[object.Severity]string{object.SeverityError: "error", object.SeverityWarning: "warning", object.SeverityNote: "notice"}
 
 // writeGitHub writes workflow commands, which GitHub shows at the lines of a pull request.
 func writeGitHub(w io.Writer, found *Findings) error {

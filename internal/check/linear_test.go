@@ -19,57 +19,58 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
 // grown is a kind whose objects are made as large as an API server takes them.
 type grown struct {
-	kind mesh.Kind
-	make func() (object any, spec proto.Message)
+	kind object.Kind
+	make func() (obj any, spec proto.Message)
 }
 
 func meta() metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "evil", Name: "large"} }
 
 var grownKinds = []grown{
-	{mesh.KindVirtualService, func() (any, proto.Message) {
+	{object.KindVirtualService, func() (any, proto.Message) {
 		o := &networkingv1.VirtualService{ObjectMeta: meta()}
 		return o, &o.Spec
 	}},
-	{mesh.KindDestinationRule, func() (any, proto.Message) {
+	{object.KindDestinationRule, func() (any, proto.Message) {
 		o := &networkingv1.DestinationRule{ObjectMeta: meta()}
 		o.Spec.Host = "h0.evil.example"
 		return o, &o.Spec
 	}},
-	{mesh.KindGateway, func() (any, proto.Message) {
+	{object.KindGateway, func() (any, proto.Message) {
 		o := &networkingv1.Gateway{ObjectMeta: meta()}
 		return o, &o.Spec
 	}},
-	{mesh.KindServiceEntry, func() (any, proto.Message) {
+	{object.KindServiceEntry, func() (any, proto.Message) {
 		o := &networkingv1.ServiceEntry{ObjectMeta: meta()}
 		o.Spec.Resolution = networking.ServiceEntry_STATIC
 		return o, &o.Spec
 	}},
-	{mesh.KindWorkloadEntry, func() (any, proto.Message) {
+	{object.KindWorkloadEntry, func() (any, proto.Message) {
 		o := &networkingv1.WorkloadEntry{ObjectMeta: meta()}
 		return o, &o.Spec
 	}},
-	{mesh.KindSidecar, func() (any, proto.Message) {
+	{object.KindSidecar, func() (any, proto.Message) {
 		o := &networkingv1.Sidecar{ObjectMeta: meta()}
 		return o, &o.Spec
 	}},
-	{mesh.KindPeerAuthentication, func() (any, proto.Message) {
+	{object.KindPeerAuthentication, func() (any, proto.Message) {
 		o := &securityv1.PeerAuthentication{ObjectMeta: meta()}
 		return o, &o.Spec
 	}},
-	{mesh.KindRequestAuthentication, func() (any, proto.Message) {
+	{object.KindRequestAuthentication, func() (any, proto.Message) {
 		o := &securityv1.RequestAuthentication{ObjectMeta: meta()}
 		return o, &o.Spec
 	}},
-	{mesh.KindAuthorizationPolicy, func() (any, proto.Message) {
+	{object.KindAuthorizationPolicy, func() (any, proto.Message) {
 		o := &securityv1.AuthorizationPolicy{ObjectMeta: meta()}
 		return o, &o.Spec
 	}},
-	{mesh.KindTelemetry, func() (any, proto.Message) {
+	{object.KindTelemetry, func() (any, proto.Message) {
 		o := &telemetryv1.Telemetry{ObjectMeta: meta()}
 		return o, &o.Spec
 	}},
@@ -269,7 +270,7 @@ func objectOf(g grown, n int, paths ...path) (mesh.Change, int) {
 		grow(spec.ProtoReflect(), p, n)
 	}
 	complete(spec)
-	return mesh.Change{Ref: mesh.Ref{Kind: g.kind, Namespace: "evil", Name: "large"}, Object: o}, proto.Size(spec)
+	return mesh.Change{Ref: object.Ref{Kind: g.kind, Namespace: "evil", Name: "large"}, Object: o}, proto.Size(spec)
 }
 
 // work is how many bytes it allocates to check an object, to take it into a mesh that has
@@ -285,8 +286,8 @@ func work(t *testing.T, c mesh.Change) uint64 {
 	runtime.ReadMemStats(&before)
 	Object(t.Context(), c, nil)
 	w := mesh.Build([]mesh.Change{
-		{Ref: mesh.Ref{Kind: mesh.KindService, Namespace: "evil", Name: "s"}, Object: service},
-		{Ref: mesh.Ref{Kind: mesh.KindServiceEntry, Namespace: "evil", Name: "host"}, Object: host}, c,
+		{Ref: object.Ref{Kind: object.KindService, Namespace: "evil", Name: "s"}, Object: service},
+		{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "evil", Name: "host"}, Object: host}, c,
 	})
 	view := w.View(mesh.Scope{Role: mesh.RoleSidecar, Namespace: "evil"})
 	for name := range w.Hosts() {

@@ -11,7 +11,7 @@ import (
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/internal/parallel"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // errInvalid is what the command returns when something is wrong.
@@ -28,7 +28,7 @@ type manifests struct {
 // template is that of a workload's pods, with where its workload stands.
 type template struct {
 	inject.Template
-	ref      mesh.Ref // of the workload
+	ref      object.Ref // of the workload
 	position position
 }
 
@@ -51,8 +51,8 @@ func readManifests(texts []text) *manifests {
 func (m *manifests) document(file string, d informers.Document) {
 	at := position{file: file, at: &lines{text: d.Text, from: d.Line}, from: d.Line}
 	if d.Err != nil {
-		f := mesh.Finding{Object: mesh.Ref{Kind: informers.KindFile, Name: file}, Code: mesh.CodeUnreadable, Message: d.Err.Error()}
-		m.found.add(f, mesh.SeverityError, position{file: file, from: cmp.Or(lineIn(f.Message), d.Line)})
+		f := object.Finding{Object: object.Ref{Kind: informers.KindFile, Name: file}, Code: object.CodeUnreadable, Message: d.Err.Error()}
+		m.found.add(f, object.SeverityError, position{file: file, from: cmp.Or(lineIn(f.Message), d.Line)})
 		return
 	}
 	for _, f := range d.Findings {
@@ -66,7 +66,7 @@ func (m *manifests) document(file string, d informers.Document) {
 	for _, t := range inject.Templates(d.Text) {
 		p := at
 		p.path = strings.TrimSuffix(strings.TrimSuffix(t.Path, holderPath(t.Path)), ".")
-		x := template{t, mesh.Ref{Kind: mesh.Kind(t.Kind), Namespace: t.Namespace, Name: t.Name}, p}
+		x := template{t, object.Ref{Kind: object.Kind(t.Kind), Namespace: t.Namespace, Name: t.Name}, p}
 		m.templates = append(m.templates, x)
 		x.findings(&m.found)
 	}
@@ -86,12 +86,12 @@ func (t template) findings(to *Findings) {
 	at := holderPath(t.Path)
 	under := func(field string) string { return strings.TrimPrefix(at+"."+field, ".") }
 	for _, err := range t.Problems {
-		f := mesh.Finding{Object: t.ref, Field: under(fieldIn(err.Error())), Code: mesh.CodeInjection, Message: "the proxy cannot be added: " + err.Error()}
-		to.add(f, mesh.SeverityError, t.position)
+		f := object.Finding{Object: t.ref, Field: under(fieldIn(err.Error())), Code: object.CodeInjection, Message: "the proxy cannot be added: " + err.Error()}
+		to.add(f, object.SeverityError, t.position)
 	}
 	for _, note := range t.Notes {
-		f := mesh.Finding{Object: t.ref, Field: under(fieldIn(note)), Code: mesh.CodeInjection, Message: note}
-		to.add(f, mesh.SeverityWarning, t.position)
+		f := object.Finding{Object: t.ref, Field: under(fieldIn(note)), Code: object.CodeInjection, Message: note}
+		to.add(f, object.SeverityWarning, t.position)
 	}
 }
 
@@ -125,7 +125,7 @@ func lineIn(sentence string) int {
 
 // duplicates reports objects that are defined more than once, each with both places.
 func (m *manifests) duplicates() {
-	first := map[mesh.Ref]int{}
+	first := map[object.Ref]int{}
 	for i, o := range m.objects {
 		j, again := first[o.Ref]
 		if !again {
@@ -133,9 +133,9 @@ func (m *manifests) duplicates() {
 			continue
 		}
 		one, two := m.positions[j], m.positions[i]
-		m.found.add(mesh.Finding{Object: o.Ref, Field: "metadata.name", Code: mesh.CodeDuplicate, Winner: o.Ref,
+		m.found.add(object.Finding{Object: o.Ref, Field: "metadata.name", Code: object.CodeDuplicate, Winner: o.Ref,
 			Message: fmt.Sprintf("is defined here and in %s:%d; of two the one that is applied last counts, and in a directory of the control plane the first: remove one of them, or give it another name",
-				one.file, one.line(""))}, mesh.SeverityWarning, two)
+				one.file, one.line(""))}, object.SeverityWarning, two)
 	}
 }
 

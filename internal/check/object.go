@@ -6,30 +6,31 @@ import (
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
 // Result is what was found.
 type Result struct {
 	// Invalid are reasons to refuse the object.
-	Invalid []mesh.Finding
+	Invalid []object.Finding
 	// Warnings are what else its owner should know.
-	Warnings []mesh.Finding
+	Warnings []object.Finding
 
-	known map[mesh.Finding]struct{} // all of them
+	known map[object.Finding]struct{} // all of them
 }
 
 // add sorts findings by what they are; each counts once.
-func (r *Result) add(findings ...mesh.Finding) {
+func (r *Result) add(findings ...object.Finding) {
 	if r.known == nil {
-		r.known = map[mesh.Finding]struct{}{}
+		r.known = map[object.Finding]struct{}{}
 	}
 	for _, f := range findings {
 		if _, known := r.known[f]; known {
 			continue
 		}
 		r.known[f] = struct{}{}
-		if f.Code == mesh.CodeInvalid {
+		if f.Code == object.CodeInvalid {
 			r.Invalid = append(r.Invalid, f)
 		} else {
 			r.Warnings = append(r.Warnings, f)
@@ -39,7 +40,7 @@ func (r *Result) add(findings ...mesh.Finding) {
 
 // bound keeps what is said about an object within mesh.MaxFindings of each sort.
 func (r *Result) bound() {
-	r.Invalid, r.Warnings = mesh.BoundFindings(r.Invalid), mesh.BoundFindings(r.Warnings)
+	r.Invalid, r.Warnings = object.BoundFindings(r.Invalid), object.BoundFindings(r.Warnings)
 }
 
 // Object checks one object, by itself and in the world that it is to join; nil
@@ -69,7 +70,7 @@ func checkObject(ctx context.Context, o mesh.Change, names *mesh.Names, config *
 }
 
 // translated is what translation finds in a world of one object.
-func translated(ctx context.Context, alone *mesh.World, namespace string, config *mesh.Config) (out []mesh.Finding) {
+func translated(ctx context.Context, alone *mesh.World, namespace string, config *mesh.Config) (out []object.Finding) {
 	for _, g := range alone.Gateways() {
 		out = append(out, translate.GatewayFindings(g, config)...)
 	}

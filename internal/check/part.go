@@ -7,26 +7,27 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // part is what of a mesh the files hold. A name is looked up only where they hold what
 // would have it: the rest of the mesh may stand in other files.
 type part struct {
-	kinds   map[mesh.Kind]map[string]bool // namespaces with objects of the kind
-	routers bool                          // pods of some Gateway are known
-	missing map[string]map[string]bool    // names that were not looked up, by what they are
+	kinds   map[object.Kind]map[string]bool // namespaces with objects of the kind
+	routers bool                            // pods of some Gateway are known
+	missing map[string]map[string]bool      // names that were not looked up, by what they are
 	// refused are, where everything else was looked up, the Secrets that could not be
 	// read; nil: it is a part.
-	refused map[mesh.Ref]bool
+	refused map[object.Ref]bool
 }
 
 // allBut is a whole mesh but for Secrets that may not be read.
-func allBut(refused map[mesh.Ref]bool) *part {
+func allBut(refused map[object.Ref]bool) *part {
 	return &part{refused: refused, missing: map[string]map[string]bool{}}
 }
 
 func newPart(objects []mesh.Change, w *mesh.World) *part {
-	p := &part{kinds: map[mesh.Kind]map[string]bool{}, missing: map[string]map[string]bool{}}
+	p := &part{kinds: map[object.Kind]map[string]bool{}, missing: map[string]map[string]bool{}}
 	for _, o := range objects {
 		if p.kinds[o.Ref.Kind] == nil {
 			p.kinds[o.Ref.Kind] = map[string]bool{}
@@ -40,7 +41,7 @@ func newPart(objects []mesh.Change, w *mesh.World) *part {
 }
 
 // holds tells whether the files hold objects of a kind in the namespace; "" is any.
-func (p *part) holds(namespace string, kinds ...mesh.Kind) bool {
+func (p *part) holds(namespace string, kinds ...object.Kind) bool {
 	for _, k := range kinds {
 		if namespace == "" && len(p.kinds[k]) > 0 || p.kinds[k][namespace] {
 			return true
@@ -50,45 +51,45 @@ func (p *part) holds(namespace string, kinds ...mesh.Kind) bool {
 }
 
 // skip tells whether what a finding misses may stand in other files, and notes it then.
-func (p *part) skip(f mesh.Finding) bool {
+func (p *part) skip(f object.Finding) bool {
 	if p.refused != nil {
-		if f.Code == mesh.CodeSecret && f.Object.Kind != mesh.KindSecret { // the finding of the Secret names it
+		if f.Code == object.CodeSecret && f.Object.Kind != object.KindSecret { // the finding of the Secret names it
 			return len(p.refused) > 0
 		}
-		return f.Code == mesh.CodeSecret && p.note("Secrets", f.Object.Namespace+"/"+f.Object.Name, !p.refused[f.Object])
+		return f.Code == object.CodeSecret && p.note("Secrets", f.Object.Namespace+"/"+f.Object.Name, !p.refused[f.Object])
 	}
 	m := f.Missing
 	name := m.Namespace + "/" + m.Name
 	switch m.Kind {
 	case "":
-		return f.Code == mesh.CodeSecret && p.skipSecret(f)
-	case mesh.KindHost:
+		return f.Code == object.CodeSecret && p.skipSecret(f)
+	case object.KindHost:
 		if service, namespace, ok := serviceOf(m.Name); ok {
-			return p.note("Services of namespace "+namespace, service, p.holds(namespace, mesh.KindService))
+			return p.note("Services of namespace "+namespace, service, p.holds(namespace, object.KindService))
 		}
-		return p.note("ServiceEntries", m.Name, p.holds(f.Object.Namespace, mesh.KindService, mesh.KindServiceEntry))
-	case mesh.KindService:
-		return p.note("Services of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, mesh.KindService))
-	case mesh.KindGateway, mesh.KindKubeGateway:
-		return p.note("Gateways of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, mesh.KindGateway, mesh.KindKubeGateway))
-	case mesh.KindWorkload:
-		if f.Object.Kind == mesh.KindGateway {
+		return p.note("ServiceEntries", m.Name, p.holds(f.Object.Namespace, object.KindService, object.KindServiceEntry))
+	case object.KindService:
+		return p.note("Services of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, object.KindService))
+	case object.KindGateway, object.KindKubeGateway:
+		return p.note("Gateways of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, object.KindGateway, object.KindKubeGateway))
+	case object.KindWorkload:
+		if f.Object.Kind == object.KindGateway {
 			return p.note("pods of gateways", "those of "+f.Object.String(), p.routers)
 		}
-		return p.note("workloads", "those of "+f.Object.String(), p.holds(m.Namespace, mesh.KindPod, mesh.KindWorkloadEntry))
-	case mesh.KindVirtualService:
-		return p.note("VirtualServices of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, mesh.KindVirtualService))
+		return p.note("workloads", "those of "+f.Object.String(), p.holds(m.Namespace, object.KindPod, object.KindWorkloadEntry))
+	case object.KindVirtualService:
+		return p.note("VirtualServices of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, object.KindVirtualService))
 	}
 	return p.note(string(m.Kind)+" objects", name, p.holds(m.Namespace, m.Kind))
 }
 
 // skipSecret does so for Secrets, which are looked for beside the pods of gateways.
-func (p *part) skipSecret(f mesh.Finding) bool {
-	if f.Object.Kind == mesh.KindSecret && p.kinds[mesh.KindSecret][f.Object.Namespace] {
+func (p *part) skipSecret(f object.Finding) bool {
+	if f.Object.Kind == object.KindSecret && p.kinds[object.KindSecret][f.Object.Namespace] {
 		return false
 	}
-	looked := p.routers || p.holds(f.Object.Namespace, mesh.KindSecret)
-	if f.Object.Kind != mesh.KindSecret { // the finding of the Secret names it
+	looked := p.routers || p.holds(f.Object.Namespace, object.KindSecret)
+	if f.Object.Kind != object.KindSecret { // the finding of the Secret names it
 		return !looked
 	}
 	return p.note("Secrets", f.Object.Namespace+"/"+f.Object.Name, looked)
@@ -107,7 +108,7 @@ func (p *part) note(what, name string, looked bool) bool {
 
 // serviceOf takes the name of a Service apart, "cart.shop.svc.cluster.local".
 func serviceOf(host string) (service, namespace string, ok bool) {
-	name, ok := strings.CutSuffix(host, ".svc."+mesh.Domain)
+	name, ok := strings.CutSuffix(host, ".svc."+object.Domain)
 	if !ok {
 		return "", "", false
 	}
@@ -119,9 +120,9 @@ func serviceOf(host string) (service, namespace string, ok bool) {
 const shownNames = 3
 
 // finding says once what was not looked up; false: everything was.
-func (p *part) finding() (mesh.Finding, bool) {
+func (p *part) finding() (object.Finding, bool) {
 	if len(p.missing) == 0 {
-		return mesh.Finding{}, false
+		return object.Finding{}, false
 	}
 	var sorts []string
 	for _, what := range slices.Sorted(maps.Keys(p.missing)) {
@@ -133,9 +134,9 @@ func (p *part) finding() (mesh.Finding, bool) {
 		sorts = append(sorts, what+" ("+text+")")
 	}
 	if p.refused != nil {
-		return mesh.Finding{Object: mesh.Ref{Kind: "Cluster"}, Code: mesh.CodeNotLookedUp,
+		return object.Finding{Object: object.Ref{Kind: "Cluster"}, Code: object.CodeNotLookedUp,
 			Message: "these were not looked up, since the API server refuses to tell them: " + strings.Join(sorts, "; ") + ". Ask with the right to read them"}, true
 	}
-	return mesh.Finding{Object: mesh.Ref{Kind: "Files"}, Code: mesh.CodeNotLookedUp,
+	return object.Finding{Object: object.Ref{Kind: "Files"}, Code: object.CodeNotLookedUp,
 		Message: "these were not looked up, since the files have none there: " + strings.Join(sorts, "; ") + ". Give the other files too, or --kubeconfig"}, true
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/internal/workload"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // addresses hands out addresses that nobody has (RFC 1112, class E), for pods that do
@@ -32,14 +33,14 @@ func (a *addresses) run(p *corev1.Pod) {
 
 // pods are those that the templates of workloads would make, one of each, where the base
 // has none of the workload. Pods among the objects that do not run yet begin to.
-func (m *manifests) pods(base []mesh.Change) (out []mesh.Change, of map[mesh.Ref]template) {
-	of = map[mesh.Ref]template{}
-	taken := map[mesh.Ref]bool{}
-	running := map[mesh.Ref]bool{} // workloads that have Pods
+func (m *manifests) pods(base []mesh.Change) (out []mesh.Change, of map[object.Ref]template) {
+	of = map[object.Ref]template{}
+	taken := map[object.Ref]bool{}
+	running := map[object.Ref]bool{} // workloads that have Pods
 	for _, c := range base {
 		if p, ok := c.Object.(*corev1.Pod); ok {
 			taken[c.Ref] = true
-			running[mesh.Ref{Kind: mesh.KindWorkload, Namespace: p.Namespace, Name: workload.OwnerOf(p).Name}] = true
+			running[object.Ref{Kind: object.KindWorkload, Namespace: p.Namespace, Name: workload.OwnerOf(p).Name}] = true
 		}
 	}
 	var a addresses
@@ -54,8 +55,8 @@ func (m *manifests) pods(base []mesh.Change) (out []mesh.Change, of map[mesh.Ref
 		}
 	}
 	for _, t := range m.templates {
-		ref := mesh.Ref{Kind: mesh.KindPod, Namespace: t.ref.Namespace, Name: t.ref.Name}
-		if t.Pod == nil || t.Kind == "Pod" || taken[ref] || running[mesh.Ref{Kind: mesh.KindWorkload, Namespace: t.ref.Namespace, Name: t.ref.Name}] {
+		ref := object.Ref{Kind: object.KindPod, Namespace: t.ref.Namespace, Name: t.ref.Name}
+		if t.Pod == nil || t.Kind == "Pod" || taken[ref] || running[object.Ref{Kind: object.KindWorkload, Namespace: t.ref.Namespace, Name: t.ref.Name}] {
 			continue
 		}
 		taken[ref], of[ref] = true, t

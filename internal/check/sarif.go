@@ -7,7 +7,7 @@ import (
 
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // about is where the tool is described.
@@ -16,8 +16,8 @@ const about = "https://github.com/fairway-mesh/fairway"
 // writeSARIF writes SARIF 2.1.0, which code scanning reads.
 func writeSARIF(w io.Writer, found *Findings) error {
 	run := sarif.NewRunWithInformationURI("fairway check", about)
-	rules := map[mesh.Code]int{}
-	for i, c := range mesh.Codes() {
+	rules := map[object.Code]int{}
+	for i, c := range object.Codes() {
 		rules[c.Code] = i
 		run.AddRule(string(c.Code)).WithDescription(c.Meaning).WithHelp(sarif.NewMultiformatMessageString().WithText(c.Remedy))
 	}

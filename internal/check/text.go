@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // words begin lines of text, by severity.
-var words = map[mesh.Severity]string{mesh.SeverityError: "invalid", mesh.SeverityWarning: "warning", mesh.SeverityNote: "note"}
+var words = map[object.Severity]string{object.SeverityError: "invalid", object.SeverityWarning: "warning", object.SeverityNote: "note"}
 
 // writeText writes a line for each finding, for people.
 func writeText(w io.Writer, found *Findings) error {
@@ -17,7 +17,7 @@ func writeText(w io.Writer, found *Findings) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "%d objects: %d invalid, %d warnings\n", found.Objects, found.count(mesh.SeverityError), found.count(mesh.SeverityWarning))
+	_, err := fmt.Fprintf(w, "%d objects: %d invalid, %d warnings\n", found.Objects, found.count(object.SeverityError), found.count(object.SeverityWarning))
 	return err
 }
 
@@ -34,7 +34,7 @@ func (e Entry) prefix() string {
 
 // said is the finding in a line. One about a file or a set of files needs no name.
 func (e Entry) said() string {
-	if e.Code == mesh.CodeUnreadable || e.Code == mesh.CodeNotLookedUp {
+	if e.Code == object.CodeUnreadable || e.Code == object.CodeNotLookedUp {
 		return e.Message
 	}
 	return e.String()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // from asks a handler as somebody at the address.
@@ -34,7 +35,7 @@ func from(h http.Handler, address, path, token string) (int, string) {
 func handler(authorize Authorize) http.Handler {
 	return Handler(Config{
 		Metrics: prometheus.NewRegistry(), Ready: func() error { return nil }, Views: func() []View { return nil },
-		Findings: func() []mesh.Finding { return nil }, Proxies: func() []discovery.ProxyState { return nil },
+		Findings: func() []object.Finding { return nil }, Proxies: func() []discovery.ProxyState { return nil },
 		World: func() *mesh.World { return nil }, Dump: func(string) (any, error) { return nil, errors.New("none") }, Authorize: authorize,
 	})
 }
@@ -102,7 +103,7 @@ func TestStaleViewIsDegraded(t *testing.T) {
 	views := []View{{Kind: "Pod", AgeSeconds: 93.4, Stale: true, Problem: "gone"}, {Kind: "Node", AgeSeconds: 3}, {Kind: "Service", AgeSeconds: 90, Stale: true, Problem: "gone"}}
 	h := Handler(Config{
 		Metrics: prometheus.NewRegistry(), Ready: func() error { return nil }, Views: func() []View { return views },
-		Findings: func() []mesh.Finding { return nil }, Proxies: func() []discovery.ProxyState { return nil },
+		Findings: func() []object.Finding { return nil }, Proxies: func() []discovery.ProxyState { return nil },
 		World: func() *mesh.World { return nil }, Dump: func(string) (any, error) { return nil, errors.New("none") },
 	})
 	code, body := from(h, "10.0.0.9:1", "/readyz", "")

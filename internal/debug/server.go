@@ -16,6 +16,7 @@ import (
 	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/internal/listen"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Config is what the port shows. All functions but Authorize are required, and
@@ -23,7 +24,7 @@ import (
 type Config struct {
 	Metrics  *prometheus.Registry
 	Ready    func() error // why the control plane cannot serve proxies; nil when it can
-	Findings func() []mesh.Finding
+	Findings func() []object.Finding
 	Proxies  func() []discovery.ProxyState
 	World    func() *mesh.World             // nil before the first one
 	Dump     func(node string) (any, error) // the resources of one connected proxy

@@ -6,9 +6,10 @@ import (
 
 	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-// Finding is a mesh.Finding as JSON shows it.
+// Finding is an object.Finding as JSON shows it.
 type Finding struct {
 	Object  string `json:"object"`
 	Field   string `json:"field,omitempty"`
@@ -18,11 +19,11 @@ type Finding struct {
 }
 
 // Findings are findings as JSON shows them.
-func Findings(list []mesh.Finding) []Finding {
+func Findings(list []object.Finding) []Finding {
 	out := make([]Finding, 0, len(list))
 	for _, f := range list {
 		j := Finding{Object: f.Object.String(), Field: f.Field, Code: string(f.Code), Message: f.Message}
-		if f.Winner != (mesh.Ref{}) {
+		if f.Winner != (object.Ref{}) {
 			j.Winner = f.Winner.String()
 		}
 		out = append(out, j)

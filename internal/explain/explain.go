@@ -9,7 +9,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Step is one thing that the request meets.
@@ -39,7 +39,7 @@ type Answer struct {
 	// "NR", "NC", "UH"; empty when there is none.
 	Flag string `json:"flag,omitempty"`
 	// Objects are those whose rules the request met, each once.
-	Objects []mesh.Ref `json:"objects,omitempty"`
+	Objects []object.Ref `json:"objects,omitempty"`
 }
 
 // walk is a request on its way.
@@ -84,19 +84,19 @@ func (w *walk) met(m *corev3.Metadata) {
 }
 
 // refs reads the objects that metadata names.
-func refs(m *corev3.Metadata) []mesh.Ref {
-	var out []mesh.Ref
+func refs(m *corev3.Metadata) []object.Ref {
+	var out []object.Ref
 	istio := m.GetFilterMetadata()["istio"].GetFields()
-	kinds := map[string]mesh.Kind{"virtual-service": mesh.KindVirtualService, "destination-rule": mesh.KindDestinationRule}
+	kinds := map[string]object.Kind{"virtual-service": object.KindVirtualService, "destination-rule": object.KindDestinationRule}
 	if p := strings.Split(strings.Trim(istio["config"].GetStringValue(), "/"), "/"); len(p) == 7 && kinds[p[5]] != "" {
-		out = append(out, mesh.Ref{Kind: kinds[p[5]], Namespace: p[4], Name: p[6]})
+		out = append(out, object.Ref{Kind: kinds[p[5]], Namespace: p[4], Name: p[6]})
 	}
 	if namespace, name, ok := strings.Cut(istio["delegate"].GetStringValue(), "/"); ok {
-		out = append(out, mesh.Ref{Kind: mesh.KindVirtualService, Namespace: namespace, Name: name})
+		out = append(out, object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: name})
 	}
 	for _, s := range istio["services"].GetListValue().GetValues() {
 		f := s.GetStructValue().GetFields()
-		out = append(out, mesh.Ref{Kind: mesh.KindService, Namespace: f["namespace"].GetStringValue(), Name: f["name"].GetStringValue()})
+		out = append(out, object.Ref{Kind: object.KindService, Namespace: f["namespace"].GetStringValue(), Name: f["name"].GetStringValue()})
 	}
 	return out
 }

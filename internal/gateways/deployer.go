@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 const (
@@ -47,7 +48,7 @@ type Deployer struct {
 	wake chan struct{} // of size 1
 
 	mu       sync.Mutex
-	troubles map[mesh.Ref]string // why no Pod serves a Gateway
+	troubles map[object.Ref]string // why no Pod serves a Gateway
 }
 
 // Signal says that Gateways may have changed. It never blocks.
@@ -64,8 +65,8 @@ func (d *Deployer) init() { d.once.Do(func() { d.wake = make(chan struct{}, 1) }
 // term is one of a Deployer as leader.
 type term struct {
 	*Deployer
-	done map[mesh.Ref]mesh.ManagedGateway // as they were last applied
-	told map[string]struct{}              // warnings that were logged
+	done map[object.Ref]mesh.ManagedGateway // as they were last applied
+	told map[string]struct{}                // warnings that were logged
 	pace flowcontrol.RateLimiter
 	// swept says that nothing is there which no Gateway needs.
 	swept bool
@@ -75,7 +76,7 @@ type term struct {
 func (d *Deployer) Run(ctx context.Context) error {
 	d.init()
 	defer d.tell(nil) // whoever leads next knows better
-	t := &term{Deployer: d, done: map[mesh.Ref]mesh.ManagedGateway{}, told: map[string]struct{}{}, pace: flowcontrol.NewTokenBucketRateLimiter(perSecond, perSecond)}
+	t := &term{Deployer: d, done: map[object.Ref]mesh.ManagedGateway{}, told: map[string]struct{}{}, pace: flowcontrol.NewTokenBucketRateLimiter(perSecond, perSecond)}
 	again := time.NewTicker(againEvery)
 	defer again.Stop()
 	t.classes(ctx)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/kube"
 	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
@@ -45,7 +46,7 @@ func create(t *testing.T, client dynamic.Interface, name string) mesh.Change {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(made.Object, o); err != nil {
 		t.Fatal(err)
 	}
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindKubeGateway, Namespace: "default", Name: name}, Object: o}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindKubeGateway, Namespace: "default", Name: name}, Object: o}
 }
 
 // eventually tries until it works.

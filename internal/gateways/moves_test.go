@@ -22,6 +22,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/kube"
 	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
@@ -60,7 +61,7 @@ func TestMoves(t *testing.T) {
 	client, typed := kubetest.Dynamic(t, server), kubetest.Client(t, server)
 	made := create(t, client, "moves")
 	other := &gatewayv1.GatewayClass{ObjectMeta: metav1.ObjectMeta{Name: "other"}, Spec: gatewayv1.GatewayClassSpec{ControllerName: "example.org/other"}}
-	class := mesh.Change{Ref: mesh.Ref{Kind: mesh.KindGatewayClass, Name: "other"}, Object: other}
+	class := mesh.Change{Ref: object.Ref{Kind: object.KindGatewayClass, Name: "other"}, Object: other}
 	var world atomic.Pointer[mesh.World]
 	world.Store(mesh.Build([]mesh.Change{made, class}))
 	d := &Deployer{Client: client, World: world.Load, PullSecrets: []string{"registry"}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
@@ -166,7 +167,7 @@ func TestNames(t *testing.T) {
 		t.Helper()
 		eventually(t, func() error {
 			found := d.Findings()
-			if len(found) != want || want > 0 && !slices.ContainsFunc(found, func(f mesh.Finding) bool { return f.Code == mesh.CodePending && strings.Contains(f.Message, says) }) {
+			if len(found) != want || want > 0 && !slices.ContainsFunc(found, func(f object.Finding) bool { return f.Code == object.CodePending && strings.Contains(f.Message, says) }) {
 				return fmt.Errorf("found %v, want %d and %q", found, want, says)
 			}
 			return nil

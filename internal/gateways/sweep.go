@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // pageSize is how many objects are listed at a time.
@@ -56,7 +57,7 @@ func leftBehind(u *unstructured.Unstructured, w *mesh.World) (gateway metav1.Own
 	if !ours || owner == nil || owner.Kind != "Gateway" || schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind).Group != classes.Group {
 		return metav1.OwnerReference{}, 0, false
 	}
-	generation, left = w.LeftBehind(mesh.Ref{Kind: mesh.KindKubeGateway, Namespace: u.GetNamespace(), Name: owner.Name}, u.GetName())
+	generation, left = w.LeftBehind(object.Ref{Kind: object.KindKubeGateway, Namespace: u.GetNamespace(), Name: owner.Name}, u.GetName())
 	return *owner, generation, left
 }
 

@@ -7,20 +7,21 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Findings are the Gateways that no Pod serves, and why. Safe for concurrent use.
-func (d *Deployer) Findings() (out []mesh.Finding) {
+func (d *Deployer) Findings() (out []object.Finding) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for ref, trouble := range d.troubles {
-		out = append(out, mesh.Finding{Object: ref, Code: mesh.CodePending, Message: trouble})
+		out = append(out, object.Finding{Object: ref, Code: object.CodePending, Message: trouble})
 	}
 	return out
 }
 
 // trouble is what was found of a Gateway last.
-func (d *Deployer) trouble(ref mesh.Ref) (trouble string, is bool) {
+func (d *Deployer) trouble(ref object.Ref) (trouble string, is bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	trouble, is = d.troubles[ref]
@@ -28,12 +29,12 @@ func (d *Deployer) trouble(ref mesh.Ref) (trouble string, is bool) {
 }
 
 // set says what is the matter with a Gateway; "" is nothing.
-func (d *Deployer) set(ref mesh.Ref, trouble string) {
+func (d *Deployer) set(ref object.Ref, trouble string) {
 	d.mu.Lock()
 	next := maps.Clone(d.troubles)
 	d.mu.Unlock()
 	if next == nil {
-		next = map[mesh.Ref]string{}
+		next = map[object.Ref]string{}
 	}
 	if next[ref] = trouble; trouble == "" {
 		delete(next, ref)
@@ -43,7 +44,7 @@ func (d *Deployer) set(ref mesh.Ref, trouble string) {
 
 // keep forgets what was the matter with Gateways that are managed no more.
 func (d *Deployer) keep(w *mesh.World) {
-	managed := map[mesh.Ref]struct{}{}
+	managed := map[object.Ref]struct{}{}
 	for _, g := range w.ManagedGateways() {
 		managed[g.Ref] = struct{}{}
 	}
@@ -55,7 +56,7 @@ func (d *Deployer) keep(w *mesh.World) {
 }
 
 // tell replaces what is the matter with Gateways.
-func (d *Deployer) tell(troubles map[mesh.Ref]string) {
+func (d *Deployer) tell(troubles map[object.Ref]string) {
 	d.mu.Lock()
 	same := len(troubles) == 0 && len(d.troubles) == 0
 	d.troubles = troubles

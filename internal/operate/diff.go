@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-mesh/fairway/internal/debug"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -182,7 +182,7 @@ func compare(ctx context.Context, before, after *Offline, connected map[string]s
 	}()
 	for _, w := range after.world.Workloads() {
 		old := before.Workload(w.Namespace, w.Name)
-		if _, ok := connected[proxyName(w)]; old == nil || w.Ref.Kind != mesh.KindPod || connected != nil && !ok {
+		if _, ok := connected[proxyName(w)]; old == nil || w.Ref.Kind != object.KindPod || connected != nil && !ok {
 			continue
 		}
 		a, err := before.attach(ctx, old)
@@ -206,8 +206,8 @@ func compare(ctx context.Context, before, after *Offline, connected map[string]s
 	}
 	d := differing{Differences: alike(of)}
 	old, now := before.Findings(), after.Findings()
-	d.Come = debug.Findings(slices.DeleteFunc(slices.Clone(now), func(x mesh.Finding) bool { return slices.Contains(old, x) }))
-	d.Go = debug.Findings(slices.DeleteFunc(slices.Clone(old), func(x mesh.Finding) bool { return slices.Contains(now, x) }))
+	d.Come = debug.Findings(slices.DeleteFunc(slices.Clone(now), func(x object.Finding) bool { return slices.Contains(old, x) }))
+	d.Go = debug.Findings(slices.DeleteFunc(slices.Clone(old), func(x object.Finding) bool { return slices.Contains(now, x) }))
 	return d, nil
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/debug"
 	"github.com/fairway-mesh/fairway/internal/explain"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // explainFlags are the settings of `fairway explain`.
@@ -83,7 +83,7 @@ func (f *explainFlags) run(ctx context.Context, out io.Writer, proxy, address st
 	}
 	e := explained{Answer: explain.Explain(resources, request)}
 	for _, x := range findings {
-		if slices.ContainsFunc(e.Objects, func(r mesh.Ref) bool { return r.String() == x.Object }) {
+		if slices.ContainsFunc(e.Objects, func(r object.Ref) bool { return r.String() == x.Object }) {
 			e.Findings = append(e.Findings, x)
 		}
 	}
@@ -126,7 +126,7 @@ func namespaceOf(proxy string) string { return proxy[strings.LastIndexByte(proxy
 // resolve is the address that a client of the namespace finds for the name:
 // the host's own, or that of one of its endpoints; zero when the mesh has none.
 func resolve(hosts []debug.Host, name, namespace string) netip.Addr {
-	for _, suffix := range []string{"", "." + namespace + ".svc." + mesh.Domain, ".svc." + mesh.Domain, "." + mesh.Domain} {
+	for _, suffix := range []string{"", "." + namespace + ".svc." + object.Domain, ".svc." + object.Domain, "." + object.Domain} {
 		for _, h := range hosts {
 			if h.Host != strings.TrimSuffix(name, ".")+suffix {
 				continue

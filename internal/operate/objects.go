@@ -13,10 +13,11 @@ import (
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // objects are what a mesh is made of, as it was read once.
-type objects map[mesh.Ref]mesh.Change
+type objects map[object.Ref]mesh.Change
 
 // readTimeout bounds how long a cluster may take to list its objects.
 const readTimeout = 2 * time.Minute

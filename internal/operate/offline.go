@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/explain"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -73,8 +74,8 @@ func (o *Offline) clientOf(w *mesh.Workload) snapshot.Client {
 		role = snapshot.RoleRouter
 	}
 	return snapshot.Client{
-		NodeID: string(role) + "~" + w.Address() + "~" + proxyName(w) + "~" + w.Namespace + ".svc." + mesh.Domain,
-		Role:   role, IP: w.Address(), Pod: w.Name, Namespace: w.Namespace, Domain: w.Namespace + ".svc." + mesh.Domain,
+		NodeID: string(role) + "~" + w.Address() + "~" + proxyName(w) + "~" + w.Namespace + ".svc." + object.Domain,
+		Role:   role, IP: w.Address(), Pod: w.Name, Namespace: w.Namespace, Domain: w.Namespace + ".svc." + object.Domain,
 		Labels: w.Labels, ServiceAccount: w.ServiceAccount, NodeName: w.Node, Delta: true, VHDS: true,
 		Locality: snapshot.Locality{Region: w.Locality.Region, Zone: w.Locality.Zone, SubZone: w.Locality.SubZone},
 	}
@@ -84,7 +85,7 @@ func proxyName(w *mesh.Workload) string { return w.Name + "." + w.Namespace }
 
 // Findings are what is wrong with the objects, as the control plane tells it
 // while the workloads given are connected.
-func (o *Offline) Findings() []mesh.Finding { return o.engine.Findings() }
+func (o *Offline) Findings() []object.Finding { return o.engine.Findings() }
 
 // Workload is a workload of the directory; nil when there is none.
 func (o *Offline) Workload(namespace, name string) *mesh.Workload {

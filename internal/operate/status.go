@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairway-mesh/fairway/internal/debug"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func newStatusCommand() *cobra.Command {
@@ -101,7 +101,7 @@ func printStatus(w io.Writer, list []debug.Proxy, now time.Time) error {
 // printOutdated says which workloads have proxies that another version made.
 func printOutdated(w io.Writer, found []debug.Finding) {
 	for _, f := range found {
-		if f.Code == string(mesh.CodeOutdated) {
+		if f.Code == string(object.CodeOutdated) {
 			fmt.Fprintf(w, "\n%s: %s\n", f.Object, f.Message)
 		}
 	}

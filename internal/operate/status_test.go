@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/internal/debug"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func TestStatusIsATable(t *testing.T) {
@@ -46,8 +46,8 @@ func TestStatusOfNobody(t *testing.T) {
 func TestOutdatedWorkloadsAreListed(t *testing.T) {
 	var out strings.Builder
 	printOutdated(&out, []debug.Finding{
-		{Object: "VirtualService default/web", Code: string(mesh.CodeInvalid), Message: "is another matter"},
-		{Object: "Workload default/web", Code: string(mesh.CodeOutdated), Message: "2 of its proxies are old"},
+		{Object: "VirtualService default/web", Code: string(object.CodeInvalid), Message: "is another matter"},
+		{Object: "Workload default/web", Code: string(object.CodeOutdated), Message: "2 of its proxies are old"},
 	})
 	if out.String() != "\nWorkload default/web: 2 of its proxies are old\n" {
 		t.Errorf("%q", out.String())

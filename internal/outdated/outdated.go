@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -22,21 +22,21 @@ type group struct {
 // Findings tells, for each workload and version other than that of this control
 // plane, how many of the connected proxies it made. Proxies that do not say who
 // made them, by a bootstrap of somebody's own, are passed over.
-func Findings(version string, proxies []snapshot.Client) []mesh.Finding {
+func Findings(version string, proxies []snapshot.Client) []object.Finding {
 	counts := map[group]int{}
 	for _, c := range proxies {
 		if c.Fairway != "" && c.Fairway != version {
 			counts[group{c.Namespace, cmp.Or(c.Workload, c.Pod), c.Fairway}]++
 		}
 	}
-	out := make([]mesh.Finding, 0, len(counts))
+	out := make([]object.Finding, 0, len(counts))
 	for g, n := range counts {
-		out = append(out, mesh.Finding{
-			Object: mesh.Ref{Kind: mesh.KindWorkload, Namespace: g.namespace, Name: g.workload}, Code: mesh.CodeOutdated,
+		out = append(out, object.Finding{
+			Object: object.Ref{Kind: object.KindWorkload, Namespace: g.namespace, Name: g.workload}, Code: object.CodeOutdated,
 			Message: fmt.Sprintf("%d of its proxies: injected by Fairway %s, and the control plane is %s; they stay as they are until their pods are made anew: kubectl rollout restart", n, g.version, version),
 		})
 	}
-	slices.SortFunc(out, func(a, b mesh.Finding) int {
+	slices.SortFunc(out, func(a, b object.Finding) int {
 		return cmp.Or(cmp.Compare(a.Object.String(), b.Object.String()), cmp.Compare(a.Message, b.Message))
 	})
 	return out

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/fairway-mesh/fairway/internal/outdated"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -28,7 +28,7 @@ func TestOutdatedProxies(t *testing.T) {
 		t.Fatalf("got %v", found)
 	}
 	for i, w := range want {
-		if f := found[i]; f.Object.String() != w.object || !strings.HasPrefix(f.Message, w.says) || f.Code != mesh.CodeOutdated {
+		if f := found[i]; f.Object.String() != w.object || !strings.HasPrefix(f.Message, w.says) || f.Code != object.CodeOutdated {
 			t.Errorf("got %v, want %v", f, w)
 		}
 	}

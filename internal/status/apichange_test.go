@@ -11,11 +11,12 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 var (
-	frontRef = mesh.Ref{Kind: mesh.KindKubeGateway, Namespace: "default", Name: "front"}
-	routeRef = mesh.Ref{Kind: mesh.KindHTTPRoute, Namespace: "default", Name: "route"}
+	frontRef = object.Ref{Kind: object.KindKubeGateway, Namespace: "default", Name: "front"}
+	routeRef = object.Ref{Kind: object.KindHTTPRoute, Namespace: "default", Name: "route"}
 )
 
 // smallWorld holds a Gateway and a route on it, both of generation 2.
@@ -26,7 +27,7 @@ func smallWorld(listener gatewayv1.SectionName) *mesh.World {
 	gateway := &gatewayv1.Gateway{ObjectMeta: m("front"), Spec: gatewayv1.GatewaySpec{GatewayClassName: "istio", Listeners: []gatewayv1.Listener{{Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType}}}}
 	route := &gatewayv1.HTTPRoute{ObjectMeta: m("route"), Spec: gatewayv1.HTTPRouteSpec{CommonRouteSpec: gatewayv1.CommonRouteSpec{ParentRefs: []gatewayv1.ParentReference{{Name: "front", SectionName: &listener}}}}}
 	service := &corev1.Service{ObjectMeta: m("front-istio"), Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.9"}}
-	return mesh.Build([]mesh.Change{{Ref: frontRef, Object: gateway}, {Ref: routeRef, Object: route}, {Ref: mesh.Ref{Kind: mesh.KindService, Namespace: "default", Name: "front-istio"}, Object: service}})
+	return mesh.Build([]mesh.Change{{Ref: frontRef, Object: gateway}, {Ref: routeRef, Object: route}, {Ref: object.Ref{Kind: object.KindService, Namespace: "default", Name: "front-istio"}, Object: service}})
 }
 
 func seen(t *testing.T, generation int64, status map[string]any) *kept {
@@ -47,7 +48,7 @@ func seen(t *testing.T, generation int64, status map[string]any) *kept {
 // wrote stays.
 func TestAPIChangeSettles(t *testing.T) {
 	first, later := time.Unix(1000, 0), time.Unix(2000, 0)
-	for _, ref := range []mesh.Ref{frontRef, routeRef} {
+	for _, ref := range []object.Ref{frontRef, routeRef} {
 		status := map[string]any{}
 		if ref == routeRef {
 			status["parents"] = []any{map[string]any{"controllerName": "example.com/other", "parentRef": map[string]any{"name": "x"}, "conditions": []any{}}}
@@ -88,7 +89,7 @@ func TestAPIChangeSettles(t *testing.T) {
 // TestRefusedGateway holds that a Gateway which proxies refuse is not told that
 // they have it.
 func TestRefusedGateway(t *testing.T) {
-	patch, err := apiChange(seen(t, 2, map[string]any{}), frontRef, smallWorld("http"), []mesh.Finding{{Object: frontRef, Code: mesh.CodeRejected, Message: "no"}}, time.Unix(1000, 0))
+	patch, err := apiChange(seen(t, 2, map[string]any{}), frontRef, smallWorld("http"), []object.Finding{{Object: frontRef, Code: object.CodeRejected, Message: "no"}}, time.Unix(1000, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func TestGatewayWithoutPods(t *testing.T) {
 	if c := status.Conditions[0]; c.Status != metav1.ConditionTrue {
 		t.Errorf("the condition is %v though nothing is the matter", c)
 	}
-	notProgrammed(status, []mesh.Finding{{Object: frontRef, Code: mesh.CodePending, Message: "no Pod"}})
+	notProgrammed(status, []object.Finding{{Object: frontRef, Code: object.CodePending, Message: "no Pod"}})
 	if c := status.Conditions[0]; c.Status != metav1.ConditionFalse || c.Reason != "Pending" || c.Message != "no Pod" {
 		t.Errorf("the condition is %v, want it False", c)
 	}

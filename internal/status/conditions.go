@@ -8,7 +8,7 @@ import (
 	"time"
 
 	xds "github.com/fairway-mesh/fairway/discovery"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // The types of the conditions, as they stand in status.conditions.
@@ -37,8 +37,8 @@ type condition struct {
 
 // conditionsOf are those that the findings of one object make, and how far
 // proxies are with it.
-func conditionsOf(findings []mesh.Finding, p progress) []condition {
-	by := func(codes ...mesh.Code) (out []mesh.Finding) {
+func conditionsOf(findings []object.Finding, p progress) []condition {
+	by := func(codes ...object.Code) (out []object.Finding) {
 		for _, f := range findings {
 			if slices.Contains(codes, f.Code) {
 				out = append(out, f)
@@ -46,11 +46,11 @@ func conditionsOf(findings []mesh.Finding, p progress) []condition {
 		}
 		return out
 	}
-	conflicts, unused, refused := by(mesh.CodeConflict), by(mesh.CodeUnreferenced), by(mesh.CodeRejected)
-	invalid := by(mesh.CodeInvalid, mesh.CodeSecret)
-	var warnings []mesh.Finding // all others
+	conflicts, unused, refused := by(object.CodeConflict), by(object.CodeUnreferenced), by(object.CodeRejected)
+	invalid := by(object.CodeInvalid, object.CodeSecret)
+	var warnings []object.Finding // all others
 	for _, f := range findings {
-		if severity(f.Code) == "WARNING" && f.Code != mesh.CodeConflict && f.Code != mesh.CodeUnreferenced {
+		if severity(f.Code) == "WARNING" && f.Code != object.CodeConflict && f.Code != object.CodeUnreferenced {
 			warnings = append(warnings, f)
 		}
 	}
@@ -63,10 +63,10 @@ func conditionsOf(findings []mesh.Finding, p progress) []condition {
 	}
 	out := []condition{accepted, programmed(refused, p)}
 	if len(conflicts) > 0 {
-		out = append(out, condition{Conflicted, "True", string(mesh.CodeConflict), text(conflicts)})
+		out = append(out, condition{Conflicted, "True", string(object.CodeConflict), text(conflicts)})
 	}
 	if len(unused) > 0 {
-		out = append(out, condition{Unreferenced, "True", string(mesh.CodeUnreferenced), text(unused)})
+		out = append(out, condition{Unreferenced, "True", string(object.CodeUnreferenced), text(unused)})
 	}
 	return out
 }
@@ -92,12 +92,12 @@ func (p progress) count() string {
 }
 
 // programmed says whether what was made of an object has arrived.
-func programmed(refused []mesh.Finding, p progress) condition {
+func programmed(refused []object.Finding, p progress) condition {
 	switch {
 	case len(refused) > 0 && p.Proxies > 0:
-		return condition{Programmed, "False", string(mesh.CodeRejected), p.count() + "; " + text(refused)}
+		return condition{Programmed, "False", string(object.CodeRejected), p.count() + "; " + text(refused)}
 	case len(refused) > 0:
-		return condition{Programmed, "False", string(mesh.CodeRejected), text(refused)}
+		return condition{Programmed, "False", string(object.CodeRejected), text(refused)}
 	case !p.traced:
 		return condition{Programmed, "True", "Programmed", "no connected proxy refuses what is made with the object"}
 	case p.Proxies == 0:
@@ -109,14 +109,14 @@ func programmed(refused []mesh.Finding, p progress) condition {
 }
 
 // text is what the findings say, cut to maxMessage.
-func text(findings []mesh.Finding) string {
+func text(findings []object.Finding) string {
 	var parts []string
 	for _, f := range findings {
 		part := f.Message
 		if f.Field != "" {
 			part = f.Field + ": " + part
 		}
-		if f.Winner != (mesh.Ref{}) {
+		if f.Winner != (object.Ref{}) {
 			part += fmt.Sprintf(" (in force: %s)", f.Winner)
 		}
 		parts = append(parts, part)
@@ -129,9 +129,9 @@ func text(findings []mesh.Finding) string {
 }
 
 // severity is the level of a finding in validationMessages.
-func severity(c mesh.Code) string {
+func severity(c object.Code) string {
 	switch c {
-	case mesh.CodeInvalid, mesh.CodeSecret, mesh.CodeRejected, mesh.CodeUnknownKind:
+	case object.CodeInvalid, object.CodeSecret, object.CodeRejected, object.CodeUnknownKind:
 		return "ERROR"
 	}
 	return "WARNING"
@@ -139,10 +139,10 @@ func severity(c mesh.Code) string {
 
 // messagesOf are the validationMessages of the findings, one for each code:
 // the API has no room for more than the name and the level.
-func messagesOf(findings []mesh.Finding) []any {
-	codes := map[mesh.Code]struct{}{}
+func messagesOf(findings []object.Finding) []any {
+	codes := map[object.Code]struct{}{}
 	var out []any
-	sorted := slices.SortedFunc(slices.Values(findings), func(a, b mesh.Finding) int { return cmp.Compare(a.Code, b.Code) })
+	sorted := slices.SortedFunc(slices.Values(findings), func(a, b object.Finding) int { return cmp.Compare(a.Code, b.Code) })
 	for _, f := range sorted {
 		if _, known := codes[f.Code]; known {
 			continue

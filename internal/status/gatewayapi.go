@@ -12,16 +12,17 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // apiKinds are those of the Gateway API, whose status is not an IstioStatus.
-var apiKinds = map[schema.GroupResource]mesh.Kind{
-	{Group: gatewayv1.GroupName, Resource: "gatewayclasses"}: mesh.KindGatewayClass,
-	{Group: gatewayv1.GroupName, Resource: "gateways"}:       mesh.KindKubeGateway,
-	{Group: gatewayv1.GroupName, Resource: "httproutes"}:     mesh.KindHTTPRoute,
-	{Group: gatewayv1.GroupName, Resource: "grpcroutes"}:     mesh.KindGRPCRoute,
-	{Group: gatewayv1.GroupName, Resource: "tlsroutes"}:      mesh.KindTLSRoute,
-	{Group: gatewayv1.GroupName, Resource: "tcproutes"}:      mesh.KindTCPRoute,
+var apiKinds = map[schema.GroupResource]object.Kind{
+	{Group: gatewayv1.GroupName, Resource: "gatewayclasses"}: object.KindGatewayClass,
+	{Group: gatewayv1.GroupName, Resource: "gateways"}:       object.KindKubeGateway,
+	{Group: gatewayv1.GroupName, Resource: "httproutes"}:     object.KindHTTPRoute,
+	{Group: gatewayv1.GroupName, Resource: "grpcroutes"}:     object.KindGRPCRoute,
+	{Group: gatewayv1.GroupName, Resource: "tlsroutes"}:      object.KindTLSRoute,
+	{Group: gatewayv1.GroupName, Resource: "tcproutes"}:      object.KindTCPRoute,
 }
 
 // ownControllers are the names under which parents of routes are ours to write.
@@ -30,20 +31,20 @@ var ownControllers = []string{mesh.IstioController, mesh.FairwayController, mesh
 // apiChange is the status of an object of the Gateway API to write; nil when it
 // stands there already, when the object is not ours, and when the world does
 // not hold it as it is now.
-func apiChange(k *kept, ref mesh.Ref, w *mesh.World, findings []mesh.Finding, now time.Time) (map[string]any, error) {
+func apiChange(k *kept, ref object.Ref, w *mesh.World, findings []object.Finding, now time.Time) (map[string]any, error) {
 	standing := k.status()
 	var wanted map[string]any
 	var generation int64
 	var err error
 	switch ref.Kind {
-	case mesh.KindGatewayClass:
+	case object.KindGatewayClass:
 		status, n := w.GatewayClassStatus(ref.Name)
 		if status == nil {
 			return nil, nil
 		}
 		generation = n
 		wanted, err = asFields(status)
-	case mesh.KindKubeGateway:
+	case object.KindKubeGateway:
 		status, n := w.GatewayStatus(ref)
 		if status == nil {
 			return nil, nil
@@ -72,7 +73,7 @@ func apiChange(k *kept, ref mesh.Ref, w *mesh.World, findings []mesh.Finding, no
 			patch[field] = value
 		}
 	}
-	if _, had := standing["addresses"]; had && ref.Kind == mesh.KindKubeGateway && wanted["addresses"] == nil {
+	if _, had := standing["addresses"]; had && ref.Kind == object.KindKubeGateway && wanted["addresses"] == nil {
 		patch["addresses"] = nil
 	}
 	if len(patch) == 0 {
@@ -88,17 +89,17 @@ func asFields(status any) (map[string]any, error) {
 
 // notProgrammed takes back that the Gateway is programmed while proxies refuse what is
 // made of it, or no Pod serves it.
-func notProgrammed(status *gatewayv1.GatewayStatus, findings []mesh.Finding) {
+func notProgrammed(status *gatewayv1.GatewayStatus, findings []object.Finding) {
 	for _, of := range []struct {
-		code   mesh.Code
+		code   object.Code
 		reason gatewayv1.GatewayConditionReason
-	}{{mesh.CodePending, gatewayv1.GatewayReasonPending}, {mesh.CodeRejected, gatewayv1.GatewayReasonInvalid}} {
-		found := slices.DeleteFunc(slices.Clone(findings), func(f mesh.Finding) bool { return f.Code != of.code })
+	}{{object.CodePending, gatewayv1.GatewayReasonPending}, {object.CodeRejected, gatewayv1.GatewayReasonInvalid}} {
+		found := slices.DeleteFunc(slices.Clone(findings), func(f object.Finding) bool { return f.Code != of.code })
 		if len(found) == 0 {
 			continue
 		}
 		for i := range status.Conditions {
-			if c := &status.Conditions[i]; c.Type == string(gatewayv1.GatewayConditionProgrammed) && (c.Status == metav1.ConditionTrue || of.code == mesh.CodeRejected) {
+			if c := &status.Conditions[i]; c.Type == string(gatewayv1.GatewayConditionProgrammed) && (c.Status == metav1.ConditionTrue || of.code == object.CodeRejected) {
 				c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(of.reason), text(found)
 			}
 		}

@@ -22,6 +22,7 @@ import (
 
 	xds "github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/kube"
 	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
@@ -73,33 +74,33 @@ spec:
 
 // apiObject is one object of a test, with where it is served.
 type apiObject struct {
-	ref    mesh.Ref
+	ref    object.Ref
 	at     dynamic.ResourceInterface
 	object any
 }
 
 func apply(t *testing.T, client dynamic.Interface, text string) (out []*apiObject) {
 	t.Helper()
-	makers := map[string]func() (mesh.Kind, string, any){
-		"GatewayClass": func() (mesh.Kind, string, any) {
-			return mesh.KindGatewayClass, "gatewayclasses", &gatewayv1.GatewayClass{}
+	makers := map[string]func() (object.Kind, string, any){
+		"GatewayClass": func() (object.Kind, string, any) {
+			return object.KindGatewayClass, "gatewayclasses", &gatewayv1.GatewayClass{}
 		},
-		"Gateway":   func() (mesh.Kind, string, any) { return mesh.KindKubeGateway, "gateways", &gatewayv1.Gateway{} },
-		"HTTPRoute": func() (mesh.Kind, string, any) { return mesh.KindHTTPRoute, "httproutes", &gatewayv1.HTTPRoute{} },
+		"Gateway":   func() (object.Kind, string, any) { return object.KindKubeGateway, "gateways", &gatewayv1.Gateway{} },
+		"HTTPRoute": func() (object.Kind, string, any) { return object.KindHTTPRoute, "httproutes", &gatewayv1.HTTPRoute{} },
 	}
 	for doc := range strings.SplitSeq(text, "---") {
 		u := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(doc), &u.Object); err != nil {
 			t.Fatal(err)
 		}
-		kind, resource, object := makers[u.GetKind()]()
-		o := &apiObject{ref: mesh.Ref{Kind: kind, Namespace: u.GetNamespace(), Name: u.GetName()}, object: object}
+		kind, resource, obj := makers[u.GetKind()]()
+		o := &apiObject{ref: object.Ref{Kind: kind, Namespace: u.GetNamespace(), Name: u.GetName()}, object: obj}
 		o.at = client.Resource(schema.GroupVersionResource{Group: gatewayv1.GroupName, Version: "v1", Resource: resource}).Namespace(u.GetNamespace())
 		made, err := o.at.Create(t.Context(), u, metav1.CreateOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(made.Object, object); err != nil {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(made.Object, obj); err != nil {
 			t.Fatal(err)
 		}
 		out = append(out, o)
@@ -165,7 +166,7 @@ func TestGatewayAPIStatuses(t *testing.T) {
 		ClusterIP: "10.96.0.9", Type: corev1.ServiceTypeLoadBalancer, Selector: map[string]string{"app": "ingress"}, Ports: []corev1.ServicePort{{Port: 80}}}}
 	var world atomic.Pointer[mesh.World]
 	build := func() {
-		changes := []mesh.Change{{Ref: mesh.Ref{Kind: mesh.KindService, Namespace: "default", Name: "ingress"}, Object: service.DeepCopy()}}
+		changes := []mesh.Change{{Ref: object.Ref{Kind: object.KindService, Namespace: "default", Name: "ingress"}, Object: service.DeepCopy()}}
 		for _, o := range objects {
 			changes = append(changes, mesh.Change{Ref: o.ref, Object: o.object})
 		}
@@ -173,8 +174,8 @@ func TestGatewayAPIStatuses(t *testing.T) {
 	}
 	build()
 	w := &Writer{
-		REST: server.REST, Discovery: asks, Findings: func() ([]mesh.Finding, bool) { return nil, true }, World: world.Load, Replica: "fairway-0",
-		Deliveries: func() map[mesh.Ref]xds.Delivery { return nil }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		REST: server.REST, Discovery: asks, Findings: func() ([]object.Finding, bool) { return nil, true }, World: world.Load, Replica: "fairway-0",
+		Deliveries: func() map[object.Ref]xds.Delivery { return nil }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	kjson "k8s.io/apimachinery/pkg/util/json"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // kept is what is kept of one object: what decides about a write. There is one
@@ -34,7 +34,7 @@ type input struct {
 	known    bool
 }
 
-func inputOf(findings []mesh.Finding, p progress) input {
+func inputOf(findings []object.Finding, p progress) input {
 	var d xxhash.Digest
 	d.Reset()
 	for _, f := range findings {

@@ -4,33 +4,33 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // kinds are those with an IstioStatus that the control plane may write, by
 // group and resource.
-var kinds = map[schema.GroupResource]mesh.Kind{
-	{Group: "networking.istio.io", Resource: "virtualservices"}:      mesh.KindVirtualService,
-	{Group: "networking.istio.io", Resource: "destinationrules"}:     mesh.KindDestinationRule,
-	{Group: "networking.istio.io", Resource: "gateways"}:             mesh.KindGateway,
-	{Group: "networking.istio.io", Resource: "serviceentries"}:       mesh.KindServiceEntry,
-	{Group: "networking.istio.io", Resource: "workloadentries"}:      mesh.KindWorkloadEntry,
-	{Group: "networking.istio.io", Resource: "sidecars"}:             mesh.KindSidecar,
-	{Group: "security.istio.io", Resource: "peerauthentications"}:    mesh.KindPeerAuthentication,
-	{Group: "security.istio.io", Resource: "requestauthentications"}: mesh.KindRequestAuthentication,
-	{Group: "security.istio.io", Resource: "authorizationpolicies"}:  mesh.KindAuthorizationPolicy,
-	{Group: "telemetry.istio.io", Resource: "telemetries"}:           mesh.KindTelemetry,
+var kinds = map[schema.GroupResource]object.Kind{
+	{Group: "networking.istio.io", Resource: "virtualservices"}:      object.KindVirtualService,
+	{Group: "networking.istio.io", Resource: "destinationrules"}:     object.KindDestinationRule,
+	{Group: "networking.istio.io", Resource: "gateways"}:             object.KindGateway,
+	{Group: "networking.istio.io", Resource: "serviceentries"}:       object.KindServiceEntry,
+	{Group: "networking.istio.io", Resource: "workloadentries"}:      object.KindWorkloadEntry,
+	{Group: "networking.istio.io", Resource: "sidecars"}:             object.KindSidecar,
+	{Group: "security.istio.io", Resource: "peerauthentications"}:    object.KindPeerAuthentication,
+	{Group: "security.istio.io", Resource: "requestauthentications"}: object.KindRequestAuthentication,
+	{Group: "security.istio.io", Resource: "authorizationpolicies"}:  object.KindAuthorizationPolicy,
+	{Group: "telemetry.istio.io", Resource: "telemetries"}:           object.KindTelemetry,
 }
 
 // untraced are kinds that shape what is made of other objects, and are named by
 // no resource of their own.
-var untraced = map[mesh.Kind]struct{}{
-	mesh.KindSidecar: {}, mesh.KindWorkloadEntry: {}, mesh.KindTelemetry: {}, mesh.KindPeerAuthentication: {},
+var untraced = map[object.Kind]struct{}{
+	object.KindSidecar: {}, object.KindWorkloadEntry: {}, object.KindTelemetry: {}, object.KindPeerAuthentication: {},
 }
 
 // servedKind is a kind as the mesh and as the API server call it.
 type servedKind struct {
-	mesh mesh.Kind
+	mesh object.Kind
 	name string
 }
 

@@ -23,6 +23,7 @@ import (
 
 	xds "github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 const (
@@ -45,12 +46,12 @@ type Writer struct {
 	Discovery discovery.DiscoveryInterface
 	// Findings are those in force; false while the first complete state of the
 	// mesh is not in: nothing is written then. Safe for concurrent use.
-	Findings func() ([]mesh.Finding, bool)
+	Findings func() ([]object.Finding, bool)
 	// World is the newest; nil before the first. Safe for concurrent use.
 	World func() *mesh.World
 	// Deliveries are how far the proxies of this replica are with every object.
 	// Safe for concurrent use.
-	Deliveries func() map[mesh.Ref]xds.Delivery
+	Deliveries func() map[object.Ref]xds.Delivery
 	Replica    string // the name of this replica's Pod; "": it has none, and readers could not know the machine's
 	Log        *slog.Logger
 
@@ -80,7 +81,7 @@ type run struct {
 
 // watched is one kind, of which only what matters here is kept.
 type watched struct {
-	kind     mesh.Kind
+	kind     object.Kind
 	api      *api
 	informer cache.SharedIndexInformer
 }
@@ -151,7 +152,7 @@ func (r *run) pass(ctx context.Context, recount bool) {
 	if !ready || world == nil {
 		return
 	}
-	of := map[mesh.Ref][]mesh.Finding{}
+	of := map[object.Ref][]object.Finding{}
 	for _, f := range findings {
 		of[f.Object] = append(of[f.Object], f)
 	}
@@ -166,7 +167,7 @@ func (r *run) pass(ctx context.Context, recount bool) {
 			if !ok {
 				continue
 			}
-			ref := mesh.Ref{Kind: s.kind, Namespace: k.Namespace, Name: k.Name}
+			ref := object.Ref{Kind: s.kind, Namespace: k.Namespace, Name: k.Name}
 			_, untraced := untraced[s.kind]
 			p := progress{deliveries[ref], r.Replica, !untraced}
 			if p.Settling {
@@ -206,7 +207,7 @@ func (r *run) later() {
 
 // patch is what to write of an object's status; nil for nothing. It is not
 // urgent when it tells nothing but another number of proxies.
-func (r *run) patch(k *kept, ref mesh.Ref, world *mesh.World, findings []mesh.Finding, p progress) (patch map[string]any, urgent bool) {
+func (r *run) patch(k *kept, ref object.Ref, world *mesh.World, findings []object.Finding, p progress) (patch map[string]any, urgent bool) {
 	if !ofGatewayAPI(ref) {
 		return change(k, findings, p, time.Now())
 	}
@@ -217,13 +218,13 @@ func (r *run) patch(k *kept, ref mesh.Ref, world *mesh.World, findings []mesh.Fi
 	return patch, true
 }
 
-func ofGatewayAPI(ref mesh.Ref) bool {
+func ofGatewayAPI(ref object.Ref) bool {
 	return strings.HasPrefix(string(ref.Kind), gatewayv1.GroupName+"/")
 }
 
 // change is the status to write; nil when it stands there already. It is not
 // urgent when it tells nothing but another number of proxies.
-func change(k *kept, findings []mesh.Finding, p progress, now time.Time) (patch map[string]any, urgent bool) {
+func change(k *kept, findings []object.Finding, p progress, now time.Time) (patch map[string]any, urgent bool) {
 	status := k.status()
 	standing, _ := status["conditions"].([]any)
 	messages, _ := status["validationMessages"].([]any)
@@ -260,7 +261,7 @@ func uncounted(conditions []any) []any {
 
 // write patches one object as it was seen: if it has changed since, the event
 // of that comes, and with it the next try.
-func (r *run) write(ctx context.Context, api *api, ref mesh.Ref, k *kept, patch map[string]any) {
+func (r *run) write(ctx context.Context, api *api, ref object.Ref, k *kept, patch map[string]any) {
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": k.UID, "resourceVersion": k.ResourceVersion}, "status": patch})
 	if err != nil { // only text and numbers
 		panic(err)

@@ -17,26 +17,27 @@ import (
 
 	xds "github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/kube"
 	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
 
 var (
 	virtualServices = schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}
-	reviews         = mesh.Ref{Kind: mesh.KindVirtualService, Namespace: "default", Name: "reviews"}
+	reviews         = object.Ref{Kind: object.KindVirtualService, Namespace: "default", Name: "reviews"}
 )
 
 // known are findings that a test sets.
 type known struct {
 	mu   sync.Mutex
-	list []mesh.Finding
+	list []object.Finding
 	way  xds.Delivery // of reviews
 }
 
-func (k *known) deliveries() map[mesh.Ref]xds.Delivery {
+func (k *known) deliveries() map[object.Ref]xds.Delivery {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return map[mesh.Ref]xds.Delivery{reviews: k.way}
+	return map[object.Ref]xds.Delivery{reviews: k.way}
 }
 
 // deliver says how many proxies have reviews.
@@ -47,13 +48,13 @@ func (k *known) deliver(w *Writer, d xds.Delivery) {
 	w.Signal()
 }
 
-func (k *known) all() ([]mesh.Finding, bool) {
+func (k *known) all() ([]object.Finding, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.list, true
 }
 
-func (k *known) set(w *Writer, list ...mesh.Finding) {
+func (k *known) set(w *Writer, list ...object.Finding) {
 	k.mu.Lock()
 	k.list = list
 	k.mu.Unlock()
@@ -90,10 +91,10 @@ func TestWriterOnAnAPIServer(t *testing.T) {
 	k.deliver(w, xds.Delivery{Proxies: 3, Holding: 3})
 	tells(t, expect(t, objects, map[string]string{"Foreign": "True", Accepted: "True", Programmed: "True"}, 1), "3/3 proxies connected to replica fairway-0")
 
-	k.set(w, mesh.Finding{Object: reviews, Field: "spec.http[0]", Code: mesh.CodeInvalid, Message: "a part is left out"},
-		mesh.Finding{Object: reviews, Code: mesh.CodeConflict, Message: "another wins", Winner: mesh.Ref{Kind: mesh.KindVirtualService, Namespace: "a", Name: "b"}},
-		mesh.Finding{Object: reviews, Code: mesh.CodeUnreferenced, Message: "nobody uses it"},
-		mesh.Finding{Object: reviews, Code: mesh.CodeRejected, Message: "proxies refuse it"})
+	k.set(w, object.Finding{Object: reviews, Field: "spec.http[0]", Code: object.CodeInvalid, Message: "a part is left out"},
+		object.Finding{Object: reviews, Code: object.CodeConflict, Message: "another wins", Winner: object.Ref{Kind: object.KindVirtualService, Namespace: "a", Name: "b"}},
+		object.Finding{Object: reviews, Code: object.CodeUnreferenced, Message: "nobody uses it"},
+		object.Finding{Object: reviews, Code: object.CodeRejected, Message: "proxies refuse it"})
 	u := expect(t, objects, map[string]string{"Foreign": "True", Accepted: "False", Programmed: "False", Conflicted: "True", Unreferenced: "True"}, 1)
 	if m, _, _ := unstructured.NestedSlice(u.Object, "status", "validationMessages"); len(m) != 4 {
 		t.Errorf("validationMessages: %v", m)
@@ -142,7 +143,7 @@ func TestAnotherCountIsNotUrgent(t *testing.T) {
 	if patch == nil || !urgent {
 		t.Fatal("the first status is not urgent")
 	}
-	object := seen(t, 1, map[string]any{"conditions": patch["conditions"], "observedGeneration": patch["observedGeneration"]})
+	obj := seen(t, 1, map[string]any{"conditions": patch["conditions"], "observedGeneration": patch["observedGeneration"]})
 	for _, c := range []struct {
 		what         string
 		now          xds.Delivery
@@ -153,7 +154,7 @@ func TestAnotherCountIsNotUrgent(t *testing.T) {
 		{"one lags", xds.Delivery{Proxies: 3, Holding: 2}, true, true},
 		{"none is left", xds.Delivery{}, true, true},
 	} {
-		patch, urgent := change(object, nil, at(c.now), time.Now())
+		patch, urgent := change(obj, nil, at(c.now), time.Now())
 		if (patch != nil) != c.write || urgent != c.press {
 			t.Errorf("%s: writes %t, urgent %t", c.what, patch != nil, urgent)
 		}

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func namespaceWith(injection string) mesh.Change {
@@ -20,7 +21,7 @@ func namespaceWith(injection string) mesh.Change {
 	if injection == "" {
 		n.Labels = nil
 	}
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindNamespace, Name: n.Name}, Object: n}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindNamespace, Name: n.Name}, Object: n}
 }
 
 // eventually waits until ok says so.

@@ -18,12 +18,13 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 func proxyConfig(namespace, name string, age time.Duration, fill func(*networking.ProxyConfig)) mesh.Change {
 	o := &networkingv1beta1.ProxyConfig{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, CreationTimestamp: metav1.NewTime(time.Unix(1e9, 0).Add(-age))}}
 	fill(&o.Spec)
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindProxyConfig, Namespace: namespace, Name: name}, Object: o}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindProxyConfig, Namespace: namespace, Name: name}, Object: o}
 }
 
 // TestProxyConfig: what selects the workload is stronger than what is for its

@@ -12,7 +12,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/internal/check"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // validate answers for an object of the mesh that is about to be stored.
@@ -81,7 +81,7 @@ func gone(text []byte) bool {
 const maxReasons = 10
 
 // sentence is what kubectl prints: object, field, what is wrong and how to mend it.
-func sentence(findings []mesh.Finding) string {
+func sentence(findings []object.Finding) string {
 	lines := make([]string, 0, len(findings))
 	for i, f := range findings {
 		if i == maxReasons {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/random"
 )
@@ -38,7 +39,7 @@ type walk struct {
 	plane   *plane
 	kind    string
 	object  map[string]any // as it is now
-	ref     mesh.Ref
+	ref     object.Ref
 	covered map[string]bool
 	missed  map[string]string // the path where it was tried last
 	tried   int
@@ -135,7 +136,7 @@ func newPlane(t *testing.T) *plane {
 	cert, key := random.Certificate()
 	for _, ns := range []string{"shop", "other"} {
 		for _, name := range []string{"cert", "cert2", "cert-cacert"} {
-			p.rest = append(p.rest, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindSecret, Namespace: ns, Name: name}, Object: &corev1.Secret{
+			p.rest = append(p.rest, mesh.Change{Ref: object.Ref{Kind: object.KindSecret, Namespace: ns, Name: name}, Object: &corev1.Secret{
 				ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Type: corev1.SecretTypeTLS, Data: map[string][]byte{"tls.crt": cert, "tls.key": key, "ca.crt": cert}}})
 		}
 	}
@@ -309,7 +310,7 @@ func (w *walk) told(o, base *outcome, path string) bool {
 // unsupported tells whether what holds the field is told to do nothing, whatever is in it.
 func (w *walk) unsupported(base *outcome, path string) bool {
 	for f := range base.findings {
-		if f.Object == w.ref && f.Code == mesh.CodeUnsupported && f.Field != "spec" && f.Field != "" && strings.HasPrefix(path, f.Field) {
+		if f.Object == w.ref && f.Code == object.CodeUnsupported && f.Field != "spec" && f.Field != "" && strings.HasPrefix(path, f.Field) {
 			return true
 		}
 	}

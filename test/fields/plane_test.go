@@ -14,6 +14,7 @@ import (
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/internal/check"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/random"
 )
@@ -21,7 +22,7 @@ import (
 // outcome is what a control plane makes of a mesh.
 type outcome struct {
 	served   map[string]string // by proxy, type and name
-	findings map[mesh.Finding]bool
+	findings map[object.Finding]bool
 	object   mesh.Change
 	checked  bool
 }
@@ -47,7 +48,7 @@ type plane struct {
 	engine  *snapshot.Engine
 	passes  chan *mesh.World
 	views   map[string]*snapshot.View
-	varying mesh.Ref
+	varying object.Ref
 	settled int
 }
 
@@ -91,7 +92,7 @@ func (p *plane) start(t *testing.T) {
 func (p *plane) apply(changes ...mesh.Change) *mesh.World {
 	p.settled++
 	name := fmt.Sprint("m", p.settled)
-	p.store.Submit(append(changes, mesh.Change{Ref: mesh.Ref{Kind: mesh.KindSecret, Namespace: "marker", Name: name}, Object: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "marker", Name: name}}}))
+	p.store.Submit(append(changes, mesh.Change{Ref: object.Ref{Kind: object.KindSecret, Namespace: "marker", Name: name}, Object: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "marker", Name: name}}}))
 	for {
 		if w := <-p.passes; w.Secret("marker", name) != nil {
 			return w
@@ -100,15 +101,15 @@ func (p *plane) apply(changes ...mesh.Change) *mesh.World {
 }
 
 // of is the outcome with the object, written in JSON.
-func (p *plane) of(t testing.TB, object map[string]any) *outcome {
+func (p *plane) of(t testing.TB, obj map[string]any) *outcome {
 	t.Helper()
-	text := encode(t, object)
+	text := encode(t, obj)
 	objects, findings, err := informers.ParseJSON(text)
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	out := &outcome{served: map[string]string{}, findings: map[mesh.Finding]bool{}}
-	found := func(list ...mesh.Finding) {
+	out := &outcome{served: map[string]string{}, findings: map[object.Finding]bool{}}
+	found := func(list ...object.Finding) {
 		for _, f := range list {
 			out.findings[f] = true
 		}
@@ -137,7 +138,7 @@ func (p *plane) of(t testing.TB, object map[string]any) *outcome {
 		status, _ := w.GatewayStatus(c.Ref)
 		parents, _, _ := w.RouteStatus(c.Ref)
 		class, _ := w.GatewayClassStatus(c.Ref.Name)
-		if text := encode(t, []any{status, parents, class}); c.Ref.Kind != mesh.KindGatewayClass || class != nil {
+		if text := encode(t, []any{status, parents, class}); c.Ref.Kind != object.KindGatewayClass || class != nil {
 			out.served["status "+c.Ref.String()] = times.ReplaceAllString(string(text), "")
 		}
 	}

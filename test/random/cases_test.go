@@ -18,6 +18,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/random"
 )
@@ -43,7 +44,7 @@ func expand(text string) string {
 // caseMesh is the mesh of a conformance case: the objects of its world, and
 // those that its steps bring later.
 type caseMesh struct {
-	objects map[mesh.Ref]any
+	objects map[object.Ref]any
 	later   []mesh.Change
 	clients []snapshot.Client
 }
@@ -60,7 +61,7 @@ func readCase(t testing.TB, folder string) caseMesh {
 	if err := yaml.Unmarshal(text, &head); err != nil {
 		t.Fatal(err)
 	}
-	m := caseMesh{objects: map[mesh.Ref]any{}}
+	m := caseMesh{objects: map[object.Ref]any{}}
 	files := []string{conformance + "/worlds/sleep.yaml"}
 	for _, u := range head.Uses {
 		files = append(files, conformance+"/worlds/"+u+".yaml")
@@ -120,7 +121,7 @@ func (m *caseMesh) pod(d appsv1.Deployment) mesh.Change {
 	if c := (snapshot.Client{Role: role, Namespace: ns, Pod: d.Name, IP: ip, Labels: pod.Labels}); len(m.clients) < 6 && !slices.ContainsFunc(m.clients, func(o snapshot.Client) bool { return o.Namespace == ns && o.Pod == d.Name }) {
 		m.clients = append(m.clients, c)
 	}
-	return mesh.Change{Ref: mesh.Ref{Kind: mesh.KindPod, Namespace: ns, Name: d.Name}, Object: pod}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindPod, Namespace: ns, Name: d.Name}, Object: pod}
 }
 
 // words are the default ones and those of the case, which come more often.
@@ -135,7 +136,7 @@ func (m *caseMesh) words() random.Words {
 	for ref, o := range m.objects {
 		add(&w.Names, ref.Name)
 		add(&w.Namespaces, ref.Namespace)
-		if ref.Kind == mesh.KindGateway {
+		if ref.Kind == object.KindGateway {
 			add(&w.Gateways, ref.Namespace+"/"+ref.Name)
 		}
 		hosts, _, _ := declares(o)

@@ -11,13 +11,14 @@ import (
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/internal/check"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/random"
 )
 
 // served are the findings of a control plane with the objects, while all proxies
 // that they imply are connected: by the store and by the streams' own way in.
-func served(t testing.TB, objects map[mesh.Ref]any) map[mesh.Finding]bool {
+func served(t testing.TB, objects map[object.Ref]any) map[object.Finding]bool {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	e := snapshot.NewEngine(log, certificates(), nil)
@@ -52,7 +53,7 @@ func served(t testing.TB, objects map[mesh.Ref]any) map[mesh.Finding]bool {
 		}
 		defer v.Close()
 	}
-	out := map[mesh.Finding]bool{}
+	out := map[object.Finding]bool{}
 	for _, f := range e.Findings() {
 		out[f] = true
 	}
@@ -61,15 +62,15 @@ func served(t testing.TB, objects map[mesh.Ref]any) map[mesh.Finding]bool {
 
 // sameFindings holds check to say what the control plane would: all that it says, and
 // beyond it only what an object says by itself or which of its names lead nowhere.
-func sameFindings(t *testing.T, objects map[mesh.Ref]any) {
+func sameFindings(t *testing.T, objects map[object.Ref]any) {
 	t.Helper()
 	want := served(t, objects)
 	var given []informers.Object
-	for _, ref := range slices.SortedFunc(maps.Keys(objects), func(a, b mesh.Ref) int { return cmpText(a.String(), b.String()) }) {
+	for _, ref := range slices.SortedFunc(maps.Keys(objects), func(a, b object.Ref) int { return cmpText(a.String(), b.String()) }) {
 		given = append(given, informers.Object{Change: mesh.Change{Ref: ref, Object: objects[ref]}})
 	}
 	results, others := check.Set(nil, given)
-	got := map[mesh.Finding]bool{}
+	got := map[object.Finding]bool{}
 	for _, f := range others {
 		got[f] = true
 	}
@@ -81,7 +82,7 @@ func sameFindings(t *testing.T, objects map[mesh.Ref]any) {
 		}
 	}
 	world := mesh.Build(changes)
-	beyond := map[mesh.Finding]bool{}
+	beyond := map[object.Finding]bool{}
 	for _, o := range given {
 		r := check.Object(t.Context(), o.Change, world)
 		for _, f := range append(r.Invalid, r.Warnings...) {

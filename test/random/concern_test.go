@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/random"
 	"github.com/fairway-mesh/fairway/translate"
@@ -37,20 +37,20 @@ type declared struct {
 
 // concernOf is what replacing one object by another may show on, in a mesh of
 // these objects.
-func concernOf(objects map[mesh.Ref]any, ref mesh.Ref, old, next any) *concern {
+func concernOf(objects map[object.Ref]any, ref object.Ref, old, next any) *concern {
 	c := &concern{sidecars: true, untouched: map[string]bool{}, known: map[string]bool{}, addresses: map[string][]string{}}
 	switch ref.Kind {
-	case mesh.KindMeshConfigFile, mesh.KindConfigMap, mesh.KindNode, mesh.KindNamespace:
+	case object.KindMeshConfigFile, object.KindConfigMap, object.KindNode, object.KindNamespace:
 		c.all = true
 		return c
-	case mesh.KindSidecar, mesh.KindPeerAuthentication, mesh.KindRequestAuthentication, mesh.KindAuthorizationPolicy, mesh.KindTelemetry, mesh.KindProxyConfig:
-		c.namespace, c.routers = ref.Namespace, ref.Kind == mesh.KindPeerAuthentication
+	case object.KindSidecar, object.KindPeerAuthentication, object.KindRequestAuthentication, object.KindAuthorizationPolicy, object.KindTelemetry, object.KindProxyConfig:
+		c.namespace, c.routers = ref.Namespace, ref.Kind == object.KindPeerAuthentication
 		c.all = ref.Namespace == "istio-system" || configured(objects)
-	case mesh.KindGateway, mesh.KindSecret:
+	case object.KindGateway, object.KindSecret:
 		c.sidecars, c.routers = false, true
-	case mesh.KindPod, mesh.KindWorkloadEntry, mesh.KindEndpointSlice:
+	case object.KindPod, object.KindWorkloadEntry, object.KindEndpointSlice:
 		c.namespace, c.routers = ref.Namespace, true
-	case mesh.KindService, mesh.KindServiceEntry:
+	case object.KindService, object.KindServiceEntry:
 		c.namespace = ref.Namespace // their own pods listen for them
 	}
 	ofGatewayAPI := slices.Contains(random.GatewayKinds, ref.Kind)
@@ -75,7 +75,7 @@ func concernOf(objects map[mesh.Ref]any, ref mesh.Ref, old, next any) *concern {
 				continue
 			}
 			mentioned := hostWords(vs.Namespace, vs.Spec.ProtoReflect())
-			if ref.Kind == mesh.KindVirtualService && delegates(vs, ref) || slices.ContainsFunc(mentioned, func(w string) bool { return covers(w, words) }) {
+			if ref.Kind == object.KindVirtualService && delegates(vs, ref) || slices.ContainsFunc(mentioned, func(w string) bool { return covers(w, words) }) {
 				if before := len(words); len(words) < 10000 {
 					words = appendNew(words, mentioned)
 					more = more || len(words) > before
@@ -95,9 +95,9 @@ func concernOf(objects map[mesh.Ref]any, ref mesh.Ref, old, next any) *concern {
 }
 
 // configured tells whether the mesh's root namespace could be another one.
-func configured(objects map[mesh.Ref]any) bool {
+func configured(objects map[object.Ref]any) bool {
 	for r := range objects {
-		if r.Kind == mesh.KindMeshConfigFile || r.Kind == mesh.KindConfigMap {
+		if r.Kind == object.KindMeshConfigFile || r.Kind == object.KindConfigMap {
 			return true
 		}
 	}
@@ -105,13 +105,13 @@ func configured(objects map[mesh.Ref]any) bool {
 }
 
 // namespaced tells whether objects of the kind concern all hosts of their namespace.
-func namespaced(k mesh.Kind) bool {
-	return k == mesh.KindPod || k == mesh.KindWorkloadEntry || k == mesh.KindEndpointSlice || k == mesh.KindPeerAuthentication
+func namespaced(k object.Kind) bool {
+	return k == object.KindPod || k == object.KindWorkloadEntry || k == object.KindEndpointSlice || k == object.KindPeerAuthentication
 }
 
 // declarations are all hosts of the mesh, before and after, and the words of
 // the object that changes.
-func declarations(objects map[mesh.Ref]any, ref mesh.Ref, old, next any) (hosts []*declared, words []string) {
+func declarations(objects map[object.Ref]any, ref object.Ref, old, next any) (hosts []*declared, words []string) {
 	by := map[string]*declared{}
 	see := func(o any, changing bool) {
 		names, addresses, ns := declares(o)
@@ -179,7 +179,7 @@ func declares(o any) (hosts, addresses []string, ns string) {
 		return nil, []string{o.Spec.Address}, o.Namespace
 	case *networkingv1.VirtualService:
 		for _, h := range o.Spec.Hosts {
-			hosts = append(hosts, mesh.ResolveHost(h, o.Namespace, "cluster.local"))
+			hosts = append(hosts, object.ResolveHost(h, o.Namespace, "cluster.local"))
 		}
 		return hosts, nil, o.Namespace
 	}
@@ -203,7 +203,7 @@ func hostWords(ns string, m protoreflect.Message) (words []string) {
 			if i := strings.LastIndexByte(w, '/'); i >= 0 && net(f) {
 				w = w[:i]
 			}
-			words = append(words, strings.ToLower(w), mesh.ResolveHost(w, ns, "cluster.local"))
+			words = append(words, strings.ToLower(w), object.ResolveHost(w, ns, "cluster.local"))
 		}
 		switch {
 		case f.Message() != nil && f.IsMap():
@@ -246,7 +246,7 @@ func covers(word string, names []string) bool {
 		return false
 	}
 	return slices.ContainsFunc(names, func(n string) bool {
-		return n != "" && n != "None" && (mesh.HostMatches(word, n) || mesh.HostMatches(n, word))
+		return n != "" && n != "None" && (object.HostMatches(word, n) || object.HostMatches(n, word))
 	})
 }
 
@@ -260,7 +260,7 @@ func appendNew(words, more []string) []string {
 }
 
 // delegates tells whether the VirtualService hands a rule on to the named one.
-func delegates(vs *networkingv1.VirtualService, to mesh.Ref) bool {
+func delegates(vs *networkingv1.VirtualService, to object.Ref) bool {
 	for _, h := range vs.Spec.Http {
 		if h.GetDelegate().GetName() == to.Name {
 			return true

@@ -9,39 +9,40 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // GatewayKinds are those of the Kubernetes Gateway API.
-var GatewayKinds = []mesh.Kind{mesh.KindGatewayClass, mesh.KindKubeGateway, mesh.KindHTTPRoute, mesh.KindGRPCRoute, mesh.KindTLSRoute, mesh.KindTCPRoute, mesh.KindReferenceGrant}
+var GatewayKinds = []object.Kind{object.KindGatewayClass, object.KindKubeGateway, object.KindHTTPRoute, object.KindGRPCRoute, object.KindTLSRoute, object.KindTCPRoute, object.KindReferenceGrant}
 
 // gatewayAPI is a random object of the Kubernetes Gateway API; nil for another kind.
-func (s *Source) gatewayAPI(ref mesh.Ref) Object {
+func (s *Source) gatewayAPI(ref object.Ref) Object {
 	switch ref.Kind {
-	case mesh.KindGatewayClass:
+	case object.KindGatewayClass:
 		o := &gatewayv1.GatewayClass{}
 		s.fields("GatewayClassSpec", reflect.ValueOf(&o.Spec).Elem(), deep)
 		return o
-	case mesh.KindKubeGateway:
+	case object.KindKubeGateway:
 		o := &gatewayv1.Gateway{}
 		s.fields("GatewaySpec", reflect.ValueOf(&o.Spec).Elem(), deep)
 		return o
-	case mesh.KindHTTPRoute:
+	case object.KindHTTPRoute:
 		o := &gatewayv1.HTTPRoute{}
 		s.fields("HTTPRouteSpec", reflect.ValueOf(&o.Spec).Elem(), deep)
 		return o
-	case mesh.KindGRPCRoute:
+	case object.KindGRPCRoute:
 		o := &gatewayv1.GRPCRoute{}
 		s.fields("GRPCRouteSpec", reflect.ValueOf(&o.Spec).Elem(), deep)
 		return o
-	case mesh.KindTLSRoute:
+	case object.KindTLSRoute:
 		o := &gatewayv1.TLSRoute{}
 		s.fields("TLSRouteSpec", reflect.ValueOf(&o.Spec).Elem(), deep)
 		return o
-	case mesh.KindTCPRoute:
+	case object.KindTCPRoute:
 		o := &gatewayv1.TCPRoute{}
 		s.fields("TCPRouteSpec", reflect.ValueOf(&o.Spec).Elem(), deep)
 		return o
-	case mesh.KindReferenceGrant:
+	case object.KindReferenceGrant:
 		o := &gatewayv1.ReferenceGrant{}
 		s.fields("ReferenceGrantSpec", reflect.ValueOf(&o.Spec).Elem(), deep)
 		return o
@@ -158,7 +159,7 @@ func snake(name string) string {
 }
 
 // named gives an object its metadata.
-func named(o Object, ref mesh.Ref, created metav1.Time) Object {
+func named(o Object, ref object.Ref, created metav1.Time) Object {
 	o.SetNamespace(ref.Namespace)
 	o.SetName(ref.Name)
 	o.SetCreationTimestamp(created)

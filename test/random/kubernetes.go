@@ -9,29 +9,30 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // kubernetes is a random object of a kind of Kubernetes, as an API server
 // lets it be.
-func (s *Source) kubernetes(ref mesh.Ref) mesh.Change {
+func (s *Source) kubernetes(ref object.Ref) mesh.Change {
 	m := metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name, CreationTimestamp: s.age(), Labels: s.labels()}
 	switch ref.Kind {
-	case mesh.KindService:
+	case object.KindService:
 		return mesh.Change{Ref: ref, Object: s.service(m)}
-	case mesh.KindPod:
+	case object.KindPod:
 		return mesh.Change{Ref: ref, Object: s.pod(m)}
-	case mesh.KindSecret:
+	case object.KindSecret:
 		return mesh.Change{Ref: ref, Object: s.secret(m)}
-	case mesh.KindConfigMap:
+	case object.KindConfigMap:
 		return mesh.Change{Ref: ref, Object: &corev1.ConfigMap{ObjectMeta: m, Data: map[string]string{"mesh": string(s.config())}}}
-	case mesh.KindEndpointSlice:
+	case object.KindEndpointSlice:
 		return mesh.Change{Ref: ref, Object: s.slice(m)}
-	case mesh.KindNode:
+	case object.KindNode:
 		m.Namespace = ""
 		m.Labels = map[string]string{"topology.kubernetes.io/region": pick(s.Choices, "r1", "r2"), "topology.kubernetes.io/zone": pick(s.Choices, "z1", "z2")}
 		ref.Namespace = ""
 		return mesh.Change{Ref: ref, Object: &corev1.Node{ObjectMeta: m}}
-	case mesh.KindNamespace:
+	case object.KindNamespace:
 		ref.Namespace, ref.Name = "", ref.Namespace
 		m.Namespace, m.Name = "", ref.Name
 		if s.One(4) {

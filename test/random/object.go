@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // Object is what every API type is.
@@ -23,46 +24,46 @@ type Object interface {
 }
 
 // Kinds are those of the Istio API, whose objects hold one message.
-var Kinds = []mesh.Kind{
-	mesh.KindVirtualService, mesh.KindDestinationRule, mesh.KindGateway, mesh.KindServiceEntry, mesh.KindWorkloadEntry, mesh.KindSidecar, mesh.KindProxyConfig,
-	mesh.KindPeerAuthentication, mesh.KindRequestAuthentication, mesh.KindAuthorizationPolicy, mesh.KindTelemetry,
+var Kinds = []object.Kind{
+	object.KindVirtualService, object.KindDestinationRule, object.KindGateway, object.KindServiceEntry, object.KindWorkloadEntry, object.KindSidecar, object.KindProxyConfig,
+	object.KindPeerAuthentication, object.KindRequestAuthentication, object.KindAuthorizationPolicy, object.KindTelemetry,
 }
 
 // KubernetesKinds are those whose objects are plain structs.
-var KubernetesKinds = []mesh.Kind{mesh.KindService, mesh.KindPod, mesh.KindNode, mesh.KindNamespace, mesh.KindEndpointSlice, mesh.KindSecret}
+var KubernetesKinds = []object.Kind{object.KindService, object.KindPod, object.KindNode, object.KindNamespace, object.KindEndpointSlice, object.KindSecret}
 
 // istio makes an empty object of a kind of the Istio API.
-func istio(k mesh.Kind) Object {
+func istio(k object.Kind) Object {
 	switch k {
-	case mesh.KindVirtualService:
+	case object.KindVirtualService:
 		return &networkingv1.VirtualService{}
-	case mesh.KindDestinationRule:
+	case object.KindDestinationRule:
 		return &networkingv1.DestinationRule{}
-	case mesh.KindGateway:
+	case object.KindGateway:
 		return &networkingv1.Gateway{}
-	case mesh.KindServiceEntry:
+	case object.KindServiceEntry:
 		return &networkingv1.ServiceEntry{}
-	case mesh.KindWorkloadEntry:
+	case object.KindWorkloadEntry:
 		return &networkingv1.WorkloadEntry{}
-	case mesh.KindSidecar:
+	case object.KindSidecar:
 		return &networkingv1.Sidecar{}
-	case mesh.KindProxyConfig:
+	case object.KindProxyConfig:
 		return &networkingv1beta1.ProxyConfig{}
-	case mesh.KindPeerAuthentication:
+	case object.KindPeerAuthentication:
 		return &securityv1.PeerAuthentication{}
-	case mesh.KindRequestAuthentication:
+	case object.KindRequestAuthentication:
 		return &securityv1.RequestAuthentication{}
-	case mesh.KindAuthorizationPolicy:
+	case object.KindAuthorizationPolicy:
 		return &securityv1.AuthorizationPolicy{}
-	case mesh.KindTelemetry:
+	case object.KindTelemetry:
 		return &telemetryv1.Telemetry{}
 	}
 	return nil
 }
 
 // Spec is the message of an object of the Istio API; nil for others.
-func Spec(object any) protoreflect.Message {
-	switch o := object.(type) {
+func Spec(obj any) protoreflect.Message {
+	switch o := obj.(type) {
 	case *networkingv1.VirtualService:
 		return o.Spec.ProtoReflect()
 	case *networkingv1.DestinationRule:
@@ -93,17 +94,17 @@ func Spec(object any) protoreflect.Message {
 const deep = 7
 
 // Change is a random object of a kind, under one of the words' names.
-func (s *Source) Change(k mesh.Kind) mesh.Change {
-	ref := mesh.Ref{Kind: k, Namespace: pick(s.Choices, s.Words.Namespaces...), Name: pick(s.Choices, s.Words.Names...)}
+func (s *Source) Change(k object.Kind) mesh.Change {
+	ref := object.Ref{Kind: k, Namespace: pick(s.Choices, s.Words.Namespaces...), Name: pick(s.Choices, s.Words.Names...)}
 	return s.Object(ref)
 }
 
 // Object is a random object of a name.
-func (s *Source) Object(ref mesh.Ref) mesh.Change {
-	if ref.Kind == mesh.KindMeshConfigFile {
+func (s *Source) Object(ref object.Ref) mesh.Change {
+	if ref.Kind == object.KindMeshConfigFile {
 		return mesh.Change{Ref: ref, Object: s.config()}
 	}
-	if ref.Kind == mesh.KindGatewayClass {
+	if ref.Kind == object.KindGatewayClass {
 		ref.Namespace = ""
 	}
 	if o := s.gatewayAPI(ref); o != nil {
@@ -133,7 +134,7 @@ func (s *Source) Other(c mesh.Change) mesh.Change {
 func (s *Source) age() metav1.Time { return metav1.NewTime(time.Unix(int64(1000+s.N(50)), 0)) }
 
 // ConfigRef names the mesh's configuration.
-var ConfigRef = mesh.Ref{Kind: mesh.KindMeshConfigFile, Name: "mesh"}
+var ConfigRef = object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}
 
 // providers are what telemetry and authorization may name.
 const providers = `{"extensionProviders": [

@@ -33,6 +33,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/explain"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/kube"
 )
@@ -467,7 +468,7 @@ func (d *drawn) contested(host string) bool {
 	}
 	meet := func(a, b []string) bool {
 		return slices.ContainsFunc(a, func(x string) bool {
-			return slices.ContainsFunc(b, func(y string) bool { return mesh.HostMatches(x, y) || mesh.HostMatches(y, x) })
+			return slices.ContainsFunc(b, func(y string) bool { return object.HostMatches(x, y) || object.HostMatches(y, x) })
 		})
 	}
 	for i, r := range rules {

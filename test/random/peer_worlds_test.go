@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/random"
 )
 
@@ -120,7 +120,7 @@ func (d *drawn) route() string {
 
 func (d *drawn) rule(i int) {
 	hosts := "'" + of(d, append(peerWilds, peerHosts...)...) + "'"
-	if second := of(d, peerHosts...); d.One(3) && !mesh.HostMatches(strings.Trim(hosts, "'"), second) { // the peer refuses hosts that cover each other
+	if second := of(d, peerHosts...); d.One(3) && !object.HostMatches(strings.Trim(hosts, "'"), second) { // the peer refuses hosts that cover each other
 		hosts += ", '" + second + "'"
 	}
 	var spec string

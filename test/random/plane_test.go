@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/random"
 )
@@ -29,7 +30,7 @@ type plane struct {
 	shown   atomic.Pointer[mesh.World] // what the engine has taken in
 	settled int
 	views   map[string]*snapshot.View
-	objects map[mesh.Ref]any
+	objects map[object.Ref]any
 }
 
 // certificates are those of workloads; one serves all.
@@ -46,7 +47,7 @@ func certificates() *snapshot.Certificates {
 func newPlane(t testing.TB) *plane {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	p := &plane{passes: make(chan struct{}, 100), views: map[string]*snapshot.View{}, objects: map[mesh.Ref]any{}}
+	p := &plane{passes: make(chan struct{}, 100), views: map[string]*snapshot.View{}, objects: map[object.Ref]any{}}
 	p.engine = snapshot.NewEngine(log, certificates(), nil)
 	p.store = mesh.NewStore(log, func(w *mesh.World, d *mesh.Dirty) {
 		p.engine.Update(w, d)
@@ -61,7 +62,7 @@ func newPlane(t testing.TB) *plane {
 }
 
 // started is a plane with objects and all clients.
-func started(t testing.TB, clients []snapshot.Client, objects map[mesh.Ref]any) *plane {
+func started(t testing.TB, clients []snapshot.Client, objects map[object.Ref]any) *plane {
 	t.Helper()
 	p := newPlane(t)
 	for ref, o := range objects {
@@ -99,7 +100,7 @@ func (p *plane) apply(t testing.TB, changes ...mesh.Change) {
 func (p *plane) settle(t testing.TB) {
 	t.Helper()
 	p.settled++
-	ref := mesh.Ref{Kind: mesh.KindSecret, Namespace: "marker", Name: fmt.Sprint("m", p.settled)}
+	ref := object.Ref{Kind: object.KindSecret, Namespace: "marker", Name: fmt.Sprint("m", p.settled)}
 	p.store.Submit([]mesh.Change{{Ref: ref, Object: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name}}}})
 	for deadline := time.After(60 * time.Second); ; {
 		if w := p.shown.Load(); w != nil && w.Secret(ref.Namespace, ref.Name) != nil {

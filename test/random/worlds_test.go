@@ -15,6 +15,7 @@ import (
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/internal/check"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/random"
 )
@@ -71,13 +72,13 @@ spec: {rules: [{to: [{operation: {paths: [/x, /y]}}]}]}
 `
 
 // read are the objects of YAML.
-func read(t testing.TB, text string) map[mesh.Ref]any {
+func read(t testing.TB, text string) map[object.Ref]any {
 	t.Helper()
 	objects, _, err := informers.Parse([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[mesh.Ref]any{}
+	out := map[object.Ref]any{}
 	for _, o := range objects {
 		if o.Object != nil {
 			out[o.Ref] = o.Object
@@ -93,7 +94,7 @@ type run struct {
 	clients []snapshot.Client
 	plane   *plane
 	// kinds of new objects, besides changes of those that there are.
-	kinds []mesh.Kind
+	kinds []object.Kind
 	// secrets tells that one has changed: gateways serve the last good one.
 	secrets bool
 }
@@ -101,13 +102,13 @@ type run struct {
 // randomMesh is a mesh of random objects beside the calm ones.
 func randomMesh(t testing.TB, seed uint64, bytes []byte) *run {
 	r := &run{t: t, clients: clients, source: &random.Source{Choices: random.NewChoices(seed, bytes), Words: random.DefaultWords()}}
-	r.kinds = slices.Concat(random.Kinds, random.KubernetesKinds, random.GatewayKinds, []mesh.Kind{mesh.KindService, mesh.KindPod, mesh.KindVirtualService, mesh.KindDestinationRule, mesh.KindGateway, mesh.KindServiceEntry})
+	r.kinds = slices.Concat(random.Kinds, random.KubernetesKinds, random.GatewayKinds, []object.Kind{object.KindService, object.KindPod, object.KindVirtualService, object.KindDestinationRule, object.KindGateway, object.KindServiceEntry})
 	objects := read(t, calm)
 	if r.source.One(4) {
 		c := r.source.Object(random.ConfigRef)
 		objects[c.Ref] = c.Object
 	}
-	for _, kind := range []mesh.Kind{mesh.KindService, mesh.KindService, mesh.KindPod, mesh.KindPod, mesh.KindServiceEntry, mesh.KindGateway, mesh.KindVirtualService, mesh.KindDestinationRule, mesh.KindSecret} {
+	for _, kind := range []object.Kind{object.KindService, object.KindService, object.KindPod, object.KindPod, object.KindServiceEntry, object.KindGateway, object.KindVirtualService, object.KindDestinationRule, object.KindSecret} {
 		c := r.source.Change(kind)
 		objects[c.Ref] = c.Object
 	}
@@ -119,13 +120,13 @@ func randomMesh(t testing.TB, seed uint64, bytes []byte) *run {
 // next is a random change of the mesh as it is.
 func (r *run) next() mesh.Change {
 	s := r.source
-	var mine []mesh.Ref
+	var mine []object.Ref
 	for ref := range r.plane.objects {
 		if ref.Namespace != "calm" {
 			mine = append(mine, ref)
 		}
 	}
-	slices.SortFunc(mine, func(a, b mesh.Ref) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(mine, func(a, b object.Ref) int { return strings.Compare(a.String(), b.String()) })
 	if len(mine) > 0 && s.One(2) {
 		ref := mine[s.N(len(mine))]
 		if s.One(5) && !r.connected(ref) {
@@ -141,8 +142,8 @@ func (r *run) next() mesh.Change {
 
 // connected tells whether the Pod is that of a client: while it goes away a
 // proxy keeps what it had, which one that comes anew could not get.
-func (r *run) connected(ref mesh.Ref) bool {
-	return ref.Kind == mesh.KindPod && slices.ContainsFunc(r.clients, func(c snapshot.Client) bool { return c.Namespace == ref.Namespace && c.Pod == ref.Name })
+func (r *run) connected(ref object.Ref) bool {
+	return ref.Kind == object.KindPod && slices.ContainsFunc(r.clients, func(c snapshot.Client) bool { return c.Namespace == ref.Namespace && c.Pod == ref.Name })
 }
 
 // step makes one change and holds what must be true of any.
@@ -164,7 +165,7 @@ func (r *run) step(c mesh.Change) {
 			}
 		}
 	}
-	r.secrets = r.secrets || c.Ref.Kind == mesh.KindSecret
+	r.secrets = r.secrets || c.Ref.Kind == object.KindSecret
 	fresh := started(t, r.clients, p.objects)
 	if d := r.differences(after, fresh.contents()); d != "" {
 		t.Errorf("from nothing these are others: %s", d)
@@ -200,17 +201,17 @@ func (r *run) differences(a, b contents) string {
 func (r *run) remembers() bool {
 	w := r.plane.store.World()
 	for f := range w.Findings() {
-		if f.Object.Kind == mesh.KindMeshConfigFile || f.Object.Kind == mesh.KindConfigMap {
+		if f.Object.Kind == object.KindMeshConfigFile || f.Object.Kind == object.KindConfigMap {
 			return true
 		}
 	}
 	return slices.ContainsFunc(r.clients, func(c snapshot.Client) bool {
-		pod := mesh.Ref{Kind: mesh.KindPod, Namespace: c.Namespace, Name: c.Pod}
+		pod := object.Ref{Kind: object.KindPod, Namespace: c.Namespace, Name: c.Pod}
 		return r.plane.objects[pod] != nil && w.Workload(c.Namespace, c.Pod) == nil
 	})
 }
 
-func names(objects map[mesh.Ref]any) (out []string) {
+func names(objects map[object.Ref]any) (out []string) {
 	for ref := range objects {
 		out = append(out, ref.String())
 	}

@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/random"
 )
 
@@ -49,7 +50,7 @@ type world struct {
 	count  int                // of all that was ever named
 	pods   [services][]string // names
 	passed [2][]string        // names of Services and of ServiceEntries that will go
-	random map[mesh.Ref]any   // what the slots hold
+	random map[object.Ref]any // what the slots hold
 	done   map[string]int     // changes, by what they are
 }
 
@@ -62,36 +63,36 @@ func newWorld(t *testing.T, config *rest.Config, seed uint64) *world {
 	}
 	words := random.DefaultWords()
 	words.Namespaces = []string{"a", "b"}
-	w := &world{T: t, client: client, draw: rand.New(rand.NewPCG(seed, 0)), random: map[mesh.Ref]any{}, done: map[string]int{}} //nolint:gosec // equal seeds, equal worlds
+	w := &world{T: t, client: client, draw: rand.New(rand.NewPCG(seed, 0)), random: map[object.Ref]any{}, done: map[string]int{}} //nolint:gosec // equal seeds, equal worlds
 	w.source = &random.Source{Choices: random.NewChoices(seed, nil), Words: words}
 	return w
 }
 
 // resources are where objects of a kind are.
-var resources = map[mesh.Kind]schema.GroupVersionResource{
-	mesh.KindNamespace:             {Version: "v1", Resource: "namespaces"},
-	mesh.KindService:               {Version: "v1", Resource: "services"},
-	mesh.KindPod:                   {Version: "v1", Resource: "pods"},
-	mesh.KindSecret:                {Version: "v1", Resource: "secrets"},
-	mesh.KindEndpointSlice:         {Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"},
-	mesh.KindVirtualService:        {Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"},
-	mesh.KindDestinationRule:       {Group: "networking.istio.io", Version: "v1", Resource: "destinationrules"},
-	mesh.KindGateway:               {Group: "networking.istio.io", Version: "v1", Resource: "gateways"},
-	mesh.KindServiceEntry:          {Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"},
-	mesh.KindWorkloadEntry:         {Group: "networking.istio.io", Version: "v1", Resource: "workloadentries"},
-	mesh.KindSidecar:               {Group: "networking.istio.io", Version: "v1", Resource: "sidecars"},
-	mesh.KindProxyConfig:           {Group: "networking.istio.io", Version: "v1beta1", Resource: "proxyconfigs"},
-	mesh.KindPeerAuthentication:    {Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"},
-	mesh.KindRequestAuthentication: {Group: "security.istio.io", Version: "v1", Resource: "requestauthentications"},
-	mesh.KindAuthorizationPolicy:   {Group: "security.istio.io", Version: "v1", Resource: "authorizationpolicies"},
-	mesh.KindTelemetry:             {Group: "telemetry.istio.io", Version: "v1", Resource: "telemetries"},
+var resources = map[object.Kind]schema.GroupVersionResource{
+	object.KindNamespace:             {Version: "v1", Resource: "namespaces"},
+	object.KindService:               {Version: "v1", Resource: "services"},
+	object.KindPod:                   {Version: "v1", Resource: "pods"},
+	object.KindSecret:                {Version: "v1", Resource: "secrets"},
+	object.KindEndpointSlice:         {Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"},
+	object.KindVirtualService:        {Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"},
+	object.KindDestinationRule:       {Group: "networking.istio.io", Version: "v1", Resource: "destinationrules"},
+	object.KindGateway:               {Group: "networking.istio.io", Version: "v1", Resource: "gateways"},
+	object.KindServiceEntry:          {Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"},
+	object.KindWorkloadEntry:         {Group: "networking.istio.io", Version: "v1", Resource: "workloadentries"},
+	object.KindSidecar:               {Group: "networking.istio.io", Version: "v1", Resource: "sidecars"},
+	object.KindProxyConfig:           {Group: "networking.istio.io", Version: "v1beta1", Resource: "proxyconfigs"},
+	object.KindPeerAuthentication:    {Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"},
+	object.KindRequestAuthentication: {Group: "security.istio.io", Version: "v1", Resource: "requestauthentications"},
+	object.KindAuthorizationPolicy:   {Group: "security.istio.io", Version: "v1", Resource: "authorizationpolicies"},
+	object.KindTelemetry:             {Group: "telemetry.istio.io", Version: "v1", Resource: "telemetries"},
 }
 
 // randomKinds are those of which the slots hold objects. Pods and Services are
 // the world's own.
-var randomKinds = append([]mesh.Kind{mesh.KindSecret, mesh.KindEndpointSlice}, random.Kinds...)
+var randomKinds = append([]object.Kind{object.KindSecret, object.KindEndpointSlice}, random.Kinds...)
 
-func (w *world) resource(ref mesh.Ref) dynamic.ResourceInterface {
+func (w *world) resource(ref object.Ref) dynamic.ResourceInterface {
 	r := w.client.Resource(resources[ref.Kind])
 	if ref.Namespace == "" {
 		return r
@@ -101,11 +102,11 @@ func (w *world) resource(ref mesh.Ref) dynamic.ResourceInterface {
 
 // apply creates or replaces an object, with its status, and tells whether the API
 // server took it. The control plane writes conditions of the same objects.
-func (w *world) apply(ctx context.Context, ref mesh.Ref, body map[string]any) error {
+func (w *world) apply(ctx context.Context, ref object.Ref, body map[string]any) error {
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error { return w.put(ctx, ref, body) })
 }
 
-func (w *world) put(ctx context.Context, ref mesh.Ref, body map[string]any) error {
+func (w *world) put(ctx context.Context, ref object.Ref, body map[string]any) error {
 	gvr := resources[ref.Kind]
 	o := (&unstructured.Unstructured{Object: body}).DeepCopy()
 	o.SetAPIVersion(gvr.GroupVersion().String())
@@ -135,22 +136,22 @@ func (w *world) put(ctx context.Context, ref mesh.Ref, body map[string]any) erro
 }
 
 // must applies text that is good.
-func (w *world) must(kind mesh.Kind, namespace, name, format string, a ...any) {
+func (w *world) must(kind object.Kind, namespace, name, format string, a ...any) {
 	w.Helper()
 	var body map[string]any
 	if err := yaml.Unmarshal(fmt.Appendf(nil, format, a...), &body); err != nil {
 		w.Fatal(err)
 	}
-	ref := mesh.Ref{Kind: kind, Namespace: namespace, Name: name}
+	ref := object.Ref{Kind: kind, Namespace: namespace, Name: name}
 	if err := w.apply(w.Context(), ref, body); err != nil {
 		w.Fatalf("%v: %v", ref, err)
 	}
 }
 
-func (w *world) remove(kind mesh.Kind, namespace, name string) {
+func (w *world) remove(kind object.Kind, namespace, name string) {
 	w.Helper()
 	now := int64(0)
-	ref := mesh.Ref{Kind: kind, Namespace: namespace, Name: name}
+	ref := object.Ref{Kind: kind, Namespace: namespace, Name: name}
 	if err := w.resource(ref).Delete(w.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil && !apierrors.IsNotFound(err) {
 		w.Fatalf("%v: %v", ref, err)
 	}
@@ -162,13 +163,13 @@ func named(service int) string { return fmt.Sprint("s-", service) }
 // fill makes the mesh.
 func (w *world) fill() {
 	for _, n := range []string{"istio-system", "a", "b"} {
-		w.must(mesh.KindNamespace, "", n, "{}")
+		w.must(object.KindNamespace, "", n, "{}")
 	}
 	for n := range namespaces {
-		w.must(mesh.KindNamespace, "", space(n), "{}")
+		w.must(object.KindNamespace, "", space(n), "{}")
 	}
 	for s := range services {
-		w.must(mesh.KindService, space(s), named(s), "spec: {selector: {app: %s}, ports: [{name: http, port: 8080}, {name: tcp-data, port: %d}]}", named(s), 9000+s)
+		w.must(object.KindService, space(s), named(s), "spec: {selector: {app: %s}, ports: [{name: http, port: 8080}, {name: tcp-data, port: %d}]}", named(s), 9000+s)
 		for range (leastPods + mostPods) / 2 {
 			w.addPod(s)
 		}
@@ -176,7 +177,7 @@ func (w *world) fill() {
 		w.route(s)
 	}
 	w.certificate()
-	w.must(mesh.KindGateway, "ns-0", "front", "spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, hosts: ['*.example.com'], tls: {mode: SIMPLE, credentialName: front}}]}")
+	w.must(object.KindGateway, "ns-0", "front", "spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 8443, name: https, protocol: HTTPS}, hosts: ['*.example.com'], tls: {mode: SIMPLE, credentialName: front}}]}")
 	for range passing {
 		w.pass(0)
 		w.pass(1)
@@ -197,19 +198,19 @@ func (w *world) addPod(s int) {
 func (w *world) move(s int, name string) {
 	w.count++
 	ip := fmt.Sprintf("10.%d.%d.%d", 1+w.count>>16, w.count>>8&255, w.count&255)
-	w.must(mesh.KindPod, space(s), name, `
+	w.must(object.KindPod, space(s), name, `
 metadata: {labels: {app: %s, version: v%d}}
 spec: {nodeName: node-1, containers: [{name: a, image: a}]}
 status: {phase: Running, podIP: %s, podIPs: [{ip: %s}], conditions: [{type: Ready, status: "True"}]}`, named(s), len(name)%2, ip, ip)
 }
 
 func (w *world) subsets(s int) {
-	w.must(mesh.KindDestinationRule, space(s), named(s), "spec: {host: %s, trafficPolicy: {connectionPool: {http: {http1MaxPendingRequests: %d}}}, subsets: [{name: v0, labels: {version: v0}}, {name: v1, labels: {version: v1}}]}", named(s), 1+w.draw.IntN(1<<20))
+	w.must(object.KindDestinationRule, space(s), named(s), "spec: {host: %s, trafficPolicy: {connectionPool: {http: {http1MaxPendingRequests: %d}}}, subsets: [{name: v0, labels: {version: v0}}, {name: v1, labels: {version: v1}}]}", named(s), 1+w.draw.IntN(1<<20))
 }
 
 func (w *world) route(s int) {
 	part := w.draw.IntN(101)
-	w.must(mesh.KindVirtualService, space(s), named(s), `
+	w.must(object.KindVirtualService, space(s), named(s), `
 spec:
   hosts: [%s, %s.example.com]
   gateways: [mesh, ns-0/front]
@@ -233,7 +234,7 @@ func (w *world) certificate() {
 	if err != nil {
 		w.Fatal(err)
 	}
-	w.must(mesh.KindSecret, "ns-0", "front", "{type: kubernetes.io/tls, stringData: {tls.crt: %q, tls.key: %q}}",
+	w.must(object.KindSecret, "ns-0", "front", "{type: kubernetes.io/tls, stringData: {tls.crt: %q, tls.key: %q}}",
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 }
 
@@ -241,11 +242,11 @@ func (w *world) certificate() {
 func (w *world) pass(what int) {
 	w.count++
 	name := fmt.Sprint("passing-", w.count)
-	kind := mesh.KindService
+	kind := object.KindService
 	if what == 0 {
 		w.must(kind, "ns-1", name, "spec: {selector: {app: %s}, ports: [{name: http, port: %d}]}", named(w.draw.IntN(services)), 10000+w.count%20000)
 	} else {
-		kind = mesh.KindServiceEntry
+		kind = object.KindServiceEntry
 		w.must(kind, "ns-1", name, "spec: {hosts: [%s.example.org], resolution: DNS, ports: [{number: %d, name: tcp, protocol: TCP}]}", name, 10000+w.count%20000)
 	}
 	w.passed[what] = append(w.passed[what], name)
@@ -303,7 +304,7 @@ func (w *world) change() {
 		case len(w.pods[s]) < mostPods && w.draw.IntN(2) == 0, len(w.pods[s]) <= leastPods:
 			w.addPod(s)
 		default:
-			w.remove(mesh.KindPod, space(s), w.pods[s][i])
+			w.remove(object.KindPod, space(s), w.pods[s][i])
 			w.pods[s] = append(w.pods[s][:i], w.pods[s][i+1:]...)
 		}
 	case d < 65:

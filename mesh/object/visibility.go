@@ -1,4 +1,4 @@
-package mesh
+package object
 
 import "slices"
 
@@ -49,8 +49,8 @@ func (v Visibility) Private(owner string, fallback []string) bool {
 	return !slices.ContainsFunc(list, func(e string) bool { return e != "." && e != owner })
 }
 
-// equal tells whether two lists say the same, whatever their order.
-func (v Visibility) equal(o Visibility) bool {
+// Equal tells whether two lists say the same, whatever their order.
+func (v Visibility) Equal(o Visibility) bool {
 	if len(v) != len(o) {
 		return false
 	}

@@ -1,4 +1,4 @@
-package mesh
+package object
 
 import (
 	"fmt"
@@ -35,16 +35,16 @@ func BoundFindings(list []Finding) []Finding {
 	}
 	list = slices.Clone(list)
 	for i, f := range list {
-		list[i].Field, list[i].Message = shortened(f.Field), shortened(f.Message)
+		list[i].Field, list[i].Message = Shortened(f.Field), Shortened(f.Message)
 	}
 	return list
 }
 
 func (f Finding) long() bool { return len(f.Field) > maxFindingText || len(f.Message) > maxFindingText }
 
-// shortened keeps the beginning of a text, which says where, and its end, which says
+// Shortened keeps the beginning of a text, which says where, and its end, which says
 // what to do.
-func shortened(text string) string {
+func Shortened(text string) string {
 	if len(text) <= maxFindingText {
 		return text
 	}

@@ -1,4 +1,4 @@
-package mesh
+package object
 
 // Code is the stable name of a sort of finding ("SubsetNotFound"), for tools.
 type Code string

@@ -1,4 +1,4 @@
-package mesh
+package object
 
 import "strings"
 
@@ -62,10 +62,10 @@ func ParseProtocol(name string) (Protocol, bool) {
 // servers speak first, so that waiting for the client's first bytes would hang.
 var wellKnownPorts = map[uint32]bool{25: true, 53: true, 3306: true, 27017: true}
 
-// kubernetesProtocol applies Kubernetes' rules for a port: UDP by its
+// KubernetesProtocol applies Kubernetes' rules for a port: UDP by its
 // transport, then appProtocol, then the name before its first "-"
 // (`http-8080` is HTTP), then ProtocolAuto.
-func kubernetesProtocol(transport string, appProtocol *string, name string, number uint32) Protocol {
+func KubernetesProtocol(transport string, appProtocol *string, name string, number uint32) Protocol {
 	if transport == "UDP" || transport == "SCTP" {
 		return ProtocolUDP
 	}
@@ -97,3 +97,7 @@ func kubernetesProtocol(transport string, appProtocol *string, name string, numb
 	}
 	return ProtocolAuto
 }
+
+// MaxPort is the highest port number of TCP and UDP. Objects that come from
+// files may hold others, for which Envoy would refuse the resource.
+const MaxPort = 65535

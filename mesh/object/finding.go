@@ -1,4 +1,4 @@
-package mesh
+package object
 
 import "fmt"
 
@@ -28,4 +28,11 @@ func (f Finding) String() string {
 		s += fmt.Sprintf(" (in force: %s)", f.Winner)
 	}
 	return s
+}
+
+// Invalid is what adds a finding with CodeInvalid about a field of an object.
+func Invalid(ref Ref, findings *[]Finding) func(field, format string, args ...any) {
+	return func(field, format string, args ...any) {
+		*findings = append(*findings, Finding{Object: ref, Field: field, Code: CodeInvalid, Message: fmt.Sprintf(format, args...)})
+	}
 }

@@ -1,11 +1,11 @@
-package mesh
+package object
 
 import (
 	"net/netip"
 	"strings"
 )
 
-// Gateway names that VirtualServices use for the sidecars of the mesh.
+// MeshGateway stands for the sidecars of the mesh among the gateways of a VirtualService.
 const MeshGateway = "mesh"
 
 // ResolveHost turns a host as written in an Istio object of namespace ns into
@@ -23,9 +23,9 @@ func ResolveHost(host, ns, domain string) string {
 // IsWildcard tells whether the host is a pattern, "*" or "*.suffix".
 func IsWildcard(host string) bool { return strings.HasPrefix(host, "*") }
 
-// endsWithinLabel tells whether the host is a pattern that covers parts of labels, such as
+// EndsWithinLabel tells whether the host is a pattern that covers parts of labels, such as
 // "*shop.example".
-func endsWithinLabel(host string) bool {
+func EndsWithinLabel(host string) bool {
 	return IsWildcard(host) && host != "*" && !strings.HasPrefix(host, "*.")
 }
 
@@ -53,10 +53,10 @@ func IntersectHosts(a, b string) (string, bool) {
 	return "", false
 }
 
-// wildcardsOf calls f with the patterns that cover the host, most specific
+// WildcardsOf calls f with the patterns that cover the host, most specific
 // first and without the host itself, until f returns false: for "a.b.c" they
 // are "*.b.c", "*.c", "*".
-func wildcardsOf(host string, f func(pattern string) bool) {
+func WildcardsOf(host string, f func(pattern string) bool) {
 	rest := strings.TrimPrefix(host, "*.")
 	if rest != host { // a pattern: "*.b.c" is covered by "*.c"
 		host = rest
@@ -80,7 +80,7 @@ func Wider(host string) (pattern string, ok bool) {
 	if host == "*" {
 		return "", false
 	}
-	wildcardsOf(host, func(p string) bool { pattern = p; return false })
+	WildcardsOf(host, func(p string) bool { pattern = p; return false })
 	return pattern, true
 }
 
@@ -102,3 +102,49 @@ func ParseSubnet(s string) (netip.Prefix, bool) {
 	}
 	return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), true
 }
+
+// EachPattern asks f about a name and all wildcards that cover it, until f
+// says no.
+func EachPattern(host string, f func(pattern string) bool) bool {
+	ok := f(host)
+	if !ok {
+		return false
+	}
+	WildcardsOf(host, func(pattern string) bool {
+		ok = f(pattern)
+		return ok
+	})
+	return ok
+}
+
+// ValidHost tells whether a host of an Istio object is one: "*", a wildcard
+// "*suffix", an address, or a DNS name, short or not.
+func ValidHost(host string) bool {
+	if host == "*" {
+		return true
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	host = strings.TrimSuffix(host, ".")
+	if suffix, ok := strings.CutPrefix(host, "*"); ok {
+		host = strings.TrimLeft(suffix[:min(1, len(suffix))], ".-") + suffix[min(1, len(suffix)):]
+	}
+	if host == "" || len(host) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Domain is the DNS suffix of the cluster's services.
+const Domain = "cluster.local"

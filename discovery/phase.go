@@ -7,17 +7,54 @@ import (
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
-// phase is where a session stands on the way from one stack to the next.
+// phase is where a session stands on the way from one stack to the next. The package
+// comment tells what each promises to the proxy.
 type phase uint8
 
 const (
-	phaseIdle     phase = iota
-	phaseClusters       // clusters, endpoints and secrets go to target
-	phaseRoutes         // listeners and routes go to it, too
+	// phaseIdle: listeners and routes are at target. What is asked for anew is sent.
+	phaseIdle phase = iota
+	// phaseClusters: clusters, endpoints and secrets go to target; listeners and routes
+	// stay at reached.
+	phaseClusters
+	// phaseRoutes: listeners and routes go to target, too.
+	phaseRoutes
+	// phaseRecalling: a state-of-the-world client came back and has yet to name its
+	// clusters. None are answered, and neither are listeners and routes.
+	phaseRecalling
+	// phaseResuming is phaseClusters for a proxy that came back: nothing was reached on
+	// this stream, so that listeners and routes are not answered.
+	phaseResuming
+	// phaseHearing is phaseRoutes for a proxy that came back and has yet to say what
+	// listeners and routes it holds.
+	phaseHearing
 )
 
-// String is the name used in metrics.
-func (p phase) String() string { return [...]string{"idle", "clusters", "routes"}[p] }
+// phases is the table of what leads where. A phase ends when the proxy has done what it
+// is for, or has had the time for it.
+var phases = [...]struct {
+	name string
+	done func(*session) bool
+	end  func(*session)
+	next phase
+}{
+	phaseIdle:      {"idle", (*session).outdated, (*session).aim, phaseClusters},
+	phaseClusters:  {"clusters", (*session).clustersSettled, (*session).openRoutes, phaseRoutes},
+	phaseRoutes:    {"routes", (*session).routesSettled, (*session).closeChange, phaseIdle},
+	phaseRecalling: {"recalling", never, (*session).openRoutes, phaseHearing}, // recalled leads on to phaseResuming
+	phaseResuming:  {"resuming", (*session).clustersSettled, (*session).openRoutes, phaseHearing},
+	phaseHearing:   {"hearing", (*session).allHeardAndSettled, (*session).closeChange, phaseIdle},
+}
+
+// String is the name used in metrics and by `fairway status`.
+func (p phase) String() string { return phases[p].name }
+
+// returning says whether the stream is of a proxy that came back and has not yet got
+// through its first change.
+func (p phase) returning() bool { return p >= phaseRecalling }
+
+// gates says whether listeners and routes are not answered at all.
+func (p phase) gates() bool { return p == phaseRecalling || p == phaseResuming }
 
 // converge takes the time when the proxy has accepted all that there is.
 func (s *session) converge(now time.Time) {
@@ -38,45 +75,45 @@ func (s *session) converge(now time.Time) {
 	}
 }
 
-// advance goes on to the next phase when the one under way is settled or has
-// waited long enough, and reports whether it did.
+// advance goes on to the next phase when the one under way is done or has waited long
+// enough, and reports whether it did.
 func (s *session) advance(now time.Time) bool {
-	overdue := s.overdue(now)
-	switch s.phase {
-	case phaseIdle:
-		if s.target == s.latest {
+	p := phases[s.phase]
+	if !p.done(s) {
+		if !s.overdue(now) {
 			return false
 		}
-		s.release()
-		s.target, s.warming = s.latest, false
-		s.enter(phaseClusters)
-		return true
-	case phaseClusters:
-		if !s.clustersSettled() {
-			if !overdue {
-				return false
-			}
-			s.giveUp()
-		}
-		if s.target != s.latest && !s.addsClusters(s.latest) {
-			// What came meanwhile needs no other clusters: no need to stop here.
-			s.target = s.latest
-		}
-		s.reached, s.gated = s.target, false
-		s.enter(phaseRoutes)
-		return true
-	default:
-		if !s.routesSettled() {
-			if !overdue {
-				return false
-			}
-			s.giveUp()
-		}
-		s.resumed, s.awaited = false, nil
-		s.removeClusters()
-		s.enter(phaseIdle)
-		return true
+		s.giveUp()
 	}
+	p.end(s)
+	s.enter(p.next)
+	return true
+}
+
+func never(*session) bool { return false }
+
+// outdated says whether there is something newer to go to.
+func (s *session) outdated() bool { return s.target != s.latest }
+
+// aim begins a change.
+func (s *session) aim() {
+	s.release()
+	s.target, s.warming = s.latest, false
+}
+
+// openRoutes lets listeners and routes go where the clusters are.
+func (s *session) openRoutes() {
+	if s.target != s.latest && !s.addsClusters(s.latest) {
+		// What came meanwhile needs no other clusters: no need to stop here.
+		s.target = s.latest
+	}
+	s.reached = s.target
+}
+
+// closeChange ends a change: nothing refers any more to what it removes.
+func (s *session) closeChange() {
+	s.awaited = nil
+	s.removeClusters()
 }
 
 func (s *session) enter(p phase) { s.phase, s.deadline, s.putOffs = p, time.Time{}, 0 }
@@ -87,7 +124,7 @@ func (s *session) giveUp() {
 	if s.awaits(snapshot.Secret) && !s.types[snapshot.Secret].subscribed {
 		s.secretless = true
 	}
-	s.awaited, s.recalling, s.hasty = nil, false, true
+	s.awaited, s.hasty = nil, true
 }
 
 // addsClusters says whether a stack has clusters that target lacks or has otherwise.
@@ -118,9 +155,6 @@ func (s *session) clustersSettled() bool {
 
 // routesSettled says whether the proxy has accepted listeners and routes of target.
 func (s *session) routesSettled() bool {
-	if s.resumed && !s.heardAll() {
-		return false
-	}
 	if s.awaits(snapshot.RouteConfig, snapshot.ExtensionConfig, snapshot.Secret) {
 		return false
 	}
@@ -131,6 +165,8 @@ func (s *session) routesSettled() bool {
 	}
 	return true
 }
+
+func (s *session) allHeardAndSettled() bool { return s.heardAll() && s.routesSettled() }
 
 // heardAll says whether a reconnected proxy has asked for all that it is bound
 // to have. Before that, routes of its past may lead to clusters that are gone.

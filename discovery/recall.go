@@ -43,13 +43,13 @@ func standIn(name string) *snapshot.Resource {
 // recall begins a stream with a client that holds unknown clusters of an
 // earlier one. They are answered when it has said which.
 func (s *session) recall() {
-	s.gated, s.resumed, s.warming, s.recalling = true, true, true, true
-	s.enter(phaseClusters)
+	s.warming = true
+	s.enter(phaseRecalling)
 }
 
 // recalled takes the endpoints that the client asks for.
 func (s *session) recalled(endpoints []string) {
-	s.recalling = false
+	s.phase = phaseResuming // in the time that recalling had
 	asked := make(map[string]struct{}, len(endpoints))
 	var unknown []string
 	for _, name := range endpoints {

@@ -222,7 +222,7 @@ func (s *session) subscribeState(r request) error {
 	if r.typ == snapshot.Endpoint {
 		return s.listEndpoints(list, first)
 	}
-	if r.typ == snapshot.Listener && first && s.resumed {
+	if r.typ == snapshot.Listener && first && s.phase.returning() {
 		for l := range s.goal(r.typ).All(r.typ) {
 			s.awaitNeeds(l)
 		}
@@ -264,7 +264,7 @@ func (s *session) subscribeState(r request) error {
 func (s *session) listEndpoints(list []string, first bool) error {
 	if first {
 		clusters := s.types[snapshot.Cluster].sent
-		if s.recalling {
+		if s.phase == phaseRecalling {
 			s.recalled(list)
 			clusters = s.target // which is sent at once
 		}

@@ -57,8 +57,8 @@ func (s *session) resume(t snapshot.Type, h held, list []string) {
 	st := &s.types[t]
 	to := s.goal(t)
 	if t == snapshot.Cluster {
-		s.gated, s.resumed, s.warming = true, true, true
-		s.enter(phaseClusters)
+		s.warming = true
+		s.enter(phaseResuming)
 	}
 	if s.holdsAll(t, to, h) {
 		s.resumeWhole(t, to)

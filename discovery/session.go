@@ -13,7 +13,7 @@ import (
 // stream hands in requests, newer stacks and the time, and sends what comes
 // out. Its size at rest does not depend on the size of the mesh.
 //
-// A change goes out in phases (see advance): first clusters with their
+// A change goes out in phases (see the package comment): first clusters with their
 // endpoints and secrets, then listeners and routes, then the removal of
 // clusters. Each phase begins when the proxy has acknowledged the one before.
 type session struct {
@@ -25,8 +25,6 @@ type session struct {
 	latestAt  time.Time
 	target    snapshot.Stack // what the clusters go to
 	reached   snapshot.Stack // what listeners and routes may go to: clusters for it are warm
-	gated     bool           // a reconnected proxy whose clusters are not settled yet: reached does not count
-	resumed   bool           // a reconnected proxy that has yet to say what listeners and routes it holds
 	phase     phase
 	deadline  time.Time // of the wait under way; zero when nothing waits
 	putOffs   int       // how often that was prolonged
@@ -49,9 +47,7 @@ type session struct {
 	// complete says that the proxy has had a complete configuration.
 	complete bool
 	warming  bool // clusters were sent in this phase
-	// recalling says that a state-of-the-world client came back and has yet to
-	// name its clusters; standsIn, that stand-ins are among those that linger.
-	recalling, standsIn bool
+	standsIn bool // stand-ins are among the clusters that linger
 	// expects says that the proxy was sent clusters that take endpoints.
 	expects bool
 	// spared are versions that the proxy was not sent since others refused them.
@@ -260,7 +256,7 @@ func (s *session) goal(t snapshot.Type) snapshot.Stack {
 func (s *session) blocked(t snapshot.Type) bool {
 	switch t {
 	case snapshot.Cluster:
-		return s.recalling
+		return s.phase == phaseRecalling
 	case snapshot.Endpoint, snapshot.Secret, snapshot.Runtime:
 		return false
 	case snapshot.VirtualHost:
@@ -269,7 +265,7 @@ func (s *session) blocked(t snapshot.Type) bool {
 			return true
 		}
 	}
-	return s.gated
+	return s.phase.gates()
 }
 
 func (s *session) newNonce() string {

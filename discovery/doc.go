@@ -17,30 +17,32 @@
 // A session leads its proxy from one stack to the next. On the way it is in one of
 // six phases. This is the table phases in phase.go:
 //
-//		            newer stack            clusters are warm          routes are accepted
-//		  ┌─ idle ──────────────▶ clusters ───────────────▶ routes ────────────────────┐
-//		  └◀───────────────────────────────────────────────────────────────────────────┘
+//	           newer stack           clusters are warm         routes are accepted
+//	┌─ idle ─────────────▶ clusters ─────────────▶ routes ────────────────────┐
+//	└◀────────────────────────────────────────────────────────────────────────┘
 //
-//		  a proxy comes back:
-//		  incremental ───────────────────▶ resuming ──▶ hearing ──▶ idle
-//		  state of the world ▶ recalling ──▶ resuming
+//	a proxy comes back:
+//	incremental ───────────────────▶ resuming ──▶ hearing ──▶ idle
+//	state of the world ▶ recalling ──▶ resuming
 //
-//	  - idle: listeners and routes are where the clusters are. What the proxy asks for
-//	    anew is answered; a newer stack begins a change.
-//	  - clusters: new and changed clusters are sent, with their endpoints and secrets.
-//	    Listeners and routes stay at what was reached. It ends when the clusters are
-//	    acknowledged and their endpoints and secrets are too: a cluster that was only
-//	    acknowledged is not warm.
-//	  - routes: listeners and routes follow. When they are accepted, the clusters that
-//	    nothing refers to any more are removed, and the change is over.
-//	  - recalling: a state-of-the-world client came back. It does not say which clusters it
-//	    holds, but soon asks for their endpoints, which says the same. Until then no
-//	    cluster is answered, since an answer removes what it does not list.
-//	  - resuming: as clusters, for a proxy that came back. What it said that it holds is
-//	    compared with the stack, and only the difference is sent. Nothing was reached on
-//	    this stream, so listeners and routes are not answered yet.
-//	  - hearing: as routes, until the proxy has also said which listeners and routes it
-//	    holds: routes of its past may lead to clusters that are about to be removed.
+// What each is for:
+//
+//   - idle: listeners and routes are where the clusters are. What the proxy asks for
+//     anew is answered; a newer stack begins a change.
+//   - clusters: new and changed clusters are sent, with their endpoints and secrets.
+//     Listeners and routes stay at what was reached. It ends when the clusters are
+//     acknowledged and their endpoints and secrets are too: a cluster that was only
+//     acknowledged is not warm.
+//   - routes: listeners and routes follow. When they are accepted, the clusters that
+//     nothing refers to any more are removed, and the change is over.
+//   - recalling: a state-of-the-world client came back. It does not say which clusters it
+//     holds, but soon asks for their endpoints, which says the same. Until then no
+//     cluster is answered, since an answer removes what it does not list.
+//   - resuming: as clusters, for a proxy that came back. What it said that it holds is
+//     compared with the stack, and only the difference is sent. Nothing was reached on
+//     this stream, so listeners and routes are not answered yet.
+//   - hearing: as routes, until the proxy has also said which listeners and routes it
+//     holds: routes of its past may lead to clusters that are about to be removed.
 //
 // A proxy that connects for the first time starts in idle and gets what it asks for in
 // the order in which it asks; Envoy's own order is safe while it serves nothing.

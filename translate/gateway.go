@@ -328,7 +328,7 @@ func (b *gatewayBuilder) tcp(s *mesh.Server) []*listenerv3.FilterChain {
 
 func (b *gatewayBuilder) tcpChain(s *mesh.Server, c Chain) *listenerv3.FilterChain {
 	fc := &listenerv3.FilterChain{
-		Filters: append(slices.Clone(b.TCP), TCPProxy(TCPProxyInput{Direction: DirectionGateway, Clusters: c.Clusters, HashSourceIP: c.HashSourceIP, Tunnel: c.Tunnel, Reporting: b.Reporting, Config: b.View.Config})),
+		Filters: TCPFilters(TCPProxyInput{Direction: DirectionGateway, Clusters: c.Clusters, HashSourceIP: c.HashSourceIP, Tunnel: c.Tunnel, Reporting: b.Reporting, Config: b.View.Config}, b.TCP...),
 	}
 	if len(c.Prefixes) == 0 && len(c.SNI) == 0 {
 		return fc

@@ -55,10 +55,7 @@ type HCMInput struct {
 // HTTPFilters are the network filters of a chain for requests: the connection
 // manager, and before it what its metrics need.
 func HTTPFilters(in HCMInput) []*listenerv3.Filter {
-	if r := (report{in.Reporting, in.Direction, in.Config, true}); r.client() && r.counts() {
-		return []*listenerv3.Filter{callerFacts(), HTTPConnectionManager(in)}
-	}
-	return []*listenerv3.Filter{HTTPConnectionManager(in)}
+	return append(connectionFacts(report{in.Reporting, in.Direction, in.Config, true}), HTTPConnectionManager(in))
 }
 
 // HTTPConnectionManager is the network filter that reads requests and routes

@@ -97,9 +97,9 @@ func (b *inboundBuilder) loopGuard() {
 	b.chains = append(b.chains, &listenerv3.FilterChain{
 		Name:             "loop",
 		FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(InboundPort)},
-		Filters: []*listenerv3.Filter{TCPProxy(TCPProxyInput{
+		Filters: TCPFilters(TCPProxyInput{
 			Direction: DirectionInbound, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster}}, Config: b.in.Config, Reporting: b.reporting(nil, false),
-		})},
+		}),
 	})
 }
 

@@ -76,9 +76,9 @@ func (c *portChains) within(make func() []*listenerv3.Filter) []*listenerv3.Filt
 			"the policies for workload %s of namespace %s and its ports multiply to more than %d bytes; port %s and those after it are closed: make the policies smaller, or the ports fewer",
 			c.in.Workload, c.in.Namespace, maxChains, portName(c.port.Number))})
 	}
-	return []*listenerv3.Filter{TCPProxy(TCPProxyInput{
+	return TCPFilters(TCPProxyInput{
 		Direction: DirectionInbound, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster}}, Config: c.in.Config, Reporting: c.reporting(nil, false),
-	})}
+	})
 }
 
 // heaviest is the policy that says most.
@@ -200,7 +200,7 @@ func (c *portChains) name(transport string, protocols []string) string {
 
 // requests are the filters for HTTP.
 func (c *portChains) requests() []*listenerv3.Filter {
-	return []*listenerv3.Filter{HTTPConnectionManager(HCMInput{
+	return HTTPFilters(HCMInput{
 		Direction:  DirectionInbound,
 		StatPrefix: "inbound_0.0.0.0_" + strconv.FormatUint(uint64(c.port.Number), 10),
 		Routes:     inboundRoutes(c.port, c.cluster),
@@ -208,19 +208,18 @@ func (c *portChains) requests() []*listenerv3.Filter {
 		GRPCWeb:    c.port.Protocol == object.ProtocolGRPCWeb,
 		Reporting:  c.reporting(c.port.Service, c.mutualTLS),
 		Config:     c.in.Config,
-	})}
+	})
 }
 
 // bytes are the filters for everything else.
 func (c *portChains) bytes() []*listenerv3.Filter {
-	filters := append([]*listenerv3.Filter{}, c.tcp...)
-	return append(filters, TCPProxy(TCPProxyInput{
+	return TCPFilters(TCPProxyInput{
 		Direction: DirectionInbound,
 		Clusters:  []WeightedCluster{{Cluster: c.cluster}},
 		AwaitTLS:  c.mutualTLS,
 		Reporting: c.reporting(c.port.Service, c.mutualTLS),
 		Config:    c.in.Config,
-	}))
+	}, c.tcp...)
 }
 
 func (b *inboundBuilder) reporting(service *mesh.Service, mutualTLS bool) Reporting {

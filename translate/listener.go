@@ -127,7 +127,7 @@ func (l *listenerBuilder) chain(c Claim, chain Chain) {
 	}
 	key := matchKey(chain)
 	fc := &listenerv3.FilterChain{
-		Filters: []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: chain.Clusters, HashSourceIP: chain.HashSourceIP, Tunnel: chain.Tunnel, IdleTimeout: chain.IdleTimeout, Reporting: l.in.Reporting, Config: l.in.Config})},
+		Filters: TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: chain.Clusters, HashSourceIP: chain.HashSourceIP, Tunnel: chain.Tunnel, IdleTimeout: chain.IdleTimeout, Reporting: l.in.Reporting, Config: l.in.Config}),
 		Name:    c.Host,
 	}
 	if len(chain.Prefixes) == 0 && len(chain.SNI) == 0 {
@@ -226,7 +226,7 @@ func Unclaimed(v *mesh.View) string {
 func unclaimedChain(cluster string, r Reporting, cfg *mesh.Config) *listenerv3.FilterChain {
 	return &listenerv3.FilterChain{
 		Name:    cluster,
-		Filters: []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}, Reporting: r, Config: cfg})},
+		Filters: TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}, Reporting: r, Config: cfg}),
 	}
 }
 
@@ -241,7 +241,7 @@ func VirtualOutbound(unclaimed string, ipv6 bool, r Reporting, cfg *mesh.Config)
 		FilterChains: []*listenerv3.FilterChain{{
 			Name:             "virtualOutbound-blackhole", // a connection to the port itself would come back for ever
 			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(OutboundPort)},
-			Filters:          []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster, Weight: 1}}, Reporting: r, Config: cfg})},
+			Filters:          TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster, Weight: 1}}, Reporting: r, Config: cfg}),
 		}},
 		DefaultFilterChain: unclaimedChain(unclaimed, r, cfg),
 	}

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"slices"
 	"time"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -39,6 +40,13 @@ type TCPProxyInput struct {
 	AwaitTLS  bool
 	Reporting Reporting
 	Config    *mesh.Config // not nil
+}
+
+// TCPFilters are the network filters of a chain for bytes: the proxy, before it
+// what is to be asked before bytes are passed on, and first what its metrics
+// need.
+func TCPFilters(in TCPProxyInput, before ...*listenerv3.Filter) []*listenerv3.Filter {
+	return slices.Concat(connectionFacts(report{in.Reporting, in.Direction, in.Config, false}), before, []*listenerv3.Filter{TCPProxy(in)})
 }
 
 // TCPProxy is the network filter that passes bytes on to clusters.

@@ -87,6 +87,14 @@ func countsTCP(r report) bool {
 	return !r.http && r.counts() && on
 }
 
+// countsAny tells whether a metric is counted of what the listener serves.
+func (r report) countsAny() bool {
+	return r.counts() && slices.ContainsFunc(standardMetrics, func(m metric) bool {
+		_, on := r.tagsOf(m, nil)
+		return m.http == r.http && on
+	})
+}
+
 // counts tells whether there are metrics at all. As Istio is installed there
 // are; the providers of the nearest Telemetry that names any, else
 // MeshConfig.defaultProviders.metrics, may leave Prometheus out.

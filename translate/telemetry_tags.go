@@ -3,10 +3,7 @@ package translate
 import (
 	"strings"
 
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	statsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
-	filterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
-	setfilterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
 )
 
 // unknown is the value of labels of which nothing is known.
@@ -25,21 +22,16 @@ func tag(name, format string) *statsv3.Config_Tag {
 // standardTags are Istio's standard labels.
 func (r report) standardTags() []*statsv3.Config_Tag {
 	if r.client() {
-		return append(append(append([]*statsv3.Config_Tag{tag("reporter", "source")}, r.callerItself()...), serverSeenByCaller()...), r.exchange()...)
+		return append(append(append([]*statsv3.Config_Tag{tag("reporter", "source")}, callerItself()...), serverSeenByCaller()...), r.exchange()...)
 	}
 	return append(append(append([]*statsv3.Config_Tag{tag("reporter", "destination")}, r.callerSeenByServer()...), r.serverItself()...), r.exchange()...)
 }
 
-// callerItself takes what the proxy knows about its own workload from its
-// node: the listeners of a scope are shared by all its workloads. For requests
-// it was found out when their connection began, see callerFacts.
-func (r report) callerItself() []*statsv3.Config_Tag {
-	tags := []*statsv3.Config_Tag{tag("source_principal", orUnknown("upstream.uri_san_local_certificate"))}
+// callerItself is what the proxy knows about its own workload.
+func callerItself() []*statsv3.Config_Tag {
+	tags := []*statsv3.Config_Tag{orUnknown("source_principal", "%UPSTREAM_LOCAL_URI_SAN%")}
 	for _, f := range callerFormats() {
-		if r.http {
-			f.ValueFormat = "%FILTER_STATE(" + factPrefix + f.Name + ":PLAIN)%"
-		}
-		tags = append(tags, f)
+		tags = append(tags, tag(f.Name, fact(f.Name)))
 	}
 	return tags
 }
@@ -62,31 +54,13 @@ func callerFormats() []*statsv3.Config_Tag {
 	}
 }
 
-// factPrefix begins the names under which a connection remembers whose it is.
-const factPrefix = "fairway."
-
-// callerFacts is the network filter that finds out once per connection what
-// the metrics of all its requests say about the caller. Asking the node for
-// each metric of each request costs as much as the request itself.
-func callerFacts() *listenerv3.Filter {
-	c := &setfilterstatev3.Config{}
-	for _, f := range callerFormats() {
-		c.OnNewConnection = append(c.OnNewConnection, &filterstatev3.FilterStateValue{
-			Key:        &filterstatev3.FilterStateValue_ObjectKey{ObjectKey: factPrefix + f.Name},
-			FactoryKey: "envoy.string",
-			Value:      &filterstatev3.FilterStateValue_FormatString{FormatString: textLog(f.ValueFormat)},
-		})
-	}
-	return networkFilter("envoy.filters.network.set_filter_state", c)
-}
-
 // serverSeenByCaller takes what is known of the server from the endpoint and
 // the cluster.
 func serverSeenByCaller() []*statsv3.Config_Tag {
 	return []*statsv3.Config_Tag{
 		tag("destination_workload", ofEndpoint+"workload)%"),
 		tag("destination_workload_namespace", ofEndpoint+"namespace)%"),
-		tag("destination_principal", orUnknown("upstream.uri_san_peer_certificate")),
+		orUnknown("destination_principal", "%UPSTREAM_PEER_URI_SAN%"),
 		tag("destination_app", ofEndpoint+"app)%"),
 		tag("destination_version", ofEndpoint+"version)%"),
 		tag("destination_canonical_service", ofEndpoint+"service)%"),
@@ -97,28 +71,33 @@ func serverSeenByCaller() []*statsv3.Config_Tag {
 	}
 }
 
-// callerSeenByServer reads the caller's certificate, which says more than the
-// identity: the workload is its O, the canonical service its CN, the revision
-// its OU. Nothing that a caller could send is believed.
+// callerSeenByServer is what the caller's certificate tells. Nothing that a
+// caller could send is believed.
 func (r report) callerSeenByServer() []*statsv3.Config_Tag {
-	names := []string{"workload", "workload_namespace", "principal", "app", "version", "canonical_service", "canonical_revision"}
-	formats := make([]string, len(names))
-	for i := range formats {
-		formats[i] = unknown
-	}
-	if r.MutualTLS {
-		formats = []string{
-			ofSubject("O"),
-			"%CEL(re.extract(connection.uri_san_peer_certificate, '/ns/([^/]+)/sa/', '\\\\1'))%",
-			"%DOWNSTREAM_PEER_URI_SAN%",
-			ofSubject("CN"), versionOfSubject(), ofSubject("CN"), ofSubject("OU"),
+	tags := peerFormats()
+	for _, t := range tags {
+		if r.MutualTLS {
+			t.ValueFormat = fact(t.Name)
+		} else {
+			t.ValueFormat = unknown
 		}
 	}
-	tags := make([]*statsv3.Config_Tag, len(names))
-	for i, n := range names {
-		tags[i] = tag("source_"+n, formats[i])
-	}
 	return tags
+}
+
+// peerFormats read the caller's certificate, which says more than the
+// identity: the workload is its O, the canonical service its CN, the revision
+// its OU.
+func peerFormats() []*statsv3.Config_Tag {
+	return []*statsv3.Config_Tag{
+		tag("source_workload", ofSubject("O")),
+		tag("source_workload_namespace", "%CEL(re.extract(connection.uri_san_peer_certificate, '/ns/([^/]+)/sa/', '\\\\1'))%"),
+		tag("source_principal", peerPrincipal),
+		tag("source_app", ofSubject("CN")),
+		tag("source_version", versionOfSubject()),
+		tag("source_canonical_service", ofSubject("CN")),
+		tag("source_canonical_revision", ofSubject("OU")),
+	}
 }
 
 // versionOfSubject is the revision where a label says it: a workload without
@@ -176,7 +155,7 @@ func (r report) exchange() []*statsv3.Config_Tag {
 	tags := []*statsv3.Config_Tag{}
 	if r.http {
 		tags = append(tags,
-			tag("request_protocol", "%CEL('content-type' in request.headers && request.headers['content-type'].startsWith('application/grpc') ? 'grpc' : 'http')%"),
+			requestProtocol(),
 			tag("response_code", "%RESPONSE_CODE%"),
 			tag("grpc_response_status", "%GRPC_STATUS_NUMBER%"),
 		)
@@ -202,11 +181,6 @@ func ofLabels(otherwise string, labels ...string) string {
 		expr = "('" + labels[i] + "' in xds.node.metadata['LABELS'] ? xds.node.metadata['LABELS']['" + labels[i] + "'] : " + expr + ")"
 	}
 	return "%CEL('LABELS' in xds.node.metadata ? " + expr + " : " + otherwise + ")%"
-}
-
-// orUnknown is an attribute that connections without TLS do not have.
-func orUnknown(attribute string) string {
-	return "%CEL(has(" + attribute + ") ? " + attribute + " : 'unknown')%"
 }
 
 // literal writes a text so that it stands for itself in a format.

@@ -48,7 +48,7 @@ func TestEnvoyCountsAsCaller(t *testing.T) {
 	e := runEnvoy(t, map[string]any{
 		"listeners": []json.RawMessage{
 			listener("requests", requests, HTTPFilters(HCMInput{Direction: DirectionOutbound, Routes: routes, Config: mesh.DefaultConfig()})),
-			listener("bytes", bytes, []*listenerv3.Filter{TCPProxy(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: "lines"}}, Config: mesh.DefaultConfig()})}),
+			listener("bytes", bytes, TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: "lines"}}, Config: mesh.DefaultConfig()})),
 		},
 		"clusters": []json.RawMessage{cluster("web", web), cluster("lines", lines)},
 	}, map[string]any{"WORKLOAD_NAME": "sleep", "NAMESPACE": "default", "LABELS": map[string]any{"app": "sleep-app", "service.istio.io/canonical-revision": "r2"}})

@@ -33,7 +33,7 @@ func (k *kind) decode(ref object.Ref, js []byte) (kubeObject, []object.Finding) 
 		for _, field := range unknown {
 			findings = append(findings, object.Finding{Object: ref, Field: field, Code: object.CodeUnknownField, Message: unknownField})
 		}
-		if err != nil && wrong != nil {
+		if wrong != nil && (err != nil || wrong.excluded) {
 			return nil, append(findings, object.Finding{Object: ref, Field: wrong.field, Code: object.CodeInvalid, Message: wrong.message + notInForce})
 		}
 	}
@@ -96,7 +96,10 @@ func typeField(err error) string {
 }
 
 // mismatch is a value that its field cannot hold.
-type mismatch struct{ field, message string }
+type mismatch struct {
+	field, message string
+	excluded       bool // by another field, although each of the two can be read
+}
 
 func wrongType(field, want string, got any) *mismatch {
 	is := "null"
@@ -112,5 +115,5 @@ func wrongType(field, want string, got any) *mismatch {
 	case map[string]any:
 		is = "an object"
 	}
-	return &mismatch{field, fmt.Sprintf("must be %s and is %s", want, is)}
+	return &mismatch{field: field, message: fmt.Sprintf("must be %s and is %s", want, is)}
 }

@@ -96,7 +96,11 @@ func newParser() *parser {
 // parse reads one document that begins at a line of its file. The error says
 // that it is not YAML, or not an object of the API.
 func (p *parser) parse(text []byte, line int) (*document, error) {
-	js, err := yaml.YAMLToJSON(text)
+	js, strict := yaml.YAMLToJSONStrict(text)
+	var err error
+	if strict != nil {
+		js, err = yaml.YAMLToJSON(text)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: correct the YAML", countFrom(line, strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")))
 	}
@@ -104,7 +108,13 @@ func (p *parser) parse(text []byte, line int) (*document, error) {
 	if string(js) == "null" {
 		return d, nil
 	}
-	return d, p.object(d, js, header{}, "")
+	if err := p.object(d, js, header{}, ""); err != nil {
+		return nil, err
+	}
+	if strict != nil {
+		d.tellRepeated(text, line)
+	}
+	return d, nil
 }
 
 var lineNumber = regexp.MustCompile(`\bline \d+`)

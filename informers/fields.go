@@ -51,6 +51,7 @@ func (c *checker) message(path string, v any, d protoreflect.MessageDescriptor) 
 		c.mismatch(path, "an object", v)
 		return
 	}
+	chosen := map[protoreflect.OneofDescriptor]string{}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		f := d.Fields().ByJSONName(name)
 		if f == nil {
@@ -62,9 +63,22 @@ func (c *checker) message(path string, v any, d protoreflect.MessageDescriptor) 
 				c.unknown = append(c.unknown, path+"."+name)
 			}
 		case fields[name] != nil:
+			c.oneOf(path, name, f.ContainingOneof(), chosen)
 			c.field(path+"."+name, fields[name], f)
 		}
 	}
+}
+
+// oneOf refuses a field of which another one excludes it, as the schemas of an API server
+// do: reading would keep one of the two and not say which.
+func (c *checker) oneOf(path, name string, of protoreflect.OneofDescriptor, chosen map[protoreflect.OneofDescriptor]string) {
+	if of == nil || of.IsSynthetic() {
+		return
+	}
+	if other := chosen[of]; other != "" && c.wrong == nil {
+		c.wrong = &mismatch{field: path + "." + name, message: fmt.Sprintf("is given beside %s, and only one of the two may be", other), excluded: true}
+	}
+	chosen[of] = name
 }
 
 func (c *checker) field(path string, v any, f protoreflect.FieldDescriptor) {
@@ -123,7 +137,7 @@ func (c *checker) enum(path string, v any, d protoreflect.EnumDescriptor) {
 		names = append(names, string(d.Values().Get(i).Name()))
 	}
 	if c.wrong == nil {
-		c.wrong = &mismatch{path, fmt.Sprintf("must be one of %v and is %v", names, v)}
+		c.wrong = &mismatch{field: path, message: fmt.Sprintf("must be one of %v and is %v", names, v)}
 	}
 }
 

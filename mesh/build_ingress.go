@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -70,7 +71,7 @@ func (b *builder) settleIngresses() {
 	b.ingresses.stale = false
 	var served []*ingress
 	for ref, in := range b.ingresses.all {
-		b.found(ref, nil)
+		b.found(ref, b.classless(in))
 		if b.world.Config.servesIngress(in, b.ingresses.classes[in.class]) {
 			b.found(ref, append(slices.Clone(in.findings), b.portFindings(in)...))
 			served = append(served, in)
@@ -94,6 +95,15 @@ func (b *builder) settleIngresses() {
 	}
 	b.ingresses.made = made
 	b.dirty.Gateways = true
+}
+
+// classless tells of an Ingress of the mesh's class by a name that no IngressClass has.
+func (b *builder) classless(in *ingress) []object.Finding {
+	if _, there := b.ingresses.classes[in.class]; there || in.annotation != nil || in.class != b.world.Config.ingressClass() {
+		return nil
+	}
+	return []object.Finding{{Object: in.ref, Field: "spec.ingressClassName", Code: object.CodeUnreferenced, Missing: object.Ref{Kind: object.KindIngressClass, Name: in.class}, Message: fmt.Sprintf(
+		"there is no IngressClass %s; nothing is served by the Ingress until there is: create one with spec.controller %s, or use the annotation %s", in.class, ingressController, IngressClassAnnotation)}}
 }
 
 // portNamed is the number of a Service's port; 0: there is none of the name.

@@ -88,9 +88,14 @@ func (c *httpCheck) action() {
 	}
 }
 
+// destinationHost tells whether a host can be that of a service.
+func destinationHost(host string) bool { return object.ValidHost(host) && host != "*" }
+
 func (c *ruleCheck) destination(field string, d *networking.Destination) {
 	if d.GetHost() == "" {
 		c.reject(field+".host", "the destination has no host: name a service")
+	} else if h := d.GetHost(); !destinationHost(h) {
+		c.reject(field+".host", "%q is no host of a service: write its name alone, and the port in destination.port.number", h)
 	}
 	if n := d.GetPort().GetNumber(); d.GetPort() != nil && (n == 0 || n > 65535) {
 		c.reject(field+".port.number", "%d is no port: write one from 1 to 65535, or leave port out", n)

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +25,10 @@ func checkLabels(ref object.Ref, labels map[string]string) (findings []object.Fi
 		if v, ok := labels[u.label]; ok && v != "none" {
 			findings = append(findings, object.Finding{Object: ref, Field: "metadata.labels[" + u.label + "]", Code: object.CodeUnsupported, Message: u.instead})
 		}
+	}
+	if v, ok := labels["istio-injection"]; ok && ref.Kind == object.KindNamespace && v != "enabled" && v != "disabled" {
+		findings = append(findings, object.Finding{Object: ref, Field: "metadata.labels[istio-injection]", Code: object.CodeUnsupported,
+			Message: fmt.Sprintf("%q is neither enabled nor disabled; the label says nothing, and no proxies are added by it: write enabled or disabled", v)})
 	}
 	return findings
 }
@@ -50,5 +55,9 @@ func checkConfigMap(ref object.Ref, o *corev1.ConfigMap) []object.Finding {
 
 // unreadableConfig tells that a mesh configuration cannot be read.
 func unreadableConfig(ref object.Ref, err error) object.Finding {
-	return object.Finding{Object: ref, Field: "data." + meshConfigKey, Code: object.CodeInvalid, Message: fmt.Sprintf("%v; nothing of this configuration is in force: correct the text", err)}
+	field := "data." + meshConfigKey
+	if m := (*misread)(nil); errors.As(err, &m) && m.field != "" {
+		field += "." + m.field
+	}
+	return object.Finding{Object: ref, Field: field, Code: object.CodeInvalid, Message: fmt.Sprintf("%v; nothing of this configuration is in force: correct the text", err)}
 }

@@ -108,7 +108,7 @@ func checkEgress(o *networkingv1.Sidecar) (findings []object.Finding) {
 					Message: "~ stands for no namespace, and hides none of the hosts beside it: write it alone to show nothing, or ~NAMESPACE/host to hide hosts"})
 			}
 			if !ok || namespace == "" || !object.ValidHost(host) {
-				bad(fmt.Sprintf("%s.hosts[%d]", at, j), "%q is not namespace/host; it is ignored: write ./%s for the own namespace, or */%s for all", h, h, h)
+				bad(fmt.Sprintf("%s.hosts[%d]", at, j), "%q is not namespace/host; it is ignored: write ./%s for the own namespace, or */%s for all", h, object.ResolveHost(h, o.Namespace, object.Domain), object.ResolveHost(h, o.Namespace, object.Domain))
 			}
 		}
 	}

@@ -74,12 +74,15 @@ func (n *Names) Check(ctx context.Context, obj any) []object.Finding {
 	case *networkingv1.Sidecar:
 		r.ref = object.Ref{Kind: object.KindSidecar, Namespace: o.Namespace, Name: o.Name}
 		r.selected("spec.workloadSelector", o.Spec.GetWorkloadSelector().GetLabels(), o.Namespace)
+		r.egressHosts(o)
 	case *securityv1.PeerAuthentication:
 		r.policy(object.KindPeerAuthentication, o, o.Spec.GetSelector().GetMatchLabels())
+		r.peerPorts(o)
 	case *securityv1.RequestAuthentication:
 		r.policy(object.KindRequestAuthentication, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
 	case *securityv1.AuthorizationPolicy:
 		r.policy(object.KindAuthorizationPolicy, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
+		r.authorization(o)
 	case *telemetryv1.Telemetry:
 		r.policy(object.KindTelemetry, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
 	default:
@@ -237,7 +240,7 @@ func (r *references) overridden(o *networkingv1.VirtualService, v *VirtualServic
 
 // destination looks for the host, the port and the subset of a route.
 func (r *references) destination(view *View, field string, d *networking.Destination) {
-	if r.ctx.Err() != nil {
+	if r.ctx.Err() != nil || !destinationHost(d.GetHost()) { // which is told by itself
 		return
 	}
 	host := object.ResolveHost(d.GetHost(), r.ref.Namespace, object.Domain)

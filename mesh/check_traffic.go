@@ -113,8 +113,8 @@ func (c *ruleCheck) percent(field string, v float64) bool {
 func (c *httpCheck) mirrors() {
 	r := c.in
 	usable := func(field, percent string, d *networking.Destination, v float64) bool {
-		if d.GetHost() == "" || d.GetPort() != nil && (d.Port.Number == 0 || d.Port.Number > 65535) {
-			c.report(object.CodeInvalid, field, "the destination has no host, or a port that is none; no requests are copied to it: name a service")
+		if !destinationHost(d.GetHost()) || d.GetPort() != nil && (d.Port.Number == 0 || d.Port.Number > 65535) {
+			c.report(object.CodeInvalid, field, "the destination has no host of a service, or a port that is none; no requests are copied to it: name a service")
 			return false
 		}
 		return c.percent(percent, v)

@@ -53,7 +53,7 @@ func parseConfig(ref object.Ref, text []byte) (*Config, []object.Finding, error)
 	// Read as the other kinds are: durations may be any that time.ParseDuration knows.
 	read := &meshconfig.MeshConfig{}
 	if err := read.UnmarshalJSON(js); err != nil {
-		return nil, nil, fmt.Errorf("reading the mesh configuration: %w", err)
+		return nil, nil, findMisread(js, err)
 	}
 	var fields any
 	if err := json.Unmarshal(js, &fields); err != nil {

@@ -15,6 +15,7 @@ import (
 // before it is laid over the defaults, and tells of each.
 func checkRanges(ref object.Ref, read *meshconfig.MeshConfig) []object.Finding {
 	c := &rangeCheck{ref: ref}
+	c.providers(read)
 	c.message(read.ProtoReflect(), "")
 	if read.TrustDomain != "" && !trustDomain(read.TrustDomain) {
 		c.bad("trustDomain", "%q is no trust domain; the default %s is used: write lower-case letters, digits, dots, dashes and underscores", read.TrustDomain, object.Domain)
@@ -60,10 +61,16 @@ func (c *rangeCheck) message(m protoreflect.Message, at string) {
 				c.bad(field, "%s is less than nothing; the default is used: write a duration such as 10s", d.AsDuration())
 				m.Clear(f)
 			}
+		case f.Message() != nil && f.Message().FullName() == "google.protobuf.Int32Value":
+			if n := v.Message().Get(f.Message().Fields().ByName("value")).Int(); n < 0 {
+				c.negative(m, f, field, n)
+			}
 		case f.Message() != nil:
 			c.message(v.Message(), field)
 		case f.Kind() == protoreflect.StringKind:
 			c.service(m, f, v.String(), field)
+		case f.Kind() == protoreflect.Int32Kind && v.Int() < 0:
+			c.negative(m, f, field, v.Int())
 		case strings.HasSuffix(string(f.Name()), "port"):
 			if n := portNumber(v, f.Kind()); n < 1 || n > object.MaxPort {
 				c.bad(field, "%d is no port; the field is ignored: use 1 to %d", n, object.MaxPort)
@@ -72,6 +79,11 @@ func (c *rangeCheck) message(m protoreflect.Message, at string) {
 		}
 		return true
 	})
+}
+
+func (c *rangeCheck) negative(m protoreflect.Message, f protoreflect.FieldDescriptor, field string, n int64) {
+	c.bad(field, "%d is less than nothing; the default is used: write 0 or more", n)
+	m.Clear(f)
 }
 
 // service checks the host of a provider, whose port is a field of its own.

@@ -39,7 +39,11 @@ func (w *World) checkGatewayAPI(obj any) (out []object.Finding) {
 	}
 	for _, b := range r.backends() {
 		if problem := w.backendProblem(r.ref, b, w.onlyMesh(r)); problem.Reason == gatewayv1.RouteReasonBackendNotFound {
-			out = append(out, object.Finding{Object: r.ref, Field: b.field, Code: object.CodeHostNotFound, Message: problem.Message + "; its share of requests gets 500", Missing: problem.Missing})
+			code := object.CodeHostNotFound
+			if problem.Missing == (object.Ref{}) {
+				code = object.CodePortNotFound
+			}
+			out = append(out, object.Finding{Object: r.ref, Field: b.field, Code: code, Message: problem.Message + "; its share of requests gets 500", Missing: problem.Missing})
 		}
 	}
 	return out

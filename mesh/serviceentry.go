@@ -50,6 +50,10 @@ func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntr
 	base.Distribution = distributionAnnotation(o.Annotations)
 	se.setPorts(&base, o)
 	se.setAddresses(&base, o)
+	if base.Resolution == ResolutionStatic && len(se.inline) == 0 && se.selector == nil {
+		se.findings = append(se.findings, object.Finding{Object: ref, Field: "spec.resolution", Code: object.CodeUnreferenced,
+			Message: "nobody resolves names with resolution STATIC, and there are neither endpoints nor a workloadSelector; requests get 503: list endpoints, or use resolution DNS"})
+	}
 	se.keepAddressed(&base)
 	se.setServices(&base, o)
 	return se
@@ -114,11 +118,13 @@ func (se *serviceEntry) setAddresses(base *Service, o *networkingv1.ServiceEntry
 // keepAddressed leaves out endpoints without an address where nothing resolves names.
 func (se *serviceEntry) keepAddressed(base *Service) {
 	if base.Resolution == ResolutionStatic && se.selector == nil {
+		i := -1
 		se.inline = slices.DeleteFunc(slices.Clone(se.inline), func(e *networking.WorkloadEntry) bool {
+			i++
 			if _, err := netip.ParseAddr(e.Address); err == nil || strings.HasPrefix(e.Address, "unix://") || e.Address == "" && e.Network != "" {
 				return false
 			}
-			se.bad("spec.endpoints", "%q is no IP address, which resolution STATIC needs; the endpoint is left out: use resolution DNS or an address", e.Address)
+			se.bad(fmt.Sprintf("spec.endpoints[%d].address", i), "%q is no IP address, which resolution STATIC needs; the endpoint is left out: use resolution DNS or an address", e.Address)
 			return true
 		})
 	}

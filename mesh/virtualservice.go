@@ -124,6 +124,7 @@ func parseVirtualService(o *networkingv1.VirtualService, domain string) (*Virtua
 	if v.On(object.MeshGateway) && slices.Contains(v.Hosts, "*") {
 		object.Invalid(ref, &findings)(fmt.Sprintf("spec.hosts[%d]", slices.Index(o.Spec.Hosts, "*")), "* on sidecars would take the requests for every service of the mesh; sidecars leave it out, and gateways and the other hosts stay: name the hosts, or bind the rules to a Gateway")
 	}
+	findings = append(findings, v.unbound(&o.Spec)...)
 	var more []object.Finding
 	v.Spec, v.origins, more = checkVirtualService(ref, v.Spec)
 	v.setDestinations(domain)

@@ -75,6 +75,7 @@ func (b *ruleBuilder) source(s *security.Source, at string) (*rbacv3.Principal, 
 	var all []*rbacv3.Principal
 	ok := true
 	field := func(name string, requests bool, values, nots []string, one func(string) (*rbacv3.Principal, error)) {
+		b.unmatched(at+"."+name, name, slices.Concat(values, nots)...)
 		p, fits := matching(b, at+"."+name, requests, values, nots, one, orPrincipals, notPrincipal)
 		ok = ok && fits
 		all = append(all, p...)
@@ -97,6 +98,7 @@ func (b *ruleBuilder) operation(o *security.Operation, at string) (*rbacv3.Permi
 	var all []*rbacv3.Permission
 	ok := true
 	field := func(name string, requests bool, values, nots []string, one func(string) (*rbacv3.Permission, error)) {
+		b.unmatched(at+"."+name, name, slices.Concat(values, nots)...)
 		p, fits := matching(b, at+"."+name, requests, values, nots, one, orPermissions, notPermission)
 		ok = ok && fits
 		all = append(all, p...)
@@ -222,6 +224,7 @@ func (b *ruleBuilder) condition(c *security.Condition, at string) (p *rbacv3.Pri
 	case key == "source.serviceAccount":
 		return principal(false, b.serviceAccount)
 	case key == "source.principal":
+		b.unmatched(at, "principals", slices.Concat(c.GetValues(), c.GetNotValues())...)
 		return principal(false, b.principal)
 	case key == "source.trustDomain":
 		return principal(false, trustDomain)

@@ -118,6 +118,7 @@ func (m *manifests) findings(beside *cluster) *Findings {
 			changes = append(changes, o.Change)
 		}
 		p = newPart(changes, world)
+		p.routers = p.routers || slices.ContainsFunc(m.templates, template.ofGateway)
 	} else {
 		p = allBut(beside.refused)
 	}

@@ -99,10 +99,38 @@ func TestWhatIsFound(t *testing.T) {
 		{"a kind of Istio that is not served", strings.Replace(written("EnvoyFilter", "v"), "v1", "v1alpha3", 1) + "{}", "warning Unsupported 2 kind"},
 		{"a field that there is not", written("VirtualService", "v") + "\n  hosts: [a.example.com]\n  http:\n  - timeut: 3s\n    directResponse: {status: 200}", "error UnknownField 7 spec.http[0].timeut"},
 		{"an object twice", service + service, "warning Duplicate 8 metadata.name"},
-		{"a configuration that cannot be read", config("outboundTrafficPolicy: {mode: REGISTRY}"), "error Invalid 5 data.mesh"},
+		{"a configuration that cannot be read", config("outboundTrafficPolicy: {mode: REGISTRY}"), "error Invalid 6 data.mesh.outboundTrafficPolicy.mode"},
 		{"a trust domain that is none", config("trustDomain: a/b"), "error Invalid 6 data.mesh.trustDomain"},
 		{"a provider with its port in the host", config("extensionProviders: [{name: a, envoyExtAuthzGrpc: {service: 'a.b:9000', port: 9000}}]"), "error Invalid 6 data.mesh.extensionProviders[0].envoyExtAuthzGrpc.service"},
 		{"a timeout of less than nothing", config("connectTimeout: -1s"), "error Invalid 6 data.mesh.connectTimeout"},
+		{"a number of threads below nothing", config("defaultConfig: {concurrency: -1}"), "error Invalid 6 data.mesh.defaultConfig.concurrency"},
+		{"a provider that lacks where it is, and one of its name", config("extensionProviders: [{name: a, zipkin: {port: 1}}, {name: A, opentelemetry: {service: a.b, port: 1}}]"),
+			"error Invalid 6 data.mesh.extensionProviders[0].zipkin.service\nerror Invalid 6 data.mesh.extensionProviders[1].name"},
+		{"a match for a gateway that the rules are not bound to", gateway("g", http) + written("VirtualService", "v") + "{hosts: [shop.example.com], gateways: [g], http: [{match: [{gateways: [h]}], directResponse: {status: 200}}]}", "warning Unreferenced 9 spec.http[0].match[0].gateways[0]"},
+		{"a match for a gateway by its full name", gateway("g", http) + written("VirtualService", "v") + "{hosts: [shop.example.com], gateways: [g], http: [{match: [{gateways: [shop/g]}], directResponse: {status: 200}}]}", ""},
+		{"destinations that are no hosts", service + written("VirtualService", "v") + "{hosts: [cart], http: [{mirror: {host: 'http://cart'}, route: [{destination: {host: 'cart:80'}}]}]}", "error Invalid 9 spec.http[0].mirror\nerror Invalid 9 spec.http[0].route[0].destination.host"},
+		{"two policies of a load balancer", service + written("DestinationRule", "d") + "{host: cart, trafficPolicy: {loadBalancer: {simple: RANDOM, consistentHash: {useSourceIp: true}}}}", "error Invalid 9 spec.trafficPolicy.loadBalancer.simple"},
+		{"two ways to compare a text", written("VirtualService", "v") + "{hosts: [a.example], http: [{match: [{uri: {exact: /a, prefix: /b}}], directResponse: {status: 200}}]}", "error Invalid 4 spec.http[0].match[0].uri.prefix"},
+		{"a field twice", written("DestinationRule", "d") + "\n  host: a.example\n  host: b.example", "note NotLookedUp 0 \nerror UnknownField 5 spec.host"},
+		{"an endpoint that nobody resolves", written("ServiceEntry", "e") + "\n  hosts: [a.example]\n  ports: [{number: 80, name: http, protocol: HTTP}]\n  resolution: STATIC\n  endpoints:\n  - address: 10.0.0.1\n  - address: b.example", "error Invalid 10 spec.endpoints[1].address"},
+		{"an entry without endpoints", written("ServiceEntry", "e") + "{hosts: [a.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: STATIC}", "warning Unreferenced 4 spec.resolution"},
+		{"a policy for what no request has", policy("{from: [{source: {principals: ['spiffe://cluster.local/ns/shop/sa/a']}}], to: [{operation: {paths: [admin], methods: [get], hosts: ['http://a.example']}}]}"),
+			"warning Unreferenced 4 spec.rules[0].from[0].source.principals\nwarning Unreferenced 4 spec.rules[0].to[0].operation.hosts\nwarning Unreferenced 4 spec.rules[0].to[0].operation.methods\nwarning Unreferenced 4 spec.rules[0].to[0].operation.paths"},
+		{"a policy for what requests have", policy("{from: [{source: {principals: ['cluster.local/ns/shop/sa/a', '*/sa/b']}}], to: [{operation: {paths: ['*.html', '/a*', '*'], methods: [GET, 'PO*', purge], hosts: ['*.example', 'a.example:*']}}]}"), ""},
+		{"a policy for the port of the Service", strings.Replace(service, "port: 80", "port: 80, targetPort: 8080", 1) + strings.ReplaceAll(pod, "front", "cart") + policy("{to: [{operation: {ports: ['80', '8080', '9090']}}]}"), "warning PortNotFound 14 spec.rules[0].to[0].operation.ports"},
+		{"a mode for the port of the Service", strings.Replace(service, "port: 80", "port: 80, targetPort: 8080", 1) + strings.ReplaceAll(pod, "front", "cart") +
+			policyOf("PeerAuthentication", "{selector: {matchLabels: {app: cart}}, portLevelMtls: {80: {mode: STRICT}}}"), "warning PortNotFound 14 spec.portLevelMtls[80]"},
+		{"a policy for tokens that nobody reads", service + strings.ReplaceAll(pod, "front", "cart") + policy("{from: [{source: {requestPrincipals: ['*']}}]}"), "warning ClaimNotKnown 14 spec.rules[0].from[0].source.requestPrincipals"},
+		{"a policy for tokens of which the readers are not given", policy("{when: [{key: request.auth.audiences, values: [a]}]}"), "note NotLookedUp 0 "},
+		{"a policy for tokens", service + strings.ReplaceAll(pod, "front", "cart") + policyOf("RequestAuthentication", "{jwtRules: [{issuer: a, jwksUri: https://a.example/keys}]}") + "\n---\n" + policy("{from: [{source: {requestPrincipals: ['*']}}]}"), ""},
+		{"hosts that a Sidecar shows", service + written("Sidecar", "s") + "\n  egress:\n  - hosts:\n    - ./cart\n    - shop/crat.shop.svc.cluster.local\n    - shop/cart.shop.svc.cluster.local\n    - '*/*'", "warning HostNotFound 12 spec.egress[0].hosts[0]\nwarning HostNotFound 13 spec.egress[0].hosts[1]"},
+		{"an Ingress of a class that there is not", service + ingress("ingressClassName: istio, "), "note NotLookedUp 0 "},
+		{"an Ingress of another class", service + ingress("ingressClassName: nginx, "), ""},
+		{"an injection label that says nothing", "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  labels:\n    istio-injection: enable", "warning Unsupported 6 metadata.labels[istio-injection]"},
+		{"an annotation at the Deployment", strings.Replace(deployment("logLevel: debug", "runAsUser: 1000"), "name: cart,", "name: cart, annotations: {sidecar.istio.io/inject: 'true', a.example/b: c},", 1), "warning Injection 3 metadata.annotations[sidecar.istio.io/inject]"},
+		{"a misspelt annotation beside one that cannot be read", deployment("proxyCpu: 10m, traffic.sidecar.istio.io/excludeOutboundPorts: x", "runAsUser: 1000"),
+			"error Injection 7 spec.template.metadata.annotations[traffic.sidecar.istio.io/excludeOutboundPorts]\nwarning Injection 7 spec.template.metadata.annotations[sidecar.istio.io/proxyCpu]"},
+		{"the pods of another gateway", strings.ReplaceAll(pod, "app: front", "istio: ingressgateway") + strings.ReplaceAll(gateway("g", http), "app: front", "istio: ingresgateway"), "warning Unreferenced 9 spec.selector"},
 		{"a configuration that is well", config("trustDomain: a.b"), ""},
 		{"several documents that are no YAML", "a: b: c\n---\n" + service + "\n\n: :\n", "error Unreadable 1 \nerror Unreadable 9 "},
 	} {
@@ -117,6 +145,20 @@ func secretText() string {
 	cert, key := random.Certificate()
 	text := base64.StdEncoding.EncodeToString
 	return "apiVersion: v1\nkind: Secret\nmetadata: {name: cert, namespace: shop}\ntype: kubernetes.io/tls\ndata: {tls.crt: " + text(cert) + ", tls.key: " + text(key) + "}\n---\n"
+}
+
+// policyOf is an object of security.istio.io.
+func policyOf(kind, spec string) string {
+	return strings.Replace(written(kind, "p"), "networking", "security", 1) + spec
+}
+
+// policy is an AuthorizationPolicy for the pods of cart, with one rule.
+func policy(rule string) string {
+	return policyOf("AuthorizationPolicy", "{selector: {matchLabels: {app: cart}}, action: DENY, rules: ["+rule+"]}")
+}
+
+func ingress(class string) string {
+	return "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i, namespace: shop}\nspec: {" + class + "rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: cart, port: {number: 80}}}}]}}]}"
 }
 
 func deployment(annotation, security string) string {

@@ -44,6 +44,11 @@ func readManifests(texts []text) *manifests {
 	}
 	m.duplicates()
 	m.found.Objects = len(m.objects)
+	for _, t := range m.templates {
+		if t.Kind != "Pod" { // which is among the objects
+			m.found.Objects++
+		}
+	}
 	return m
 }
 
@@ -80,6 +85,11 @@ func holderPath(path string) string {
 	return path
 }
 
+// ofGateway tells whether the pods are nothing but a proxy, as those of gateways are.
+func (t template) ofGateway() bool {
+	return t.Pod != nil && len(t.Pod.Spec.Containers) == 1 && t.Pod.Spec.Containers[0].Name == inject.ProxyContainer
+}
+
 // findings are what keeps the proxy from being added to the pods, and what of the template
 // is ignored.
 func (t template) findings(to *Findings) {
@@ -88,6 +98,10 @@ func (t template) findings(to *Findings) {
 	for _, err := range t.Problems {
 		f := object.Finding{Object: t.ref, Field: under(fieldIn(err.Error())), Code: object.CodeInjection, Message: "the proxy cannot be added: " + err.Error()}
 		to.add(f, object.SeverityError, t.position)
+	}
+	for _, note := range t.Misplaced {
+		f := object.Finding{Object: t.ref, Field: fieldIn(note), Code: object.CodeInjection, Message: note}
+		to.add(f, object.SeverityWarning, t.position)
 	}
 	for _, note := range t.Notes {
 		f := object.Finding{Object: t.ref, Field: under(fieldIn(note)), Code: object.CodeInjection, Message: note}

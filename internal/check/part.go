@@ -77,8 +77,13 @@ func (p *part) skip(f object.Finding) bool {
 			return p.note("pods of gateways", "those of "+f.Object.String(), p.routers)
 		}
 		return p.note("workloads", "those of "+f.Object.String(), p.holds(m.Namespace, object.KindPod, object.KindWorkloadEntry))
+	case object.KindRequestAuthentication: // of a namespace that the files hold they hold them all
+		return p.note("RequestAuthentications", "those of namespace "+m.Namespace, p.holds(m.Namespace, m.Kind, object.KindPod, object.KindService))
 	case object.KindVirtualService:
 		return p.note("VirtualServices of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, object.KindVirtualService))
+	}
+	if m.Namespace == "" {
+		name = m.Name
 	}
 	return p.note(string(m.Kind)+" objects", name, p.holds(m.Namespace, m.Kind))
 }

@@ -3,6 +3,8 @@ package inject
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,6 +23,8 @@ type Template struct {
 	// Problems are why the proxy cannot be added, Notes what of it would be ignored.
 	Problems []error
 	Notes    []string
+	// Misplaced are annotations and labels that stand at the workload, where nobody reads them.
+	Misplaced []string
 }
 
 // Templates reads the templates of one YAML or JSON document that is an object or a list.
@@ -105,8 +109,29 @@ func templateOf(object map[string]any, kind, version, at string) []Template {
 	}
 	pod.Namespace = t.Namespace
 	t.Pod = &pod
+	if at := strings.Join(holder.path, "."); at != "" {
+		t.Misplaced = misplaced(object, &pod, at)
+	}
 	t.check(p)
 	return []Template{t}
+}
+
+// misplaced tells of annotations and labels for injection that a workload has and the
+// template of its pods, which is at a path, has not.
+func misplaced(object map[string]any, pod *corev1.Pod, at string) (out []string) {
+	meta, _ := object["metadata"].(map[string]any)
+	known := readers()
+	look := func(what string, own map[string]string, is func(string) bool) {
+		said, _ := meta[what+"s"].(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(said)) {
+			if _, there := own[name]; !there && is(name) {
+				out = append(out, fmt.Sprintf("%s %s stands at the workload, where nobody reads it: write it to %s.metadata.%ss", what, name, at, what))
+			}
+		}
+	}
+	look("annotation", pod.Annotations, func(name string) bool { return known[name] != nil || name == proxyConfigName || name == TemplatesName })
+	look("label", pod.Labels, func(name string) bool { return name == InjectName })
+	return out
 }
 
 // check says all that keeps the proxy from being added, where Inject says the first.
@@ -154,7 +179,7 @@ func unsupported(annotations map[string]string) map[string]string {
 	out := map[string]string{}
 	known := readers()
 	for name, v := range annotations {
-		if known[name] == nil && name != proxyConfigName && !strings.HasPrefix(name, sidecarPrefix+"proxy") {
+		if known[name] == nil && name != proxyConfigName {
 			out[name] = v
 		}
 	}

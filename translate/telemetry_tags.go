@@ -1,10 +1,6 @@
 package translate
 
-import (
-	"strings"
-
-	statsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
-)
+import statsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
 
 // unknown is the value of labels of which nothing is known.
 const unknown = "unknown"
@@ -30,28 +26,10 @@ func (r report) standardTags() []*statsv3.Config_Tag {
 // callerItself is what the proxy knows about its own workload.
 func callerItself() []*statsv3.Config_Tag {
 	tags := []*statsv3.Config_Tag{orUnknown("source_principal", "%UPSTREAM_LOCAL_URI_SAN%")}
-	for _, f := range callerFormats() {
-		tags = append(tags, tag(f.Name, fact(f.Name)))
+	for _, name := range []string{"source_workload", "source_workload_namespace", "source_app", "source_version", "source_canonical_service", "source_canonical_revision"} {
+		tags = append(tags, tag(name, fact(name)))
 	}
 	return tags
-}
-
-// The labels that say which canonical service a workload is of, and which of
-// its revisions, the first that is there.
-var (
-	canonicalNames     = []string{"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"}
-	canonicalRevisions = []string{"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"}
-)
-
-func callerFormats() []*statsv3.Config_Tag {
-	return []*statsv3.Config_Tag{
-		tag("source_workload", ofNode("WORKLOAD_NAME")),
-		tag("source_workload_namespace", ofNode("NAMESPACE")),
-		tag("source_app", ofLabels(unknownText, "app")),
-		tag("source_version", ofLabels(unknownText, "version")),
-		tag("source_canonical_service", ofLabels(nodeText("WORKLOAD_NAME"), canonicalNames...)),
-		tag("source_canonical_revision", ofLabels("'latest'", canonicalRevisions...)),
-	}
 }
 
 // serverSeenByCaller takes what is known of the server from the endpoint and
@@ -73,44 +51,15 @@ func serverSeenByCaller() []*statsv3.Config_Tag {
 
 // callerSeenByServer is what the caller's certificate tells. Nothing that a
 // caller could send is believed.
-func (r report) callerSeenByServer() []*statsv3.Config_Tag {
-	tags := peerFormats()
-	for _, t := range tags {
+func (r report) callerSeenByServer() (tags []*statsv3.Config_Tag) {
+	for _, name := range []string{"source_workload", "source_workload_namespace", "source_principal", "source_app", "source_version", "source_canonical_service", "source_canonical_revision"} {
 		if r.MutualTLS {
-			t.ValueFormat = fact(t.Name)
+			tags = append(tags, tag(name, fact(name)))
 		} else {
-			t.ValueFormat = unknown
+			tags = append(tags, tag(name, unknown))
 		}
 	}
 	return tags
-}
-
-// peerFormats read the caller's certificate, which says more than the
-// identity: the workload is its O, the canonical service its CN, the revision
-// its OU.
-func peerFormats() []*statsv3.Config_Tag {
-	return []*statsv3.Config_Tag{
-		tag("source_workload", ofSubject("O")),
-		tag("source_workload_namespace", "%CEL(re.extract(connection.uri_san_peer_certificate, '/ns/([^/]+)/sa/', '\\\\1'))%"),
-		tag("source_principal", peerPrincipal),
-		tag("source_app", ofSubject("CN")),
-		tag("source_version", versionOfSubject()),
-		tag("source_canonical_service", ofSubject("CN")),
-		tag("source_canonical_revision", ofSubject("OU")),
-	}
-}
-
-// versionOfSubject is the revision where a label says it: a workload without
-// one is of revision "latest" and of no known version.
-func versionOfSubject() string {
-	const name = "connection.subject_peer_certificate"
-	rest := strings.TrimSuffix(strings.TrimPrefix(ofSubject("OU"), "%CEL("), ")%")
-	return "%CEL(" + name + ".contains('OU=latest') && " + name + ".matches('(^|,)OU=latest(,|$)') ? 'unknown' : (" + rest + "))%"
-}
-
-// ofSubject is a part of the name in the client's certificate.
-func ofSubject(part string) string {
-	return "%CEL(connection.subject_peer_certificate.contains('" + part + "=') ? re.extract(connection.subject_peer_certificate, '(^|,)" + part + "=([^,]+)', '\\\\2') : 'unknown')%"
 }
 
 // serverItself is known when the configuration is made.
@@ -163,24 +112,6 @@ func (r report) exchange() []*statsv3.Config_Tag {
 		tags = append(tags, tag("request_protocol", "tcp"))
 	}
 	return append(tags, tag("response_flags", "%RESPONSE_FLAGS%"), tag("connection_security_policy", security))
-}
-
-const unknownText = "'" + unknown + "'"
-
-// nodeText is an expression for a text in the metadata of the proxy's node.
-func nodeText(key string) string {
-	return "('" + key + "' in xds.node.metadata ? xds.node.metadata['" + key + "'] : 'unknown')"
-}
-
-func ofNode(key string) string { return "%CEL" + nodeText(key) + "%" }
-
-// ofLabels is the first of the labels that the node tells of its pod.
-func ofLabels(otherwise string, labels ...string) string {
-	expr := otherwise
-	for i := len(labels) - 1; i >= 0; i-- {
-		expr = "('" + labels[i] + "' in xds.node.metadata['LABELS'] ? xds.node.metadata['LABELS']['" + labels[i] + "'] : " + expr + ")"
-	}
-	return "%CEL('LABELS' in xds.node.metadata ? " + expr + " : " + otherwise + ")%"
 }
 
 // literal writes a text so that it stands for itself in a format.

@@ -4,8 +4,8 @@ package envoycost
 // cluster with five endpoints than one without. Ratios hold on any machine.
 const (
 	maxFull     = 3
-	maxTCP      = 9
-	maxHTTP     = 8
-	maxInbound  = 3.5
-	maxOutbound = 13
+	maxTCP      = 7
+	maxHTTP     = 6
+	maxInbound  = 3.2
+	maxOutbound = 10
 )

@@ -53,7 +53,7 @@ func keptOf(w *World) map[string]object.Finding {
 // age and in whatever order it comes; beyond it objects are served at home only. What is
 // small does not count, and neither does what is exported to nobody.
 func TestExportsAreBounded(t *testing.T) {
-	oldest, newest := entryOf("a", 3*time.Hour, 8, 30, 8), serviceOf("c", time.Hour, 100, "") // 8 × 8 × 31 = 1984, and 200
+	oldest, newest := entryOf("a", 3*time.Hour, 8, 60, 8), serviceOf("c", time.Hour, 100, "") // 8 × 8 × 61 = 3904, and 200
 	small, home := entryOf("b", 0, 1, 1, 8), serviceOf("d", 5*time.Hour, 1000, ".")
 	for _, p := range oldest.Object.(*networkingv1.ServiceEntry).Spec.Ports {
 		p.Protocol = "TCP"
@@ -100,7 +100,7 @@ func TestExportsAreBounded(t *testing.T) {
 		expect("when the oldest is back", "a", "b")
 		step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 1000}")})
 		expect("lowered", "b", "c")
-		step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 3000}")})
+		step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 5000}")})
 		expect("raised", "a", "b", "c")
 		step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("rootNamespace: evil")})
 		expect("of the root namespace", "a", "b", "c")

@@ -31,13 +31,13 @@ type Settings struct {
 	// of one namespace may name for gateways and sidecars; in all 2000 are read. Of
 	// too many the oldest objects have theirs.
 	NamedSecrets int
-	// SubsetClusters (subsetClusters: 2000, at most 100000) is how many clusters the
+	// SubsetClusters (subsetClusters: 4000, at most 100000) is how many clusters the
 	// subsets of those DestinationRules of one namespace may become that multiply: they
 	// are for a wildcard, or for many ports. The root namespace, whose rules are the
 	// operator's, may have eight times as many. Every proxy that sees the hosts holds
 	// them. Of too many the oldest rules have their subsets.
 	SubsetClusters int
-	// ExportedResources (exportedResources: 2000, at most 100000) is how many clusters and
+	// ExportedResources (exportedResources: 4000, at most 100000) is how many clusters and
 	// listeners the Services and ServiceEntries of one namespace may put on the sidecars of
 	// others that ask for more than a hundred each. The root namespace's are not bounded.
 	// Every sidecar that sees them holds them. Of too many the newest objects are served in
@@ -48,7 +48,7 @@ type Settings struct {
 // DefaultSettings are the settings of a mesh configuration that has no section
 // `fairway`.
 func DefaultSettings() Settings {
-	return Settings{RouteHold: 3 * time.Second, NamedSecrets: 500, SubsetClusters: 2000, ExportedResources: 2000}
+	return Settings{RouteHold: 3 * time.Second, NamedSecrets: 500, SubsetClusters: 4000, ExportedResources: 4000}
 }
 
 // MayLeadInside tells whether objects of the namespace may name addresses that

@@ -42,8 +42,8 @@ func proxyContainer(config bootstrap.Config, s settings, p Params) (corev1.Conta
 	if s.logLevel != "" {
 		args = append(args, "--log-level", s.logLevel)
 	}
-	if s.componentLogLevel != "" {
-		args = append(args, "--component-log-level", s.componentLogLevel)
+	if levels := s.componentLevels(); levels != "" {
+		args = append(args, componentLevelFlag, levels)
 	}
 	if s.concurrency > 0 {
 		args = append(args, "--concurrency", strconv.Itoa(s.concurrency))
@@ -200,4 +200,17 @@ func status(native, captured, credentials bool) string {
 		volumes = strconv.Quote(CredentialVolume)
 	}
 	return fmt.Sprintf(`{"initContainers":[%s],"containers":[%s],"volumes":[%s],"imagePullSecrets":null,"revision":"default"}`, inits, containers, volumes)
+}
+
+const componentLevelFlag = "--component-log-level"
+
+// componentLevels is what Envoy's flag is given. Where warnings are logged and
+// nobody asks for more, Envoy's of fields that it calls deprecated are not: it
+// writes one for each route of each virtual host that it receives, and those
+// fields are what the oldest supported release knows.
+func (s settings) componentLevels() string {
+	if s.componentLogLevel == "" && (s.logLevel == "" || s.logLevel == "warning" || s.logLevel == "warn") {
+		return "misc:error"
+	}
+	return s.componentLogLevel
 }

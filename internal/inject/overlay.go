@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
@@ -83,13 +84,26 @@ func overlay(base, said corev1.Container) (out corev1.Container, notes []string,
 		}
 		more = append(more, v)
 	}
-	out.Args = append(slices.Clone(base.Args), args...)
+	out.Args = append(withoutLevels(base.Args, args), args...)
 	out.Env = merge(base.Env, more, func(v corev1.EnvVar) string { return v.Name })
 	out.Ports = merge(base.Ports, ports, func(v corev1.ContainerPort) string {
 		return fmt.Sprint(v.ContainerPort, v.Protocol == corev1.ProtocolUDP)
 	})
 	out.VolumeMounts = merge(base.VolumeMounts, mounts, func(v corev1.VolumeMount) string { return v.MountPath })
 	return out, notes, nil
+}
+
+// withoutLevels are our arguments without the levels of components if theirs
+// have them: Envoy does not start with two.
+func withoutLevels(ours, theirs []string) []string {
+	ours = slices.Clone(ours)
+	if !slices.ContainsFunc(theirs, func(a string) bool { return a == componentLevelFlag || strings.HasPrefix(a, componentLevelFlag+"=") }) {
+		return ours
+	}
+	if i := slices.Index(ours, componentLevelFlag); i >= 0 {
+		ours = slices.Delete(ours, i, i+2)
+	}
+	return ours
 }
 
 // isPlaceholder tells whether a variable is one of ours that the arguments name.

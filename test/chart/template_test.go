@@ -189,7 +189,7 @@ func TestGatewayIsABootstrappedProxy(t *testing.T) {
 		t.Errorf("the labels are %v", p.Labels)
 	}
 	proxy := p.Spec.Containers[0]
-	if got, want := proxy.Args[2:len(proxy.Args)-2], bootstrap.Args(); !slices.Equal(got, want) {
+	if got, want := proxy.Args[2:], append(bootstrap.Args(), "--log-level", "warning", "--component-log-level", "misc:error"); !slices.Equal(got, want) {
 		t.Errorf("the arguments are %v, want %v", got, want)
 	}
 	if h := proxy.Lifecycle.PreStop; h.HTTPGet != nil || h.Exec != nil || h.Sleep.Seconds != 15 {

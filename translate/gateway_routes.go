@@ -216,6 +216,8 @@ func (b *gatewayBuilder) virtualHost(config string, h *hostRoutes) bool {
 			}}
 		}
 	}
+	vh.Routes = slices.Clone(vh.Routes)
+	retriedOnce(vh)
 	b.plan.VirtualHosts = append(b.plan.VirtualHosts, GatewayVirtualHost{VirtualHost: vh, Owners: h.owners})
 	return true
 }

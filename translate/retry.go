@@ -9,6 +9,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	previousprioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
@@ -94,4 +95,36 @@ func retryOn(list string) (conditions string, codes []uint32) {
 		words = append(words, "retriable-status-codes")
 	}
 	return strings.Join(words, ","), codes
+}
+
+// retriedOnce says the retry policy of the routes once, for the virtual host,
+// where they have several times the same. Envoy holds a policy for each route
+// that has its own; a route without takes that of its virtual host, so that
+// nothing is said for all where one route is not to be retried.
+func retriedOnce(vh *routev3.VirtualHost) {
+	var common *routev3.RetryPolicy
+	same := 0
+	for _, r := range vh.Routes {
+		a, ok := r.Action.(*routev3.Route_Route)
+		switch {
+		case !ok: // a redirect or an answer
+		case a.Route.RetryPolicy == nil:
+			return
+		case common == nil:
+			common, same = a.Route.RetryPolicy, 1
+		case proto.Equal(a.Route.RetryPolicy, common):
+			same++
+		}
+	}
+	if same < 2 {
+		return
+	}
+	vh.RetryPolicy = common
+	for i, r := range vh.Routes {
+		if p := r.GetRoute().GetRetryPolicy(); p != nil && proto.Equal(p, common) {
+			r = proto.CloneOf(r) // other virtual hosts may have the same
+			r.GetRoute().RetryPolicy = nil
+			vh.Routes[i] = r
+		}
+	}
 }

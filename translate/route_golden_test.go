@@ -91,6 +91,9 @@ func routesYAML(t testing.TB, hosts []*routev3.VirtualHost) []byte {
 			if !ok {
 				continue
 			}
+			if p := vh.RetryPolicy; p != nil && action["retryPolicy"] == nil { // what Envoy makes of it
+				action["retryPolicy"] = encoded(t, p)
+			}
 			if cmp.Equal(action["retryPolicy"], builtIn) {
 				action["retryPolicy"] = "the default"
 			}
@@ -156,7 +159,7 @@ func validateRoutes(t testing.TB, envoy string, hosts []*routev3.VirtualHost) ([
 	t.Helper()
 	frame := RouteFrame("80")
 	for _, vh := range hosts {
-		frame.VirtualHosts = append(frame.VirtualHosts, &routev3.VirtualHost{Name: vh.Name, Domains: []string{vh.Name}, Routes: vh.Routes})
+		frame.VirtualHosts = append(frame.VirtualHosts, &routev3.VirtualHost{Name: vh.Name, Domains: []string{vh.Name}, Routes: vh.Routes, RetryPolicy: vh.RetryPolicy})
 	}
 	chain := HTTPConnectionManager(HCMInput{Direction: DirectionOutbound, StatPrefix: "test", Routes: frame, Config: mesh.DefaultConfig()})
 	bootstrap, err := json.Marshal(map[string]any{"static_resources": map[string]any{"listeners": []any{map[string]any{

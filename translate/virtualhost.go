@@ -47,6 +47,7 @@ func VirtualHost(in VirtualHostInput) (*routev3.VirtualHost, []object.Finding) {
 	if len(vh.Routes) == 0 && in.Service != nil {
 		vh.Routes = []*routev3.Route{defaultRoute(in)}
 	}
+	retriedOnce(vh)
 	return vh, findings
 }
 

@@ -196,12 +196,12 @@ func (b *builder) podsOf(host string) (PodSelector, bool) {
 // of its namespace for all, those of another's for the clients there.
 func (b *builder) deriveService(ref object.Ref) {
 	for _, old := range b.api.derived[ref] {
-		b.rule(old.ruledKey(), nil)
+		b.rule(ruledKeyOf(old), nil)
 		b.placeRoute(old, nil)
 	}
 	delete(b.api.derived, ref)
 	for _, next := range b.world.serviceRoutes(ref, b.services[ref.Namespace][ref.Name]) {
-		b.rule(next.ruledKey(), next)
+		b.rule(ruledKeyOf(next), next)
 		b.placeRoute(nil, next)
 		b.api.derived[ref] = append(b.api.derived[ref], next)
 	}

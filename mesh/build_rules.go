@@ -57,7 +57,7 @@ func (b *builder) setVirtualService(ref object.Ref, o *networkingv1.VirtualServi
 		b.delegate(ref, ruleCost{})
 	}
 	if next != nil {
-		findings = append(append(findings, next.uncovered(b.world.Config)...), next.claimless()...)
+		findings = append(append(findings, next.uncovered(b.world.Config.RootNamespace, b.world.Config.DefaultVirtualServiceExportTo)...), next.claimless()...)
 	}
 	b.found(ref, findings)
 	b.boundStale[ref] = struct{}{}
@@ -152,18 +152,10 @@ func (b *builder) withDelegates(root *VirtualService) (*VirtualService, []object
 		}
 		return v
 	}
-	var merged *VirtualService
-	var findings []object.Finding
 	if b.delegate(root.Ref, costOfDelegates(root, find)) {
-		merged, findings = withoutDelegates(root, b.delegated.out[root.Namespace][root.Ref])
-	} else {
-		merged, findings = mergeDelegates(root, find)
+		return withoutDelegates(root, b.delegated.out[root.Namespace][root.Ref])
 	}
-	merged.Destinations = nil
-	merged.setDestinations(object.Domain)
-	merged.Delegates = root.Delegates
-	merged.cost = costOfRules(merged.Spec)
-	return merged, findings
+	return mergeDelegates(root, find)
 }
 
 // asksOfRoutes is what the matches of a VirtualService want to know of clients.

@@ -60,3 +60,9 @@ func Build(changes []Change) *World {
 	w, _ := b.finish()
 	return w
 }
+
+// checkSidecar looks at the listeners; those of inbound traffic as the proxies
+// of any workload would get them.
+func checkSidecar(o *networkingv1.Sidecar) (findings []object.Finding) {
+	return append(checkEgress(o), ingressPorts(parseSidecar(o), nil, func(InboundPort) {})...)
+}

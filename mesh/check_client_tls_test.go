@@ -38,10 +38,10 @@ func TestClientTLSStaysClosed(t *testing.T) {
 			"spec.trafficPolicy.tls": "{tls: " + c.tls + "}", "spec.trafficPolicy.portLevelSettings[port 80].tls": "{portLevelSettings: [{port: {number: 80}, tls: " + c.tls + "}]}",
 		} {
 			o := readObject[networkingv1.DestinationRule](t, "spec: {host: a.example, trafficPolicy: "+text+"}")
-			spec, findings := checkDestinationRule(object.Ref{}, &o.Spec)
-			tls := spec.TrafficPolicy.Tls
+			rule, findings := parseDestinationRule(o, object.Domain)
+			tls := rule.Policy.Tls
 			if tls == nil {
-				tls = spec.TrafficPolicy.PortLevelSettings[0].Tls
+				tls = rule.Policy.PortLevelSettings[0].Tls
 			}
 			if tls.Mode != c.mode || tls.GetInsecureSkipVerify().GetValue() != c.skips || strings.Join(tls.SubjectAltNames, " ") != c.names {
 				t.Errorf("%s at %s: %v", c.tls, at, tls)

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"slices"
 	"strconv"
 	"time"
 	"unicode"
@@ -25,6 +26,31 @@ func (c *httpCheck) edit() *networking.HTTPRoute {
 		c.rule = proto.CloneOf(c.in)
 	}
 	return c.rule
+}
+
+// CheckedRule is a rule as far as it can be served.
+type CheckedRule struct {
+	Rule     *networking.HTTPRoute
+	Matches  []*networking.HTTPMatchRequest // of the rule, those that can be served
+	Unusable bool                           // the rule as a whole cannot be served
+	Findings []object.Finding
+}
+
+// checkAPIRule checks a rule that is made of one of a route of the Gateway API, whose
+// redirects may say nothing but their code. field is where the rule was written.
+func checkAPIRule(ref object.Ref, field string, rule *networking.HTTPRoute) CheckedRule {
+	c := &ruleCheck{ref: ref, field: field, api: true}
+	out := CheckedRule{Rule: checkHTTPRule(c, rule)}
+	out.Unusable, out.Findings = c.unusable, c.findings
+	out.Matches = slices.DeleteFunc(slices.Clone(out.Rule.Match), func(m *networking.HTTPMatchRequest) bool { return !c.match("", m) })
+	return out
+}
+
+// checkMatch checks one match of a rule by itself; false when it cannot be served.
+func checkMatch(ref object.Ref, field string, m *networking.HTTPMatchRequest) ([]object.Finding, bool) {
+	c := &ruleCheck{ref: ref, field: field}
+	ok := c.match("", m)
+	return c.findings, ok
 }
 
 func checkHTTPRule(r *ruleCheck, rule *networking.HTTPRoute) *networking.HTTPRoute {

@@ -17,7 +17,7 @@ func (r *references) serviceEntry(o *networkingv1.ServiceEntry) {
 		return
 	}
 	for _, s := range se.services {
-		if s.resolvesInside() || s.byItsName() {
+		if resolvesInside(s) || s.byItsName() {
 			r.leadsInside(s.Host)
 		}
 	}

@@ -166,7 +166,7 @@ func (r *references) virtualService(o *networkingv1.VirtualService) {
 	scope := Scope{Role: RoleRouter, Namespace: o.Namespace}
 	if v.On(object.MeshGateway) {
 		scope.Role = RoleSidecar
-		r.findings = append(r.findings, v.uncovered(r.world.Config)...)
+		r.findings = append(r.findings, v.uncovered(r.world.Config.RootNamespace, r.world.Config.DefaultVirtualServiceExportTo)...)
 		r.overridden(o, v)
 	}
 	view := r.world.View(scope)

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
-	meshconfig "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -50,6 +49,16 @@ func checkNames(ref object.Ref, field, what string, names, known []string) (kept
 	return kept, findings
 }
 
+// checkCiphers returns those cipher suites that proxies know, and a finding for each other one.
+func checkCiphers(ref object.Ref, field string, names []string) ([]string, []object.Finding) {
+	return checkNames(ref, field, "cipher suite", names, ciphers)
+}
+
+// checkCurves returns those key exchanges that proxies know, and a finding for each other one.
+func checkCurves(ref object.Ref, field string, names []string) ([]string, []object.Finding) {
+	return checkNames(ref, field, "key exchange", names, curves)
+}
+
 // checkServerTLS leaves out of a server what proxies do not take. Nothing left is
 // the default. A server is nil that would let in whom it must not.
 func checkServerTLS(ref object.Ref, at string, s *networking.Server) (*networking.Server, []object.Finding) {
@@ -63,30 +72,13 @@ func checkServerTLS(ref object.Ref, at string, s *networking.Server) (*networkin
 		return kept, append(findings, object.Finding{Object: ref, Field: at + ".tls.insecureSkipVerify", Code: object.CodeInvalid,
 			Message: "an authority or names say who clients are, and insecureSkipVerify that nobody is to look; the certificates of clients are verified: take out one of the two"})
 	}
-	kept, findings := checkNames(ref, at+".tls.cipherSuites", "cipher suite", s.GetTls().GetCipherSuites(), ciphers)
+	kept, findings := checkCiphers(ref, at+".tls.cipherSuites", s.GetTls().GetCipherSuites())
 	if len(kept) == len(s.GetTls().GetCipherSuites()) {
 		return s, findings
 	}
 	s = proto.CloneOf(s)
 	s.Tls.CipherSuites = kept
 	return s, findings
-}
-
-// checkTLS leaves out of the mesh's TLS settings what proxies do not take.
-func (c *Config) checkTLS() (findings []object.Finding) {
-	settings := []*meshconfig.MeshConfig_TLSConfig{c.TlsDefaults, c.MeshMTLS}
-	for i, field := range []string{"tlsDefaults", "meshMTLS"} {
-		t := settings[i]
-		if t == nil {
-			continue
-		}
-		var more []object.Finding
-		t.CipherSuites, more = checkNames(c.Ref, field+".cipherSuites", "cipher suite", t.CipherSuites, ciphers)
-		findings = append(findings, more...)
-		t.EcdhCurves, more = checkNames(c.Ref, field+".ecdhCurves", "key exchange", t.EcdhCurves, curves)
-		findings = append(findings, more...)
-	}
-	return findings
 }
 
 // checkClients finds what would let in clients that other settings of the server mean to

@@ -23,7 +23,7 @@ const (
 
 // multiplies tells whether the subsets of a rule become far more clusters than it says: it
 // is for a wildcard, or for a host of many ports.
-func (r *DestinationRule) multiplies(clusters int) bool {
+func multiplies(r *DestinationRule, clusters int) bool {
 	return object.IsWildcard(r.Host) || clusters > plainRule
 }
 
@@ -60,9 +60,9 @@ func newCovered() covered {
 type subsetSum struct{ all, multiplied int }
 
 // sumOf is what one rule adds that covers so many ports.
-func (r *DestinationRule) sumOf(ports int) subsetSum {
+func sumOf(r *DestinationRule, ports int) subsetSum {
 	n := ports * len(r.Subsets)
-	if r.multiplies(n) {
+	if multiplies(r, n) {
 		return subsetSum{n, n}
 	}
 	return subsetSum{all: n}
@@ -131,7 +131,7 @@ func (b *builder) coverHost(name string, old, next *Host) {
 			b.covered.ports[pattern] += delta
 			for _, r := range b.rulesOf[pattern] {
 				n := b.covered.ports[pattern]
-				b.covered.replace(r.Namespace, r.sumOf(n-delta), r.sumOf(n))
+				b.covered.replace(r.Namespace, sumOf(r, n-delta), sumOf(r, n))
 			}
 		}
 		return true
@@ -146,7 +146,7 @@ func (b *builder) coverHost(name string, old, next *Host) {
 // for none.
 func (b *builder) coverRule(old, next *DestinationRule) {
 	if old != nil {
-		b.covered.replace(old.Namespace, old.sumOf(b.covered.ports[old.Host]), subsetSum{})
+		b.covered.replace(old.Namespace, sumOf(old, b.covered.ports[old.Host]), subsetSum{})
 		if len(b.rulesOf[old.Host]) == 0 {
 			delete(b.covered.ports, old.Host)
 		}
@@ -161,7 +161,7 @@ func (b *builder) coverRule(old, next *DestinationRule) {
 	if _, ok := b.covered.ports[next.Host]; !ok {
 		b.covered.ports[next.Host] = b.portsUnder(next.Host)
 	}
-	b.covered.replace(next.Namespace, subsetSum{}, next.sumOf(b.covered.ports[next.Host]))
+	b.covered.replace(next.Namespace, subsetSum{}, sumOf(next, b.covered.ports[next.Host]))
 }
 
 // portsUnder is how many ports the hosts have that a host or wildcard covers.
@@ -200,7 +200,7 @@ func (b *builder) allotSubsets(ns string) {
 	most := b.mostSubsets(ns)
 	var last object.Ref // the newest rule that has its subsets
 	for _, r := range rules {
-		next := sum.plus(r.sumOf(b.covered.ports[r.Host]))
+		next := sum.plus(sumOf(r, b.covered.ports[r.Host]))
 		bare := !next.within(most)
 		if !bare {
 			sum, last = next, r.Ref()

@@ -75,7 +75,17 @@ func mergeDelegates(root *VirtualService, find func(name string) *VirtualService
 			add(r, from)
 		}
 	}
+	merged.completed(root)
 	return &merged, findings
+}
+
+// completed gathers what the rules say, now that those of delegates of the root are
+// among them.
+func (v *VirtualService) completed(root *VirtualService) {
+	v.Destinations = nil
+	v.setDestinations(object.Domain)
+	v.Delegates = root.Delegates
+	v.cost = costOfRules(v.Spec)
 }
 
 // mergeCost counts what the rules of a root and of its delegates become together: each

@@ -31,7 +31,8 @@ func newDelegated() delegated {
 	return delegated{costs: map[string]map[object.Ref]ruleCost{}, sums: map[string]ruleCost{}, out: map[string]map[object.Ref]object.Ref{}, stale: map[string]struct{}{}}
 }
 
-func (c ruleCost) tooMuchDelegated() bool {
+// tooMuchDelegated tells whether delegates add more than they may to the roots of a namespace.
+func tooMuchDelegated(c ruleCost) bool {
 	return c.matches > maxDelegatedMatches || c.bytes > maxDelegatedBytes
 }
 
@@ -46,7 +47,7 @@ func costOfDelegates(root *VirtualService, find func(name string) *VirtualServic
 			own, counted := costs[d]
 			if !counted {
 				for _, r := range d.Spec.Http {
-					own.add(len(r.GetMatch()), proto.Size(r), sizes(r.GetMatch()))
+					own.http(r)
 				}
 				costs[d] = own
 			}
@@ -80,7 +81,7 @@ func (b *builder) delegate(root object.Ref, cost ruleCost) (left bool) {
 	put(d.costs, ns, root, cost)
 	if !d.fixed {
 		d.stale[ns] = struct{}{}
-		if d.sums[ns].tooMuchDelegated() { // until it is decided by age
+		if tooMuchDelegated(d.sums[ns]) { // until it is decided by age
 			put(d.out, ns, root, object.Ref{})
 		} else {
 			remove(d.out, ns, root)
@@ -95,7 +96,7 @@ func (b *builder) settleDelegates() {
 	d := &b.delegated
 	d.fixed = true
 	for ns := range d.stale {
-		if !d.sums[ns].tooMuchDelegated() && len(d.out[ns]) == 0 {
+		if !tooMuchDelegated(d.sums[ns]) && len(d.out[ns]) == 0 {
 			continue
 		}
 		roots := make([]object.Ref, 0, len(d.costs[ns]))
@@ -109,7 +110,7 @@ func (b *builder) settleDelegates() {
 		var last object.Ref
 		next := map[object.Ref]object.Ref{}
 		for _, root := range roots {
-			if with := sum.plus(d.costs[ns][root], 1); with.tooMuchDelegated() {
+			if with := sum.plus(d.costs[ns][root], 1); tooMuchDelegated(with) {
 				next[root] = last
 			} else {
 				sum, last = with, root
@@ -143,6 +144,7 @@ func withoutDelegates(root *VirtualService, winner object.Ref) (*VirtualService,
 			out.Spec.Http, out.origins.http = append(out.Spec.Http, rule), append(out.origins.http, root.HTTPOrigin(i))
 		}
 	}
+	out.completed(root)
 	return &out, []object.Finding{{Object: root.Ref, Field: delegatedField, Code: object.CodeInvalid, Winner: winner, Message: fmt.Sprintf(
 		"with the older roots of namespace %s its delegates add more than %d matches or %d bytes, the most of one namespace; the rules that delegate are left out: delegate from fewer rules",
 		root.Namespace, maxDelegatedMatches, maxDelegatedBytes)}}

@@ -150,8 +150,7 @@ func (w *World) addRules(v *VirtualService, routes []*apiRoute, how merging) {
 	}
 	slices.SortStableFunc(http, func(a, b mergedRule) int { return compareMatches(a.Match[0], b.Match[0]) })
 	for _, e := range http {
-		v.Spec.Http = append(v.Spec.Http, e.HTTPRoute)
-		v.origins.http = append(v.origins.http, e.origin)
+		v.AddHTTP(e.HTTPRoute, e.origin)
 	}
 }
 
@@ -173,16 +172,14 @@ func (w *World) addL4Rule(v *VirtualService, r *apiRoute, rule apiL4Rule, how me
 				names = []string{"*"}
 			}
 		}
-		v.Spec.Tls = append(v.Spec.Tls, &networking.TLSRoute{Match: []*networking.TLSMatchAttributes{{SniHosts: names, Port: how.port}}, Route: to})
-		v.origins.tls = append(v.origins.tls, rule.origin)
+		v.AddTLS(&networking.TLSRoute{Match: []*networking.TLSMatchAttributes{{SniHosts: names, Port: how.port}}, Route: to}, rule.origin)
 		return
 	}
 	t := &networking.TCPRoute{Route: to}
 	if how.port != 0 {
 		t.Match = []*networking.L4MatchAttributes{{Port: how.port}}
 	}
-	v.Spec.Tcp = append(v.Spec.Tcp, t)
-	v.origins.tcp = append(v.origins.tcp, rule.origin)
+	v.AddTCP(t, rule.origin)
 }
 
 // onPort is the match for requests to one port; 0: any.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -194,17 +193,17 @@ func (r *apiRoute) addRule(rule apiRule) {
 	if len(probe.Route) == 0 && probe.Redirect == nil {
 		probe.DirectResponse = &networking.HTTPDirectResponse{Status: 500}
 	}
-	c := &ruleCheck{ref: r.ref, field: rule.origin.Field, api: true}
-	checked := checkHTTPRule(c, probe)
-	for _, f := range c.findings {
+	served := checkAPIRule(r.ref, rule.origin.Field, probe)
+	for _, f := range served.Findings {
 		f.Field = apiField(rule.origin.Field, f.Field)
 		r.findings = append(r.findings, f)
 	}
-	rule.refused = rule.refused || c.unusable
-	rule.matches = slices.DeleteFunc(slices.Clone(checked.Match), func(m *networking.HTTPMatchRequest) bool { return !c.match("", m) })
+	rule.refused = rule.refused || served.Unusable
+	rule.matches = served.Matches
 	if len(rule.matches) == 0 {
 		return
 	}
+	checked := served.Rule
 	for i := range rule.backends {
 		rule.backends[i].headers = checked.Route[i].Headers
 	}

@@ -75,7 +75,7 @@ func (w *World) serviceRoute(ref object.Ref, s *Service, routes []*apiRoute) *Vi
 			out = v
 			continue
 		}
-		out.join(v)
+		join(out, v)
 	}
 	if out != nil {
 		out.cost = costOfRules(out.Spec)
@@ -98,22 +98,25 @@ func portOf(p gatewayv1.ParentReference, s *Service) uint32 {
 	return 0
 }
 
-// join adds the rules of another VirtualService made of routes, in order.
-func (v *VirtualService) join(o *VirtualService) {
+// join adds the rules of a VirtualService made of routes to those of another, in order.
+func join(v, o *VirtualService) {
 	var http []mergedRule
 	for _, x := range []*VirtualService{v, o} {
 		for i, r := range x.Spec.Http {
-			http = append(http, mergedRule{r, x.origins.http[i]})
+			http = append(http, mergedRule{r, x.HTTPOrigin(i)})
 		}
 	}
 	slices.SortStableFunc(http, func(a, b mergedRule) int { return compareMatches(a.Match[0], b.Match[0]) })
-	v.Spec.Http, v.origins.http = nil, nil
+	v.ClearHTTP()
 	for _, e := range http {
-		v.Spec.Http = append(v.Spec.Http, e.HTTPRoute)
-		v.origins.http = append(v.origins.http, e.origin)
+		v.AddHTTP(e.HTTPRoute, e.origin)
 	}
-	v.Spec.Tcp, v.origins.tcp = append(v.Spec.Tcp, o.Spec.Tcp...), append(v.origins.tcp, o.origins.tcp...)
-	v.Spec.Tls, v.origins.tls = append(v.Spec.Tls, o.Spec.Tls...), append(v.origins.tls, o.origins.tls...)
+	for i, r := range o.Spec.Tcp {
+		v.AddTCP(r, o.TCPOrigin(i))
+	}
+	for i, r := range o.Spec.Tls {
+		v.AddTLS(r, o.TLSOrigin(i))
+	}
 	for _, s := range o.Sources {
 		if !slices.Contains(v.Sources, s) {
 			v.Sources = append(v.Sources, s)

@@ -70,7 +70,7 @@ func (r *heldVirtualService) torn(j *judge) *waits {
 func (r *heldVirtualService) hold() {
 	var pieces []*VirtualService
 	add := func(v *VirtualService, p part) {
-		if v = v.narrowed(p); v != nil {
+		if v = v.narrowed(p.hosts, p.gateways); v != nil {
 			pieces = append(pieces, v)
 		}
 	}
@@ -87,7 +87,7 @@ func (r *heldVirtualService) release() { r.place(r.ref, []*VirtualService{r.next
 
 // narrowed is the VirtualService for some of its hosts on some of its gateways;
 // nil for none. It is the same when that is all that it has.
-func (v *VirtualService) narrowed(p part) *VirtualService {
+func (v *VirtualService) narrowed(hosts, gateways []string) *VirtualService {
 	in := func(all []string) func(string) bool {
 		of := make(map[string]struct{}, len(all))
 		for _, s := range all {
@@ -95,12 +95,12 @@ func (v *VirtualService) narrowed(p part) *VirtualService {
 		}
 		return func(s string) bool { _, ok := of[s]; return !ok }
 	}
-	if len(p.hosts) == 0 || len(p.gateways) == 0 {
+	if len(hosts) == 0 || len(gateways) == 0 {
 		return nil
 	}
 	out := *v
-	out.Hosts = slices.DeleteFunc(slices.Clone(v.Hosts), in(p.hosts))
-	out.Gateways = slices.DeleteFunc(slices.Clone(v.Gateways), in(p.gateways))
+	out.Hosts = slices.DeleteFunc(slices.Clone(v.Hosts), in(hosts))
+	out.Gateways = slices.DeleteFunc(slices.Clone(v.Gateways), in(gateways))
 	if len(out.Hosts) == 0 || len(out.Gateways) == 0 {
 		return nil
 	}

@@ -40,7 +40,7 @@ func (v *View) inboundPool(s *Sidecar, p InboundPort) *networking.ConnectionPool
 
 // pools tells whether the rule (which may be nil) sets a connection pool for
 // all of a service or one of its ports.
-func (r *DestinationRule) pools() bool {
+func pools(r *DestinationRule) bool {
 	return r != nil && (r.Policy.GetConnectionPool() != nil ||
 		slices.ContainsFunc(r.Policy.GetPortLevelSettings(), func(l *networking.TrafficPolicy_PortTrafficPolicy) bool { return l.ConnectionPool != nil }))
 }
@@ -50,9 +50,9 @@ func (r *DestinationRule) pools() bool {
 func (b *builder) dirtyServers(r *DestinationRule) {
 	none := func(pattern string) bool {
 		l, _ := b.world.rules.Get(pattern)
-		return !slices.ContainsFunc(l, (*DestinationRule).pools)
+		return !slices.ContainsFunc(l, pools)
 	}
-	if !r.pools() && object.EachPattern(r.Host, none) {
+	if !pools(r) && object.EachPattern(r.Host, none) {
 		return
 	}
 	each := func(h *Host) {

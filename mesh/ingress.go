@@ -102,9 +102,8 @@ func (in *ingress) match(field string, p *netv1.HTTPIngressPath) (*networking.HT
 	default:
 		out.Uri = exact(p.Path)
 	}
-	c := &ruleCheck{ref: in.ref, field: field}
-	ok := c.match("", out)
-	in.findings = append(in.findings, c.findings...)
+	findings, ok := checkMatch(in.ref, field, out)
+	in.findings = append(in.findings, findings...)
 	return out, ok
 }
 

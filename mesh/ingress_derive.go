@@ -126,8 +126,7 @@ func (m *ingressMaker) makeRules(all []*ingress) {
 			return compareMatches(a.Match[0], b.Match[0])
 		})
 		for _, r := range rules[host] {
-			v.Spec.Http = append(v.Spec.Http, r.HTTPRoute)
-			v.origins.http = append(v.origins.http, r.origin)
+			v.AddHTTP(r.HTTPRoute, r.origin)
 		}
 		v.setDestinations(object.Domain)
 	}

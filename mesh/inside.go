@@ -157,7 +157,7 @@ func podName(name string) (netip.Addr, bool) {
 
 // resolvesInside tells whether proxies that resolve what clients ask the
 // service for would find themselves.
-func (s *Service) resolvesInside() bool {
+func resolvesInside(s *Service) bool {
 	if s.Resolution != ResolutionDynamicDNS {
 		return false
 	}

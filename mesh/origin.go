@@ -13,6 +13,24 @@ type origins struct {
 	http, tcp, tls []object.Origin
 }
 
+// ClearHTTP takes the HTTP rules away.
+func (v *VirtualService) ClearHTTP() { v.Spec.Http, v.origins.http = nil, nil }
+
+// AddHTTP adds a rule after the others, and where it was written.
+func (v *VirtualService) AddHTTP(rule *networking.HTTPRoute, from object.Origin) {
+	v.Spec.Http, v.origins.http = append(v.Spec.Http, rule), append(v.origins.http, from)
+}
+
+// AddTCP adds a rule after the others, and where it was written.
+func (v *VirtualService) AddTCP(rule *networking.TCPRoute, from object.Origin) {
+	v.Spec.Tcp, v.origins.tcp = append(v.Spec.Tcp, rule), append(v.origins.tcp, from)
+}
+
+// AddTLS adds a rule after the others, and where it was written.
+func (v *VirtualService) AddTLS(rule *networking.TLSRoute, from object.Origin) {
+	v.Spec.Tls, v.origins.tls = append(v.Spec.Tls, rule), append(v.origins.tls, from)
+}
+
 // HTTPOrigin is where Spec.Http[i] was written.
 func (v *VirtualService) HTTPOrigin(i int) object.Origin {
 	return v.origin(v.origins.http, "spec.http", i)

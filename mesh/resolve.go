@@ -56,7 +56,7 @@ func (v *View) Service(host string) (*Service, *EndpointSet) {
 	}
 	best := -1
 	for i, s := range h.Services {
-		if !v.sees(s) || v.takesName(s, v.Scope.Namespace) || s.resolvesInside() && !v.ownSidecars(s) {
+		if !v.sees(s) || v.takesName(s, v.Scope.Namespace) || resolvesInside(s) && !v.ownSidecars(s) {
 			continue
 		}
 		if s.Namespace == v.Scope.Namespace {

@@ -57,7 +57,7 @@ type ruledKey struct {
 	host string // "": all hosts of the VirtualService
 }
 
-func (v *VirtualService) ruledKey() ruledKey {
+func ruledKeyOf(v *VirtualService) ruledKey {
 	if v.GatewayAPI {
 		return ruledKey{v.Ref, v.Hosts[0]}
 	}
@@ -199,9 +199,9 @@ func (w *World) countBelow(wildcards object.Set, ports map[string]map[string]por
 // noService stands for the namespace of the services of hosts that have none.
 const noService = ""
 
-// costs is what the rules become, by the namespace of the services that they are for: at
+// costsOf is what the rules become, by the namespace of the services that they are for: at
 // the ports of each host, once for a host that no service has, and for each host that is served by itself at those of others.
-func (v *VirtualService) costs(ports map[string]map[string]portCounts) counted {
+func costsOf(v *VirtualService, ports map[string]map[string]portCounts) counted {
 	one := v.cost
 	if one == (ruleCost{}) {
 		one = costOfRules(v.Spec)
@@ -260,7 +260,7 @@ func (b *builder) settleRules() {
 		}
 		delete(r.costs, key)
 		if v := r.rules[ns][key]; v != nil {
-			next := v.costs(r.ports)
+			next := costsOf(v, r.ports)
 			r.costs[key] = next
 			for _, c := range next.of {
 				sum = sum.plus(c, next.many, 1)
@@ -377,7 +377,7 @@ func (v *View) leavesOut(vs *VirtualService, host string) bool {
 	if len(v.unruled) == 0 {
 		return false
 	}
-	of := v.unruled[vs.ruledKey()]
+	of := v.unruled[ruledKeyOf(vs)]
 	if len(of) == 0 {
 		return false
 	}
@@ -405,7 +405,7 @@ func (r *references) ruled(v *VirtualService) {
 		}
 	}
 	r.world.countBelow(wildcards, ports)
-	c := v.costs(ports)
+	c := costsOf(v, ports)
 	if r.world.tooMuch(v.Namespace, ruledSum{}.plus(c.of[v.Namespace], c.many, 1)) {
 		r.findings = append(r.findings, tooManyRuled(r.ref, []string{v.Namespace}, object.Ref{}))
 	}

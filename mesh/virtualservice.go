@@ -190,15 +190,16 @@ func eachDestination(spec *networking.VirtualService, f func(*networking.Destina
 }
 
 // uncovered tells of wildcards that include the names of other namespaces'
-// Services, which they do not cover for other namespaces' clients.
-func (v *VirtualService) uncovered(c *Config) (findings []object.Finding) {
-	if !v.On(object.MeshGateway) || v.Namespace == c.RootNamespace || v.ExportTo.Private(v.Namespace, c.DefaultVirtualServiceExportTo) {
+// Services, which they do not cover for other namespaces' clients. root is the
+// root namespace, and exportTo the mesh's default for VirtualServices.
+func (v *VirtualService) uncovered(root string, exportTo []string) (findings []object.Finding) {
+	if !v.On(object.MeshGateway) || v.Namespace == root || v.ExportTo.Private(v.Namespace, exportTo) {
 		return nil
 	}
 	for _, h := range v.routed() {
 		if v.coversOthers(h) {
 			findings = append(findings, object.Finding{Object: v.Ref, Field: "spec.hosts", Code: object.CodeUnsupported,
-				Message: fmt.Sprintf("%s includes Services of other namespaces, which belong to these; for clients outside of namespace %s the rules cover Services of %s only: name the hosts, or put the rules into namespace %s", h, v.Namespace, v.Namespace, c.RootNamespace)})
+				Message: fmt.Sprintf("%s includes Services of other namespaces, which belong to these; for clients outside of namespace %s the rules cover Services of %s only: name the hosts, or put the rules into namespace %s", h, v.Namespace, v.Namespace, root)})
 		}
 	}
 	return findings

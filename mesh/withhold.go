@@ -22,7 +22,7 @@ func (b *builder) withhold(name string, h *Host) {
 		w.findTakers(h)
 		for i, s := range h.Services {
 			h.Endpoints[i] = w.set(s, h.Endpoints[i])
-			if s.resolvesInside() && !b.world.Config.MayLeadInside(s.Namespace) {
+			if resolvesInside(s) && !b.world.Config.MayLeadInside(s.Namespace) {
 				w.findings = append(w.findings, withheldFinding(s.Ref, s.Host, placeOf(strings.TrimPrefix(s.Host, "*.")).why))
 			}
 			if s.Alias != "" && placeOf(s.Alias).why != "" && !b.world.Config.MayLeadInside(s.Namespace) {

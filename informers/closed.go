@@ -14,8 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // guards tells whether a field that is not understood may be what an object of the kind
@@ -101,7 +101,7 @@ func closedRule(spec map[string]json.RawMessage) *networkingv1.DestinationRule {
 			tls.Mode = networking.ClientTLSSettings_MUTUAL
 		}
 	} else if len(lost) > 0 && tls.Mode != networking.ClientTLSSettings_ISTIO_MUTUAL { // a name or an authority may be among them
-		tls.SubjectAltNames = []string{mesh.NobodysName}
+		tls.SubjectAltNames = []string{traffic.NobodysName}
 	}
 	o.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: tls}
 	return o

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // oneObject is the one object of a text, as a directory that has not had it before takes it.
@@ -67,8 +68,8 @@ func TestUnreadableTLSCloses(t *testing.T) {
 		names string
 	}{
 		{"{mode: SIMPEL, sni: b.example}", networking.ClientTLSSettings_SIMPLE, ""},
-		{"{mode: SIMPLE, subjectAltName: [b.example]}", networking.ClientTLSSettings_SIMPLE, mesh.NobodysName},
-		{"{mode: SIMPLE, subjectAltNames: b.example}", networking.ClientTLSSettings_SIMPLE, mesh.NobodysName},
+		{"{mode: SIMPLE, subjectAltName: [b.example]}", networking.ClientTLSSettings_SIMPLE, traffic.NobodysName},
+		{"{mode: SIMPLE, subjectAltNames: b.example}", networking.ClientTLSSettings_SIMPLE, traffic.NobodysName},
 		{"{mdoe: SIMPLE, subjectAltNames: [b.example]}", networking.ClientTLSSettings_SIMPLE, "b.example"},
 		{"{mode: SIMPLE, insecureSkipVerify: maybe, subjectAltNames: [b.example]}", networking.ClientTLSSettings_SIMPLE, "b.example"},
 	} {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // AlikeEverywhere tells, without resolving it, that a host looks from the
@@ -48,7 +49,7 @@ func (v *View) visibleAlike(list object.Visibility, owner string, fallback []str
 // rulesAlike tells whether no DestinationRule for the host is of the view's
 // own namespace, nor meant for some namespaces only.
 func (v *View) rulesAlike(host string) bool {
-	return eachPatternIn(v.rules, host, func(l []*DestinationRule) bool {
+	return eachPatternIn(v.rules, host, func(l []*traffic.DestinationRule) bool {
 		for _, r := range l {
 			if r.Namespace == v.Scope.Namespace || !v.visibleAlike(r.ExportTo, r.Namespace, v.Config.DefaultDestinationRuleExportTo) {
 				return false
@@ -60,12 +61,12 @@ func (v *View) rulesAlike(host string) bool {
 
 // routesAlike does so for VirtualServices and the hosts that they lead to.
 func (v *View) routesAlike(host string) bool {
-	return eachPatternIn(v.routes, host, func(l []*VirtualService) bool {
-		return !slices.ContainsFunc(l, func(vs *VirtualService) bool { return !v.routeAlike(vs, host) })
+	return eachPatternIn(v.routes, host, func(l []*traffic.VirtualService) bool {
+		return !slices.ContainsFunc(l, func(vs *traffic.VirtualService) bool { return !v.routeAlike(vs, host) })
 	})
 }
 
-func (v *View) routeAlike(vs *VirtualService, host string) bool {
+func (v *View) routeAlike(vs *traffic.VirtualService, host string) bool {
 	if vs.Namespace == v.Scope.Namespace || vs.OfSource() || !v.visibleAlike(vs.ExportTo, vs.Namespace, v.Config.DefaultVirtualServiceExportTo) {
 		return false
 	}

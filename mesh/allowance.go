@@ -6,47 +6,15 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
-	securityv1 "istio.io/client-go/pkg/apis/security/v1"
-	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-// NamespaceLimits are how much all objects of a kind in one namespace may ask for
-// together: many objects, each within the Limits of its own, add up. The oldest objects
-// come first, and one that does not fit beside them is left out.
-var NamespaceLimits = []Limit{
-	{object.KindVirtualService, "spec.hosts × matches", 5 * maxRoutes, "routes", of(func(o *networkingv1.VirtualService) int {
-		return max(1, len(o.Spec.Hosts)) * costOfRules(&o.Spec).matches
-	})},
-	{object.KindVirtualService, "spec.hosts × matches × what their rules say", 4 * maxExpanded, "bytes", of(func(o *networkingv1.VirtualService) int {
-		return max(1, len(o.Spec.Hosts)) * costOfRules(&o.Spec).bytes
-	})},
-	{object.KindDestinationRule, "spec.subsets × trafficPolicy", 4 * maxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
-	{object.KindServiceEntry, "spec.hosts × ports", 20_000, "clusters", of(clustersOf)},
-	{object.KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
-	{object.KindServiceEntry, "spec.hosts × addresses × ports that are not HTTP", maxEntryListeners, "listeners", of(entryListeners)},
-	{object.KindServiceEntry, "spec.hosts × endpoints × ports", 4 * maxEntryEndpoints, "endpoints of clusters", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Endpoints) })},
-	{object.KindGateway, "spec.servers", 2000, "servers", of(func(o *networkingv1.Gateway) int { return len(o.Spec.Servers) })},
-	{object.KindGateway, "spec.servers[*].hosts", 10_000, "hosts", of(serverHosts)},
-	{object.KindGateway, "spec.servers[*].hosts × tls", 4 * maxExpanded, "bytes", of(costOfServers)},
-	{object.KindAuthorizationPolicy, "spec.rules × from and to × when", 4 * maxPolicy, "bytes", of(func(o *securityv1.AuthorizationPolicy) int { return costOfPolicy(&o.Spec) })},
-	{object.KindRequestAuthentication, "spec.jwtRules", 2000, "rules", of(func(o *securityv1.RequestAuthentication) int { return len(o.Spec.JwtRules) })},
-	{object.KindRequestAuthentication, "spec", 4 * maxPolicy, "bytes", of(func(o *securityv1.RequestAuthentication) int { return proto.Size(&o.Spec) })},
-	{object.KindTelemetry, "spec.metrics, tracing and accessLogging", 5000, "entries with their providers and overrides", of(telemetryEntries)},
-	{object.KindTelemetry, "spec", 4 * maxPolicy, "bytes", of(func(o *telemetryv1.Telemetry) int { return proto.Size(&o.Spec) })},
-	{object.KindHTTPRoute, "spec.parentRefs × hostnames × matches", 5 * maxRoutes, "routes", of(func(o *gatewayv1.HTTPRoute) int {
-		return max(1, len(o.Spec.ParentRefs)) * max(1, len(o.Spec.Hostnames)) * matchesOf(o)
-	})},
-}
-
 // allowance is what the objects of one kind in one namespace ask for together.
 type allowance struct {
-	limits    []Limit
+	limits    []bounds.Limit
 	claimants map[object.Ref]*claimant
 	sums      []int // of all claimants, by limit
 	out       int   // claimants that are left out
@@ -76,7 +44,7 @@ func (b *builder) shared(c Change) {
 	key := allowanceKey{c.Ref.Kind, c.Ref.Namespace}
 	s := b.allowances[key]
 	if s == nil {
-		limits := limitsOfNamespace(c.Ref.Kind)
+		limits := bounds.OfNamespace(c.Ref.Kind)
 		if len(limits) == 0 || c.Object == nil {
 			b.take(c)
 			return
@@ -123,15 +91,6 @@ func (b *builder) settleAllowances() {
 	b.crowdedKeys = nil
 }
 
-func limitsOfNamespace(kind object.Kind) (out []Limit) {
-	for _, l := range NamespaceLimits {
-		if l.Kind == kind {
-			out = append(out, l)
-		}
-	}
-	return out
-}
-
 // replace counts what a change says in place of what was counted of its object before,
 // and tells whether that was left out.
 func (s *allowance) replace(c Change) (wasOut bool) {
@@ -151,7 +110,7 @@ func (s *allowance) replace(c Change) (wasOut bool) {
 		m.created = o.GetCreationTimestamp().Time
 	}
 	for i, l := range s.limits {
-		m.counts[i] = l.count(c.Object)
+		m.counts[i] = l.Count(c.Object)
 	}
 	s.claimants[c.Ref] = m
 	s.count(m, 1)
@@ -198,7 +157,7 @@ func (b *builder) allot(s *allowance) {
 			}
 			if changed || !before {
 				b.foundAs(m.ref, "namespace", []object.Finding{crowded(m.ref, s.limits[i], last)})
-				b.take(Change{Ref: m.ref, Object: restricted(m.object)})
+				b.take(Change{Ref: m.ref, Object: bounds.Restricted(m.object)})
 			}
 			continue
 		}
@@ -227,7 +186,7 @@ func (s *allowance) byAge() []*claimant {
 }
 
 // crowded is what is found about an object that does not fit beside older ones.
-func crowded(ref object.Ref, l Limit, winner object.Ref) object.Finding {
+func crowded(ref object.Ref, l bounds.Limit, winner object.Ref) object.Finding {
 	return object.Finding{Object: ref, Field: l.Field, Code: object.CodeInvalid, Winner: winner, Message: fmt.Sprintf(
 		"with the older objects of its kind in namespace %s it asks for more than %d %s, the most of one namespace; %s: ask for less, or move it to another namespace",
 		ref.Namespace, l.Most, l.Unit, crowdedOut(ref.Kind))}

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/fairway-mesh/fairway/mesh/bounds"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // TestLimitsAreDocumented: docs/security.md has a row for each bound, with its value.
@@ -15,7 +18,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	var missing []string
-	for _, l := range append(slices.Clone(Limits), NamespaceLimits...) {
+	for _, l := range append(slices.Clone(bounds.Limits), bounds.NamespaceLimits...) {
 		if row := limitRow(l); !strings.Contains(string(text), row) {
 			missing = append(missing, row)
 		}
@@ -23,7 +26,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 	if row := fmt.Sprintf("| %d clusters |", maxSubsetClusters); !strings.Contains(string(text), row) {
 		missing = append(missing, row)
 	}
-	for _, row := range []string{fmt.Sprintf("on sidecars | %d routes |", maxRuledRoutes), fmt.Sprintf("| %d matches, %d bytes; the rules that delegate", maxDelegatedMatches, maxDelegatedBytes), fmt.Sprintf("| … | … × what their rules say | %d bytes |", maxRuledBytes),
+	for _, row := range []string{fmt.Sprintf("on sidecars | %d routes |", maxRuledRoutes), fmt.Sprintf("| %d matches, %d bytes; the rules that delegate", traffic.MaxDelegatedMatches, traffic.MaxDelegatedBytes), fmt.Sprintf("| … | … × what their rules say | %d bytes |", maxRuledBytes),
 		fmt.Sprintf("for more than %d ports | %d routes and %d bytes", plainPorts, maxManyRoutes, maxManyBytes)} {
 		if !strings.Contains(string(text), row) {
 			missing = append(missing, row)
@@ -34,6 +37,6 @@ func TestLimitsAreDocumented(t *testing.T) {
 	}
 }
 
-func limitRow(l Limit) string {
+func limitRow(l bounds.Limit) string {
 	return fmt.Sprintf("| %s | %s | %d %s |", l.Kind, l.Field, l.Most, l.Unit)
 }

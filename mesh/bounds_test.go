@@ -15,7 +15,9 @@ import (
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // times makes n of something.
@@ -27,7 +29,7 @@ func times[T any](n int, one func(i int) T) []T {
 	return out
 }
 
-func routeOf(w *World, name string) *VirtualService {
+func routeOf(w *World, name string) *traffic.VirtualService {
 	v, _ := w.virtualServices.Get(name)
 	return v
 }
@@ -109,7 +111,7 @@ func TestProductsAreBounded(t *testing.T) {
 			found[f.Field] = f.Code == object.CodeInvalid && strings.Contains(f.Message, "too large")
 		}
 		if c.field == "" {
-			if over := CheckBounds(ref, c.object); len(over) > 0 {
+			if over := bounds.Check(ref, c.object); len(over) > 0 {
 				t.Errorf("%s: %v", c.what, over)
 			}
 			continue
@@ -188,8 +190,8 @@ func TestDelegatesMultiplyWithinBounds(t *testing.T) {
 	delegate.Name = "d"
 	both := []Change{{object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "many"}, root}, {object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "d"}, delegate}}
 	w := Build(both)
-	if n := len(routeOf(w, "evil/many").Spec.Http); n == 0 || n > maxMatches {
-		t.Errorf("%d rules, want some and at most %d", n, maxMatches)
+	if n := len(routeOf(w, "evil/many").Spec.Http); n == 0 || n > bounds.MaxMatches {
+		t.Errorf("%d rules, want some and at most %d", n, bounds.MaxMatches)
 	}
 	var fields []string
 	for f := range w.Findings() { // those of the delegate alone are about rules that are never used
@@ -197,12 +199,12 @@ func TestDelegatesMultiplyWithinBounds(t *testing.T) {
 			fields = append(fields, f.Field)
 		}
 	}
-	if len(fields) != 1 || fields[0] != delegatedField {
+	if len(fields) != 1 || fields[0] != traffic.DelegatedField {
 		t.Errorf("findings of %q", fields)
 	}
 	refused := false
 	for _, f := range w.CheckReferences(t.Context(), root) {
-		refused = refused || f.Field == delegatedField && f.Code == object.CodeInvalid
+		refused = refused || f.Field == traffic.DelegatedField && f.Code == object.CodeInvalid
 	}
 	if !refused {
 		t.Error("the root is not refused beside its delegate")
@@ -233,7 +235,7 @@ func TestPoliciesOfANamespaceAreBounded(t *testing.T) {
 	for i := range 6 {
 		o := manyConditions(1, 20_000)
 		o.Name, o.CreationTimestamp = fmt.Sprint("p", i), metav1.Unix(int64(1000+i), 0)
-		if over := CheckBounds(object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: o.Name}, o); i == 0 && len(over) > 0 {
+		if over := bounds.Check(object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: o.Name}, o); i == 0 && len(over) > 0 {
 			t.Fatalf("one alone is over a bound: %v", over)
 		}
 		changes = append(changes, Change{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: o.Name}, o})
@@ -292,7 +294,7 @@ func TestDelegatesOfManyRootsAreBounded(t *testing.T) {
 		}
 		winners := map[object.Ref]int{}
 		for f := range w.Findings() {
-			if f.Field == delegatedField {
+			if f.Field == traffic.DelegatedField {
 				winners[f.Winner]++
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // boundAgain has what is found about VirtualServices of a Gateway be said again.
@@ -30,8 +31,8 @@ func (b *builder) settleBound() {
 
 // unadmitted tells of hosts of the VirtualService that none of its Gateways has, unless
 // they may be for sidecars, and of Gateways that have none of its hosts.
-func (w *World) unadmitted(v *VirtualService) (findings []object.Finding) {
-	var gateways []*Gateway
+func (w *World) unadmitted(v *traffic.VirtualService) (findings []object.Finding) {
+	var gateways []*traffic.Gateway
 	for _, name := range v.Gateways {
 		if g := w.Gateway(name); g != nil && g.Ref.Kind == object.KindGateway && len(g.Servers) > 0 {
 			gateways = append(gateways, g)
@@ -46,37 +47,24 @@ func (w *World) unadmitted(v *VirtualService) (findings []object.Finding) {
 	const remedy = "correct the host, or add it to a server"
 	if len(gateways) == len(v.Gateways) { // else they may be served by another
 		for _, h := range v.Hosts {
-			if !slices.ContainsFunc(gateways, func(g *Gateway) bool { return g.admits(v.Namespace, h) }) {
+			if !slices.ContainsFunc(gateways, func(g *traffic.Gateway) bool { return g.Admits(v.Namespace, h) }) {
 				i := slices.IndexFunc(v.Spec.Hosts, func(written string) bool { return object.ResolveHost(written, v.Namespace, object.Domain) == h })
 				found(fmt.Sprintf("spec.hosts[%d]", i), "no server of %s has the host %s for namespace %s; nothing is routed for it: "+remedy, gatewayNames(gateways), h, v.Namespace)
 			}
 		}
 	}
 	for _, g := range gateways {
-		if (len(gateways) > 1 || len(v.Gateways) > 1) && !slices.ContainsFunc(v.Hosts, func(h string) bool { return g.admits(v.Namespace, h) }) {
+		if (len(gateways) > 1 || len(v.Gateways) > 1) && !slices.ContainsFunc(v.Hosts, func(h string) bool { return g.Admits(v.Namespace, h) }) {
 			found("spec.gateways", "no server of Gateway %s has one of the hosts for namespace %s; nothing is routed there: "+remedy, g.Name, v.Namespace)
 		}
 	}
 	return findings
 }
 
-func gatewayNames(gateways []*Gateway) string {
+func gatewayNames(gateways []*traffic.Gateway) string {
 	names := make([]string, 0, len(gateways))
 	for _, g := range gateways {
 		names = append(names, "Gateway "+g.Name)
 	}
 	return strings.Join(names, " or ")
-}
-
-// admits tells whether a server of the Gateway has the host for VirtualServices of the
-// namespace.
-func (g *Gateway) admits(namespace, host string) bool {
-	for _, s := range g.Servers {
-		for _, h := range s.Hosts {
-			if _, ok := object.IntersectHosts(h.Host, host); ok && h.Admits(namespace) {
-				return true
-			}
-		}
-	}
-	return false
 }

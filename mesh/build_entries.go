@@ -8,7 +8,9 @@ import (
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 func (b *builder) serviceEntry(ref object.Ref, o *networkingv1.ServiceEntry) {
@@ -45,7 +47,7 @@ func (b *builder) serviceEntry(ref object.Ref, o *networkingv1.ServiceEntry) {
 	}
 	b.selectEntries(old, next)
 	b.targetsStale = true
-	var asks []ask
+	var asks []traffic.Ask
 	if next != nil && len(next.services) > 0 {
 		asks = asksOfService(next.services[0])
 	}
@@ -119,9 +121,9 @@ func (b *builder) addEntry(h *Host, s *Service, endpoints []Endpoint) {
 		}
 		b.foundAs(s.Ref, "ports "+h.Name, lost)
 		merged.Addresses = together(x.Addresses, s.Addresses)
-		if len(merged.Ports) > maxEntryPorts || len(merged.Addresses) > maxEntryAddresses || len(merged.Ports)*(len(h.Endpoints[i].Endpoints)+len(endpoints)) > maxEntryEndpoints {
+		if len(merged.Ports) > bounds.MaxEntryPorts || len(merged.Addresses) > bounds.MaxEntryAddresses || len(merged.Ports)*(len(h.Endpoints[i].Endpoints)+len(endpoints)) > bounds.MaxEntryEndpoints {
 			b.foundAs(s.Ref, "together "+h.Name, []object.Finding{{Object: s.Ref, Field: "spec.hosts", Code: object.CodeInvalid, Winner: x.Ref, Message: fmt.Sprintf(
-				"with this entry, those of the namespace for host %s have more than %d ports, %d addresses or %d endpoints of ports together; it is left out for the host: declare fewer", h.Name, maxEntryPorts, maxEntryAddresses, maxEntryEndpoints)}})
+				"with this entry, those of the namespace for host %s have more than %d ports, %d addresses or %d endpoints of ports together; it is left out for the host: declare fewer", h.Name, bounds.MaxEntryPorts, bounds.MaxEntryAddresses, bounds.MaxEntryEndpoints)}})
 			return
 		}
 		b.foundAs(s.Ref, "together "+h.Name, nil)

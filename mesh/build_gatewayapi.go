@@ -7,18 +7,19 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // gatewayAPI is what building keeps of the Gateway API: which parents of
 // routes have to be made again, and what was made of them.
 type gatewayAPI struct {
-	stale   map[object.Ref]struct{}          // Gateways and Services
-	crosses map[object.Ref]struct{}          // routes with backends of other namespaces
-	derived map[object.Ref][]*VirtualService // by Service: for its clients
+	stale   map[object.Ref]struct{}                  // Gateways and Services
+	crosses map[object.Ref]struct{}                  // routes with backends of other namespaces
+	derived map[object.Ref][]*traffic.VirtualService // by Service: for its clients
 }
 
 func newGatewayAPI() gatewayAPI {
-	return gatewayAPI{stale: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}, derived: map[object.Ref][]*VirtualService{}}
+	return gatewayAPI{stale: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}, derived: map[object.Ref][]*traffic.VirtualService{}}
 }
 
 func (b *builder) gatewayClass(ref object.Ref, o *gatewayv1.GatewayClass) {
@@ -184,12 +185,12 @@ func (b *builder) deriveGateway(ref object.Ref) {
 }
 
 // podsOf selects the Pods of a Service.
-func (b *builder) podsOf(host string) (PodSelector, bool) {
+func (b *builder) podsOf(host string) (traffic.PodSelector, bool) {
 	h := b.world.Host(host)
 	if h == nil || !h.Services[0].Kubernetes() || len(h.Services[0].Selector) == 0 {
-		return PodSelector{}, false
+		return traffic.PodSelector{}, false
 	}
-	return PodSelector{h.Services[0].Namespace, h.Services[0].Selector}, true
+	return traffic.PodSelector{Namespace: h.Services[0].Namespace, Labels: h.Services[0].Selector}, true
 }
 
 // deriveService makes the rules for the clients of a Service: those of routes

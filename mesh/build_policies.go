@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 func policy[T any](ref object.Ref, m metav1.ObjectMeta, selector map[string]string, spec T) *Policy[T] {
@@ -91,9 +92,9 @@ func (b *builder) telemetry(ref object.Ref, o *telemetryv1.Telemetry) {
 	b.setTargets(ref, targets, findings)
 	b.world.Telemetries = b.world.Telemetries.with(ref, p)
 	b.overlaps.stale[ref.Namespace] = struct{}{}
-	var asks []ask
+	var asks []traffic.Ask
 	if p != nil && len(p.Selector) > 0 { // what it says of outbound traffic is for those that it selects
-		asks = append(asks, ask{selector: p.Selector})
+		asks = append(asks, traffic.Ask{Selector: p.Selector})
 	}
 	b.setAsks(ref, asks)
 	b.dirtyInbound(ref.Namespace)
@@ -171,13 +172,13 @@ func (b *builder) config(ref object.Ref, text []byte) {
 	b.rediscoverAll(next)
 }
 
-func asksOfConfig(c *Config) []ask {
-	var out []ask
+func asksOfConfig(c *Config) []traffic.Ask {
+	var out []traffic.Ask
 	if c.AsksLocality() {
-		out = append(out, ask{locality: true})
+		out = append(out, traffic.Ask{Locality: true})
 	}
 	for _, entry := range c.GetLocalityLbSetting().GetFailoverPriority() {
-		out = append(out, askOfPriority(entry))
+		out = append(out, traffic.AskOfPriority(entry))
 	}
 	return out
 }

@@ -8,11 +8,15 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
-func olderRoute(a, b *VirtualService) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) }
-func olderSidecar(a, b *Sidecar) int      { return object.Older(a.Created, a.Ref, b.Created, b.Ref) }
+func olderRoute(a, b *traffic.VirtualService) int {
+	return object.Older(a.Created, a.Ref, b.Created, b.Ref)
+}
+func olderSidecar(a, b *traffic.Sidecar) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) }
 
 func (b *builder) virtualService(ref object.Ref, o *networkingv1.VirtualService) {
 	if o == nil {
@@ -33,10 +37,10 @@ func (b *builder) virtualService(ref object.Ref, o *networkingv1.VirtualService)
 func (b *builder) setVirtualService(ref object.Ref, o *networkingv1.VirtualService) {
 	key := ref.Namespace + "/" + ref.Name
 	old, _ := b.world.virtualServices.Get(key)
-	var next *VirtualService
+	var next *traffic.VirtualService
 	var findings []object.Finding
 	if o != nil {
-		next, findings = parseVirtualService(o, object.Domain)
+		next, findings = traffic.ParseVirtualService(o, object.Domain)
 	}
 	for _, d := range delegatesOf(old) {
 		if delete(b.roots[d], ref); len(b.roots[d]) == 0 {
@@ -54,10 +58,10 @@ func (b *builder) setVirtualService(ref object.Ref, o *networkingv1.VirtualServi
 		next, more = b.withDelegates(next)
 		findings = append(findings, more...)
 	} else {
-		b.delegate(ref, ruleCost{})
+		b.delegate(ref, bounds.RuleCost{})
 	}
 	if next != nil {
-		findings = append(append(findings, next.uncovered(b.world.Config.RootNamespace, b.world.Config.DefaultVirtualServiceExportTo)...), next.claimless()...)
+		findings = append(append(findings, next.Uncovered(b.world.Config.RootNamespace, b.world.Config.DefaultVirtualServiceExportTo)...), next.Claimless()...)
 	}
 	b.found(ref, findings)
 	b.boundStale[ref] = struct{}{}
@@ -69,14 +73,14 @@ func (b *builder) setVirtualService(ref object.Ref, o *networkingv1.VirtualServi
 		return
 	}
 	b.world.virtualServices = b.world.virtualServices.Set(key, next)
-	b.place(ref, []*VirtualService{next})
+	b.place(ref, []*traffic.VirtualService{next})
 }
 
 // place puts versions of a VirtualService in the indexes, each for some of its
 // hosts, in place of those that are there.
-func (b *builder) place(ref object.Ref, versions []*VirtualService) {
+func (b *builder) place(ref object.Ref, versions []*traffic.VirtualService) {
 	old := b.holds.placed[ref]
-	var asks []ask
+	var asks []traffic.Ask
 	for _, v := range old {
 		if !slices.Contains(versions, v) {
 			b.placeRoute(v, nil)
@@ -86,7 +90,7 @@ func (b *builder) place(ref object.Ref, versions []*VirtualService) {
 		if !slices.Contains(old, v) {
 			b.placeRoute(nil, v)
 		}
-		asks = append(asks, asksOfRoutes(v)...)
+		asks = append(asks, traffic.AsksOfRoutes(v)...)
 	}
 	if len(versions) == 0 {
 		delete(b.holds.placed, ref)
@@ -98,12 +102,12 @@ func (b *builder) place(ref object.Ref, versions []*VirtualService) {
 
 // placeRoute replaces a VirtualService in the indexes, and marks what either
 // of the two speaks of; nil stands for none.
-func (b *builder) placeRoute(old, next *VirtualService) {
-	is := func(v *VirtualService) bool { return v == old }
+func (b *builder) placeRoute(old, next *traffic.VirtualService) {
+	is := func(v *traffic.VirtualService) bool { return v == old }
 	if old != nil {
 		b.leads.set(old, nil)
 		b.dirtyRoute(old, true)
-		for _, h := range old.routed() {
+		for _, h := range old.Routed() {
 			b.world.routes = listed(b.world.routes, h, is, nil, olderRoute)
 		}
 		for _, h := range old.Destinations {
@@ -118,7 +122,7 @@ func (b *builder) placeRoute(old, next *VirtualService) {
 	}
 	sidecars, routers := b.world.clientsOf(next)
 	b.leads.set(next, leadsOf(next, append(sidecars, routers...)))
-	for _, h := range next.routed() {
+	for _, h := range next.Routed() {
 		b.world.routes = listed(b.world.routes, h, is, &next, olderRoute)
 	}
 	for _, h := range next.Destinations {
@@ -132,7 +136,7 @@ func (b *builder) placeRoute(old, next *VirtualService) {
 	b.dirtyRoute(next, true)
 }
 
-func delegatesOf(v *VirtualService) []string {
+func delegatesOf(v *traffic.VirtualService) []string {
 	if v == nil {
 		return nil
 	}
@@ -141,8 +145,8 @@ func delegatesOf(v *VirtualService) []string {
 
 // withDelegates is the VirtualService with the routes of its delegates in
 // place of its own that delegate.
-func (b *builder) withDelegates(root *VirtualService) (*VirtualService, []object.Finding) {
-	find := func(name string) *VirtualService {
+func (b *builder) withDelegates(root *traffic.VirtualService) (*traffic.VirtualService, []object.Finding) {
+	find := func(name string) *traffic.VirtualService {
 		if name == root.Ref.Namespace+"/"+root.Ref.Name {
 			return root // and not what it was before
 		}
@@ -152,41 +156,15 @@ func (b *builder) withDelegates(root *VirtualService) (*VirtualService, []object
 		}
 		return v
 	}
-	if b.delegate(root.Ref, costOfDelegates(root, find)) {
-		return withoutDelegates(root, b.delegated.out[root.Namespace][root.Ref])
+	if b.delegate(root.Ref, traffic.CostOfDelegates(root, find)) {
+		return traffic.WithoutDelegates(root, b.delegated.out[root.Namespace][root.Ref])
 	}
-	return mergeDelegates(root, find)
-}
-
-// asksOfRoutes is what the matches of a VirtualService want to know of clients.
-func asksOfRoutes(v *VirtualService) []ask {
-	var out []ask
-	add := func(l map[string]string) {
-		if len(l) > 0 {
-			out = append(out, ask{selector: l})
-		}
-	}
-	for _, r := range v.Spec.Http {
-		for _, m := range r.Match {
-			add(m.SourceLabels)
-		}
-	}
-	for _, r := range v.Spec.Tcp {
-		for _, m := range r.Match {
-			add(m.SourceLabels)
-		}
-	}
-	for _, r := range v.Spec.Tls {
-		for _, m := range r.Match {
-			add(m.SourceLabels)
-		}
-	}
-	return out
+	return traffic.MergeDelegates(root, find)
 }
 
 // dirtyRoute marks the hosts that a VirtualService speaks of. own is whether
 // the VirtualService itself changed; else a host that it leads to did.
-func (b *builder) dirtyRoute(vs *VirtualService, own bool) {
+func (b *builder) dirtyRoute(vs *traffic.VirtualService, own bool) {
 	if slices.ContainsFunc(vs.Gateways, func(g string) bool { return g != object.MeshGateway }) && own {
 		b.dirty.Gateways = true
 	}
@@ -242,10 +220,10 @@ func (b *builder) dirtyBelow(list []string) {
 
 func (b *builder) destinationRule(ref object.Ref, o *networkingv1.DestinationRule) {
 	old := b.ruleByRef[ref]
-	var next *DestinationRule
+	var next *traffic.DestinationRule
 	var findings []object.Finding
 	if o != nil {
-		next, findings = parseDestinationRule(o, object.Domain)
+		next, findings = traffic.ParseDestinationRule(o, object.Domain)
 	}
 	if old != nil {
 		if delete(b.rulesOf[old.Host], ref); len(b.rulesOf[old.Host]) == 0 {
@@ -257,26 +235,26 @@ func (b *builder) destinationRule(ref object.Ref, o *networkingv1.DestinationRul
 	} else {
 		b.ruleByRef[ref] = next
 		if b.rulesOf[next.Host] == nil {
-			b.rulesOf[next.Host] = map[object.Ref]*DestinationRule{}
+			b.rulesOf[next.Host] = map[object.Ref]*traffic.DestinationRule{}
 		}
 		b.rulesOf[next.Host][ref] = next
 	}
 	b.coverRule(old, next)
 	b.found(ref, findings)
 	b.foundAs(ref, "merge", nil)
-	var asks []ask
+	var asks []traffic.Ask
 	if next != nil {
 		policies := []*networking.TrafficPolicy{next.Policy}
 		for _, s := range next.Subsets {
 			policies = append(policies, s.Policy)
 		}
-		asks = asksOfPolicy(policies...)
+		asks = traffic.AsksOfPolicy(policies...)
 		if len(next.Selector) > 0 {
-			asks = append(asks, ask{selector: next.Selector})
+			asks = append(asks, traffic.Ask{Selector: next.Selector})
 		}
 	}
 	b.setAsks(ref, asks)
-	for i, r := range []*DestinationRule{old, next} {
+	for i, r := range []*traffic.DestinationRule{old, next} {
 		if r != nil {
 			b.holds.rule(r)
 		}
@@ -286,7 +264,7 @@ func (b *builder) destinationRule(ref object.Ref, o *networkingv1.DestinationRul
 		b.setRules(r.Host)
 		b.dirtyPattern(r.Host)
 	}
-	for _, r := range []*DestinationRule{old, next} {
+	for _, r := range []*traffic.DestinationRule{old, next} {
 		if r != nil {
 			b.dirtyServers(r)
 		}
@@ -295,13 +273,13 @@ func (b *builder) destinationRule(ref object.Ref, o *networkingv1.DestinationRul
 
 // setRules merges the rules for a host anew.
 func (b *builder) setRules(host string) {
-	byNamespace := map[string][]*DestinationRule{}
+	byNamespace := map[string][]*traffic.DestinationRule{}
 	for _, r := range b.rulesOf[host] {
 		byNamespace[r.Namespace] = append(byNamespace[r.Namespace], b.withSubsets(r))
 	}
-	var all []*DestinationRule
+	var all []*traffic.DestinationRule
 	for _, ns := range slices.Sorted(maps.Keys(byNamespace)) {
-		merged, findings := mergeDestinationRules(byNamespace[ns])
+		merged, findings := traffic.MergeDestinationRules(byNamespace[ns])
 		all = append(all, merged...)
 		byObject := map[object.Ref][]object.Finding{}
 		for _, f := range findings {
@@ -340,20 +318,20 @@ func (b *builder) gateway(ref object.Ref, o *networkingv1.Gateway) {
 		b.found(ref, nil)
 		return
 	}
-	g, findings := parseGateway(o)
+	g, findings := traffic.ParseGateway(o)
 	b.world.gateways = b.world.gateways.Set(key, g)
 	b.found(ref, findings)
 }
 
 func (b *builder) sidecar(ref object.Ref, o *networkingv1.Sidecar) {
-	l := slices.DeleteFunc(slices.Clone(b.world.sidecars[ref.Namespace]), func(s *Sidecar) bool { return s.Ref == ref })
-	var asks []ask
+	l := slices.DeleteFunc(slices.Clone(b.world.sidecars[ref.Namespace]), func(s *traffic.Sidecar) bool { return s.Ref == ref })
+	var asks []traffic.Ask
 	var findings []object.Finding
 	if o != nil {
-		s := parseSidecar(o)
-		l, findings = append(l, s), checkEgress(o)
+		s := traffic.ParseSidecar(o)
+		l, findings = append(l, s), traffic.CheckEgress(o)
 		if len(s.Selector) > 0 {
-			asks = append(asks, ask{selector: s.Selector})
+			asks = append(asks, traffic.Ask{Selector: s.Selector})
 		}
 	}
 	b.found(ref, findings)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // touch marks a host whose record has to be made again.
@@ -57,16 +58,16 @@ func (b *builder) service(ref object.Ref, o *corev1.Service) {
 // its labels; no label can have the name.
 const spaceDistribution = "\x00distribution"
 
-func asksOfService(s *Service) []ask {
+func asksOfService(s *Service) []traffic.Ask {
 	if s == nil {
 		return nil
 	}
-	var out []ask
+	var out []traffic.Ask
 	if s.Distribution != "" {
-		out = append(out, ask{locality: true})
+		out = append(out, traffic.Ask{Locality: true})
 	}
 	if s.LocalOnly || s.Distribution == "PreferSameNode" {
-		out = append(out, ask{node: true})
+		out = append(out, traffic.Ask{Node: true})
 	}
 	return out
 }

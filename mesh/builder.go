@@ -3,10 +3,8 @@ package mesh
 import (
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
-	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	networkingv1beta1 "istio.io/client-go/pkg/apis/networking/v1beta1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
@@ -17,7 +15,9 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // builder is the writer's side of the world: the indexes that only building
@@ -36,11 +36,11 @@ type builder struct {
 	sliceOf   map[object.Ref]string                                       // the service of each of them
 	declared  map[string]map[object.Ref]*serviceEntry                     // ServiceEntries by host
 	seByRef   map[object.Ref]*serviceEntry
-	ruleByRef map[object.Ref]*DestinationRule
-	rulesOf   map[string]map[object.Ref]*DestinationRule  // by host
-	roots     map[string]map[object.Ref]struct{}          // VirtualServices by the delegate "namespace/name" that they name
-	vsRaw     map[object.Ref]*networkingv1.VirtualService // as delivered; delegates are merged over it
-	asks      map[object.Ref][]ask
+	ruleByRef map[object.Ref]*traffic.DestinationRule
+	rulesOf   map[string]map[object.Ref]*traffic.DestinationRule // by host
+	roots     map[string]map[object.Ref]struct{}                 // VirtualServices by the delegate "namespace/name" that they name
+	vsRaw     map[object.Ref]*networkingv1.VirtualService        // as delivered; delegates are merged over it
+	asks      map[object.Ref][]traffic.Ask
 	configs   map[object.Kind]*Config
 	discovery discovery
 	api       gatewayAPI
@@ -74,22 +74,22 @@ type builder struct {
 	touched map[string]Touch    // hosts whose record has to be made again
 	spread  map[string]struct{} // hosts whose change has been carried on to what reads them
 
-	marked   map[*VirtualService]bool     // whose hosts have been marked in this pass; true: as those of one that changed itself
-	replaced map[*VirtualService]struct{} // whose hosts' places have been marked in this pass
+	marked   map[*traffic.VirtualService]bool     // whose hosts have been marked in this pass; true: as those of one that changed itself
+	replaced map[*traffic.VirtualService]struct{} // whose hosts' places have been marked in this pass
 }
 
 func newBuilder() *builder {
 	b := &builder{
 		dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[object.Ref]string{}, pods: map[string]map[string]*Workload{}, entries: map[string]map[string]*Workload{},
 		services: map[string]map[string]*Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
-		declared: map[string]map[object.Ref]*serviceEntry{}, seByRef: map[object.Ref]*serviceEntry{}, ruleByRef: map[object.Ref]*DestinationRule{}, rulesOf: map[string]map[object.Ref]*DestinationRule{}, roots: map[string]map[object.Ref]struct{}{},
-		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
-		targeted: map[object.Ref]targeted{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*VirtualService]bool{}, replaced: map[*VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
+		declared: map[string]map[object.Ref]*serviceEntry{}, seByRef: map[object.Ref]*serviceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{}, roots: map[string]map[object.Ref]struct{}{},
+		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
+		targeted: map[object.Ref]targeted{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
 	b.boundStale, b.ruled, b.delegated = map[object.Ref]struct{}{}, newRuled(), newDelegated()
 	b.exported = newExported()
-	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
+	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*traffic.Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
 	return b
 }
 
@@ -119,9 +119,9 @@ func (b *builder) within(c *Change) bool {
 		b.foundAs(c.Ref, "bounds", nil)
 		return true
 	}
-	over := CheckBounds(c.Ref, c.Object)
+	over := bounds.Check(c.Ref, c.Object)
 	if len(over) == 0 {
-		if bounded(c.Ref.Kind) {
+		if bounds.Bounded(c.Ref.Kind) {
 			b.admitted[c.Ref] = struct{}{}
 			b.foundAs(c.Ref, "bounds", nil)
 		}
@@ -131,7 +131,7 @@ func (b *builder) within(c *Change) bool {
 		b.foundAs(c.Ref, "bounds", over)
 		return false
 	}
-	c.Object = restricted(c.Object)
+	c.Object = bounds.Restricted(c.Object)
 	b.foundAs(c.Ref, "bounds", over)
 	return true
 }
@@ -320,23 +320,14 @@ func listed[V any](m persist.Map[string, []V], key string, is func(V) bool, valu
 	return m.Set(key, l)
 }
 
-// ask is a fact about clients that an object wants to know.
-type ask struct {
-	selector map[string]string
-	key      string
-	locality bool
-	node     bool
-	network  bool
-}
-
 // setAsks replaces what an object asks for.
-func (b *builder) setAsks(ref object.Ref, asks []ask) {
+func (b *builder) setAsks(ref object.Ref, asks []traffic.Ask) {
 	if len(asks) == 0 && len(b.asks[ref]) == 0 {
 		return
 	}
 	old := b.asks[ref]
-	if slices.EqualFunc(old, asks, func(x, y ask) bool {
-		return x.key == y.key && x.locality == y.locality && x.node == y.node && x.network == y.network && maps.Equal(x.selector, y.selector)
+	if slices.EqualFunc(old, asks, func(x, y traffic.Ask) bool {
+		return x.Key == y.Key && x.Locality == y.Locality && x.Node == y.Node && x.Network == y.Network && maps.Equal(x.Selector, y.Selector)
 	}) {
 		return
 	}
@@ -355,61 +346,28 @@ func (b *builder) setAsks(ref object.Ref, asks []ask) {
 	b.dirty.Scopes = true
 }
 
-func (a *asked) count(asks []ask, n int) {
+func (a *asked) count(asks []traffic.Ask, n int) {
 	for _, x := range asks {
-		if x.selector != nil {
-			text := object.CanonicalLabels(x.selector)
-			s := askedSelector{x.selector, a.selectors[text].count + n}
+		if x.Selector != nil {
+			text := object.CanonicalLabels(x.Selector)
+			s := askedSelector{x.Selector, a.selectors[text].count + n}
 			if a.selectors[text] = s; s.count == 0 {
 				delete(a.selectors, text)
 			}
 		}
-		if x.key != "" {
-			if a.keys[x.key] += n; a.keys[x.key] == 0 {
-				delete(a.keys, x.key)
+		if x.Key != "" {
+			if a.keys[x.Key] += n; a.keys[x.Key] == 0 {
+				delete(a.keys, x.Key)
 			}
 		}
-		if x.locality {
+		if x.Locality {
 			a.locality += n
 		}
-		if x.node {
+		if x.Node {
 			a.node += n
 		}
-		if x.network {
+		if x.Network {
 			a.network += n
 		}
 	}
-}
-
-// asksOfPolicy is what the traffic policies of a rule want to know.
-func asksOfPolicy(policies ...*networking.TrafficPolicy) (out []ask) {
-	for _, p := range policies {
-		if p == nil {
-			continue
-		}
-		blocks := []*networking.LoadBalancerSettings{p.LoadBalancer}
-		outlier := p.OutlierDetection != nil
-		for _, pl := range p.PortLevelSettings {
-			blocks = append(blocks, pl.LoadBalancer)
-			outlier = outlier || pl.OutlierDetection != nil
-		}
-		for _, lb := range blocks {
-			if l := lb.GetLocalityLbSetting(); l != nil {
-				outlier = true
-				for _, k := range l.FailoverPriority {
-					out = append(out, askOfPriority(k))
-				}
-			}
-		}
-		if outlier { // locality failover starts with it
-			out = append(out, ask{locality: true})
-		}
-	}
-	return out
-}
-
-// askOfPriority is what an entry of failoverPriority wants to know.
-func askOfPriority(entry string) ask {
-	key, _, _ := strings.Cut(entry, "=")
-	return ask{key: key, node: entry == "kubernetes.io/hostname"}
 }

@@ -7,7 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // Check says what is wrong with an object by itself, whatever else the mesh
@@ -16,23 +18,23 @@ import (
 // served. Kinds of which nothing can be said have none. Nothing else is said of an object
 // that is over a bound.
 func Check(ref object.Ref, obj any) []object.Finding {
-	if over := CheckBounds(ref, obj); len(over) > 0 {
+	if over := bounds.Check(ref, obj); len(over) > 0 {
 		return over
 	}
 	switch o := obj.(type) {
 	case *networkingv1.VirtualService:
-		v, findings := parseVirtualService(o, object.Domain)
-		return append(append(checkRoutes(o), findings...), v.claimless()...)
+		v, findings := traffic.ParseVirtualService(o, object.Domain)
+		return append(append(traffic.CheckRoutes(o), findings...), v.Claimless()...)
 	case *networkingv1.DestinationRule:
-		_, findings := parseDestinationRule(o, object.Domain)
+		_, findings := traffic.ParseDestinationRule(o, object.Domain)
 		return findings
 	case *networkingv1.Gateway:
-		_, findings := parseGateway(o)
-		return append(checkServers(o), findings...)
+		_, findings := traffic.ParseGateway(o)
+		return append(traffic.CheckServers(o), findings...)
 	case *networkingv1.ServiceEntry:
-		return append(checkEntryHosts(o), parseServiceEntry(o, object.Domain).findings...)
+		return append(traffic.CheckEntryHosts(o), parseServiceEntry(o, object.Domain).findings...)
 	case *networkingv1.WorkloadEntry:
-		return checkWorkloadEntry(o)
+		return traffic.CheckWorkloadEntry(o)
 	case *networkingv1.Sidecar:
 		return checkSidecar(o)
 	case *securityv1.PeerAuthentication:
@@ -64,5 +66,5 @@ func Build(changes []Change) *World {
 // checkSidecar looks at the listeners; those of inbound traffic as the proxies
 // of any workload would get them.
 func checkSidecar(o *networkingv1.Sidecar) (findings []object.Finding) {
-	return append(checkEgress(o), ingressPorts(parseSidecar(o), nil, func(InboundPort) {})...)
+	return append(traffic.CheckEgress(o), ingressPorts(traffic.ParseSidecar(o), nil, func(InboundPort) {})...)
 }

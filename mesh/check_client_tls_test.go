@@ -9,6 +9,7 @@ import (
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // TestClientTLSStaysClosed: no part of a tls block has the proxy look at less than another
@@ -31,14 +32,14 @@ func TestClientTLSStaysClosed(t *testing.T) {
 		{"{mode: DISABLE, subjectAltNames: [a.example]}", "mode", networking.ClientTLSSettings_SIMPLE, false, "a.example"},
 		{"{clientCertificate: /c, privateKey: /k}", "mode", networking.ClientTLSSettings_MUTUAL, false, ""},
 		{"{mode: 9}", "mode", networking.ClientTLSSettings_SIMPLE, false, ""},
-		{"{mode: SIMPLE, subjectAltNames: ['', ' ']}", "subjectAltNames", networking.ClientTLSSettings_SIMPLE, false, NobodysName},
+		{"{mode: SIMPLE, subjectAltNames: ['', ' ']}", "subjectAltNames", networking.ClientTLSSettings_SIMPLE, false, traffic.NobodysName},
 		{"{mode: SIMPLE, subjectAltNames: ['', a.example]}", "subjectAltNames", networking.ClientTLSSettings_SIMPLE, false, "a.example"},
 	} {
 		for at, text := range map[string]string{
 			"spec.trafficPolicy.tls": "{tls: " + c.tls + "}", "spec.trafficPolicy.portLevelSettings[port 80].tls": "{portLevelSettings: [{port: {number: 80}, tls: " + c.tls + "}]}",
 		} {
 			o := readObject[networkingv1.DestinationRule](t, "spec: {host: a.example, trafficPolicy: "+text+"}")
-			rule, findings := parseDestinationRule(o, object.Domain)
+			rule, findings := traffic.ParseDestinationRule(o, object.Domain)
 			tls := rule.Policy.Tls
 			if tls == nil {
 				tls = rule.Policy.PortLevelSettings[0].Tls
@@ -71,14 +72,14 @@ func TestServerTLSStaysClosed(t *testing.T) {
 		{"tls: {mode: SIMPLE, credentialName: c, verifyCertificateHash: ['" + strings.Repeat("ab", 32) + "']}", false, true, false},
 	} {
 		o := readObject[networkingv1.Gateway](t, "metadata: {name: g, namespace: a}\nspec: {selector: {a: b}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ['*'], "+c.server+"}]}")
-		g, findings := parseGateway(o)
+		g, findings := traffic.ParseGateway(o)
 		if len(g.Servers) > 0 != c.served || len(findings) > 0 != c.findings || c.served && g.Servers[0].Spec.Tls.GetInsecureSkipVerify().GetValue() != c.skips {
 			t.Errorf("%s: %v, %v", c.server, g.Servers, findings)
 		}
 	}
 	for _, tls := range []string{"{mode: SIMPLE, credentialName: c}", "{credentialName: c}", "{httpsRedirect: true, mode: MUTUAL}", "{minProtocolVersion: TLSV1_2}"} {
 		o := readObject[networkingv1.Gateway](t, "spec: {servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*'], tls: "+tls+"}]}")
-		if g, findings := parseGateway(o); len(g.Servers) > 0 || len(findings) == 0 {
+		if g, findings := traffic.ParseGateway(o); len(g.Servers) > 0 || len(findings) == 0 {
 			t.Errorf("HTTP with tls %s is served: %v", tls, findings)
 		}
 	}

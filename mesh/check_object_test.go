@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 func readObject[T any](t *testing.T, text string) *T {
@@ -28,7 +29,7 @@ func TestHostsThatAreNone(t *testing.T) {
 	vs.Namespace = "default"
 	vs.Spec.Gateways = []string{"entry"} // sidecars leave * out
 	vs.Spec.Hosts = slices.Concat(bad, good)
-	v, findings := parseVirtualService(vs, object.Domain)
+	v, findings := traffic.ParseVirtualService(vs, object.Domain)
 	if !slices.Equal(v.Hosts, good) || len(findings) != len(bad) {
 		t.Errorf("a VirtualService has hosts %q and %d findings, not %q and one for each of the others", v.Hosts, len(findings), good)
 	}
@@ -75,7 +76,7 @@ status: {podIP: 10.0.0.1}`), nil)
 		t.Errorf("selected endpoints of an entry that is resolved are %v", eps)
 	}
 
-	gw, findings := parseGateway(readObject[networkingv1.Gateway](t, `
+	gw, findings := traffic.ParseGateway(readObject[networkingv1.Gateway](t, `
 metadata: {name: a, namespace: default}
 spec: {servers: [{port: {number: 80, name: a, protocol: HTTP}, bind: not-an-ip, hosts: ["*"]}, {port: {number: 81, name: b, protocol: HTTP}, bind: 10.0.0.1, hosts: ["*"]}]}`))
 	if len(gw.Servers) != 1 || gw.Servers[0].Number != 81 || len(findings) != 1 || findings[0].Field != "spec.servers[0].bind" {
@@ -87,13 +88,13 @@ spec: {servers: [{port: {number: 80, name: a, protocol: HTTP}, bind: not-an-ip, 
 func TestPatternsThatEndWithinALabel(t *testing.T) {
 	vs := &networkingv1.VirtualService{}
 	vs.Spec.Hosts = []string{"*x.example.com", "*.example.com", "web.example.com"}
-	if _, findings := parseVirtualService(vs, object.Domain); len(findings) != 1 || findings[0].Field != "spec.hosts[0]" || findings[0].Code != object.CodeUnsupported {
+	if _, findings := traffic.ParseVirtualService(vs, object.Domain); len(findings) != 1 || findings[0].Field != "spec.hosts[0]" || findings[0].Code != object.CodeUnsupported {
 		t.Errorf("a VirtualService has findings %v", findings)
 	}
 	for host, want := range map[string]int{"*x.example.com": 1, "*.example.com": 0, "*": 0, "x.example.com": 0} {
 		dr := &networkingv1.DestinationRule{}
 		dr.Spec.Host = host
-		if _, findings := parseDestinationRule(dr, object.Domain); len(findings) != want {
+		if _, findings := traffic.ParseDestinationRule(dr, object.Domain); len(findings) != want {
 			t.Errorf("a DestinationRule for %s has findings %v", host, findings)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // CheckReferences says what of an object would not be in force in this World,
@@ -157,16 +158,16 @@ func (n *Names) anyWith(selector map[string]string, namespace string) bool {
 }
 
 func (r *references) virtualService(o *networkingv1.VirtualService) {
-	v, _ := parseVirtualService(o, object.Domain)
+	v, _ := traffic.ParseVirtualService(o, object.Domain)
 	for i, name := range o.Spec.Gateways {
-		if g := ResolveGateway(name, o.Namespace); g != object.MeshGateway && r.world.Gateway(g) == nil {
+		if g := traffic.ResolveGateway(name, o.Namespace); g != object.MeshGateway && r.world.Gateway(g) == nil {
 			r.noGateway(g, fmt.Sprintf("spec.gateways[%d]", i))
 		}
 	}
 	scope := Scope{Role: RoleRouter, Namespace: o.Namespace}
 	if v.On(object.MeshGateway) {
 		scope.Role = RoleSidecar
-		r.findings = append(r.findings, v.uncovered(r.world.Config.RootNamespace, r.world.Config.DefaultVirtualServiceExportTo)...)
+		r.findings = append(r.findings, v.Uncovered(r.world.Config.RootNamespace, r.world.Config.DefaultVirtualServiceExportTo)...)
 		r.overridden(o, v)
 	}
 	view := r.world.View(scope)
@@ -179,9 +180,9 @@ func (r *references) virtualService(o *networkingv1.VirtualService) {
 		if rule.Delegate == nil {
 			continue
 		}
-		if name := delegateName(rule.Delegate, o.Namespace); !r.exists(name) {
+		if name := traffic.DelegateName(rule.Delegate, o.Namespace); !r.exists(name) {
 			namespace, of, _ := strings.Cut(name, "/")
-			r.missing(object.CodeDelegateMissing, object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: of}, fmt.Sprintf("spec.http[%d].delegate", i), noDelegate, name, o.Namespace)
+			r.missing(object.CodeDelegateMissing, object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: of}, fmt.Sprintf("spec.http[%d].delegate", i), traffic.NoDelegate, name, o.Namespace)
 		}
 	}
 }
@@ -199,13 +200,13 @@ func (r *references) noGateway(name, field string) {
 
 // delegated reports that the rules are too many together with those of the delegates
 // that there are.
-func (r *references) delegated(v *VirtualService) {
-	_, findings := mergeDelegates(v, func(name string) *VirtualService {
+func (r *references) delegated(v *traffic.VirtualService) {
+	_, findings := traffic.MergeDelegates(v, func(name string) *traffic.VirtualService {
 		d, _ := r.world.virtualServices.Get(name)
 		return d
 	})
 	for _, f := range findings {
-		if f.Field == delegatedField {
+		if f.Field == traffic.DelegatedField {
 			r.findings = append(r.findings, f)
 		}
 	}
@@ -218,7 +219,7 @@ func (r *references) exists(virtualService string) bool {
 
 // overridden reports hosts for which an older VirtualService of the sidecars is
 // in force.
-func (r *references) overridden(o *networkingv1.VirtualService, v *VirtualService) {
+func (r *references) overridden(o *networkingv1.VirtualService, v *traffic.VirtualService) {
 	created := v.Created
 	if created.IsZero() && !r.exists(o.Namespace+"/"+o.Name) {
 		created = time.Now()
@@ -240,7 +241,7 @@ func (r *references) overridden(o *networkingv1.VirtualService, v *VirtualServic
 
 // destination looks for the host, the port and the subset of a route.
 func (r *references) destination(view *View, field string, d *networking.Destination) {
-	if r.ctx.Err() != nil || !destinationHost(d.GetHost()) { // which is told by itself
+	if r.ctx.Err() != nil || !traffic.DestinationHost(d.GetHost()) { // which is told by itself
 		return
 	}
 	host := object.ResolveHost(d.GetHost(), r.ref.Namespace, object.Domain)
@@ -261,7 +262,7 @@ func (r *references) destination(view *View, field string, d *networking.Destina
 }
 
 func (r *references) destinationRule(o *networkingv1.DestinationRule) {
-	rule, _ := parseDestinationRule(o, object.Domain)
+	rule, _ := traffic.ParseDestinationRule(o, object.Domain)
 	if rule == nil {
 		return
 	}
@@ -277,7 +278,7 @@ func (r *references) destinationRule(o *networkingv1.DestinationRule) {
 		if other.Namespace != rule.Namespace || slices.Contains(other.Refs, r.ref) {
 			continue
 		}
-		_, findings := mergeDestinationRules([]*DestinationRule{other, rule})
+		_, findings := traffic.MergeDestinationRules([]*traffic.DestinationRule{other, rule})
 		for _, f := range findings {
 			if f.Object == r.ref {
 				r.findings = append(r.findings, f)
@@ -300,7 +301,7 @@ func (r *references) covers(pattern string) bool {
 }
 
 // subsets reports subsets whose labels no endpoint has, of a host that has some.
-func (r *references) subsets(rule *DestinationRule) {
+func (r *references) subsets(rule *traffic.DestinationRule) {
 	h := r.world.Host(rule.Host)
 	if h == nil || len(rule.Subsets) == 0 {
 		return

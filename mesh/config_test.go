@@ -9,6 +9,7 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 func TestConfigReplacesDefaults(t *testing.T) {
@@ -60,7 +61,7 @@ func TestGatewayLeavesOutCiphers(t *testing.T) {
 		Port: &networking.Port{Number: 443, Name: "https", Protocol: "HTTPS"}, Hosts: []string{"*"},
 		Tls: &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_SIMPLE, CipherSuites: []string{"AES128-SHA", "TLS_AES_128_GCM_SHA256", "AES128-SHA"}},
 	}}
-	g, findings := parseGateway(o)
+	g, findings := traffic.ParseGateway(o)
 	if got := g.Servers[0].Spec.Tls.CipherSuites; !slices.Equal(got, []string{"AES128-SHA"}) {
 		t.Errorf("cipher suites are %q", got)
 	}

@@ -4,6 +4,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // checkTLS leaves out of the mesh's TLS settings what proxies do not take.
@@ -15,9 +16,9 @@ func (c *Config) checkTLS() (findings []object.Finding) {
 			continue
 		}
 		var more []object.Finding
-		t.CipherSuites, more = checkCiphers(c.Ref, field+".cipherSuites", t.CipherSuites)
+		t.CipherSuites, more = traffic.CheckCiphers(c.Ref, field+".cipherSuites", t.CipherSuites)
 		findings = append(findings, more...)
-		t.EcdhCurves, more = checkCurves(c.Ref, field+".ecdhCurves", t.EcdhCurves)
+		t.EcdhCurves, more = traffic.CheckCurves(c.Ref, field+".ecdhCurves", t.EcdhCurves)
 		findings = append(findings, more...)
 	}
 	return findings

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 const (
@@ -23,7 +24,7 @@ const (
 
 // multiplies tells whether the subsets of a rule become far more clusters than it says: it
 // is for a wildcard, or for a host of many ports.
-func multiplies(r *DestinationRule, clusters int) bool {
+func multiplies(r *traffic.DestinationRule, clusters int) bool {
 	return object.IsWildcard(r.Host) || clusters > plainRule
 }
 
@@ -60,7 +61,7 @@ func newCovered() covered {
 type subsetSum struct{ all, multiplied int }
 
 // sumOf is what one rule adds that covers so many ports.
-func sumOf(r *DestinationRule, ports int) subsetSum {
+func sumOf(r *traffic.DestinationRule, ports int) subsetSum {
 	n := ports * len(r.Subsets)
 	if multiplies(r, n) {
 		return subsetSum{n, n}
@@ -144,7 +145,7 @@ func (b *builder) coverHost(name string, old, next *Host) {
 
 // coverRule counts a rule in place of its older version, when rulesOf has it; nil stands
 // for none.
-func (b *builder) coverRule(old, next *DestinationRule) {
+func (b *builder) coverRule(old, next *traffic.DestinationRule) {
 	if old != nil {
 		b.covered.replace(old.Namespace, sumOf(old, b.covered.ports[old.Host]), subsetSum{})
 		if len(b.rulesOf[old.Host]) == 0 {
@@ -189,13 +190,13 @@ func (b *builder) settleSubsets() {
 }
 
 func (b *builder) allotSubsets(ns string) {
-	var rules []*DestinationRule
+	var rules []*traffic.DestinationRule
 	for _, r := range b.ruleByRef {
 		if r.Namespace == ns && len(r.Subsets) > 0 {
 			rules = append(rules, r)
 		}
 	}
-	slices.SortFunc(rules, func(x, y *DestinationRule) int { return object.Older(x.Created, x.Ref(), y.Created, y.Ref()) })
+	slices.SortFunc(rules, func(x, y *traffic.DestinationRule) int { return object.Older(x.Created, x.Ref(), y.Created, y.Ref()) })
 	var sum subsetSum
 	most := b.mostSubsets(ns)
 	var last object.Ref // the newest rule that has its subsets
@@ -230,7 +231,7 @@ func (b *builder) allotSubsets(ns string) {
 
 // withSubsets is a rule as it is in force: without its subsets where they would become
 // too many clusters.
-func (b *builder) withSubsets(r *DestinationRule) *DestinationRule {
+func (b *builder) withSubsets(r *traffic.DestinationRule) *traffic.DestinationRule {
 	if _, bare := b.covered.bare[r.Ref()]; !bare {
 		return r
 	}

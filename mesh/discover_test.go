@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 func configured(mesh string) Change {
@@ -99,7 +100,7 @@ func TestServiceSelectsWorkloadEntries(t *testing.T) {
 func TestSidecarOfTheRootNamespace(t *testing.T) {
 	o := &networkingv1.Sidecar{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: "istio-system"}}
 	o.Spec.Egress = []*networking.IstioEgressListener{{Hosts: []string{"./*", "shared/db.example"}}}
-	s := parseSidecar(o)
+	s := traffic.ParseSidecar(o)
 	for _, c := range []struct {
 		client, namespace, host string
 		want                    bool

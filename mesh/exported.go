@@ -10,6 +10,7 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -57,7 +58,7 @@ func exportsOf(obj any) (n int) {
 		if object.Visibility(o.Spec.ExportTo).Private(o.Namespace, nil) {
 			return 0
 		}
-		n = len(o.Spec.Hosts) * (len(o.Spec.Ports) + entryPortsOfTCP(o)*max(1, len(o.Spec.Addresses)))
+		n = len(o.Spec.Hosts) * (len(o.Spec.Ports) + bounds.EntryPortsOfTCP(o)*max(1, len(o.Spec.Addresses)))
 	}
 	return n
 }

@@ -36,18 +36,6 @@ func FuzzParseConfig(f *testing.F) {
 	})
 }
 
-// FuzzGatewayHosts: what is read of the hosts of servers was written.
-func FuzzGatewayHosts(f *testing.F) {
-	for _, seed := range [][2]string{{"./a", "c"}, {"b/*", "default"}, {"*.", "~"}} {
-		f.Add(seed[0], seed[1])
-	}
-	f.Fuzz(func(t *testing.T, a, ns string) {
-		if gh, ok := parseGatewayHost(a, ns); ok && (gh.Host == "" || gh.Namespace == "") {
-			t.Errorf("%q is a host of a gateway: %v", a, gh)
-		}
-	})
-}
-
 // FuzzLocality: what is read of a locality was written.
 func FuzzLocality(f *testing.F) {
 	for _, seed := range []string{"region/zone", "a.b.c", "", "/", "a/b/c/d"} {

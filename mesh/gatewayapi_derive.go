@@ -7,13 +7,8 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
-
-// PodSelector selects Pods of one namespace.
-type PodSelector struct {
-	Namespace string
-	Labels    map[string]string
-}
 
 // GatewaySecretScheme begins the credential names of servers that are made of
 // listeners of the Gateway API: "kubernetes-gateway://namespace/name".
@@ -27,10 +22,10 @@ func apiGatewayName(ref object.Ref) string {
 
 // derive makes of a Gateway of the Gateway API and the routes on it a Gateway
 // with servers, which bring their routes along.
-func (w *World) derive(g *apiGateway, selector func(host string) (PodSelector, bool)) *Gateway {
-	out := &Gateway{Ref: g.ref, Name: apiGatewayName(g.ref), Namespace: g.ref.Namespace, Created: g.created}
+func (w *World) derive(g *apiGateway, selector func(host string) (traffic.PodSelector, bool)) *traffic.Gateway {
+	out := &traffic.Gateway{Ref: g.ref, Name: apiGatewayName(g.ref), Namespace: g.ref.Namespace, Created: g.created}
 	if g.managed() {
-		out.Pods = []PodSelector{{g.ref.Namespace, map[string]string{GatewayNameLabel: GatewayLabel(g.ref.Name)}}}
+		out.Pods = []traffic.PodSelector{{Namespace: g.ref.Namespace, Labels: map[string]string{GatewayNameLabel: GatewayLabel(g.ref.Name)}}}
 	}
 	for _, host := range g.services {
 		if s, ok := selector(host); ok && w.foreignAddress(g) == "" && (s.Namespace == g.ref.Namespace || !w.guarded(g.ref)) {
@@ -56,11 +51,11 @@ func (w *World) derive(g *apiGateway, selector func(host string) (PodSelector, b
 
 // servers are those of one listener: one, but for TLS that ends here and is led
 // on by the name that clients ask for, which takes one for each name.
-func (w *World) servers(g *apiGateway, l *apiListener, attached []attachment, secrets []object.Ref) []*Server {
-	s := &Server{Index: l.index, Number: uint32(l.spec.Port), Listener: string(l.spec.Name), Hosts: []GatewayHost{{"*", l.hostname}}}
+func (w *World) servers(g *apiGateway, l *apiListener, attached []attachment, secrets []object.Ref) []*traffic.Server {
+	s := &traffic.Server{Index: l.index, Number: uint32(l.spec.Port), Listener: string(l.spec.Name), Hosts: []traffic.GatewayHost{{Namespace: "*", Host: l.hostname}}}
 	s.Spec = &networking.Server{Port: &networking.Port{Number: s.Number, Name: string(l.spec.Name), Protocol: string(l.spec.Protocol)}, Hosts: []string{l.hostname}}
 	s.Protocol, _ = object.ParseProtocol(string(l.spec.Protocol))
-	if l.sort() == sortTLS {
+	if l.sort() == traffic.SortTLS {
 		s.Spec.Tls = &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_PASSTHROUGH}
 		if deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) == string(gatewayv1.TLSModeTerminate) {
 			s.Spec.Tls.Mode = networking.ServerTLSSettings_SIMPLE
@@ -84,12 +79,12 @@ func (w *World) servers(g *apiGateway, l *apiListener, attached []attachment, se
 	}
 	slices.Sort(hosts)
 	for _, h := range hosts {
-		s.Bound = append(s.Bound, Bound{w.merge(byHost[h], merging{host: h, names: s.Spec.Tls.GetMode() == networking.ServerTLSSettings_PASSTHROUGH}), h})
+		s.Bound = append(s.Bound, traffic.Bound{VirtualService: w.merge(byHost[h], merging{host: h, names: s.Spec.Tls.GetMode() == networking.ServerTLSSettings_PASSTHROUGH}), Host: h})
 	}
 	if s.Protocol != object.ProtocolTLS || s.Spec.Tls.Mode == networking.ServerTLSSettings_PASSTHROUGH {
-		return []*Server{s}
+		return []*traffic.Server{s}
 	}
-	var out []*Server
+	var out []*traffic.Server
 	if !slices.Contains(hosts, l.hostname) { // what no route leads on is the listener's nevertheless
 		rest := *s
 		rest.Bound = nil
@@ -97,7 +92,7 @@ func (w *World) servers(g *apiGateway, l *apiListener, attached []attachment, se
 	}
 	for _, b := range s.Bound {
 		one := *s
-		one.Hosts, one.Bound = []GatewayHost{{"*", b.Host}}, []Bound{b}
+		one.Hosts, one.Bound = []traffic.GatewayHost{{Namespace: "*", Host: b.Host}}, []traffic.Bound{b}
 		out = append(out, &one)
 	}
 	return out
@@ -122,21 +117,21 @@ type mergedRule struct {
 
 // merge joins routes, which are in order of precedence, to one VirtualService:
 // the most specific match first.
-func (w *World) merge(routes []*apiRoute, how merging) *VirtualService {
+func (w *World) merge(routes []*apiRoute, how merging) *traffic.VirtualService {
 	first := routes[0]
-	v := &VirtualService{Ref: first.ref, Namespace: first.ref.Namespace, Created: first.created, Hosts: []string{how.host}, GatewayAPI: true,
+	v := &traffic.VirtualService{Ref: first.ref, Namespace: first.ref.Namespace, Created: first.created, Hosts: []string{how.host}, GatewayAPI: true,
 		Spec: &networking.VirtualService{Hosts: []string{how.host}}}
 	for _, r := range routes {
 		v.Sources = append(v.Sources, r.ref)
 	}
 	w.addRules(v, routes, how)
-	v.setDestinations(object.Domain)
+	v.SetDestinations(object.Domain)
 	v.Destinations = slices.DeleteFunc(v.Destinations, func(h string) bool { return h == NoBackend })
 	return v
 }
 
 // addRules adds the rules of routes to a VirtualService.
-func (w *World) addRules(v *VirtualService, routes []*apiRoute, how merging) {
+func (w *World) addRules(v *traffic.VirtualService, routes []*apiRoute, how merging) {
 	var http []mergedRule
 	for _, r := range routes {
 		for _, rule := range r.http {
@@ -154,7 +149,7 @@ func (w *World) addRules(v *VirtualService, routes []*apiRoute, how merging) {
 	}
 }
 
-func (w *World) addL4Rule(v *VirtualService, r *apiRoute, rule apiL4Rule, how merging) {
+func (w *World) addL4Rule(v *traffic.VirtualService, r *apiRoute, rule apiL4Rule, how merging) {
 	var to []*networking.RouteDestination
 	for _, b := range rule.backends {
 		if b.weight > 0 {

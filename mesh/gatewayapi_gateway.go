@@ -13,6 +13,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // GatewayNameLabel is the label that Pods which serve a Gateway of the Gateway
@@ -155,7 +156,7 @@ func (g *apiGateway) refuseFrontend() {
 	}
 	f := g.spec.TLS.Frontend
 	for _, l := range g.listeners {
-		ends := l.sort() == sortTLS && l.spec.TLS != nil && deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) == string(gatewayv1.TLSModeTerminate)
+		ends := l.sort() == traffic.SortTLS && l.spec.TLS != nil && deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) == string(gatewayv1.TLSModeTerminate)
 		if !ends || l.refused != (listenerProblem{}) {
 			continue
 		}
@@ -248,21 +249,21 @@ func conflictOf(earlier []*apiListener, l *apiListener) listenerProblem {
 		if e.sort() != l.sort() {
 			return listenerProblem{gatewayv1.ListenerReasonProtocolConflict, fmt.Sprintf("port %d serves protocol %s for listener %s already; the listener is left out: use another port", l.spec.Port, e.spec.Protocol, e.spec.Name)}
 		}
-		if e.hostname == l.hostname || l.sort() == sortTCP {
+		if e.hostname == l.hostname || l.sort() == traffic.SortTCP {
 			return listenerProblem{gatewayv1.ListenerReasonHostnameConflict, fmt.Sprintf("listener %s has the same port and hostname already; the listener is left out: use another one", e.spec.Name)}
 		}
 	}
 	return listenerProblem{}
 }
 
-func (l *apiListener) sort() serverSort {
+func (l *apiListener) sort() traffic.ServerSort {
 	switch l.spec.Protocol {
 	case gatewayv1.HTTPProtocolType:
-		return sortHTTP
+		return traffic.SortHTTP
 	case gatewayv1.TCPProtocolType:
-		return sortTCP
+		return traffic.SortTCP
 	}
-	return sortTLS
+	return traffic.SortTLS
 }
 
 // apiClass is a GatewayClass.
@@ -339,7 +340,7 @@ func (w *World) ListenerSecrets() (out []Wanted) {
 // certificates are the Secrets that a listener which ends TLS shows, or why it
 // cannot have one of them.
 func (w *World) certificates(g *apiGateway, l *apiListener) (secrets []object.Ref, problem listenerProblem) {
-	if l.sort() != sortTLS || l.spec.TLS == nil || deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) != string(gatewayv1.TLSModeTerminate) {
+	if l.sort() != traffic.SortTLS || l.spec.TLS == nil || deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) != string(gatewayv1.TLSModeTerminate) {
 		return nil, listenerProblem{}
 	}
 	if len(l.spec.TLS.CertificateRefs) == 0 {

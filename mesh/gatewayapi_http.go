@@ -12,6 +12,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // apiRule is a rule of an HTTPRoute or GRPCRoute in the terms of VirtualServices.
@@ -193,7 +194,7 @@ func (r *apiRoute) addRule(rule apiRule) {
 	if len(probe.Route) == 0 && probe.Redirect == nil {
 		probe.DirectResponse = &networking.HTTPDirectResponse{Status: 500}
 	}
-	served := checkAPIRule(r.ref, rule.origin.Field, probe)
+	served := traffic.CheckAPIRule(r.ref, rule.origin.Field, probe)
 	for _, f := range served.Findings {
 		f.Field = apiField(rule.origin.Field, f.Field)
 		r.findings = append(r.findings, f)

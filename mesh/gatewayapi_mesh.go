@@ -6,7 +6,9 @@ import (
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // attachToService tells why a route with a Service as its parent has no
@@ -26,7 +28,7 @@ func attachToService(r *apiRoute, p gatewayv1.ParentReference, ref object.Ref, s
 // serviceRoutes are the rules that routes make for the clients of a Service,
 // which may be nil: one VirtualService of the Service's namespace for all, and
 // for each other namespace with routes one for the clients there.
-func (w *World) serviceRoutes(ref object.Ref, s *Service) (out []*VirtualService) {
+func (w *World) serviceRoutes(ref object.Ref, s *Service) (out []*traffic.VirtualService) {
 	if s == nil {
 		return nil
 	}
@@ -54,8 +56,8 @@ func (w *World) serviceRoutes(ref object.Ref, s *Service) (out []*VirtualService
 
 // serviceRoute joins the routes of one namespace for a Service; nil when none
 // of them is attached to it.
-func (w *World) serviceRoute(ref object.Ref, s *Service, routes []*apiRoute) *VirtualService {
-	var out *VirtualService
+func (w *World) serviceRoute(ref object.Ref, s *Service, routes []*apiRoute) *traffic.VirtualService {
+	var out *traffic.VirtualService
 	for _, port := range append([]Port{{}}, s.Ports...) { // those for one port beside those for all
 		var here []*apiRoute
 		for _, r := range routes {
@@ -78,7 +80,7 @@ func (w *World) serviceRoute(ref object.Ref, s *Service, routes []*apiRoute) *Vi
 		join(out, v)
 	}
 	if out != nil {
-		out.cost = costOfRules(out.Spec)
+		out.Cost = bounds.CostOfRules(out.Spec)
 	}
 	return out
 }
@@ -99,9 +101,9 @@ func portOf(p gatewayv1.ParentReference, s *Service) uint32 {
 }
 
 // join adds the rules of a VirtualService made of routes to those of another, in order.
-func join(v, o *VirtualService) {
+func join(v, o *traffic.VirtualService) {
 	var http []mergedRule
-	for _, x := range []*VirtualService{v, o} {
+	for _, x := range []*traffic.VirtualService{v, o} {
 		for i, r := range x.Spec.Http {
 			http = append(http, mergedRule{r, x.HTTPOrigin(i)})
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // Bounds of what is held back and kept. What is beyond them goes out at once.
@@ -36,7 +37,7 @@ type holds struct {
 	waiting map[string]map[object.Ref]struct{} // by host that they wait for
 	granted bool                               // ReferenceGrants changed in this pass
 
-	placed map[object.Ref][]*VirtualService // VirtualServices in the indexes: while one is held, its last version for the hosts concerned
+	placed map[object.Ref][]*traffic.VirtualService // VirtualServices in the indexes: while one is held, its last version for the hosts concerned
 	// before is what was in force of the routes that changed in this pass.
 	before map[object.Ref]any
 
@@ -48,7 +49,7 @@ type holds struct {
 
 func newHolds() holds {
 	return holds{
-		routes: map[object.Ref]*hold{}, of: map[string]int{}, waiting: map[string]map[object.Ref]struct{}{}, placed: map[object.Ref][]*VirtualService{}, before: map[object.Ref]any{},
+		routes: map[object.Ref]*hold{}, of: map[string]int{}, waiting: map[string]map[object.Ref]struct{}{}, placed: map[object.Ref][]*traffic.VirtualService{}, before: map[object.Ref]any{},
 		kept: map[destination]*keptDestination{}, keptBy: map[string]int{}, ruled: map[string]map[string]struct{}{},
 	}
 }
@@ -203,7 +204,7 @@ func (b *builder) heldRoute(ref object.Ref) heldRoute {
 		}
 		r := &heldVirtualService{builder: b, ref: ref, next: next, before: b.holds.placed[ref]}
 		if changed {
-			r.before, _ = before.([]*VirtualService)
+			r.before, _ = before.([]*traffic.VirtualService)
 		}
 		return r
 	case object.KindIngress:
@@ -232,7 +233,7 @@ func (b *builder) heldRoute(ref object.Ref) heldRoute {
 }
 
 // rule notes that a DestinationRule changed in this pass.
-func (h *holds) rule(r *DestinationRule) {
+func (h *holds) rule(r *traffic.DestinationRule) {
 	if h.ruled[r.Host] == nil {
 		h.ruled[r.Host] = map[string]struct{}{}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // randomHeld is an object out of few names, as heldObject reads it.
@@ -146,8 +147,8 @@ func sameIndex(a, b *World) bool {
 	}
 	for host, x := range a.rules.All() {
 		y, _ := b.rules.Get(host)
-		same = same && slices.EqualFunc(x, y, func(p, q *DestinationRule) bool {
-			return slices.Equal(p.Refs, q.Refs) && slices.EqualFunc(p.Subsets, q.Subsets, func(s, t *Subset) bool { return s.Name == t.Name })
+		same = same && slices.EqualFunc(x, y, func(p, q *traffic.DestinationRule) bool {
+			return slices.Equal(p.Refs, q.Refs) && slices.EqualFunc(p.Subsets, q.Subsets, func(s, t *traffic.Subset) bool { return s.Name == t.Name })
 		})
 	}
 	return same

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // holder is a builder of which time is a variable.
@@ -128,13 +129,13 @@ func (h *holder) served(host string) string {
 		}
 		return "direct"
 	}
-	return h.leads([]*VirtualService{vs}, client{RoleSidecar, "a"})
+	return h.leads([]*traffic.VirtualService{vs}, client{RoleSidecar, "a"})
 }
 
 // atGateway is where requests for a host at gateway in/gw lead.
 func (h *holder) atGateway(host string) string {
 	v := h.world.View(Scope{Role: RoleRouter, Namespace: "in", Labels: "app=gw,istio=gw"})
-	var bound []*VirtualService
+	var bound []*traffic.VirtualService
 	for _, g := range v.SelectedGateways() {
 		for _, s := range g.Servers {
 			for _, b := range v.BoundTo(s) {
@@ -150,7 +151,7 @@ func (h *holder) atGateway(host string) string {
 	return h.leads(bound, client{RoleRouter, "in"})
 }
 
-func (h *holder) leads(of []*VirtualService, c client) string {
+func (h *holder) leads(of []*traffic.VirtualService, c client) string {
 	var out []string
 	for _, vs := range of {
 		for _, d := range destinationsOf(vs) {

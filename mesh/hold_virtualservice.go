@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // heldVirtualService is a VirtualService that changed or waits. Host by host and
@@ -11,8 +12,8 @@ import (
 type heldVirtualService struct {
 	*builder
 	ref    object.Ref
-	next   *VirtualService
-	before []*VirtualService // in force until now: versions of the object, each for some of its hosts
+	next   *traffic.VirtualService
+	before []*traffic.VirtualService // in force until now: versions of the object, each for some of its hosts
 
 	split [][2]part // of before, and of next
 }
@@ -68,9 +69,9 @@ func (r *heldVirtualService) torn(j *judge) *waits {
 }
 
 func (r *heldVirtualService) hold() {
-	var pieces []*VirtualService
-	add := func(v *VirtualService, p part) {
-		if v = v.narrowed(p.hosts, p.gateways); v != nil {
+	var pieces []*traffic.VirtualService
+	add := func(v *traffic.VirtualService, p part) {
+		if v = v.Narrowed(p.hosts, p.gateways); v != nil {
 			pieces = append(pieces, v)
 		}
 	}
@@ -83,37 +84,12 @@ func (r *heldVirtualService) hold() {
 	r.place(r.ref, joined(pieces))
 }
 
-func (r *heldVirtualService) release() { r.place(r.ref, []*VirtualService{r.next}) }
-
-// narrowed is the VirtualService for some of its hosts on some of its gateways;
-// nil for none. It is the same when that is all that it has.
-func (v *VirtualService) narrowed(hosts, gateways []string) *VirtualService {
-	in := func(all []string) func(string) bool {
-		of := make(map[string]struct{}, len(all))
-		for _, s := range all {
-			of[s] = struct{}{}
-		}
-		return func(s string) bool { _, ok := of[s]; return !ok }
-	}
-	if len(hosts) == 0 || len(gateways) == 0 {
-		return nil
-	}
-	out := *v
-	out.Hosts = slices.DeleteFunc(slices.Clone(v.Hosts), in(hosts))
-	out.Gateways = slices.DeleteFunc(slices.Clone(v.Gateways), in(gateways))
-	if len(out.Hosts) == 0 || len(out.Gateways) == 0 {
-		return nil
-	}
-	if len(out.Hosts) == len(v.Hosts) && len(out.Gateways) == len(v.Gateways) {
-		return v
-	}
-	return &out
-}
+func (r *heldVirtualService) release() { r.place(r.ref, []*traffic.VirtualService{r.next}) }
 
 // joined are the parts with those of one version for the same hosts made one.
-func joined(parts []*VirtualService) (out []*VirtualService) {
+func joined(parts []*traffic.VirtualService) (out []*traffic.VirtualService) {
 	for _, p := range parts {
-		i := slices.IndexFunc(out, func(o *VirtualService) bool { return o.Spec == p.Spec && slices.Equal(o.Hosts, p.Hosts) })
+		i := slices.IndexFunc(out, func(o *traffic.VirtualService) bool { return o.Spec == p.Spec && slices.Equal(o.Hosts, p.Hosts) })
 		if i < 0 {
 			out = append(out, p)
 			continue
@@ -127,7 +103,7 @@ func joined(parts []*VirtualService) (out []*VirtualService) {
 
 // servedBefore divides the hosts of a VirtualService into those that proxies had
 // from the gateway in the last World, whoever served them, and new ones.
-func (j *judge) servedBefore(v *VirtualService, gateway string) (had, new []string) {
+func (j *judge) servedBefore(v *traffic.VirtualService, gateway string) (had, new []string) {
 	is := j.meshHosts(v)
 	if gateway != object.MeshGateway {
 		is = j.hostsOf(gateway).Covers
@@ -144,11 +120,11 @@ func (j *judge) servedBefore(v *VirtualService, gateway string) (had, new []stri
 
 // meshHosts tells which hosts sidecars had: those of services, by whatever name,
 // and those of VirtualServices, and what the patterns of either cover.
-func (j *judge) meshHosts(v *VirtualService) func(host string) bool {
+func (j *judge) meshHosts(v *traffic.VirtualService) func(host string) bool {
 	w := j.last
 	routed := func(name string) bool {
 		l, _ := w.routes.Get(name)
-		return slices.ContainsFunc(l, func(o *VirtualService) bool { return o.On(object.MeshGateway) })
+		return slices.ContainsFunc(l, func(o *traffic.VirtualService) bool { return o.On(object.MeshGateway) })
 	}
 	var covered *object.HostSet
 	return func(h string) bool {

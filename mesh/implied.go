@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // ImpliedProxies are the proxies that the objects speak of, for those who look at
@@ -45,7 +46,7 @@ func (w *World) ImpliedProxies() []*Proxy {
 // selects the workload by labels.
 func (w *World) RoleOf(x *Workload) Role {
 	for _, g := range w.Gateways() {
-		if (len(g.Selector) > 0 || g.OfAPI()) && g.selects(x.Namespace, x.Labels) {
+		if (len(g.Selector) > 0 || g.OfAPI()) && g.Selects(x.Namespace, x.Labels) {
 			return RoleRouter
 		}
 	}
@@ -141,7 +142,7 @@ type gatewaySelector struct {
 func (w *World) gatewayPods() *gatewayPods {
 	p := &gatewayPods{byPair: map[string][]*gatewaySelector{}}
 	known := map[string]*gatewaySelector{}
-	add := func(g *Gateway, namespace string, labels map[string]string) {
+	add := func(g *traffic.Gateway, namespace string, labels map[string]string) {
 		key := namespace + "/" + object.CanonicalLabels(labels)
 		s := known[key]
 		if s == nil {

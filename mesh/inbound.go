@@ -9,6 +9,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // Inbound is all that decides what a workload accepts. It holds nothing that
@@ -129,7 +130,7 @@ func (w *World) inboundPorts(x *Workload) ([]InboundPort, []object.Finding) {
 }
 
 // ingressPorts adds the listeners of a Sidecar.
-func ingressPorts(s *Sidecar, services []leading, add func(InboundPort)) (findings []object.Finding) {
+func ingressPorts(s *traffic.Sidecar, services []leading, add func(InboundPort)) (findings []object.Finding) {
 	for i, l := range s.Spec.Ingress {
 		at := "spec.ingress[" + strconv.Itoa(i) + "]"
 		found := func(code object.Code, field, message string) {

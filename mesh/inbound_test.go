@@ -10,6 +10,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 func TestListsCompare(t *testing.T) {
@@ -79,7 +80,7 @@ func TestPodsOfOneDeploymentAreOne(t *testing.T) {
 }
 
 func TestIngressLeavesOutWhatItCannotServe(t *testing.T) {
-	s := &Sidecar{Spec: &networking.Sidecar{Ingress: []*networking.IstioIngressListener{
+	s := &traffic.Sidecar{Spec: &networking.Sidecar{Ingress: []*networking.IstioIngressListener{
 		{Port: &networking.SidecarPort{Number: 80, Protocol: "HTTP"}},
 		{},
 		{Port: &networking.SidecarPort{Number: 81, Protocol: "nonsense"}},

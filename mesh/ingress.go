@@ -12,6 +12,7 @@ import (
 	netv1 "k8s.io/api/networking/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // IngressClassAnnotation names the class of an Ingress; it wins over
@@ -102,7 +103,7 @@ func (in *ingress) match(field string, p *netv1.HTTPIngressPath) (*networking.HT
 	default:
 		out.Uri = exact(p.Path)
 	}
-	findings, ok := checkMatch(in.ref, field, out)
+	findings, ok := traffic.CheckMatch(in.ref, field, out)
 	in.findings = append(in.findings, findings...)
 	return out, ok
 }

@@ -7,6 +7,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // ingressGatewayName is the name of the Gateway that is made of an Ingress. No
@@ -20,22 +21,22 @@ type ingressMaker struct {
 	port func(service object.Ref, name string) uint32
 	// rules are those of each host, of all Ingresses together, since the longest
 	// path of a host wins, whose ever it is.
-	rules map[string]*VirtualService
+	rules map[string]*traffic.VirtualService
 	// served are the Secrets of names that have a TLS server already.
 	served map[string]string
 }
 
 // gateways are made of the Ingresses, which are in order of age: one for each, with
 // a server for HTTP and one for each entry of spec.tls.
-func (m *ingressMaker) gateways(all []*ingress) []*Gateway {
+func (m *ingressMaker) gateways(all []*ingress) []*traffic.Gateway {
 	m.makeRules(all)
 	m.served = map[string]string{}
-	var out []*Gateway
+	var out []*traffic.Gateway
 	for _, in := range all {
-		g := &Gateway{Ref: in.ref, Name: ingressGatewayName(in.ref), Namespace: in.ref.Namespace, Created: in.created, Selector: m.config.ingressSelector()}
-		plain := &Server{Gateway: g, Index: -1, Number: 80, Protocol: object.ProtocolHTTP, Hosts: []GatewayHost{{"*", "*"}}, Bound: m.bound(in, "*")}
+		g := &traffic.Gateway{Ref: in.ref, Name: ingressGatewayName(in.ref), Namespace: in.ref.Namespace, Created: in.created, Selector: m.config.ingressSelector()}
+		plain := &traffic.Server{Gateway: g, Index: -1, Number: 80, Protocol: object.ProtocolHTTP, Hosts: []traffic.GatewayHost{{Namespace: "*", Host: "*"}}, Bound: m.bound(in, "*")}
 		plain.Spec = &networking.Server{Port: &networking.Port{Number: 80, Protocol: "HTTP", Name: "http-80-ingress-" + in.ref.Name + "-" + in.ref.Namespace}, Hosts: []string{"*"}}
-		g.Servers = []*Server{plain}
+		g.Servers = []*traffic.Server{plain}
 		for i, t := range in.tls {
 			if s := m.secured(in, i, t.Hosts, t.SecretName); s != nil {
 				s.Gateway = g
@@ -49,7 +50,7 @@ func (m *ingressMaker) gateways(all []*ingress) []*Gateway {
 
 // secured is the server of an entry of spec.tls; nil when others serve its hosts
 // with the same Secret.
-func (m *ingressMaker) secured(in *ingress, i int, hosts []string, secret string) *Server {
+func (m *ingressMaker) secured(in *ingress, i int, hosts []string, secret string) *traffic.Server {
 	if len(hosts) == 0 {
 		hosts = []string{"*"}
 	}
@@ -57,14 +58,14 @@ func (m *ingressMaker) secured(in *ingress, i int, hosts []string, secret string
 	if secret == "" || len(hosts) == 0 {
 		return nil
 	}
-	s := &Server{Index: i, Number: 443, Protocol: object.ProtocolHTTPS}
+	s := &traffic.Server{Index: i, Number: 443, Protocol: object.ProtocolHTTPS}
 	s.Spec = &networking.Server{
 		Port:  &networking.Port{Number: 443, Protocol: "HTTPS", Name: fmt.Sprintf("https-443-ingress-%s-%s-%d", in.ref.Name, in.ref.Namespace, i)},
 		Hosts: hosts, Tls: &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_SIMPLE, CredentialName: secret},
 	}
 	for _, h := range hosts {
 		m.served[h] = secret
-		s.Hosts = append(s.Hosts, GatewayHost{"*", h})
+		s.Hosts = append(s.Hosts, traffic.GatewayHost{Namespace: "*", Host: h})
 		s.Bound = append(s.Bound, m.bound(in, h)...)
 	}
 	return s
@@ -72,12 +73,12 @@ func (m *ingressMaker) secured(in *ingress, i int, hosts []string, secret string
 
 // bound are the rules of the Ingress' hosts as far as a server for the host serves
 // them.
-func (m *ingressMaker) bound(in *ingress, server string) (out []Bound) {
+func (m *ingressMaker) bound(in *ingress, server string) (out []traffic.Bound) {
 	seen := map[string]bool{}
 	for _, p := range in.everything() {
 		if h, ok := object.IntersectHosts(server, p.host); ok && !seen[h] && m.rules[p.host] != nil {
 			seen[h] = true
-			out = append(out, Bound{m.rules[p.host], h})
+			out = append(out, traffic.Bound{VirtualService: m.rules[p.host], Host: h})
 		}
 	}
 	return out
@@ -106,13 +107,13 @@ func (in *ingress) everything() []ingressPath {
 // makeRules joins the paths of all Ingresses by host: exact ones first, then the
 // longest, of equal ones the oldest.
 func (m *ingressMaker) makeRules(all []*ingress) {
-	m.rules = map[string]*VirtualService{}
+	m.rules = map[string]*traffic.VirtualService{}
 	rules := map[string][]mergedRule{}
 	for _, in := range all {
 		for _, p := range in.everything() {
 			v := m.rules[p.host]
 			if v == nil {
-				v = &VirtualService{Ref: in.ref, Namespace: in.ref.Namespace, Created: in.created, Hosts: []string{p.host}, GatewayAPI: true, Spec: &networking.VirtualService{Hosts: []string{p.host}}}
+				v = &traffic.VirtualService{Ref: in.ref, Namespace: in.ref.Namespace, Created: in.created, Hosts: []string{p.host}, GatewayAPI: true, Spec: &networking.VirtualService{Hosts: []string{p.host}}}
 				m.rules[p.host] = v
 			}
 			if !slices.Contains(v.Sources, in.ref) {
@@ -128,7 +129,7 @@ func (m *ingressMaker) makeRules(all []*ingress) {
 		for _, r := range rules[host] {
 			v.AddHTTP(r.HTTPRoute, r.origin)
 		}
-		v.setDestinations(object.Domain)
+		v.SetDestinations(object.Domain)
 	}
 }
 

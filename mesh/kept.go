@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // keptDestination is a host, port or subset that is gone while a route in force
@@ -28,7 +29,7 @@ type Kept struct {
 	Subset    string
 	Service   *Service
 	Endpoints *EndpointSet
-	Rule      *DestinationRule
+	Rule      *traffic.DestinationRule
 }
 
 // KeptList are the destinations on one host that are kept; nil has none.

@@ -4,6 +4,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // destination is what a route names, with its host in full. Port 0 and an empty
@@ -96,7 +97,7 @@ const mostGateways = 4
 
 // clientsOf are those of a VirtualService: of its sidecars the ones of its own
 // namespace stand for all; its gateways' pods are mostly where the Gateway is.
-func (w *World) clientsOf(v *VirtualService) (sidecar []client, routers []client) {
+func (w *World) clientsOf(v *traffic.VirtualService) (sidecar []client, routers []client) {
 	if v.On(object.MeshGateway) {
 		sidecar = []client{{RoleSidecar, v.Namespace}}
 	}
@@ -117,7 +118,7 @@ func (w *World) clientsOf(v *VirtualService) (sidecar []client, routers []client
 }
 
 // leadsOf are those of a VirtualService for the clients.
-func leadsOf(v *VirtualService, clients []client) (out []lead) {
+func leadsOf(v *traffic.VirtualService, clients []client) (out []lead) {
 	for _, d := range destinationsOf(v) {
 		for _, c := range clients {
 			out = append(out, lead{d, c})
@@ -127,8 +128,8 @@ func leadsOf(v *VirtualService, clients []client) (out []lead) {
 }
 
 // destinationsOf are what the routes of a VirtualService name.
-func destinationsOf(v *VirtualService) (out []destination) {
-	eachDestination(v.Spec, func(d *networking.Destination) {
+func destinationsOf(v *traffic.VirtualService) (out []destination) {
+	traffic.EachDestination(v.Spec, func(d *networking.Destination) {
 		if host := object.ResolveHost(d.GetHost(), v.Namespace, object.Domain); host != "" && host != NoBackend {
 			out = append(out, destination{host, d.GetPort().GetNumber(), d.GetSubset()})
 		}
@@ -138,8 +139,8 @@ func destinationsOf(v *VirtualService) (out []destination) {
 
 // leadsOfGateway are those of the routes that a Gateway of another kind than
 // networking.istio.io's brings along, for gateway pods of the namespace.
-func leadsOfGateway(g *Gateway, namespace string) (out []lead) {
-	seen := map[*VirtualService]bool{}
+func leadsOfGateway(g *traffic.Gateway, namespace string) (out []lead) {
+	seen := map[*traffic.VirtualService]bool{}
 	for _, s := range g.Servers {
 		for _, bound := range s.Bound {
 			if !seen[bound.VirtualService] {
@@ -155,7 +156,7 @@ func leadsOfGateway(g *Gateway, namespace string) (out []lead) {
 type reach struct {
 	service   *Service // nil: nowhere
 	endpoints *EndpointSet
-	rule      *DestinationRule
+	rule      *traffic.DestinationRule
 }
 
 // mostAliases is how many ExternalNames in a row are followed, which also ends

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // fullName is the name of the Kubernetes Service that a name in one of its
@@ -126,7 +127,7 @@ func (w *World) ServesDirectly(s *Service, e Endpoint) bool {
 // beats tells whether the rule of a Service's full name, which may be nil, is
 // in force for another form of its name before a rule for that form: the
 // owner's before everybody else's, then the older one.
-func beats(owner *Service, full, short *VirtualService) bool {
+func beats(owner *Service, full, short *traffic.VirtualService) bool {
 	if full == nil || short == nil {
 		return false
 	}
@@ -138,7 +139,7 @@ func beats(owner *Service, full, short *VirtualService) bool {
 
 // BeatenBy is the VirtualService that is in force for a form of a Service's
 // name although another one names that form; nil when there is none.
-func (v *View) BeatenBy(name string) *VirtualService {
+func (v *View) BeatenBy(name string) *traffic.VirtualService {
 	owner := v.nameOwner(name, v.Scope.Namespace)
 	if owner == nil || owner.Host == name {
 		return nil
@@ -148,7 +149,7 @@ func (v *View) BeatenBy(name string) *VirtualService {
 	}
 	full, _ := v.Route(owner.Host)
 	short, _ := v.Route(name)
-	if full == nil || short != nil && short.Namespace == v.Scope.Namespace && short.ExportTo.Private(short.Namespace, v.Config.DefaultVirtualServiceExportTo) || !slices.Contains(full.routed(), owner.Host) || !beats(owner, full, short) {
+	if full == nil || short != nil && short.Namespace == v.Scope.Namespace && short.ExportTo.Private(short.Namespace, v.Config.DefaultVirtualServiceExportTo) || !slices.Contains(full.Routed(), owner.Host) || !beats(owner, full, short) {
 		return nil
 	}
 	return full

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // A rule's host is looked at from both sides: from a service, for which the most
@@ -26,13 +27,13 @@ type Place struct {
 
 // knownRules is what a View knows of VirtualServices since it was asked.
 type knownRules struct {
-	imports map[*VirtualService]bool
-	ports   map[*VirtualService]map[uint32]string
+	imports map[*traffic.VirtualService]bool
+	ports   map[*traffic.VirtualService]map[uint32]string
 }
 
 // importsRule tells whether the VirtualService is exported to the scope and, with a
 // Sidecar, imported by it, which it is with any of its hosts.
-func (v *View) importsRule(vs *VirtualService) bool {
+func (v *View) importsRule(vs *traffic.VirtualService) bool {
 	if !v.exportsRoute(vs) {
 		return false
 	}
@@ -42,10 +43,10 @@ func (v *View) importsRule(vs *VirtualService) bool {
 	is, known := v.known.imports[vs]
 	if !known {
 		for i := range v.Sidecar.Egress {
-			is = is || v.Sidecar.Egress[i].importsRule(v.Scope.Namespace, vs)
+			is = is || v.Sidecar.Egress[i].ImportsRule(v.Scope.Namespace, vs)
 		}
 		if v.known.imports == nil {
-			v.known.imports = map[*VirtualService]bool{}
+			v.known.imports = map[*traffic.VirtualService]bool{}
 		}
 		v.known.imports[vs] = is
 	}
@@ -55,7 +56,7 @@ func (v *View) importsRule(vs *VirtualService) bool {
 // Places are where the VirtualService in force for the requests for a host serves it by
 // itself: on RuleOnlyPort, on the HTTP ports of the services that other hosts of the rule
 // go by, and on such ports of services whose patterns cover the host.
-func (v *View) Places(host string) (*VirtualService, []Place) {
+func (v *View) Places(host string) (*traffic.VirtualService, []Place) {
 	rule := v.standing(host, nil)
 	if rule == nil {
 		return nil, nil
@@ -76,7 +77,7 @@ func (v *View) Places(host string) (*VirtualService, []Place) {
 
 // ConnectionPlaces does so for connections: on other ports of services whose patterns
 // cover the host.
-func (v *View) ConnectionPlaces(host string) (*VirtualService, []Place) {
+func (v *View) ConnectionPlaces(host string) (*traffic.VirtualService, []Place) {
 	rule := v.standing(host, routesConnections)
 	if rule == nil {
 		return nil, nil
@@ -88,7 +89,7 @@ func (v *View) ConnectionPlaces(host string) (*VirtualService, []Place) {
 
 // standing is the VirtualService that is in force for a host by that very name; nil when
 // none of those that are meant is.
-func (v *View) standing(host string, meant func(*VirtualService) bool) *VirtualService {
+func (v *View) standing(host string, meant func(*traffic.VirtualService) bool) *traffic.VirtualService {
 	if l, _ := v.routes.Get(host); len(l) == 0 {
 		return nil
 	}
@@ -96,13 +97,13 @@ func (v *View) standing(host string, meant func(*VirtualService) bool) *VirtualS
 	if rule == nil || by != host || rule.GatewayAPI || v.BeatenBy(host) != nil {
 		return nil
 	}
-	if rule.coversOthers(host) && rule.Namespace != v.Scope.Namespace && rule.Namespace != v.Config.RootNamespace {
+	if rule.CoversOthers(host) && rule.Namespace != v.Scope.Namespace && rule.Namespace != v.Config.RootNamespace {
 		return nil // the names are of Services that it does not cover, see coversService
 	}
 	return rule
 }
 
-func (v *View) places(rule *VirtualService, host string, ports map[uint32]*Service) (out []Place) {
+func (v *View) places(rule *traffic.VirtualService, host string, ports map[uint32]*Service) (out []Place) {
 	for _, port := range slices.Sorted(maps.Keys(ports)) {
 		if v.serves(host, port) {
 			continue
@@ -146,7 +147,7 @@ func (v *View) Owner(name string, port uint32) *Service {
 
 // portsOf are the HTTP ports of the services for which the rule is in force, each with
 // the host of the rule that the services go by; "" is several hosts.
-func (v *View) portsOf(rule *VirtualService) map[uint32]string {
+func (v *View) portsOf(rule *traffic.VirtualService) map[uint32]string {
 	if len(rule.Hosts) == 1 {
 		return nil // its ports are those of its own host
 	}
@@ -175,7 +176,7 @@ func (v *View) portsOf(rule *VirtualService) map[uint32]string {
 		}
 	}
 	var wildcards object.Set
-	for _, host := range rule.routed() {
+	for _, host := range rule.Routed() {
 		add(host, host)
 		if object.IsWildcard(host) {
 			wildcards.Add(host)
@@ -192,7 +193,7 @@ func (v *View) portsOf(rule *VirtualService) map[uint32]string {
 		}
 	}
 	if v.known.ports == nil {
-		v.known.ports = map[*VirtualService]map[uint32]string{}
+		v.known.ports = map[*traffic.VirtualService]map[uint32]string{}
 	}
 	v.known.ports[rule] = out
 	return out
@@ -217,17 +218,17 @@ func (v *View) serves(host string, port uint32) bool {
 }
 
 // namesAt are the names that the rule serves of its host on the port.
-func (v *View) namesAt(rule *VirtualService, host string, port uint32) []string {
+func (v *View) namesAt(rule *traffic.VirtualService, host string, port uint32) []string {
 	if v.Sidecar == nil || len(v.Sidecar.Egress) == 0 {
 		return []string{host}
 	}
 	var names object.Set
 	var out []string
-	for _, l := range v.Sidecar.inCharge(port) {
-		if !l.importsRule(v.Scope.Namespace, rule) {
+	for _, l := range v.Sidecar.InCharge(port) {
+		if !l.ImportsRule(v.Scope.Namespace, rule) {
 			continue
 		}
-		for _, name := range l.shown(v.Scope.Namespace, rule, host) {
+		for _, name := range l.Shown(v.Scope.Namespace, rule, host) {
 			if name == host {
 				return []string{host}
 			}

@@ -7,6 +7,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // View is the mesh as seen from one scope: it answers which objects apply. One
@@ -14,7 +15,7 @@ import (
 type View struct {
 	*World
 	Scope   Scope
-	Sidecar *Sidecar // in force for the scope; nil: all of the mesh is seen
+	Sidecar *traffic.Sidecar // in force for the scope; nil: all of the mesh is seen
 	labels  map[string]string
 	known   knownRules
 }
@@ -30,7 +31,7 @@ func (w *World) View(s Scope) *View {
 
 // sidecarFor is the Sidecar in force: one that selects the workload, else the
 // namespace's, else that of the root namespace; the oldest of each sort.
-func (w *World) sidecarFor(namespace string, labels map[string]string) *Sidecar {
+func (w *World) sidecarFor(namespace string, labels map[string]string) *traffic.Sidecar {
 	for _, s := range w.sidecars[namespace] {
 		if len(s.Selector) > 0 && object.Selects(s.Selector, labels) {
 			return s
@@ -97,7 +98,7 @@ func (v *View) sees(s *Service) bool {
 	if v.Sidecar == nil || v.Sidecar.Imports(v.Scope.Namespace, s.Namespace, s.Host) {
 		return true
 	}
-	return slices.ContainsFunc(v.Referrers(s.Host), func(vs *VirtualService) bool { return vs.On(object.MeshGateway) && v.importsRule(vs) })
+	return slices.ContainsFunc(v.Referrers(s.Host), func(vs *traffic.VirtualService) bool { return vs.On(object.MeshGateway) && v.importsRule(vs) })
 }
 
 // Listens tells whether clients reach the port of the service by its own address
@@ -107,7 +108,7 @@ func (v *View) Listens(s *Service, port uint32) bool {
 	return v.Sidecar.Listens(v.Scope.Namespace, s.Namespace, s.Host, port)
 }
 
-func (v *View) exportsRoute(vs *VirtualService) bool {
+func (v *View) exportsRoute(vs *traffic.VirtualService) bool {
 	return vs.ExportTo.VisibleFrom(vs.Namespace, v.Scope.Namespace, v.Config.DefaultVirtualServiceExportTo)
 }
 
@@ -115,7 +116,7 @@ func (v *View) exportsRoute(vs *VirtualService) bool {
 // when there is none. The first of the scope's own, the service's and the root
 // namespace that has any rule for the host decides alone; in it the most
 // specific host wins, a rule that selects the client before one for all.
-func (v *View) Rule(s *Service) *DestinationRule {
+func (v *View) Rule(s *Service) *traffic.DestinationRule {
 	if s == nil {
 		return nil
 	}
@@ -131,7 +132,7 @@ func (v *View) Rule(s *Service) *DestinationRule {
 	return nil
 }
 
-func (v *View) ruleIn(namespace, host string) (found *DestinationRule) {
+func (v *View) ruleIn(namespace, host string) (found *traffic.DestinationRule) {
 	pick := func(pattern string) bool {
 		l, _ := v.rules.Get(pattern)
 		for _, r := range l {
@@ -149,7 +150,7 @@ func (v *View) ruleIn(namespace, host string) (found *DestinationRule) {
 	return found
 }
 
-func (v *View) ruleApplies(r *DestinationRule) bool {
+func (v *View) ruleApplies(r *traffic.DestinationRule) bool {
 	if len(r.Selector) > 0 && (r.Namespace != v.Scope.Namespace || !object.Selects(r.Selector, v.labels)) {
 		return false
 	}
@@ -160,26 +161,26 @@ func (v *View) ruleApplies(r *DestinationRule) bool {
 // the scope; nil when there is none. An exact host beats every wildcard; of
 // several, those private to the scope's namespace come first, then the oldest.
 // Overridden are the others of the same specificity.
-func (v *View) Route(host string) (found *VirtualService, overridden []*VirtualService) {
+func (v *View) Route(host string) (found *traffic.VirtualService, overridden []*traffic.VirtualService) {
 	found, _, overridden = v.route(host, nil)
 	return found, overridden
 }
 
 // ConnectionRoute is the VirtualService in force for the connections for a host: of those
 // with tcp or tls rules, as Route has it.
-func (v *View) ConnectionRoute(host string) *VirtualService {
+func (v *View) ConnectionRoute(host string) *traffic.VirtualService {
 	found, _, _ := v.route(host, routesConnections)
 	return found
 }
 
-func routesConnections(vs *VirtualService) bool { return len(vs.Spec.Tcp)+len(vs.Spec.Tls) > 0 }
+func routesConnections(vs *traffic.VirtualService) bool { return len(vs.Spec.Tcp)+len(vs.Spec.Tls) > 0 }
 
 // route finds the VirtualService in force for a host among those that are meant (nil: all),
 // and the host of the rule, which may be a pattern, that covers this one.
-func (v *View) route(host string, meant func(*VirtualService) bool) (found *VirtualService, by string, overridden []*VirtualService) {
+func (v *View) route(host string, meant func(*traffic.VirtualService) bool) (found *traffic.VirtualService, by string, overridden []*traffic.VirtualService) {
 	pick := func(pattern string) bool {
 		l, _ := v.routes.Get(pattern)
-		var public []*VirtualService
+		var public []*traffic.VirtualService
 		for _, vs := range l {
 			if !vs.On(object.MeshGateway) || len(vs.Spec.Hosts) == 0 || meant != nil && !meant(vs) || !v.importsRule(vs) || pattern != host && !v.coversService(vs, host) || v.leavesOut(vs, host) {
 				continue
@@ -206,7 +207,7 @@ func (v *View) route(host string, meant func(*VirtualService) bool) (found *Virt
 // coversService tells whether a wildcard of a VirtualService may stand for the
 // host. The Services of a namespace are covered by its own wildcards, by those
 // of the root namespace and, for the clients of its namespace, by anybody's.
-func (v *View) coversService(vs *VirtualService, host string) bool {
+func (v *View) coversService(vs *traffic.VirtualService, host string) bool {
 	if vs.Namespace == v.Scope.Namespace || vs.Namespace == v.Config.RootNamespace {
 		return true
 	}
@@ -218,14 +219,14 @@ func (v *View) coversService(vs *VirtualService, host string) bool {
 func (v *View) Labels() map[string]string { return v.labels }
 
 // SelectedGateways are the Gateways that select the router of the scope, oldest first.
-func (v *View) SelectedGateways() []*Gateway {
-	var out []*Gateway
+func (v *View) SelectedGateways() []*traffic.Gateway {
+	var out []*traffic.Gateway
 	for _, g := range v.World.Gateways() {
-		if g.selects(v.Scope.Namespace, v.labels) {
+		if g.Selects(v.Scope.Namespace, v.labels) {
 			out = append(out, g)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *Gateway) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) })
+	slices.SortStableFunc(out, func(a, b *traffic.Gateway) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) })
 	return out
 }
 

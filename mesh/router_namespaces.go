@@ -3,23 +3,25 @@ package mesh
 import (
 	"maps"
 	"slices"
+
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // RouterNamespaces are, of each Gateway, the namespaces of the Pods that it
 // selects. A Gateway without a selector is served by every router; of those only
 // the ones count that another Gateway selects, since nothing else tells a router
 // from a workload.
-func (w *World) RouterNamespaces() map[*Gateway]map[string]struct{} {
-	out := map[*Gateway]map[string]struct{}{}
-	note := func(g *Gateway, namespace string) {
+func (w *World) RouterNamespaces() map[*traffic.Gateway]map[string]struct{} {
+	out := map[*traffic.Gateway]map[string]struct{}{}
+	note := func(g *traffic.Gateway, namespace string) {
 		if out[g] == nil {
 			out[g] = map[string]struct{}{}
 		}
 		out[g][namespace] = struct{}{}
 	}
 	type label struct{ key, value string }
-	by := map[label][]*Gateway{} // by one label of the selector
-	var every []*Gateway
+	by := map[label][]*traffic.Gateway{} // by one label of the selector
+	var every []*traffic.Gateway
 	for _, g := range w.Gateways() {
 		switch {
 		case g.OfAPI():
@@ -38,7 +40,7 @@ func (w *World) RouterNamespaces() map[*Gateway]map[string]struct{} {
 	for _, x := range w.Workloads() {
 		for k, v := range x.Labels {
 			for _, g := range by[label{k, v}] {
-				if g.selects(x.Namespace, x.Labels) {
+				if g.Selects(x.Namespace, x.Labels) {
 					note(g, x.Namespace)
 					routers[x.Namespace] = struct{}{}
 				}

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // What the rules of all VirtualServices of a namespace may become on sidecars: each match
@@ -15,23 +17,23 @@ import (
 // many hosts.
 const (
 	maxRuledRoutes = 200_000
-	maxRuledBytes  = 8 * maxExpanded
+	maxRuledBytes  = 8 * bounds.MaxExpanded
 	// Of these, of rules for a wildcard or for more than plainPorts ports, which are few
 	// and become many. The root namespace may have rootRuled times as many: its rules may
 	// be for the whole mesh.
 	maxManyRoutes = 20_000
-	maxManyBytes  = maxExpanded
+	maxManyBytes  = bounds.MaxExpanded
 	rootRuled     = 8
 	plainPorts    = 20
 )
 
 // ruledSum is what rules become: all of them, and those that multiply.
-type ruledSum struct{ all, many ruleCost }
+type ruledSum struct{ all, many bounds.RuleCost }
 
-func (s ruledSum) plus(c ruleCost, many bool, sign int) ruledSum {
-	s.all = s.all.plus(c, sign)
+func (s ruledSum) plus(c bounds.RuleCost, many bool, sign int) ruledSum {
+	s.all = s.all.Plus(c, sign)
 	if many {
-		s.many = s.many.plus(c, sign)
+		s.many = s.many.Plus(c, sign)
 	}
 	return s
 }
@@ -42,12 +44,12 @@ func (w *World) tooMuch(ns string, s ruledSum) bool {
 	if ns == w.Config.RootNamespace {
 		n = rootRuled
 	}
-	return s.all.matches > maxRuledRoutes || s.all.bytes > maxRuledBytes || s.many.matches > n*maxManyRoutes || s.many.bytes > n*maxManyBytes
+	return s.all.Matches > maxRuledRoutes || s.all.Bytes > maxRuledBytes || s.many.Matches > n*maxManyRoutes || s.many.Bytes > n*maxManyBytes
 }
 
 // counted is what rules become, by the namespace of the services that they are for.
 type counted struct {
-	of   map[string]ruleCost
+	of   map[string]bounds.RuleCost
 	many bool // they multiply
 }
 
@@ -57,7 +59,7 @@ type ruledKey struct {
 	host string // "": all hosts of the VirtualService
 }
 
-func ruledKeyOf(v *VirtualService) ruledKey {
+func ruledKeyOf(v *traffic.VirtualService) ruledKey {
 	if v.GatewayAPI {
 		return ruledKey{v.Ref, v.Hosts[0]}
 	}
@@ -70,24 +72,18 @@ type portCounts map[uint32]int
 // ruled counts at how many ports of whose hosts rules are served, and knows for whose they
 // are left out because they would become too many routes.
 type ruled struct {
-	ports map[string]map[string]portCounts        // by the host or wildcard of rules, and the namespace of the services there
-	users map[string]map[ruledKey]struct{}        // rules by their hosts
-	rules map[string]map[ruledKey]*VirtualService // by their namespace
+	ports map[string]map[string]portCounts                // by the host or wildcard of rules, and the namespace of the services there
+	users map[string]map[ruledKey]struct{}                // rules by their hosts
+	rules map[string]map[ruledKey]*traffic.VirtualService // by their namespace
 	costs map[ruledKey]counted
 	sums  map[string]ruledSum   // of all of a namespace
 	stale map[ruledKey]struct{} // rules whose costs have to be counted again
 }
 
 func newRuled() ruled {
-	return ruled{ports: map[string]map[string]portCounts{}, users: map[string]map[ruledKey]struct{}{}, rules: map[string]map[ruledKey]*VirtualService{},
+	return ruled{ports: map[string]map[string]portCounts{}, users: map[string]map[ruledKey]struct{}{}, rules: map[string]map[ruledKey]*traffic.VirtualService{},
 		costs: map[ruledKey]counted{}, sums: map[string]ruledSum{}, stale: map[ruledKey]struct{}{}}
 }
-
-func (c ruleCost) plus(o ruleCost, sign int) ruleCost {
-	return ruleCost{c.matches + sign*o.matches, c.bytes + sign*o.bytes}
-}
-
-func (c ruleCost) times(n int) ruleCost { return ruleCost{c.matches * n, c.bytes * n} }
 
 // count adds the ports of a host to those by the namespaces of its services.
 func (h *Host) count(to map[string]portCounts, sign int) {
@@ -142,7 +138,7 @@ func (b *builder) ruleHost(name string, old, next *Host) {
 }
 
 // rule counts rules in place of their older version; nil stands for none.
-func (b *builder) rule(key ruledKey, next *VirtualService) {
+func (b *builder) rule(key ruledKey, next *traffic.VirtualService) {
 	r, ns := &b.ruled, key.ref.Namespace
 	old := r.rules[ns][key]
 	if next != nil && !next.On(object.MeshGateway) {
@@ -152,7 +148,7 @@ func (b *builder) rule(key ruledKey, next *VirtualService) {
 		return
 	}
 	if old != nil {
-		for _, h := range old.routed() {
+		for _, h := range old.Routed() {
 			if delete(r.users[h], key); len(r.users[h]) == 0 {
 				delete(r.users, h)
 				delete(r.ports, h)
@@ -166,7 +162,7 @@ func (b *builder) rule(key ruledKey, next *VirtualService) {
 	}
 	put(r.rules, ns, key, next)
 	var wildcards object.Set
-	for _, h := range next.routed() {
+	for _, h := range next.Routed() {
 		if r.users[h] == nil {
 			r.users[h], r.ports[h] = map[ruledKey]struct{}{}, map[string]portCounts{}
 			if object.IsWildcard(h) {
@@ -201,18 +197,18 @@ const noService = ""
 
 // costsOf is what the rules become, by the namespace of the services that they are for: at
 // the ports of each host, once for a host that no service has, and for each host that is served by itself at those of others.
-func costsOf(v *VirtualService, ports map[string]map[string]portCounts) counted {
-	one := v.cost
-	if one == (ruleCost{}) {
-		one = costOfRules(v.Spec)
+func costsOf(v *traffic.VirtualService, ports map[string]map[string]portCounts) counted {
+	one := v.Cost
+	if one == (bounds.RuleCost{}) {
+		one = bounds.CostOfRules(v.Spec)
 	}
-	out := map[string]ruleCost{}
+	out := map[string]bounds.RuleCost{}
 	own := map[string]int{} // ports of hosts by themselves
 	all := map[string]map[uint32]struct{}{}
 	wide, places := false, 0
-	for _, h := range v.routed() {
+	for _, h := range v.Routed() {
 		if len(ports[h]) == 0 { // it stands for itself
-			out[noService] = out[noService].plus(one, 1)
+			out[noService] = out[noService].Plus(one, 1)
 			places++
 			continue
 		}
@@ -227,14 +223,14 @@ func costsOf(v *VirtualService, ports map[string]map[string]portCounts) counted 
 				n = min(n, v.FitsPorts())
 				own[ns] += n
 			}
-			out[ns] = out[ns].plus(one.times(n), 1)
+			out[ns] = out[ns].Plus(one.Times(n), 1)
 			places += n
 		}
 	}
 	if len(v.Hosts) > 1 {
 		for ns, at := range all {
 			n := max(0, len(v.Hosts)*min(len(at), v.FitsPlaces())-own[ns])
-			out[ns] = out[ns].plus(one.times(n), 1)
+			out[ns] = out[ns].Plus(one.Times(n), 1)
 			places += n
 		}
 	}
@@ -282,9 +278,9 @@ func (b *builder) settleRules() {
 // ruledPart is rules as far as they are for services of one namespace.
 type ruledPart struct {
 	key   ruledKey
-	rules *VirtualService
+	rules *traffic.VirtualService
 	of    string
-	cost  ruleCost
+	cost  bounds.RuleCost
 }
 
 // allotRules gives the oldest rules of a namespace their share: for its own services
@@ -296,7 +292,7 @@ func (b *builder) allotRules(ns string) {
 	for key, v := range b.ruled.rules[ns] {
 		for of, c := range b.ruled.costs[key].of {
 			parts = append(parts, ruledPart{key, v, of, c})
-			size[of] += c.matches
+			size[of] += c.Matches
 		}
 	}
 	size[ns], size[noService] = -2, -1
@@ -373,7 +369,7 @@ func tooManyRuled(ref object.Ref, of []string, winner object.Ref) object.Finding
 
 // leavesOut tells whether rules are left out for the service that the view has for a host,
 // or for the host where it has none.
-func (v *View) leavesOut(vs *VirtualService, host string) bool {
+func (v *View) leavesOut(vs *traffic.VirtualService, host string) bool {
 	if len(v.unruled) == 0 {
 		return false
 	}
@@ -390,13 +386,13 @@ func (v *View) leavesOut(vs *VirtualService, host string) bool {
 }
 
 // ruled reports that the rules alone become too many for the hosts of their namespace.
-func (r *references) ruled(v *VirtualService) {
+func (r *references) ruled(v *traffic.VirtualService) {
 	if !v.On(object.MeshGateway) {
 		return
 	}
 	ports := map[string]map[string]portCounts{}
 	var wildcards object.Set
-	for _, h := range v.routed() {
+	for _, h := range v.Routed() {
 		ports[h] = map[string]portCounts{}
 		if object.IsWildcard(h) {
 			wildcards.Add(h)

@@ -1,5 +1,7 @@
 package mesh
 
+import "github.com/fairway-mesh/fairway/mesh/traffic"
+
 // The labels by which a service asks for sessions that stay with their
 // endpoint: the name of a cookie, or of a header.
 const (
@@ -26,7 +28,7 @@ func (s *Service) Session() (SessionKind, string) {
 	if name := s.Labels[sessionCookieLabel]; name != "" {
 		return SessionCookie, name
 	}
-	if name := s.Labels[sessionHeaderLabel]; SettableHeader(name, "") {
+	if name := s.Labels[sessionHeaderLabel]; traffic.SettableHeader(name, "") {
 		return SessionHeader, name
 	}
 	return SessionNone, ""

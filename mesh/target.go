@@ -178,7 +178,7 @@ func (f workloadPolicies) behind(t target, namespace string) bool {
 		return w.servesGateway(x, t.name)
 	case object.KindGateway:
 		g := w.Gateway(namespace + "/" + t.name)
-		return g != nil && len(g.Selector) > 0 && g.selects(x.Namespace, x.Labels)
+		return g != nil && len(g.Selector) > 0 && g.Selects(x.Namespace, x.Labels)
 	}
 	return f.services != nil && slices.ContainsFunc(f.services(), func(s *Service) bool {
 		return s.Ref.Kind == t.kind && (t.name == "" || s.Ref.Name == t.name)
@@ -194,7 +194,7 @@ func (w *World) servesGateway(x *Workload, name string) bool {
 	}
 	if name != "" {
 		g := w.Gateway(apiGatewayName(object.Ref{Kind: object.KindKubeGateway, Namespace: x.Namespace, Name: name}))
-		return g != nil && g.selects(x.Namespace, x.Labels)
+		return g != nil && g.Selects(x.Namespace, x.Labels)
 	}
 	for _, g := range w.apiGateways.All() {
 		if g.ref.Namespace == x.Namespace && w.behindGateway(x, g) {
@@ -220,7 +220,7 @@ func (w *World) behindGateway(x *Workload, g *apiGateway) bool {
 		return true
 	}
 	made := w.Gateway(apiGatewayName(g.ref))
-	return made != nil && len(g.services) > 0 && made.selects(x.Namespace, x.Labels)
+	return made != nil && len(g.services) > 0 && made.Selects(x.Namespace, x.Labels)
 }
 
 // guarded tells whether a policy that restricts is attached to a Gateway of the Gateway

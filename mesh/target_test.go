@@ -179,7 +179,7 @@ func TestForeignPodsServeNoGuardedGateway(t *testing.T) {
 		t.Helper()
 		w, _ := b.finish()
 		g := w.Gateway(apiGatewayName(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"}))
-		if got := g.selects("b", map[string]string{"app": "edge"}); got != want {
+		if got := g.Selects("b", map[string]string{"app": "edge"}); got != want {
 			t.Errorf("served: %v, want %v", got, want)
 		}
 		found := false

@@ -5,6 +5,7 @@ import (
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -32,9 +33,9 @@ func weigh(c Change) int {
 	if r, ok := c.Object.(*networkingv1.DestinationRule); ok && object.IsWildcard(r.Spec.Host) && len(r.Spec.Subsets) > 0 {
 		return heaviest // for how many hosts it is nobody knows before the pass
 	}
-	for _, l := range Limits {
+	for _, l := range bounds.Limits {
 		if l.Kind == c.Ref.Kind {
-			weight = max(weight, min(heaviest, l.count(c.Object)*heaviest/l.Most))
+			weight = max(weight, min(heaviest, l.Count(c.Object)*heaviest/l.Most))
 		}
 	}
 	return weight

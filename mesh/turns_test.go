@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -50,7 +51,7 @@ func TestTurnsOfNamespaces(t *testing.T) {
 
 // TestWeightOfWildcards: how much a rule for a wildcard becomes its object does not say.
 func TestWeightOfWildcards(t *testing.T) {
-	for host, want := range map[string]int{"*.evil.example": heaviest, "h.evil.example": 2 * heaviest / maxSubsets} {
+	for host, want := range map[string]int{"*.evil.example": heaviest, "h.evil.example": 2 * heaviest / bounds.MaxSubsets} {
 		if got := weigh(subsetRule("a", host, 2)); got != want {
 			t.Errorf("a rule for %s weighs %d, want %d", host, got, want)
 		}

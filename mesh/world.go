@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // World is everything that the control plane knows of the mesh at one moment.
@@ -22,22 +23,22 @@ type World struct {
 	Config     *Config
 
 	hosts           persist.Map[string, *Host]
-	rules           persist.Map[string, []*DestinationRule] // by host; of all namespaces, each merged
-	routes          persist.Map[string, []*VirtualService]  // by each of their hosts, oldest first
-	referrers       persist.Map[string, []*VirtualService]  // by each host that their routes name
-	byGateway       persist.Map[string, []*VirtualService]  // by gateway, oldest first
-	virtualServices persist.Map[string, *VirtualService]    // by "namespace/name"
-	gateways        persist.Map[string, *Gateway]           // by "namespace/name"
-	workloads       persist.Map[string, *Workload]          // Pods and WorkloadEntries by "namespace/name"
-	addresses       persist.Map[string, *Workload]          // by IP
-	selecting       persist.Map[string, *Service]           // services with a selector, see selectingKey
-	listed          persist.Map[string, []string]           // hosts by each address that services without a selector list, see listing
-	aliases         persist.Map[string, []string]           // ExternalName hosts by the host that they stand for
-	vips            persist.Map[string, []string]           // hosts by each single address that they declare
-	secrets         persist.Map[string, *Secret]            // by "namespace/name"; nil: it was looked for and does not exist
-	findings        persist.Map[string, []object.Finding]   // of building, by the object and the step
-	kept            persist.Map[string, []*keptDestination] // what is gone and still named, by the host that routes name
-	keptAt          persist.Map[string, []*keptDestination] // and by the host whose clusters serve it
+	rules           persist.Map[string, []*traffic.DestinationRule] // by host; of all namespaces, each merged
+	routes          persist.Map[string, []*traffic.VirtualService]  // by each of their hosts, oldest first
+	referrers       persist.Map[string, []*traffic.VirtualService]  // by each host that their routes name
+	byGateway       persist.Map[string, []*traffic.VirtualService]  // by gateway, oldest first
+	virtualServices persist.Map[string, *traffic.VirtualService]    // by "namespace/name"
+	gateways        persist.Map[string, *traffic.Gateway]           // by "namespace/name"
+	workloads       persist.Map[string, *Workload]                  // Pods and WorkloadEntries by "namespace/name"
+	addresses       persist.Map[string, *Workload]                  // by IP
+	selecting       persist.Map[string, *Service]                   // services with a selector, see selectingKey
+	listed          persist.Map[string, []string]                   // hosts by each address that services without a selector list, see listing
+	aliases         persist.Map[string, []string]                   // ExternalName hosts by the host that they stand for
+	vips            persist.Map[string, []string]                   // hosts by each single address that they declare
+	secrets         persist.Map[string, *Secret]                    // by "namespace/name"; nil: it was looked for and does not exist
+	findings        persist.Map[string, []object.Finding]           // of building, by the object and the step
+	kept            persist.Map[string, []*keptDestination]         // what is gone and still named, by the host that routes name
+	keptAt          persist.Map[string, []*keptDestination]         // and by the host whose clusters serve it
 
 	apiGateways persist.Map[string, *apiGateway] // of the Gateway API, by "namespace/name"
 	apiRoutes   persist.Map[string, *apiRoute]   // by Ref.String
@@ -47,7 +48,7 @@ type World struct {
 
 	secretsByName bool // only Secrets that are asked for are read
 
-	sidecars map[string][]*Sidecar            // by namespace, oldest first
+	sidecars map[string][]*traffic.Sidecar    // by namespace, oldest first
 	unruled  map[ruledKey]map[string]struct{} // for the services of which namespaces rules are left out, see ruled
 	spaces   map[string]map[string]string     // labels by namespace
 	asked    *asked
@@ -79,35 +80,39 @@ func (w *World) Hosts() iter.Seq2[string, *Host] { return w.hosts.All() }
 func (w *World) HostCount() int { return w.hosts.Len() }
 
 // RouteHosts are all hosts and patterns that VirtualServices name, in order.
-func (w *World) RouteHosts() iter.Seq2[string, []*VirtualService] { return w.routes.All() }
+func (w *World) RouteHosts() iter.Seq2[string, []*traffic.VirtualService] { return w.routes.All() }
 
 // VirtualServices are all VirtualServices in the order of "namespace/name".
-func (w *World) VirtualServices() iter.Seq2[string, *VirtualService] { return w.virtualServices.All() }
+func (w *World) VirtualServices() iter.Seq2[string, *traffic.VirtualService] {
+	return w.virtualServices.All()
+}
 
 // VirtualServicesOf are the VirtualServices bound to a gateway
 // ("namespace/name"), oldest first.
-func (w *World) VirtualServicesOf(gateway string) []*VirtualService {
+func (w *World) VirtualServicesOf(gateway string) []*traffic.VirtualService {
 	l, _ := w.byGateway.Get(gateway)
 	return l
 }
 
 // Referrers are the VirtualServices with a route to the host.
-func (w *World) Referrers(host string) []*VirtualService {
+func (w *World) Referrers(host string) []*traffic.VirtualService {
 	l, _ := w.referrers.Get(host)
 	return l
 }
 
 // Gateways are all Gateways in the order of "namespace/name".
-func (w *World) Gateways() iter.Seq2[string, *Gateway] { return w.gateways.All() }
+func (w *World) Gateways() iter.Seq2[string, *traffic.Gateway] { return w.gateways.All() }
 
 // Gateway finds a Gateway by "namespace/name"; nil when there is none.
-func (w *World) Gateway(name string) *Gateway {
+func (w *World) Gateway(name string) *traffic.Gateway {
 	g, _ := w.gateways.Get(name)
 	return g
 }
 
 // DestinationRules are all rules by their host, those of a namespace merged.
-func (w *World) DestinationRules() iter.Seq2[string, []*DestinationRule] { return w.rules.All() }
+func (w *World) DestinationRules() iter.Seq2[string, []*traffic.DestinationRule] {
+	return w.rules.All()
+}
 
 // Workload finds a Pod by namespace and name; nil when there is none.
 func (w *World) Workload(namespace, name string) *Workload {

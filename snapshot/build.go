@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -60,7 +61,7 @@ func (m *Memo) cluster(u *uses, in translate.ClusterInput, endpoints *mesh.Endpo
 	return out, b.findings
 }
 
-func owners(s *mesh.Service, rule *mesh.DestinationRule) []object.Ref {
+func owners(s *mesh.Service, rule *traffic.DestinationRule) []object.Ref {
 	var out []object.Ref
 	if rule != nil {
 		out = append(out, rule.Refs...)

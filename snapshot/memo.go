@@ -6,6 +6,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -123,7 +124,7 @@ type virtualHostKey struct {
 	service               *mesh.Service
 	port                  uint32
 	originalDst, beside   bool
-	route                 *mesh.VirtualService
+	route                 *traffic.VirtualService
 	source                translate.Source
 	mesh                  *mesh.Config
 	destinations          [6]namedDestination

@@ -5,11 +5,12 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // GatewayFindings tell what of the TLS settings of a Gateway cannot be served,
 // whatever Secrets there are.
-func GatewayFindings(g *mesh.Gateway, c *mesh.Config) []object.Finding {
+func GatewayFindings(g *traffic.Gateway, c *mesh.Config) []object.Finding {
 	var out []object.Finding
 	for _, s := range g.Servers {
 		if !s.Protocol.IsTLS() {

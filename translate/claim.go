@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // AnyAddress is the address of listeners for connections to whatever address.
@@ -172,10 +173,10 @@ func (r *resolver) doors(port *mesh.Port) (out []door) {
 // whole labels: of a pattern that ends within one, such as "*shop.example", it takes
 // what lies below, and nothing of one that has no host below it.
 func serverNames(host string) []string {
-	if mesh.ValidServerName(host) {
+	if traffic.ValidServerName(host) {
 		return []string{host}
 	}
-	if base := strings.TrimPrefix(host, "*"); mesh.ValidServerName(base) {
+	if base := strings.TrimPrefix(host, "*"); traffic.ValidServerName(base) {
 		return []string{base, "*." + base}
 	}
 	return nil
@@ -183,7 +184,7 @@ func serverNames(host string) []string {
 
 // nameFindings tell of names of the host that Envoy cannot compare.
 func (r *resolver) nameFindings(port *mesh.Port) []object.Finding {
-	if !port.Protocol.IsTLS() || mesh.ValidServerName(r.service.Host) || len(r.service.Addresses) > 0 {
+	if !port.Protocol.IsTLS() || traffic.ValidServerName(r.service.Host) || len(r.service.Addresses) > 0 {
 		return nil
 	}
 	what := "is not served there"

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // FuzzPolicies: whatever a policy says, checked or not, and whatever the client
@@ -116,7 +117,7 @@ func inputOf(p *networking.TrafficPolicy, protocol object.Protocol, resolution m
 	config := mesh.DefaultConfig()
 	config.DefaultTrafficPolicy = &meshconfig.MeshConfig_DefaultTrafficPolicy{ConnectionPool: p.ConnectionPool}
 	return ClusterInput{
-		Service: service, Port: 80, Rule: &mesh.DestinationRule{Refs: []object.Ref{{Name: "r"}}, Policy: p}, Config: config,
+		Service: service, Port: 80, Rule: &traffic.DestinationRule{Refs: []object.Ref{{Name: "r"}}, Policy: p}, Config: config,
 		Router: router, Identities: endpoints.Identities, MutualTLS: true, Endpoints: endpoints, Client: Client{Locality: l, Labels: "a=b"},
 	}
 }

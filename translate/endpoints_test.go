@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // servers are n endpoints in three zones, every third one not ready.
@@ -49,7 +50,7 @@ func TestUnreadyEndpoints(t *testing.T) {
 	if h, u := count(in); h != 6 || u != 3 {
 		t.Errorf("%d healthy and %d unhealthy endpoints, want 6 and 3", h, u)
 	}
-	in.Rule = &mesh.DestinationRule{Policy: &networking.TrafficPolicy{OutlierDetection: &networking.OutlierDetection{MinHealthPercent: 50}}}
+	in.Rule = &traffic.DestinationRule{Policy: &networking.TrafficPolicy{OutlierDetection: &networking.OutlierDetection{MinHealthPercent: 50}}}
 	if h, u := count(in); h != 6 || u != 0 {
 		t.Errorf("with minHealthPercent %d healthy and %d unhealthy endpoints, want 6 and none", h, u)
 	}
@@ -59,7 +60,7 @@ func TestUnreadyEndpoints(t *testing.T) {
 // priorities leave one out.
 func TestPrioritiesHaveNoGaps(t *testing.T) {
 	in := serversInput(9)
-	in.Rule = &mesh.DestinationRule{Policy: &networking.TrafficPolicy{OutlierDetection: &networking.OutlierDetection{}}}
+	in.Rule = &traffic.DestinationRule{Policy: &networking.TrafficPolicy{OutlierDetection: &networking.OutlierDetection{}}}
 	for _, zone := range []string{"z0", "z1", "elsewhere"} {
 		for _, region := range []string{"r1", "r2"} {
 			in.Client.Locality = mesh.Locality{Region: region, Zone: zone}
@@ -82,7 +83,7 @@ func TestAssignmentWithoutEndpoints(t *testing.T) {
 		t.Errorf("got %v", a)
 	}
 	in.Endpoints = servers(3)
-	in.Subset = &mesh.Subset{Name: "v9", Labels: map[string]string{"version": "v9"}}
+	in.Subset = &traffic.Subset{Name: "v9", Labels: map[string]string{"version": "v9"}}
 	if a := Endpoints(in); len(a.Endpoints) != 0 || a.ClusterName != "outbound|80|v9|web.default.svc.cluster.local" {
 		t.Errorf("no endpoint has the labels, yet got %v", a)
 	}

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	networking "istio.io/api/networking/v1alpha3"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // perFilter configures an HTTP filter for the route alone.
@@ -43,7 +43,7 @@ func fault(in *networking.HTTPFaultInjection) proto.Message {
 		case *networking.HTTPFaultInjection_Abort_HttpStatus:
 			abort.ErrorType = &faultv3.FaultAbort_HttpStatus{HttpStatus: uint32(e.HttpStatus)}
 		case *networking.HTTPFaultInjection_Abort_GrpcStatus:
-			if code, ok := mesh.GRPCStatus(e.GrpcStatus); ok {
+			if code, ok := traffic.GRPCStatus(e.GrpcStatus); ok {
 				abort.ErrorType = &faultv3.FaultAbort_GrpcStatus{GrpcStatus: code}
 			}
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // GatewayInput is a router with what it shares with no other part: policies
@@ -64,15 +65,15 @@ type gatewayBuilder struct {
 	topology *meshconfig.Topology
 	plan     GatewayPlan
 	names    map[string]bool // of route configurations
-	bindings map[*mesh.Server][]mesh.Bound
+	bindings map[*traffic.Server][]traffic.Bound
 	share    mesh.RouterShare
-	tooMuch  map[*mesh.VirtualService]bool // rules that were found to be too many
-	bytes    map[string]int                // of the filters of chains, by the namespace of their Gateway
+	tooMuch  map[*traffic.VirtualService]bool // rules that were found to be too many
+	bytes    map[string]int                   // of the filters of chains, by the namespace of their Gateway
 }
 
 // Gateway makes the listeners and routes of a router.
 func Gateway(in GatewayInput) *GatewayPlan {
-	b := &gatewayBuilder{GatewayInput: in, names: map[string]bool{}, bindings: map[*mesh.Server][]mesh.Bound{}, tooMuch: map[*mesh.VirtualService]bool{}, bytes: map[string]int{}}
+	b := &gatewayBuilder{GatewayInput: in, names: map[string]bool{}, bindings: map[*traffic.Server][]traffic.Bound{}, tooMuch: map[*traffic.VirtualService]bool{}, bytes: map[string]int{}}
 	ports, findings := in.View.Ports(in.Workload)
 	topology, found := in.View.Config.TopologyOf(in.Workload)
 	b.topology, b.plan.Findings = topology, append(findings, found...)
@@ -145,7 +146,7 @@ func (b *gatewayBuilder) port(p mesh.RouterPort) {
 
 // full tells whether the chains for a namespace's Gateways are as large as they may be: each
 // has the policies of the router again. The server is then left out.
-func (b *gatewayBuilder) full(s *mesh.Server) bool {
+func (b *gatewayBuilder) full(s *traffic.Server) bool {
 	if b.bytes[s.Gateway.Namespace] <= maxChains {
 		return false
 	}
@@ -154,7 +155,7 @@ func (b *gatewayBuilder) full(s *mesh.Server) bool {
 }
 
 // sized counts chains for a server.
-func (b *gatewayBuilder) sized(s *mesh.Server, chains ...*listenerv3.FilterChain) []*listenerv3.FilterChain {
+func (b *gatewayBuilder) sized(s *traffic.Server, chains ...*listenerv3.FilterChain) []*listenerv3.FilterChain {
 	for _, c := range chains {
 		b.bytes[s.Gateway.Namespace] += sizeOf(c.GetFilters())
 	}
@@ -177,7 +178,7 @@ func (b *gatewayBuilder) httpChain(p mesh.RouterPort, routes string) *listenerv3
 
 // tls are the chains of one server that clients speak TLS to, for those of its
 // names that are not another's.
-func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server, names *nameClaims) []*listenerv3.FilterChain {
+func (b *gatewayBuilder) tls(p mesh.RouterPort, s *traffic.Server, names *nameClaims) []*listenerv3.FilterChain {
 	mode := s.Spec.Tls.GetMode()
 	if mode == networking.ServerTLSSettings_PASSTHROUGH {
 		chains := b.passthrough(s, names)
@@ -209,7 +210,7 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server, names *nameClaim
 	}
 	if s.Protocol == object.ProtocolHTTPS || len(chains) == 0 && s.Gateway.OfAPI() { // what has no routes keeps its names, and answers 404
 		name := b.routesName(fmt.Sprintf("https.%d.%s.%s.%s", s.Number, routeWord(s.Spec.Port.Name), s.Gateway.Ref.Name, s.Gateway.Namespace), b.suffix(p, s))
-		b.routes(name, p.Port, []*mesh.Server{s}, names)
+		b.routes(name, p.Port, []*traffic.Server{s}, names)
 		chains = []*listenerv3.FilterChain{b.httpChain(p, name)}
 	}
 	var out []*listenerv3.FilterChain
@@ -232,7 +233,7 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *mesh.Server, names *nameClaim
 }
 
 // secrets asks for the secrets of a server, and tells whether all are there.
-func (b *gatewayBuilder) secrets(s *mesh.Server, names []string) bool {
+func (b *gatewayBuilder) secrets(s *traffic.Server, names []string) bool {
 	for _, n := range names {
 		b.plan.Secrets = append(b.plan.Secrets, SecretUse{Name: n, By: s.Gateway.Ref, Since: s.Gateway.Created})
 	}
@@ -245,7 +246,7 @@ func (b *gatewayBuilder) secrets(s *mesh.Server, names []string) bool {
 
 // suffix tells the route configuration of a server from those of Istio's servers
 // at any address.
-func (b *gatewayBuilder) suffix(p mesh.RouterPort, s *mesh.Server) string {
+func (b *gatewayBuilder) suffix(p mesh.RouterPort, s *traffic.Server) string {
 	if s.Gateway.OfAPI() { // one of networking.istio.io may have the same name
 		return strings.TrimSuffix("gateway-api."+p.Bind, ".")
 	}
@@ -278,10 +279,10 @@ func routeWord(word string) string {
 }
 
 // boundTo remembers View.BoundTo, as far as the share of the rules' namespaces allows it.
-func (b *gatewayBuilder) boundTo(s *mesh.Server) []mesh.Bound {
+func (b *gatewayBuilder) boundTo(s *traffic.Server) []traffic.Bound {
 	l, ok := b.bindings[s]
 	if !ok {
-		var left []*mesh.VirtualService
+		var left []*traffic.VirtualService
 		l, left = b.share.Admit(b.View.BoundTo(s))
 		for _, vs := range left {
 			if !b.tooMuch[vs] {
@@ -295,14 +296,14 @@ func (b *gatewayBuilder) boundTo(s *mesh.Server) []mesh.Bound {
 }
 
 // bound are the VirtualServices of a server, each once.
-func (b *gatewayBuilder) bound(s *mesh.Server) []mesh.Bound {
-	var out []mesh.Bound
+func (b *gatewayBuilder) bound(s *traffic.Server) []traffic.Bound {
+	var out []traffic.Bound
 	for _, x := range b.boundTo(s) {
-		if !slices.ContainsFunc(out, func(o mesh.Bound) bool { return o.VirtualService == x.VirtualService }) {
+		if !slices.ContainsFunc(out, func(o traffic.Bound) bool { return o.VirtualService == x.VirtualService }) {
 			out = append(out, x)
 		}
 	}
-	slices.SortStableFunc(out, func(x, y mesh.Bound) int {
+	slices.SortStableFunc(out, func(x, y traffic.Bound) int {
 		return x.VirtualService.Created.Compare(y.VirtualService.Created)
 	})
 	return out
@@ -310,7 +311,7 @@ func (b *gatewayBuilder) bound(s *mesh.Server) []mesh.Bound {
 
 // tcp is the chain of a server that leads connections on: the first matching
 // route of the oldest VirtualService that has one.
-func (b *gatewayBuilder) tcp(s *mesh.Server) []*listenerv3.FilterChain {
+func (b *gatewayBuilder) tcp(s *traffic.Server) []*listenerv3.FilterChain {
 	for _, bound := range b.bound(s) {
 		chains := tcpChains(routerInput(b.View, s, bound.VirtualService), nil, nil)
 		if len(chains) == 0 {
@@ -326,7 +327,7 @@ func (b *gatewayBuilder) tcp(s *mesh.Server) []*listenerv3.FilterChain {
 	return nil
 }
 
-func (b *gatewayBuilder) tcpChain(s *mesh.Server, c Chain) *listenerv3.FilterChain {
+func (b *gatewayBuilder) tcpChain(s *traffic.Server, c Chain) *listenerv3.FilterChain {
 	fc := &listenerv3.FilterChain{
 		Filters: TCPFilters(TCPProxyInput{Direction: DirectionGateway, Clusters: c.Clusters, HashSourceIP: c.HashSourceIP, Tunnel: c.Tunnel, Reporting: b.Reporting, Config: b.View.Config}, b.TCP...),
 	}
@@ -363,7 +364,7 @@ func distinctChains(chains []*listenerv3.FilterChain) []*listenerv3.FilterChain 
 }
 
 // routerInput is what the routes of a VirtualService are made of on a server.
-func routerInput(v *mesh.View, s *mesh.Server, vs *mesh.VirtualService) RouteInput {
+func routerInput(v *mesh.View, s *traffic.Server, vs *traffic.VirtualService) RouteInput {
 	in := RouteInput{VirtualService: vs, Gateway: s.Gateway.Name, Port: s.Number, Config: v.Config, Destinations: destinations(v, vs.Destinations)}
 	if vs.OfSource() {
 		in.Source = Source{Namespace: v.Scope.Namespace, Labels: v.Scope.Labels}
@@ -371,6 +372,6 @@ func routerInput(v *mesh.View, s *mesh.Server, vs *mesh.VirtualService) RouteInp
 	return in
 }
 
-func (b *gatewayBuilder) finding(s *mesh.Server, code object.Code, field, message string) {
+func (b *gatewayBuilder) finding(s *traffic.Server, code object.Code, field, message string) {
 	b.plan.Findings = append(b.plan.Findings, object.Finding{Object: s.Gateway.Ref, Field: s.FieldOf(field), Code: code, Message: message})
 }

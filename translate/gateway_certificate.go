@@ -5,7 +5,7 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	networking "istio.io/api/networking/v1alpha3"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // credentialNames are the Secrets with a server's certificates: several for
@@ -24,7 +24,7 @@ func verifiesClients(t *networking.ServerTLSSettings) bool {
 
 // serverCredentials takes a server's certificates, and the roots of its
 // clients, from Secrets, whose SDS names it returns.
-func serverCredentials(common *tlsv3.CommonTlsContext, s *mesh.Server) (secrets []string) {
+func serverCredentials(common *tlsv3.CommonTlsContext, s *traffic.Server) (secrets []string) {
 	t := s.Spec.Tls
 	names := credentialNames(t)
 	for _, n := range names {

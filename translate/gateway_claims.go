@@ -3,6 +3,7 @@ package translate
 import (
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // claimFindings tell of rules that match claims on a router that reads no tokens, each
@@ -12,7 +13,7 @@ func (b *gatewayBuilder) claimFindings(ports []mesh.RouterPort) (out []object.Fi
 		return nil
 	}
 	type bound struct {
-		vs      *mesh.VirtualService
+		vs      *traffic.VirtualService
 		gateway string
 	}
 	told := map[bound]bool{}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // coalescingFindings tell of Gateways that serve HTTPS with the certificate of an older
@@ -13,7 +14,7 @@ import (
 // one on a connection with the other, which knows none of them.
 func coalescingFindings(ports []mesh.RouterPort) (out []object.Finding) {
 	for _, p := range ports {
-		first := map[string]*mesh.Server{}
+		first := map[string]*traffic.Server{}
 		told := map[object.Ref]bool{}
 		for _, s := range p.Servers {
 			name := strings.Join(credentialNames(s.Spec.GetTls()), " ")

@@ -7,8 +7,8 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // nameClaims says whose each name is that clients ask a port for by SNI: that of
@@ -21,15 +21,15 @@ type nameClaims struct {
 // nameClaim is a claim to a name: by a server, or by a rule that is bound to it.
 type nameClaim struct {
 	name   string
-	server *mesh.Server
-	rule   *mesh.VirtualService // nil: by the server itself
+	server *traffic.Server
+	rule   *traffic.VirtualService // nil: by the server itself
 	since  time.Time
 }
 
 // claimNames gives each name to the first that claims it. A rule for requests
 // claims the names of its hosts as well, against servers that other namespaces add
 // later: its hosts are served under the server's own, wider name already.
-func (b *gatewayBuilder) claimNames(servers []*mesh.Server) *nameClaims {
+func (b *gatewayBuilder) claimNames(servers []*traffic.Server) *nameClaims {
 	n := &nameClaims{servers: map[string]nameClaim{}, guarded: map[string][]nameClaim{}}
 	var claims []nameClaim
 	for _, s := range servers {
@@ -39,7 +39,7 @@ func (b *gatewayBuilder) claimNames(servers []*mesh.Server) *nameClaims {
 		switch {
 		case s.Spec.Tls.GetMode() == networking.ServerTLSSettings_PASSTHROUGH:
 			for _, c := range b.passthroughChains(s) {
-				claims = append(claims, nameClaim{c.name, s, c.vs, mesh.Bound{VirtualService: c.vs}.Since(s)})
+				claims = append(claims, nameClaim{c.name, s, c.vs, traffic.Bound{VirtualService: c.vs}.Since(s)})
 			}
 		case s.Protocol == object.ProtocolHTTPS:
 			for _, bound := range b.boundTo(s) {
@@ -71,7 +71,7 @@ func (n *nameClaims) guard(c nameClaim) *nameClaim {
 
 // of are the names of a server, in order, and findings about those that are
 // others'.
-func (n *nameClaims) of(s *mesh.Server) (own []string, findings []object.Finding) {
+func (n *nameClaims) of(s *traffic.Server) (own []string, findings []object.Finding) {
 	for _, h := range s.Hosts {
 		if slices.Contains(own, h.Host) {
 			continue
@@ -88,7 +88,7 @@ func (n *nameClaims) of(s *mesh.Server) (own []string, findings []object.Finding
 
 // lost tells whether the name is not the server's, for the rule or (nil) by
 // itself, and says whose it is.
-func (n *nameClaims) lost(name string, s *mesh.Server, rule *mesh.VirtualService) (object.Finding, bool) {
+func (n *nameClaims) lost(name string, s *traffic.Server, rule *traffic.VirtualService) (object.Finding, bool) {
 	w, taken := n.servers[name]
 	if taken && w.server == s {
 		return object.Finding{}, false
@@ -96,7 +96,7 @@ func (n *nameClaims) lost(name string, s *mesh.Server, rule *mesh.VirtualService
 	if !taken {
 		c := nameClaim{name: name, server: s, rule: rule, since: s.Gateway.Created}
 		if rule != nil {
-			c.since = mesh.Bound{VirtualService: rule}.Since(s)
+			c.since = traffic.Bound{VirtualService: rule}.Since(s)
 		}
 		g := n.guard(c)
 		if g == nil {
@@ -118,7 +118,7 @@ func (n *nameClaims) lost(name string, s *mesh.Server, rule *mesh.VirtualService
 
 // serverOf is the server to which connections for a host go, which may be a
 // pattern; nil when none has the name.
-func (n *nameClaims) serverOf(host string) *mesh.Server {
+func (n *nameClaims) serverOf(host string) *traffic.Server {
 	for at := host; ; {
 		if c, ok := n.servers[at]; ok {
 			return c.server

@@ -7,11 +7,12 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // passthrough are the chains of a server whose clients speak TLS to what is
 // behind it.
-func (b *gatewayBuilder) passthrough(s *mesh.Server, names *nameClaims) []*listenerv3.FilterChain {
+func (b *gatewayBuilder) passthrough(s *traffic.Server, names *nameClaims) []*listenerv3.FilterChain {
 	var out []*listenerv3.FilterChain
 	for _, l := range b.passthroughChains(s) {
 		if f, lost := names.lost(l.name, s, l.vs); lost {
@@ -29,14 +30,14 @@ func (b *gatewayBuilder) passthrough(s *mesh.Server, names *nameClaims) []*liste
 
 // closed are chains that end the connections for those names of the server that no rule
 // leads on. Else a server of a wider name would take them.
-func (b *gatewayBuilder) closed(p mesh.RouterPort, s *mesh.Server, names *nameClaims, served []*listenerv3.FilterChain) (out []*listenerv3.FilterChain) {
+func (b *gatewayBuilder) closed(p mesh.RouterPort, s *traffic.Server, names *nameClaims, served []*listenerv3.FilterChain) (out []*listenerv3.FilterChain) {
 	own, _ := names.of(s)
 	for _, name := range own {
 		has := func(c *listenerv3.FilterChain) bool {
 			return slices.Contains(c.GetFilterChainMatch().GetServerNames(), name)
 		}
-		wider := func(o *mesh.Server) bool {
-			return o != s && slices.ContainsFunc(o.Hosts, func(h mesh.GatewayHost) bool { return h.Host != name && object.HostMatches(h.Host, name) })
+		wider := func(o *traffic.Server) bool {
+			return o != s && slices.ContainsFunc(o.Hosts, func(h traffic.GatewayHost) bool { return h.Host != name && object.HostMatches(h.Host, name) })
 		}
 		if !slices.ContainsFunc(served, has) && slices.ContainsFunc(p.Servers, wider) {
 			out = append(out, b.tcpChain(s, Chain{SNI: []string{name}, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster, Weight: 1}}}))
@@ -48,13 +49,13 @@ func (b *gatewayBuilder) closed(p mesh.RouterPort, s *mesh.Server, names *nameCl
 // passthroughChain leads the connections for one name.
 type passthroughChain struct {
 	name  string
-	vs    *mesh.VirtualService
+	vs    *traffic.VirtualService
 	chain Chain
 }
 
 // passthroughChains are those of all rules of the server, a chain for each name:
 // a name may stand in only one.
-func (b *gatewayBuilder) passthroughChains(s *mesh.Server) (out []passthroughChain) {
+func (b *gatewayBuilder) passthroughChains(s *traffic.Server) (out []passthroughChain) {
 	for _, bound := range b.bound(s) {
 		in := routerInput(b.View, s, bound.VirtualService)
 		for _, c := range tlsChains(in, nil) {
@@ -75,11 +76,11 @@ func (b *gatewayBuilder) passthroughChains(s *mesh.Server) (out []passthroughCha
 
 // intersectAll are the names that a TLS match, the server and the
 // VirtualService have in common.
-func intersectAll(sni []string, s *mesh.Server, vs *mesh.VirtualService) []string {
+func intersectAll(sni []string, s *traffic.Server, vs *traffic.VirtualService) []string {
 	var out []string
 	for _, name := range sni {
 		for _, gh := range s.Hosts {
-			if h, ok := object.IntersectHosts(gh.Host, name); ok && mesh.ValidServerName(h) && gh.Admits(vs.Namespace) && s.May(h) && !slices.Contains(out, h) {
+			if h, ok := object.IntersectHosts(gh.Host, name); ok && traffic.ValidServerName(h) && gh.Admits(vs.Namespace) && s.May(h) && !slices.Contains(out, h) {
 				out = append(out, h)
 			}
 		}

@@ -7,37 +7,37 @@ import (
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // hostRoutes is one virtual host of a router while it is gathered.
 type hostRoutes struct {
 	host      string
-	owner     *mesh.Server // the first that has the host
+	owner     *traffic.Server // the first that has the host
 	routes    []*routev3.Route
-	catchAll  *routev3.Route // it comes last, so that it hides nothing
-	closing   *mesh.Server   // whose catchAll is
+	catchAll  *routev3.Route  // it comes last, so that it hides nothing
+	closing   *traffic.Server // whose catchAll is
 	owners    []object.Ref
 	needsTLS  bool
 	keep      bool // also when it has nothing to serve: its requests are nobody else's
 	elsewhere bool // its requests belong to another server: they came on a connection for this one
-	processed map[*mesh.VirtualService]bool
+	processed map[*traffic.VirtualService]bool
 }
 
 // hosting is what one server does for one host: it has it (rule nil), or serves a
 // rule for it.
 type hosting struct {
 	host   string
-	server *mesh.Server
-	rule   *mesh.VirtualService
+	server *traffic.Server
+	rule   *traffic.VirtualService
 	since  time.Time
 	own    bool // the rule is the router's own, see mesh.View.OwnRoute
 }
 
 // hostings are those of the servers in order of precedence: what was there first
 // comes first, whose ever it is.
-func (b *gatewayBuilder) hostings(servers []*mesh.Server) (out []hosting) {
+func (b *gatewayBuilder) hostings(servers []*traffic.Server) (out []hosting) {
 	for _, s := range servers {
 		for _, gh := range s.Hosts {
 			out = append(out, hosting{host: gh.Host, server: s, since: s.Gateway.Created})
@@ -60,12 +60,12 @@ func (b *gatewayBuilder) hostings(servers []*mesh.Server) (out []hosting) {
 // routes makes a route configuration that servers share. Several
 // VirtualServices of one host are joined, their catch-alls last. Names are those
 // of the port's servers that speak TLS; nil for plain HTTP.
-func (b *gatewayBuilder) routes(name string, port uint32, servers []*mesh.Server, names *nameClaims) {
+func (b *gatewayBuilder) routes(name string, port uint32, servers []*traffic.Server, names *nameClaims) {
 	b.plan.Frames = append(b.plan.Frames, name)
 	byHost := map[string]*hostRoutes{}
 	host := func(h string) *hostRoutes {
 		if byHost[h] == nil {
-			byHost[h] = &hostRoutes{host: h, processed: map[*mesh.VirtualService]bool{}}
+			byHost[h] = &hostRoutes{host: h, processed: map[*traffic.VirtualService]bool{}}
 		}
 		return byHost[h]
 	}
@@ -133,7 +133,7 @@ func (b *gatewayBuilder) loser(x hosting, winner object.Ref, field, format strin
 // what none of its hosts matches. A client may reuse the connection whose
 // certificate is good for both, and asks again on another when it gets 421 (RFC
 // 9110, section 15.5.20). What another asks of its clients is not undone by it.
-func misdirected(s *mesh.Server, hostings []hosting, names *nameClaims) (out []string) {
+func misdirected(s *traffic.Server, hostings []hosting, names *nameClaims) (out []string) {
 	var wide []string // of its hosts, those that cover others
 	for _, h := range s.Hosts {
 		if object.IsWildcard(h.Host) {
@@ -162,7 +162,7 @@ func misdirected(s *mesh.Server, hostings []hosting, names *nameClaims) (out []s
 // add joins the routes of a VirtualService to a host. One that is bound to
 // several servers of the listener counts once for each number that its
 // matches could tell apart.
-func (b *gatewayBuilder) add(h *hostRoutes, s *mesh.Server, vs *mesh.VirtualService) {
+func (b *gatewayBuilder) add(h *hostRoutes, s *traffic.Server, vs *traffic.VirtualService) {
 	h.processed[vs] = true
 	routes, findings := Routes(routerInput(b.View, s, vs))
 	b.plan.Findings = append(b.plan.Findings, findings...)
@@ -180,7 +180,7 @@ func (b *gatewayBuilder) add(h *hostRoutes, s *mesh.Server, vs *mesh.VirtualServ
 
 // asksForPort tells whether some match looks at the port or the gateway, so
 // that the routes differ between servers.
-func asksForPort(vs *mesh.VirtualService) bool {
+func asksForPort(vs *traffic.VirtualService) bool {
 	for _, r := range vs.Spec.Http {
 		for _, m := range r.Match {
 			if m.Port != 0 || len(m.Gateways) > 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // SecretRefs are the Secrets of the namespace that an SDS name
@@ -37,7 +38,7 @@ type SecretUse struct {
 
 // RuleSecrets are the SDS secrets that clusters under the rule ask for and that
 // are made of Secrets (ClientTLSSettings.credentialName); none without a rule.
-func RuleSecrets(rule *mesh.DestinationRule) (uses []SecretUse) {
+func RuleSecrets(rule *traffic.DestinationRule) (uses []SecretUse) {
 	eachClientTLS(rule, func(t *networking.ClientTLSSettings) {
 		if c := t.GetCredentialName(); c != "" {
 			uses = append(uses, SecretUse{secretScheme + c, rule.Ref(), rule.Created}, SecretUse{secretScheme + c + CASecretSuffix, rule.Ref(), rule.Created})
@@ -47,7 +48,7 @@ func RuleSecrets(rule *mesh.DestinationRule) (uses []SecretUse) {
 }
 
 // eachClientTLS calls f with all TLS settings of a rule, which may be nil.
-func eachClientTLS(rule *mesh.DestinationRule, f func(*networking.ClientTLSSettings)) {
+func eachClientTLS(rule *traffic.DestinationRule, f func(*networking.ClientTLSSettings)) {
 	policy := func(p *networking.TrafficPolicy) {
 		if p.GetTls() != nil {
 			f(p.Tls)

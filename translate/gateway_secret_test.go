@@ -6,8 +6,8 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 func TestRuleSecrets(t *testing.T) {
@@ -15,7 +15,7 @@ func TestRuleSecrets(t *testing.T) {
 		return &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{CredentialName: name}}
 	}
 	port := &networking.TrafficPolicy{PortLevelSettings: []*networking.TrafficPolicy_PortTrafficPolicy{{Tls: &networking.ClientTLSSettings{CredentialName: "b"}}}}
-	rule := &mesh.DestinationRule{Refs: []object.Ref{{Name: "rule"}}, Policy: policy("a"), Subsets: []*mesh.Subset{{Policy: port}, {}}}
+	rule := &traffic.DestinationRule{Refs: []object.Ref{{Name: "rule"}}, Policy: policy("a"), Subsets: []*traffic.Subset{{Policy: port}, {}}}
 	want := []string{"kubernetes://a", "kubernetes://a-cacert", "kubernetes://b", "kubernetes://b-cacert"}
 	var got []string
 	for _, use := range RuleSecrets(rule) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // secretScheme begins the names of secrets that come from Kubernetes Secrets.
@@ -16,7 +17,7 @@ const secretScheme = "kubernetes://"
 // serverSocket is the transport socket of a server that ends TLS, and the
 // names of the SDS secrets that it asks for. problem says why there can be
 // none.
-func serverSocket(cfg *mesh.Config, s *mesh.Server) (socket *corev3.TransportSocket, secrets []string, problem string) {
+func serverSocket(cfg *mesh.Config, s *traffic.Server) (socket *corev3.TransportSocket, secrets []string, problem string) {
 	t := s.Spec.Tls
 	if t.GetMode() == networking.ServerTLSSettings_ISTIO_MUTUAL {
 		return routerMutualTLS(cfg, s), nil, ""
@@ -37,7 +38,7 @@ func serverSocket(cfg *mesh.Config, s *mesh.Server) (socket *corev3.TransportSoc
 }
 
 // routerMutualTLS ends the mesh's own mutual TLS, as an egress gateway does.
-func routerMutualTLS(cfg *mesh.Config, s *mesh.Server) *corev3.TransportSocket {
+func routerMutualTLS(cfg *mesh.Config, s *traffic.Server) *corev3.TransportSocket {
 	clients := clientVerification(&networking.ServerTLSSettings{VerifyCertificateHash: s.Spec.Tls.GetVerifyCertificateHash(), VerifyCertificateSpki: s.Spec.Tls.GetVerifyCertificateSpki(), SubjectAltNames: s.Spec.Tls.GetSubjectAltNames()})
 	if len(clients.MatchTypedSubjectAltNames) == 0 {
 		clients.MatchTypedSubjectAltNames = trustedIdentities(cfg)

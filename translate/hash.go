@@ -5,12 +5,13 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // hashPolicies are what routes to a destination must hash for its
 // DestinationRule's consistentHash; none without one. rule may be nil, subset
 // "".
-func hashPolicies(rule *mesh.DestinationRule, subset string, port uint32) []*routev3.RouteAction_HashPolicy {
+func hashPolicies(rule *traffic.DestinationRule, subset string, port uint32) []*routev3.RouteAction_HashPolicy {
 	hash := consistentHash(rule, subset, port)
 	p := &routev3.RouteAction_HashPolicy{}
 	switch k := hash.GetHashKey().(type) {
@@ -44,12 +45,12 @@ func hashCookie(c *networking.LoadBalancerSettings_ConsistentHashLB_HTTPCookie) 
 
 // hashesSourceIP tells whether TCP connections to the destination are balanced
 // by the client's address.
-func hashesSourceIP(rule *mesh.DestinationRule, subset string, port uint32) bool {
+func hashesSourceIP(rule *traffic.DestinationRule, subset string, port uint32) bool {
 	return consistentHash(rule, subset, port).GetUseSourceIp()
 }
 
 // consistentHash is the one in force. The mesh's default policy has no say: it
 // sets no load balancer.
-func consistentHash(rule *mesh.DestinationRule, subset string, port uint32) *networking.LoadBalancerSettings_ConsistentHashLB {
+func consistentHash(rule *traffic.DestinationRule, subset string, port uint32) *networking.LoadBalancerSettings_ConsistentHashLB {
 	return effectivePolicy(&mesh.Config{}, rule, rule.Subset(subset), port).consistentHash()
 }

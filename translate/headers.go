@@ -9,7 +9,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	networking "istio.io/api/networking/v1alpha3"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // headerMutations are the header operations of a route or of one destination.
@@ -31,7 +31,7 @@ func headerMutationsOf(h *networking.Headers) headerMutations {
 	}
 	for _, ops := range []map[string]string{h.GetRequest().GetAdd(), h.GetRequest().GetSet()} { // set beats add
 		for _, name := range slices.Sorted(maps.Keys(ops)) {
-			if mesh.HostHeader(name) {
+			if traffic.HostHeader(name) {
 				m.authority = ops[name]
 			}
 		}
@@ -40,7 +40,7 @@ func headerMutationsOf(h *networking.Headers) headerMutations {
 }
 
 // fixed tells whether Envoy refuses to change the header.
-func fixed(name string) bool { return strings.HasPrefix(name, ":") || mesh.HostHeader(name) }
+func fixed(name string) bool { return strings.HasPrefix(name, ":") || traffic.HostHeader(name) }
 
 func headerOptions(ops *networking.Headers_HeaderOperations) []*corev3.HeaderValueOption {
 	var out []*corev3.HeaderValueOption
@@ -50,7 +50,7 @@ func headerOptions(ops *networking.Headers_HeaderOperations) []*corev3.HeaderVal
 				continue
 			}
 			out = append(out, &corev3.HeaderValueOption{
-				Header:         &corev3.HeaderValue{Key: name, Value: mesh.EscapeHeaderFormat(values[name])},
+				Header:         &corev3.HeaderValue{Key: name, Value: traffic.EscapeHeaderFormat(values[name])},
 				AppendAction:   action,
 				KeepEmptyValue: values[name] == "",
 			})

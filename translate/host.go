@@ -6,6 +6,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // Plan is one host as seen from one scope, resolved: the inputs of all
@@ -53,13 +54,13 @@ func ResolveHost(v *mesh.View, host string) *Plan {
 	return p
 }
 
-func tooManyPorts(rule *mesh.VirtualService, host string, ports int, from uint32) object.Finding {
+func tooManyPorts(rule *traffic.VirtualService, host string, ports int, from uint32) object.Finding {
 	return object.Finding{Object: rule.Ref, Field: "spec.hosts", Code: object.CodeInvalid,
 		Message: fmt.Sprintf("host %s has %d ports, and the rules are too large for all of them; from port %d on it is served without them: make the rules fewer", host, ports, from)}
 }
 
 // routeInput is what the routes of a VirtualService are made of in the view.
-func routeInput(v *mesh.View, vs *mesh.VirtualService, port uint32) RouteInput {
+func routeInput(v *mesh.View, vs *traffic.VirtualService, port uint32) RouteInput {
 	in := RouteInput{VirtualService: vs, Gateway: object.MeshGateway, Port: port, Config: v.Config}
 	if vs == nil {
 		return in
@@ -95,9 +96,9 @@ type resolver struct {
 	*mesh.View
 	service   *mesh.Service
 	endpoints *mesh.EndpointSet
-	rule      *mesh.DestinationRule
+	rule      *traffic.DestinationRule
 	// The VirtualServices in force for requests and for connections; nil: none.
-	route, connections *mesh.VirtualService
+	route, connections *traffic.VirtualService
 }
 
 func (r *resolver) port(p *Plan, port *mesh.Port) {
@@ -144,7 +145,7 @@ func (r *resolver) clusters(port *mesh.Port) []ClusterInput {
 }
 
 // clusterInput is what the cluster of a service's port is made of in the view.
-func clusterInput(v *mesh.View, s *mesh.Service, endpoints *mesh.EndpointSet, rule *mesh.DestinationRule, port uint32) ClusterInput {
+func clusterInput(v *mesh.View, s *mesh.Service, endpoints *mesh.EndpointSet, rule *traffic.DestinationRule, port uint32) ClusterInput {
 	in := ClusterInput{
 		Service: s, Port: port, Rule: rule, Config: v.Config, Router: v.Scope.Role == mesh.RoleRouter,
 		Identities: endpoints.Identities, MutualTLS: endpoints.MutualTLS, Client: clientOf(v, s, rule),
@@ -156,7 +157,7 @@ func clusterInput(v *mesh.View, s *mesh.Service, endpoints *mesh.EndpointSet, ru
 }
 
 // clientOf is as much of the client as endpoints of the service may depend on.
-func clientOf(v *mesh.View, s *mesh.Service, rule *mesh.DestinationRule) Client {
+func clientOf(v *mesh.View, s *mesh.Service, rule *traffic.DestinationRule) Client {
 	var c Client
 	if s.Distribution != "" || rule.AsksLocality() || v.Config.AsksLocality() {
 		c.Locality, c.Labels = v.Scope.Locality, v.Scope.Labels
@@ -219,17 +220,17 @@ func (r *resolver) aliases(port *mesh.Port, config string) (hosts []VirtualHostI
 // choosesPods tells whether clients choose a pod by its address: those of a headless
 // service do, unless they find it at an address of the proxy.
 func (r *resolver) choosesPods(port *mesh.Port) bool {
-	return r.service.Headless && r.Sidecar.BindOf(port.Number) == mesh.Bind{}
+	return r.service.Headless && r.Sidecar.BindOf(port.Number) == traffic.Bind{}
 }
 
-func routesHTTP(vs *mesh.VirtualService) bool { return vs != nil && len(vs.Spec.Http) > 0 }
+func routesHTTP(vs *traffic.VirtualService) bool { return vs != nil && len(vs.Spec.Http) > 0 }
 
 // asksForBalancing tells whether a rule says how the pods of a headless
 // service share requests; otherwise the pod that the client resolved is used.
 func (r *resolver) asksForBalancing() bool { return r.rule.Balances() }
 
 // input is routeInput with the service itself among the destinations.
-func (r *resolver) input(vs *mesh.VirtualService, port uint32) RouteInput {
+func (r *resolver) input(vs *traffic.VirtualService, port uint32) RouteInput {
 	in := routeInput(r.View, vs, port)
 	if in.Destinations == nil {
 		in.Destinations = map[string]Destination{}

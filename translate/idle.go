@@ -6,6 +6,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // idleRules tell of rules for the service's own host that none of its ports has a use
@@ -63,7 +64,7 @@ func (r *resolver) idleConnections() (findings []object.Finding) {
 }
 
 // own tells whether the rule, which may be nil, is written for that very host.
-func own(rule *mesh.VirtualService, host string) bool {
+func own(rule *traffic.VirtualService, host string) bool {
 	return rule != nil && !rule.GatewayAPI && slices.Contains(rule.Hosts, host)
 }
 

@@ -4,13 +4,14 @@ import (
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // Destination is what a route has to know of the host that it leads to.
 type Destination struct {
-	Service *mesh.Service         // nil: no such host in the scope
-	Rule    *mesh.DestinationRule // in force for the host in the scope; nil: the mesh's defaults
-	Kept    *mesh.KeptList        // ports and subsets that are gone and still served; nil: none
+	Service *mesh.Service            // nil: no such host in the scope
+	Rule    *traffic.DestinationRule // in force for the host in the scope; nil: the mesh's defaults
+	Kept    *mesh.KeptList           // ports and subsets that are gone and still served; nil: none
 }
 
 // Client holds the facts about a client that endpoints may depend on. Each is
@@ -27,9 +28,9 @@ type Client struct {
 // output.
 type ClusterInput struct {
 	Service *mesh.Service
-	Port    uint32                // of Service.Ports
-	Subset  *mesh.Subset          // nil: the whole service
-	Rule    *mesh.DestinationRule // nil: the mesh's defaults
+	Port    uint32                   // of Service.Ports
+	Subset  *traffic.Subset          // nil: the whole service
+	Rule    *traffic.DestinationRule // nil: the mesh's defaults
 	Config  *mesh.Config
 	// Router: the client is a gateway, whose connections have no original
 	// destination.
@@ -55,8 +56,8 @@ type ClusterInput struct {
 type EndpointsInput struct {
 	Service             *mesh.Service
 	Port                uint32
-	Subset              *mesh.Subset
-	Rule                *mesh.DestinationRule
+	Subset              *traffic.Subset
+	Rule                *traffic.DestinationRule
 	Config              *mesh.Config
 	Endpoints           *mesh.EndpointSet
 	Client              Client
@@ -66,7 +67,7 @@ type EndpointsInput struct {
 // RouteInput is everything that may shape the routes that one VirtualService
 // makes for one listener port.
 type RouteInput struct {
-	VirtualService *mesh.VirtualService
+	VirtualService *traffic.VirtualService
 	Gateway        string // mesh.MeshGateway, or the Gateway's "namespace/name"
 	Port           uint32 // declared port of the listener: the service's, or servers[].port.number
 	Source         Source

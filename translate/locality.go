@@ -9,6 +9,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // The labels that stand for where a workload runs.
@@ -256,7 +257,7 @@ func placeLabel(key string, l mesh.Locality, node, network string, labels map[st
 
 // comparesNodes tells whether the rule (which may be nil) or the mesh ranks
 // endpoints by the node that they share with the client.
-func comparesNodes(config *mesh.Config, rule *mesh.DestinationRule) bool {
+func comparesNodes(config *mesh.Config, rule *traffic.DestinationRule) bool {
 	has := func(l *networking.LocalityLoadBalancerSetting) bool {
 		return slices.Contains(l.GetFailoverPriority(), labelNode)
 	}
@@ -269,5 +270,5 @@ func comparesNodes(config *mesh.Config, rule *mesh.DestinationRule) bool {
 	if has(config.GetLocalityLbSetting()) {
 		return true
 	}
-	return rule != nil && (in(rule.Policy) || slices.ContainsFunc(rule.Subsets, func(s *mesh.Subset) bool { return in(s.Policy) }))
+	return rule != nil && (in(rule.Policy) || slices.ContainsFunc(rule.Subsets, func(s *traffic.Subset) bool { return in(s.Policy) }))
 }

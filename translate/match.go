@@ -11,6 +11,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // applies tells whether any request of the clients at hand can meet the match:
@@ -32,7 +33,7 @@ func (b *routeBuilder) appliesTo(port uint32, gateways []string, labels map[stri
 	if port != 0 && port != b.Port || namespace != "" && namespace != b.Source.Namespace {
 		return false
 	}
-	bound := func(g string) bool { return mesh.ResolveGateway(g, b.VirtualService.Namespace) == b.Gateway }
+	bound := func(g string) bool { return traffic.ResolveGateway(g, b.VirtualService.Namespace) == b.Gateway }
 	if len(gateways) > 0 && !slices.ContainsFunc(gateways, bound) {
 		return false
 	}
@@ -168,7 +169,7 @@ func stringMatcher(s *networking.StringMatch) *matcherv3.StringMatcher {
 // therefore set only where it is needed.
 func regexMatcher(text string) *matcherv3.RegexMatcher {
 	m := &matcherv3.RegexMatcher{Regex: text}
-	if mesh.RegexCost(text) > freeRegex {
+	if traffic.RegexCost(text) > freeRegex {
 		//nolint:staticcheck // there is no other way for proxies whose bootstrap is not ours
 		m.EngineType = &matcherv3.RegexMatcher_GoogleRe2{GoogleRe2: &matcherv3.RegexMatcher_GoogleRE2{MaxProgramSize: wrapperspb.UInt32(maxProgramSize)}}
 	}

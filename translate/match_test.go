@@ -8,7 +8,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // TestEnvoyTakesRegexes: whatever regular expression the mesh lets through,
@@ -26,7 +26,7 @@ func TestEnvoyTakesRegexes(t *testing.T) {
 		strings.Repeat("a", 3000), strings.Join(long, "|"), "(?i)" + strings.Repeat("k", 40), "(([a-z]{20}){10}){3}", strings.Repeat("[α-ω]", 8), strings.Repeat("(?i)[α-ω]", 3),
 		"(?s).{12}", "\\d{30}", "\\w{50}", "(\\pL|\\pN)*", "[\\pL\\pN]",
 	} {
-		if mesh.RegexCost(text) == 0 {
+		if traffic.RegexCost(text) == 0 {
 			t.Errorf("%.60q is not let through", text)
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // NamedSecrets are the Secrets that proxies may be given, whichever connect:
@@ -44,7 +45,7 @@ func NamedSecrets(w *mesh.World) []mesh.Wanted {
 }
 
 // serverUses are the SDS secrets that a server asks for.
-func serverUses(s *mesh.Server) (uses []SecretUse) {
+func serverUses(s *traffic.Server) (uses []SecretUse) {
 	t := s.Spec.Tls
 	if len(credentialNames(t)) == 0 || t.GetMode() == networking.ServerTLSSettings_ISTIO_MUTUAL {
 		return nil

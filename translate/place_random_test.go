@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // TestPlacesNeverMeet draws worlds of few names, so that rules, services, aliases and imports
@@ -172,7 +173,7 @@ func wrongRules(v *mesh.View, rules map[string]string) string {
 		return ""
 	}
 	for _, name := range []string{"x.ex.org", "y.x.ex.org", "q.x.ex.org", "q.ex.org", "z.org", "q.org"} {
-		var best *mesh.VirtualService
+		var best *traffic.VirtualService
 		by := ""
 		for host, list := range v.RouteHosts() {
 			for _, vs := range list {
@@ -207,8 +208,8 @@ func wrongRules(v *mesh.View, rules map[string]string) string {
 
 // before tells whether of two rules with one host the first is in force: one that is private to
 // the view's namespace, or the older one.
-func before(v *mesh.View, a, b *mesh.VirtualService) bool {
-	private := func(vs *mesh.VirtualService) bool {
+func before(v *mesh.View, a, b *traffic.VirtualService) bool {
+	private := func(vs *traffic.VirtualService) bool {
 		return vs.Namespace == v.Scope.Namespace && vs.ExportTo.Private(vs.Namespace, nil)
 	}
 	if x, y := private(a), private(b); x != y {

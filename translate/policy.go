@@ -7,6 +7,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // policy is the traffic policy in force for one port of a service or of one of
@@ -27,7 +28,7 @@ type policy struct {
 // overridden by the subset's. At either level the settings of the port replace
 // the four blocks that they can have: one that they leave out is the mesh's
 // default again. rule and subset may be nil.
-func effectivePolicy(config *mesh.Config, rule *mesh.DestinationRule, subset *mesh.Subset, port uint32) policy {
+func effectivePolicy(config *mesh.Config, rule *traffic.DestinationRule, subset *traffic.Subset, port uint32) policy {
 	d := config.GetDefaultTrafficPolicy()
 	base := policy{pool: d.GetConnectionPool(), outlier: d.GetOutlierDetection()}
 	p := base
@@ -111,5 +112,5 @@ func positive(d *durationpb.Duration) *durationpb.Duration {
 
 // countable tells whether the duration, zero included, is one that Envoy takes.
 func countable(d *durationpb.Duration) bool {
-	return d.CheckValid() == nil && d.AsDuration() >= 0 && d.AsDuration() <= mesh.MaxDuration
+	return d.CheckValid() == nil && d.AsDuration() >= 0 && d.AsDuration() <= traffic.MaxDuration
 }

@@ -7,6 +7,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 func poolOf(n int32) *networking.ConnectionPoolSettings {
@@ -55,7 +56,7 @@ func TestEffectivePolicy(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config := &mesh.Config{MeshConfig: &meshconfig.MeshConfig{DefaultTrafficPolicy: &meshconfig.MeshConfig_DefaultTrafficPolicy{ConnectionPool: poolOf(1)}}}
-			p := effectivePolicy(config, &mesh.DestinationRule{Policy: c.rule}, &mesh.Subset{Policy: c.subset}, 80)
+			p := effectivePolicy(config, &traffic.DestinationRule{Policy: c.rule}, &traffic.Subset{Policy: c.subset}, 80)
 			got := want{p.pool.GetTcp().GetMaxConnections(), p.loadBalancer.GetSimple(), p.tls != nil}
 			if got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
@@ -81,8 +82,8 @@ func TestRoutesAndClustersHashAlike(t *testing.T) {
 	config := mesh.DefaultConfig()
 	for i, top := range policies {
 		for j, sub := range append(policies, nil) {
-			subset := &mesh.Subset{Name: "v1", Policy: sub}
-			rule := &mesh.DestinationRule{Policy: top, Subsets: []*mesh.Subset{subset}}
+			subset := &traffic.Subset{Name: "v1", Policy: sub}
+			rule := &traffic.DestinationRule{Policy: top, Subsets: []*traffic.Subset{subset}}
 			cluster := effectivePolicy(config, rule, subset, 80).consistentHash() != nil
 			if routes := len(hashPolicies(rule, "v1", 80)) > 0; routes != cluster {
 				t.Errorf("rule %d, subset %d: the routes hash: %v, the cluster hashes: %v", i, j, routes, cluster)

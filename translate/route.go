@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // Routes makes the routes of a VirtualService's http rules for one listener
@@ -156,7 +157,7 @@ func routeName(rule, match string) string {
 
 // originMetadata says in a route which rule it comes from, in the form that
 // istioctl and Kiali read, and with the rule's place beside.
-func originMetadata(of *mesh.VirtualService, o object.Origin) *corev3.Metadata {
+func originMetadata(of *traffic.VirtualService, o object.Origin) *corev3.Metadata {
 	config := "/apis/networking.istio.io/v1/namespaces/" + of.Namespace + "/virtual-service/" + of.Ref.Name
 	vs := of.Ref
 	if of.GatewayAPI {

@@ -9,7 +9,7 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	networking "istio.io/api/networking/v1alpha3"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // Files of the proxy reach its listeners and clusters by secrets that name them. A
@@ -89,7 +89,7 @@ func clientFiles(t *networking.ClientTLSSettings) (certificate, roots string) {
 
 // FileSecrets are the SDS secrets of files that clusters under the rule ask for;
 // none without a rule.
-func FileSecrets(rule *mesh.DestinationRule) (uses []SecretUse) {
+func FileSecrets(rule *traffic.DestinationRule) (uses []SecretUse) {
 	eachClientTLS(rule, func(t *networking.ClientTLSSettings) {
 		certificate, roots := clientFiles(t)
 		for _, name := range []string{certificate, roots} {

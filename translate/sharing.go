@@ -6,6 +6,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // sharing is how connections to an address and port of several hosts are told
@@ -53,7 +54,7 @@ func (r *resolver) sharing(a netip.Addr, port *mesh.Port) (owner *mesh.Service, 
 // shareAddresses serves requests at addresses that another host has, and says
 // what the host loses to it.
 func (r *resolver) shareAddresses(p *Plan, port *mesh.Port) {
-	if r.Sidecar.BindOf(port.Number) != (mesh.Bind{}) {
+	if r.Sidecar.BindOf(port.Number) != (traffic.Bind{}) {
 		return
 	}
 	for _, prefix := range r.service.Addresses {

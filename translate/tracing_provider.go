@@ -14,6 +14,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // The tracers of stock Envoy that providers are made of.
@@ -145,7 +146,7 @@ func spansOver(host, path, cluster string, timeout *durationpb.Duration, headers
 // sendable tells whether a header of a provider has a value that is known here
 // and that Envoy sends.
 func sendable(h *meshconfig.MeshConfig_ExtensionProvider_HttpHeader) bool {
-	return h.GetEnvName() == "" && mesh.SettableHeader(h.GetName(), h.GetValue())
+	return h.GetEnvName() == "" && traffic.SettableHeader(h.GetName(), h.GetValue())
 }
 
 func portText(host string, port uint32) string {

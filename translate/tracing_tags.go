@@ -9,6 +9,7 @@ import (
 	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // spanTags are the tags of spans beside Envoy's own, by name: Istio's, then
@@ -100,7 +101,7 @@ func spanTag(name string, t *telemetry.Tracing_CustomTag) (tag *tracingv3.Custom
 		}
 		tag.Type = &tracingv3.CustomTag_Environment_{Environment: &tracingv3.CustomTag_Environment{Name: from.Environment.GetName(), DefaultValue: from.Environment.GetDefaultValue()}}
 	case *telemetry.Tracing_CustomTag_Header:
-		if !mesh.SettableHeader(from.Header.GetName(), "") {
+		if !traffic.SettableHeader(from.Header.GetName(), "") {
 			return nil, "header.name is not the name of a header"
 		}
 		tag.Type = &tracingv3.CustomTag_RequestHeader{RequestHeader: &tracingv3.CustomTag_Header{Name: from.Header.GetName(), DefaultValue: from.Header.GetDefaultValue()}}

@@ -7,6 +7,7 @@ import (
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // Tunnel is how connections reach their target through an HTTP proxy
@@ -18,12 +19,12 @@ type Tunnel struct {
 
 // tunnelOf is the tunnel of connections to a destination; rule may be nil,
 // subset "". Listeners hold it, so that shares of one route cannot differ.
-func tunnelOf(rule *mesh.DestinationRule, subset string) Tunnel {
+func tunnelOf(rule *traffic.DestinationRule, subset string) Tunnel {
 	t := effectivePolicy(&mesh.Config{}, rule, rule.Subset(subset), 0).tunnel // settings of ports have none
 	if t == nil {
 		return Tunnel{}
 	}
-	return Tunnel{Target: net.JoinHostPort(t.TargetHost, strconv.FormatUint(uint64(t.TargetPort), 10)), Post: t.Protocol == mesh.TunnelPost}
+	return Tunnel{Target: net.JoinHostPort(t.TargetHost, strconv.FormatUint(uint64(t.TargetPort), 10)), Post: t.Protocol == traffic.TunnelPost}
 }
 
 func (t Tunnel) config() *tcpv3.TcpProxy_TunnelingConfig {

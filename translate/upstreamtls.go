@@ -17,6 +17,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // Endpoints that take the mesh's mutual TLS carry tlsModeKey: tlsModeIstio in
@@ -316,7 +317,7 @@ func exactNames(names []string) []*tlsv3.SubjectAltNameMatcher {
 		out = append(out, &tlsv3.SubjectAltNameMatcher{SanType: kind, Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: n}}})
 	}
 	if len(out) == 0 && len(names) > 0 { // nobody, rather than everybody
-		return exactNames([]string{mesh.NobodysName})
+		return exactNames([]string{traffic.NobodysName})
 	}
 	return out
 }

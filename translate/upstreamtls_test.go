@@ -9,12 +9,13 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // TestTLSFiles is about row 62: keys and roots from files of the proxy.
 func TestTLSFiles(t *testing.T) {
 	service := &mesh.Service{Host: "a.example.com", External: true, Ports: []mesh.Port{{Number: 443, Protocol: object.ProtocolTCP}}}
-	rule := &mesh.DestinationRule{Refs: []object.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{
+	rule := &traffic.DestinationRule{Refs: []object.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{
 		Mode: networking.ClientTLSSettings_MUTUAL, ClientCertificate: "/c.pem", PrivateKey: "/k.pem", CaCertificates: "/ca.pem", CaCrl: "/crl.pem",
 	}}}
 	c, findings := Cluster(ClusterInput{Service: service, Port: 443, Rule: rule, Config: mesh.DefaultConfig()})
@@ -57,7 +58,7 @@ func TestTLSNeverUnverified(t *testing.T) {
 		{Mode: networking.ClientTLSSettings_ISTIO_MUTUAL},
 	} {
 		for _, router := range []bool{false, true} {
-			rule := &mesh.DestinationRule{Refs: []object.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: s}}
+			rule := &traffic.DestinationRule{Refs: []object.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: s}}
 			c, _ := Cluster(ClusterInput{Service: service, Port: 80, Rule: rule, Config: mesh.DefaultConfig(), Router: router})
 			var up tlsv3.UpstreamTlsContext
 			if err := c.TransportSocket.GetTypedConfig().UnmarshalTo(&up); err != nil {

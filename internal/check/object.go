@@ -6,6 +6,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/informers"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
 )
@@ -56,7 +57,7 @@ func Object(ctx context.Context, o mesh.Change, w *mesh.World) Result {
 func checkObject(ctx context.Context, o mesh.Change, names *mesh.Names, config *mesh.Config) Result {
 	var r Result
 	r.add(mesh.Check(o.Ref, o.Object)...)
-	if len(mesh.CheckBounds(o.Ref, o.Object)) > 0 {
+	if len(bounds.Check(o.Ref, o.Object)) > 0 {
 		return r
 	}
 	if ctx.Err() == nil {

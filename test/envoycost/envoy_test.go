@@ -26,16 +26,20 @@ type envoy struct {
 	wire *network.Wire
 }
 
-// startEnvoy runs the sidecar of an application's pod, with listeners beside
-// those that the control plane sends.
+// startEnvoy runs the gateway, or the sidecar of an application's pod, with
+// listeners beside those that the control plane sends.
 func (m *mesh) startEnvoy(t *testing.T, app string, listeners ...any) *envoy {
 	t.Helper()
-	e := &envoy{wire: map[string]*network.Wire{"client": m.client, "server": m.server}[app]}
-	if err := e.wire.Do(func() error { return redirect.Apply(redirect.Default()) }); err != nil {
-		t.Fatal(err)
+	e := &envoy{wire: map[string]*network.Wire{"client": m.client, "server": m.server, "gateway": m.gateway}[app]}
+	role := bootstrap.Router
+	if app != "gateway" {
+		role = bootstrap.Sidecar
+		if err := e.wire.Do(func() error { return redirect.Apply(redirect.Default()) }); err != nil {
+			t.Fatal(err)
+		}
 	}
 	config := bootstrap.Config{
-		Role: bootstrap.Sidecar, Pod: app + "-5d4f-0", Namespace: "shop", IP: map[string]netip.Addr{"client": clientAddress, "server": serverAddress}[app].String(),
+		Role: role, Pod: app + "-5d4f-0", Namespace: "shop", IP: map[string]netip.Addr{"client": clientAddress, "server": serverAddress, "gateway": gatewayAddress}[app].String(),
 		ServiceAccount: app, Workload: app, Labels: map[string]string{"app": app, "version": "v1"}, XDSAddress: m.xds(), Plaintext: true,
 	}
 	static, err := bootstrap.Render(config)
@@ -51,7 +55,7 @@ func (m *mesh) startEnvoy(t *testing.T, app string, listeners ...any) *envoy {
 	}
 	e.run(t, readable(t, text), bootstrap.Environment(config))
 	within(t, "the proxy of "+app+" is ready", func() error {
-		_, err := e.ask("/ready")
+		_, err := get(e.wire.Namespace, "http://"+netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), bootstrap.ReadinessPort).String()+bootstrap.ReadinessPath)
 		return err
 	})
 	return e

@@ -28,10 +28,10 @@ func TestLabels(t *testing.T) {
 		t.Skip("starts a mesh")
 	}
 	localtest.Need(t)
-	m := newMesh(t, serviceOf("empty", "10.96.0.12")...)
+	m := newMesh(t, append(serviceOf("empty", "10.96.0.12"), entrance()...)...)
 	m.answer(t)
 	m.greet(t)
-	client, server := m.startEnvoy(t, "client"), m.startEnvoy(t, "server")
+	client, server, gateway := m.startEnvoy(t, "client"), m.startEnvoy(t, "server"), m.startEnvoy(t, "gateway")
 	m.requests(t, 2)
 	const plain, grpc = "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", "POST / HTTP/1.1\r\nHost: %s\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 	for _, w := range []struct {
@@ -52,6 +52,9 @@ func TestLabels(t *testing.T) {
 		{m.router.Namespace, "10.244.1.2:8080", "GET / HTTP/1.1\r\nbroken\r\n\r\n"},
 		{m.router.Namespace, "10.244.1.2:9000", "hello\n"},
 		{m.router.Namespace, "10.244.1.2:9999", "hello\n"},
+		{m.router.Namespace, "10.244.1.3:8080", fmt.Sprintf(plain, "anything.example.com")},
+		{m.router.Namespace, "10.244.1.3:8080", "GET / HTTP/1.1\r\nbroken\r\n\r\n"},
+		{m.router.Namespace, "10.244.1.3:9000", "hello\n"},
 	} {
 		converse(t, w.from, w.to, w.say)
 	}
@@ -66,10 +69,12 @@ func TestLabels(t *testing.T) {
 		_, _ = io.Copy(io.Discard, secure)
 		conn.Close()
 	}
+	all := func() string {
+		return "at the client\n" + series(t, client) + "at the server\n" + series(t, server) + "at the gateway\n" + series(t, gateway)
+	}
 	if *update {
 		time.Sleep(3 * time.Second)
-		text := "at the client\n" + series(t, client) + "at the server\n" + series(t, server)
-		if err := os.WriteFile("testdata/labels.txt", []byte(text), 0o644); err != nil {
+		if err := os.WriteFile("testdata/labels.txt", []byte(all()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,7 +83,7 @@ func TestLabels(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, "the labels are as before", func() error {
-		if got := "at the client\n" + series(t, client) + "at the server\n" + series(t, server); got != string(want) {
+		if got := all(); got != string(want) {
 			return fmt.Errorf("see the difference of testdata/labels.txt after -update; got\n%s", got)
 		}
 		return nil

@@ -20,9 +20,10 @@ import (
 
 // Where everything is: each mesh has networks of its own.
 var (
-	routerAddress = netip.MustParseAddr("10.244.0.1")
-	clientAddress = netip.MustParseAddr("10.244.1.1")
-	serverAddress = netip.MustParseAddr("10.244.1.2")
+	routerAddress  = netip.MustParseAddr("10.244.0.1")
+	clientAddress  = netip.MustParseAddr("10.244.1.1")
+	serverAddress  = netip.MustParseAddr("10.244.1.2")
+	gatewayAddress = netip.MustParseAddr("10.244.1.3")
 )
 
 // The ports of the one service, which stand for one listener each.
@@ -34,11 +35,11 @@ const (
 
 type object = map[string]any
 
-// mesh is a control plane with a client's and a server's network.
+// mesh is a control plane with the networks of a client, a server and a gateway.
 type mesh struct {
-	dir            string
-	router         *network.Router
-	client, server *network.Wire
+	dir                     string
+	router                  *network.Router
+	client, server, gateway *network.Wire
 }
 
 // newMesh starts `fairway serve` on the objects and those of the base world.
@@ -50,7 +51,7 @@ func newMesh(t *testing.T, more ...object) *mesh {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.router.Close)
-	for at, wire := range map[netip.Addr]**network.Wire{clientAddress: &m.client, serverAddress: &m.server} {
+	for at, wire := range map[netip.Addr]**network.Wire{clientAddress: &m.client, serverAddress: &m.server, gatewayAddress: &m.gateway} {
 		if *wire, err = m.router.Connect(at); err != nil {
 			t.Fatal(err)
 		}

@@ -71,6 +71,25 @@ func services(n, pods int) (out []object) {
 	return out
 }
 
+// entrance is a gateway for requests and bytes to the server.
+func entrance() []object {
+	to := func(port int) []any {
+		return []any{object{"destination": object{"host": "server.shop.svc.cluster.local", "port": object{"number": port}}}}
+	}
+	return []object{
+		podOf("gateway-5d4f-0", "gateway", gatewayAddress),
+		{"apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": meta("shop", "gateway", nil), "spec": object{"selector": object{"app": "gateway"}, "servers": []any{
+			object{"port": object{"number": 8080, "name": "http", "protocol": "HTTP"}, "hosts": []any{"*"}},
+			object{"port": object{"number": tcpPort, "name": "tcp", "protocol": "TCP"}, "hosts": []any{"*"}},
+		}}},
+		{"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": meta("shop", "entrance", nil), "spec": object{
+			"hosts": []any{"*"}, "gateways": []any{"gateway"},
+			"http": []any{object{"match": []any{object{"uri": object{"prefix": "/"}}}, "route": to(httpPort)}},
+			"tcp":  []any{object{"match": []any{object{"port": tcpPort}}, "route": to(tcpPort)}},
+		}},
+	}
+}
+
 const five = "five.shop.svc.cluster.local"
 
 // subsets give the service of five pods that many clusters for each of its two

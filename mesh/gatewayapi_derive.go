@@ -182,16 +182,16 @@ func onPort(m *networking.HTTPMatchRequest, port uint32) *networking.HTTPMatchRe
 	if port == 0 {
 		return m
 	}
-	return &networking.HTTPMatchRequest{Uri: m.Uri, Method: m.Method, Headers: m.Headers, QueryParams: m.QueryParams, Port: port}
+	out := traffic.CopyOf(m)
+	out.Port = port
+	return out
 }
 
 // httpRule is a rule as VirtualServices have them, with one of its matches. A
 // backend that may not be used keeps its share, and NoBackend gets it.
 func (w *World) httpRule(route object.Ref, rule apiRule, m *networking.HTTPMatchRequest, mesh bool) *networking.HTTPRoute {
-	out := &networking.HTTPRoute{
-		Name: rule.served.Name, Match: []*networking.HTTPMatchRequest{m}, Redirect: rule.served.Redirect, Rewrite: rule.served.Rewrite, Timeout: rule.served.Timeout,
-		Retries: rule.served.Retries, Headers: rule.served.Headers, CorsPolicy: rule.served.CorsPolicy,
-	}
+	out := traffic.CopyOf(rule.served)
+	out.Match = []*networking.HTTPMatchRequest{m}
 	if out.Redirect != nil && !rule.refused {
 		return out
 	}

@@ -208,10 +208,8 @@ func (r *apiRoute) addRule(rule apiRule) {
 	for i := range rule.backends {
 		rule.backends[i].headers = checked.Route[i].Headers
 	}
-	rule.served = &networking.HTTPRoute{
-		Name: checked.Name, Redirect: checked.Redirect, Rewrite: checked.Rewrite, Timeout: checked.Timeout, Retries: checked.Retries,
-		Headers: checked.Headers, CorsPolicy: checked.CorsPolicy,
-	}
+	checked.Match, checked.Route, checked.Mirrors, checked.DirectResponse = nil, nil, nil, nil // httpRule makes them
+	rule.served = checked
 	r.http = append(r.http, rule)
 }
 

@@ -6,13 +6,8 @@ import (
 	"time"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
-	networkingv1beta1 "istio.io/client-go/pkg/apis/networking/v1beta1"
-	securityv1 "istio.io/client-go/pkg/apis/security/v1"
-	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	netv1 "k8s.io/api/networking/v1"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/bounds"
@@ -23,8 +18,9 @@ import (
 // builder is the writer's side of the world: the indexes that only building
 // needs, and the next World while it is made. One goroutine uses it.
 type builder struct {
-	world World
-	dirty *Dirty
+	world   World
+	dirty   *Dirty
+	applied map[object.Kind]func(b *builder, ref object.Ref, obj any)
 
 	nodes     map[string]*corev1.Node
 	zones     map[string]map[object.Ref]string                            // zones of nodes by what EndpointSlices say of them
@@ -80,7 +76,7 @@ type builder struct {
 
 func newBuilder() *builder {
 	b := &builder{
-		dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[object.Ref]string{}, pods: map[string]map[string]*Workload{}, entries: map[string]map[string]*Workload{},
+		applied: applied(), dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[object.Ref]string{}, pods: map[string]map[string]*Workload{}, entries: map[string]map[string]*Workload{},
 		services: map[string]map[string]*Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
 		declared: map[string]map[object.Ref]*serviceEntry{}, seByRef: map[object.Ref]*serviceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{}, roots: map[string]map[object.Ref]struct{}{},
 		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
@@ -153,89 +149,10 @@ func (b *builder) take(c Change) {
 	b.dispatch(c)
 }
 
+// dispatch hands a change to what its kind does.
 func (b *builder) dispatch(c Change) {
-	switch c.Ref.Kind {
-	case object.KindService:
-		o, _ := c.Object.(*corev1.Service)
-		b.service(c.Ref, o)
-	case object.KindPod:
-		w, _ := c.Object.(*Workload)
-		b.pod(c.Ref, b.placed(w))
-	case object.KindNode:
-		o, _ := c.Object.(*corev1.Node)
-		b.node(c.Ref, o)
-	case object.KindNamespace:
-		o, _ := c.Object.(*corev1.Namespace)
-		b.namespace(c.Ref, o)
-	case object.KindEndpointSlice:
-		o, _ := c.Object.(*discoveryv1.EndpointSlice)
-		b.slice(c.Ref, o)
-	case object.KindSecret:
-		b.secret(c.Ref, c.Object)
-	case object.KindConfigMap:
-		o, _ := c.Object.(*corev1.ConfigMap)
-		b.configMap(c.Ref, o)
-	case object.KindMeshConfigFile:
-		text, _ := c.Object.([]byte)
-		b.config(c.Ref, text)
-	case object.KindVirtualService:
-		o, _ := c.Object.(*networkingv1.VirtualService)
-		b.virtualService(c.Ref, o)
-	case object.KindDestinationRule:
-		o, _ := c.Object.(*networkingv1.DestinationRule)
-		b.destinationRule(c.Ref, o)
-	case object.KindGateway:
-		o, _ := c.Object.(*networkingv1.Gateway)
-		b.gateway(c.Ref, o)
-	case object.KindServiceEntry:
-		o, _ := c.Object.(*networkingv1.ServiceEntry)
-		b.serviceEntry(c.Ref, o)
-	case object.KindWorkloadEntry:
-		o, _ := c.Object.(*networkingv1.WorkloadEntry)
-		b.workloadEntry(c.Ref, o)
-	case object.KindSidecar:
-		o, _ := c.Object.(*networkingv1.Sidecar)
-		b.sidecar(c.Ref, o)
-	case object.KindPeerAuthentication:
-		o, _ := c.Object.(*securityv1.PeerAuthentication)
-		b.peerAuthentication(c.Ref, o)
-	case object.KindRequestAuthentication:
-		o, _ := c.Object.(*securityv1.RequestAuthentication)
-		b.requestAuthentication(c.Ref, o)
-	case object.KindAuthorizationPolicy:
-		o, _ := c.Object.(*securityv1.AuthorizationPolicy)
-		b.authorizationPolicy(c.Ref, o)
-	case object.KindTelemetry:
-		o, _ := c.Object.(*telemetryv1.Telemetry)
-		b.telemetry(c.Ref, o)
-	case object.KindProxyConfig:
-		o, _ := c.Object.(*networkingv1beta1.ProxyConfig)
-		b.proxyConfig(c.Ref, o)
-	case object.KindIngress:
-		o, _ := c.Object.(*netv1.Ingress)
-		b.ingress(c.Ref, o)
-	case object.KindIngressClass:
-		o, _ := c.Object.(*netv1.IngressClass)
-		b.ingressClass(c.Ref, o)
-	default:
-		b.admitGatewayAPI(c)
-	}
-}
-
-// admitGatewayAPI does so for the kinds of the Gateway API.
-func (b *builder) admitGatewayAPI(c Change) {
-	switch c.Ref.Kind {
-	case object.KindGatewayClass:
-		o, _ := c.Object.(*gatewayv1.GatewayClass)
-		b.gatewayClass(c.Ref, o)
-	case object.KindKubeGateway:
-		o, _ := c.Object.(*gatewayv1.Gateway)
-		b.kubeGateway(c.Ref, o)
-	case object.KindReferenceGrant:
-		o, _ := c.Object.(*gatewayv1.ReferenceGrant)
-		b.referenceGrant(c.Ref, o)
-	case object.KindHTTPRoute, object.KindGRPCRoute, object.KindTLSRoute, object.KindTCPRoute:
-		b.apiRoute(c.Ref, parseAPIRoute(c.Object))
+	if apply := b.applied[c.Ref.Kind]; apply != nil {
+		apply(b, c.Ref, c.Object)
 	}
 }
 

@@ -261,7 +261,7 @@ func (b *builder) destinationRule(ref object.Ref, o *networkingv1.DestinationRul
 		if r == nil || i == 1 && old != nil && old.Host == r.Host {
 			continue
 		}
-		b.setRules(r.Host)
+		b.unmerged.Add(r.Host)
 		b.dirtyPattern(r.Host)
 	}
 	for _, r := range []*traffic.DestinationRule{old, next} {
@@ -269,6 +269,15 @@ func (b *builder) destinationRule(ref object.Ref, o *networkingv1.DestinationRul
 			b.dirtyServers(r)
 		}
 	}
+}
+
+// settleMerged merges the rules anew for all hosts whose rules changed: once in a pass for
+// each, however many of its rules did.
+func (b *builder) settleMerged() {
+	for host := range b.unmerged {
+		b.setRules(host)
+	}
+	clear(b.unmerged)
 }
 
 // setRules merges the rules for a host anew.

@@ -51,6 +51,8 @@ type builder struct {
 	allowances  map[allowanceKey]*allowance
 	crowdedKeys []allowanceKey // of those of which objects wait for the end of the pass
 	covered     covered
+	askedOwn    bool       // world.asked is of this pass, and no World has it yet
+	unmerged    object.Set // hosts whose rules changed in the pass
 	ruled       ruled
 	delegated   delegated
 	exported    exported
@@ -78,7 +80,7 @@ func newBuilder() *builder {
 	b := &builder{
 		applied: applied(), dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[object.Ref]string{}, pods: map[string]map[string]*Workload{}, entries: map[string]map[string]*Workload{},
 		services: map[string]map[string]*Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
-		declared: map[string]map[object.Ref]*serviceEntry{}, seByRef: map[object.Ref]*serviceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{}, roots: map[string]map[object.Ref]struct{}{},
+		declared: map[string]map[object.Ref]*serviceEntry{}, seByRef: map[object.Ref]*serviceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, unmerged: object.Set{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{}, roots: map[string]map[object.Ref]struct{}{},
 		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
 		targeted: map[object.Ref]targeted{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
@@ -160,10 +162,12 @@ func (b *builder) dispatch(c Change) {
 // what it changed.
 func (b *builder) finish() (*World, *Dirty) {
 	now := b.clock()
+	b.settleMerged() // before others read the rules
 	b.settleAllowances()
 	b.settleExports()
 	b.settleHosts()
 	b.settleSubsets()
+	b.settleMerged() // those of which it took subsets away, or gave them back
 	b.settleDelegates()
 	b.settleRules()
 	b.settleHeadless()
@@ -180,6 +184,7 @@ func (b *builder) finish() (*World, *Dirty) {
 	clear(b.spread)
 	clear(b.marked)
 	clear(b.replaced)
+	b.askedOwn = false
 	b.world.Generation++
 	w := b.world
 	b.remember(&w)
@@ -248,19 +253,27 @@ func (b *builder) setAsks(ref object.Ref, asks []traffic.Ask) {
 	}) {
 		return
 	}
-	next := &asked{selectors: maps.Clone(b.world.asked.selectors), keys: maps.Clone(b.world.asked.keys), locality: b.world.asked.locality, node: b.world.asked.node, network: b.world.asked.network}
-	if next.selectors == nil {
-		next.selectors, next.keys = map[string]askedSelector{}, map[string]int{}
+	next := b.world.asked
+	if !b.askedOwn { // the World of the pass before has it
+		next = next.clone()
+		b.world.asked, b.askedOwn = next, true
 	}
 	next.count(old, -1)
 	next.count(asks, 1)
-	b.world.asked = next
 	if len(asks) == 0 {
 		delete(b.asks, ref)
 	} else {
 		b.asks[ref] = asks
 	}
 	b.dirty.Scopes = true
+}
+
+func (a *asked) clone() *asked {
+	next := &asked{selectors: maps.Clone(a.selectors), keys: maps.Clone(a.keys), locality: a.locality, node: a.node, network: a.network}
+	if next.selectors == nil {
+		next.selectors, next.keys = map[string]askedSelector{}, map[string]int{}
+	}
+	return next
 }
 
 func (a *asked) count(asks []traffic.Ask, n int) {

@@ -218,7 +218,7 @@ func (b *builder) allotSubsets(ns string) {
 			b.foundAs(r.Ref(), "subsets", nil)
 		}
 		b.holds.rule(r)
-		b.setRules(r.Host)
+		b.unmerged.Add(r.Host)
 		b.dirtyPattern(r.Host)
 	}
 	for ref := range b.covered.bare { // a rule that has no subsets any more

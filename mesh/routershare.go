@@ -10,10 +10,11 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
-// What the rules of a namespace may become on one router.
+// What the rules of a namespace may become on one router. One change of a rule makes all of
+// that in one pass.
 const (
-	maxBoundRoutes = 5 * bounds.MaxRoutes
-	maxBoundBytes  = 4 * bounds.MaxExpanded
+	maxBoundRoutes = 2 * bounds.MaxRoutes
+	maxBoundBytes  = 2 * bounds.MaxExpanded
 )
 
 // RouterShare counts what the rules of each namespace become on one router: each match is

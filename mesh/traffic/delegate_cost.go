@@ -11,10 +11,11 @@ import (
 )
 
 // What delegates may add to all roots of a namespace: a delegate's rules are made again for
-// each rule of each root that delegates to it.
+// each rule of each root that delegates to it. One change of a delegate makes all of that
+// in one pass, which is why it may be no more than one object becomes.
 const (
-	MaxDelegatedMatches = 5 * bounds.MaxRoutes
-	MaxDelegatedBytes   = 4 * bounds.MaxExpanded
+	MaxDelegatedMatches = bounds.MaxRoutes
+	MaxDelegatedBytes   = bounds.MaxExpanded
 )
 
 // TooMuchDelegated tells whether delegates add more than they may to the roots of a namespace.
@@ -24,24 +25,25 @@ func TooMuchDelegated(c bounds.RuleCost) bool {
 
 // CostOfDelegates is what the delegates of a root add to it, before any of it is made.
 func CostOfDelegates(root *VirtualService, find func(name string) *VirtualService) (c bounds.RuleCost) {
-	costs := map[*VirtualService]bounds.RuleCost{} // each delegate's own, counted once however many rules lead to it
 	for _, rule := range root.Spec.Http {
 		if rule.Delegate == nil {
 			continue
 		}
 		if d := find(DelegateName(rule.Delegate, root.Namespace)); d != nil && len(d.Spec.Hosts) == 0 {
-			own, counted := costs[d]
-			if !counted {
-				for _, r := range d.Spec.Http {
-					own.AddHTTP(r)
-				}
-				costs[d] = own
-			}
+			own := d.part
 			n := max(1, len(rule.Match))
 			c = c.Plus(bounds.RuleCost{Matches: n * own.Matches, Bytes: n * (own.Bytes + own.Matches*proto.Size(rule))}, 1)
 		}
 	}
 	return bounds.RuleCost{Matches: min(c.Matches, bounds.MaxMatches), Bytes: min(c.Bytes, bounds.MaxExpanded)} // where merging ends
+}
+
+// costOfPart is what the rules of a delegate are, once.
+func costOfPart(spec *networking.VirtualService) (c bounds.RuleCost) {
+	for _, r := range spec.Http {
+		c.AddHTTP(r)
+	}
+	return c
 }
 
 // WithoutDelegates is the root without the rules that delegate.

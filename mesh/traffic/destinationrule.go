@@ -84,6 +84,10 @@ func ParseDestinationRule(o *networkingv1.DestinationRule, domain string) (*Dest
 	return r, findings
 }
 
+// maxCompared is how many rules with selectors, for one host, are compared with one
+// another to tell which are never in force.
+const maxCompared = 200
+
 // MergeDestinationRules joins the rules of one namespace for one host as
 // Istio does: in order of age, rules that are exported alike become one, whose
 // top-level policy is the first that is given and whose subsets are all
@@ -93,9 +97,14 @@ func MergeDestinationRules(rules []*DestinationRule) ([]*DestinationRule, []obje
 	rules = slices.Clone(rules)
 	slices.SortStableFunc(rules, func(a, b *DestinationRule) int { return object.Older(a.Created, a.Ref(), b.Created, b.Ref()) })
 	var selected, plain []*DestinationRule
+	copied := map[int]bool{} // of plain, those that no longer are the rule of one object
 	var findings []object.Finding
 	for _, r := range rules {
 		if len(r.Selector) > 0 {
+			if len(selected) >= maxCompared { // in force as well, and nothing is told of it
+				selected = append(selected, r)
+				continue
+			}
 			if i := slices.IndexFunc(selected, func(x *DestinationRule) bool { return object.Selects(x.Selector, r.Selector) }); i >= 0 {
 				findings = append(findings, object.Finding{Object: r.Ref(), Field: "spec.workloadSelector", Code: object.CodeConflict, Winner: selected[i].Ref(),
 					Message: "an older rule for the same host selects all clients that this one selects; this one is never in force: put both into one object, or change a selector"})
@@ -112,9 +121,13 @@ func MergeDestinationRules(rules []*DestinationRule) ([]*DestinationRule, []obje
 			plain = append(plain, r)
 			continue
 		}
-		merged := *plain[i]
-		merged.Refs = append(slices.Clone(merged.Refs), r.Ref())
-		merged.Subsets = slices.Clone(merged.Subsets)
+		if !copied[i] {
+			first := *plain[i]
+			first.Refs, first.Subsets = slices.Clone(first.Refs), slices.Clone(first.Subsets)
+			plain[i], copied[i] = &first, true
+		}
+		merged := plain[i]
+		merged.Refs = append(merged.Refs, r.Ref())
 		if merged.Policy == nil {
 			merged.Policy = r.Policy
 		} else if r.Policy != nil {
@@ -134,7 +147,6 @@ func MergeDestinationRules(rules []*DestinationRule) ([]*DestinationRule, []obje
 			}
 			merged.Subsets = append(merged.Subsets, s)
 		}
-		plain[i] = &merged
 	}
 	return append(selected, plain...), findings
 }

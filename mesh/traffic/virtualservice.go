@@ -36,6 +36,7 @@ type VirtualService struct {
 	Sources    []object.Ref
 
 	origins origins
+	part    bounds.RuleCost // of a delegate's rules, each of which a root's may bring
 	Cost    bounds.RuleCost // of Spec, for one host; zero for those of Gateways of the Gateway API and of Ingresses
 }
 
@@ -131,6 +132,9 @@ func ParseVirtualService(o *networkingv1.VirtualService, domain string) (*Virtua
 	v.Spec, v.origins, more = checkVirtualService(ref, v.Spec)
 	v.SetDestinations(domain)
 	v.Cost = bounds.CostOfRules(v.Spec)
+	if len(v.Spec.Hosts) == 0 {
+		v.part = costOfPart(v.Spec)
+	}
 	return v, append(findings, more...)
 }
 

@@ -92,6 +92,28 @@ var Tenants = []Hostile{
 			t.virtualService("root", fmt.Sprintf("{hosts: [x.evil.example], http: [%s]}", many(size(r, 1000), numbered("{match: [{headers: {a: {exact: '%d'}}}], delegate: {name: leaf}}")))),
 			t.virtualService("leaf", fmt.Sprintf("{http: [%s]}", many(size(r, 1000), numbered("{match: [{uri: {prefix: /%d}}], directResponse: {status: 200}}")))))
 	}},
+	{"roots × one leaf", func(t Tenant, r *rand.Rand) string {
+		roots := make([]string, size(r, 100))
+		for i := range roots {
+			roots[i] = t.virtualService(fmt.Sprintf("root-%d", i), fmt.Sprintf("{hosts: [r%d.evil.example], http: [{match: [{headers: {a: {exact: '%[1]d'}}}], delegate: {name: large}}]}", i))
+		}
+		return documents(append(roots, t.virtualService("large", fmt.Sprintf("{http: [%s]}", many(size(r, 5000), numbered("{match: [{uri: {prefix: /%d}}], directResponse: {status: 200}}")))))...)
+	}},
+	{"servers × rules", func(t Tenant, r *rand.Rand) string {
+		return documents(
+			t.gateway("servers", many(size(r, 900), func(i int) string {
+				return fmt.Sprintf("{port: {number: %d, name: http-%[1]d, protocol: HTTP}, hosts: ['*.servers.evil.example']}", 20_000+i)
+			})),
+			t.virtualService("servers", fmt.Sprintf("{hosts: [%s], gateways: [servers], http: [%s]}", many(size(r, 10), numbered("h%d.servers.evil.example")),
+				many(size(r, 2000), numbered("{match: [{uri: {prefix: /%d}}], directResponse: {status: 200}}")))))
+	}},
+	{"tags × ports", func(t Tenant, r *rand.Rand) string {
+		return documents(
+			t.object("telemetry.istio.io/v1", "Telemetry", "tags", fmt.Sprintf("{metrics: [{providers: [{name: prometheus}], overrides: [{match: {metric: ALL_METRICS}, tagOverrides: {%s}}]}]}",
+				many(size(r, 200), numbered("tag_%d: {value: \"request.headers['x-%[1]d']\"}")))),
+			t.networking("ServiceEntry", "tagged", fmt.Sprintf("{hosts: [%s], addresses: [240.0.2.1], ports: [%s], resolution: STATIC, endpoints: [{address: 10.9.9.9}]}",
+				many(size(r, 20), numbered("h%d.tagged.example")), many(size(r, 80), func(i int) string { return fmt.Sprintf("{number: %d, name: tcp-%d, protocol: TCP}", 3000+i, i) }))))
+	}},
 	{"hosts × rules", func(t Tenant, r *rand.Rand) string {
 		return t.virtualService("square", fmt.Sprintf("{hosts: [%s], http: [%s]}", many(size(r, 800), numbered("h%d.square.example")),
 			many(size(r, 300), numbered("{match: [{uri: {prefix: /%d}}], directResponse: {status: 200}}"))))

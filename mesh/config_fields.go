@@ -77,7 +77,7 @@ var readConfig = []string{
 	"enableTracing", "accessLogFile", "accessLogFormat", "accessLogEncoding", "defaultConfig", "outboundTrafficPolicy", "inboundTrafficPolicy",
 	"enableAutoMtls", "trustDomain", "trustDomainAliases", "defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo",
 	"rootNamespace", "localityLbSetting", "zoneAwareLbSetting", "dnsRefreshRate", "h2UpgradePolicy", "verifyCertificateAtClient", "extensionProviders", "defaultProviders",
-	"discoverySelectors", "pathNormalization", "defaultHttpRetryPolicy", "meshMTLS", "tlsDefaults", "defaultTrafficPolicy",
+	"discoverySelectors", "pathNormalization", "defaultHttpRetryPolicy", "defaultInboundHttpRetryPolicy", "meshMTLS", "tlsDefaults", "defaultTrafficPolicy",
 	"serviceSettings", // clusterLocal: the mesh is one cluster, in which every service is
 	"defaultConfig.concurrency", "defaultConfig.tracing", "defaultConfig.proxyMetadata", "defaultConfig.gatewayTopology", "defaultConfig.meshId",
 	"defaultConfig.holdApplicationUntilProxyStarts", "defaultConfig.proxyHeaders",

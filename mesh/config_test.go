@@ -59,13 +59,17 @@ func TestGatewayLeavesOutCiphers(t *testing.T) {
 	o := &networkingv1.Gateway{}
 	o.Spec.Servers = []*networking.Server{{
 		Port: &networking.Port{Number: 443, Name: "https", Protocol: "HTTPS"}, Hosts: []string{"*"},
-		Tls: &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_SIMPLE, CipherSuites: []string{"AES128-SHA", "TLS_AES_128_GCM_SHA256", "AES128-SHA"}},
+		Tls: &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_SIMPLE, CipherSuites: []string{"AES128-SHA", "TLS_AES_128_GCM_SHA256", "AES128-SHA"},
+			EcdhCurves: []string{"P-256", "P-9"}, AlpnProtocols: []string{"http/1.1", ""}},
 	}}
 	g, findings := traffic.ParseGateway(o)
 	if got := g.Servers[0].Spec.Tls.CipherSuites; !slices.Equal(got, []string{"AES128-SHA"}) {
 		t.Errorf("cipher suites are %q", got)
 	}
-	if len(findings) != 1 || findings[0].Field != "spec.servers[0].tls.cipherSuites[1]" || findings[0].Code != object.CodeUnsupported {
+	if tls := g.Servers[0].Spec.Tls; !slices.Equal(tls.EcdhCurves, []string{"P-256"}) || !slices.Equal(tls.AlpnProtocols, []string{"http/1.1"}) {
+		t.Errorf("key exchanges are %q, and ALPN %q", tls.EcdhCurves, tls.AlpnProtocols)
+	}
+	if len(findings) != 3 || findings[1].Field != "spec.servers[0].tls.ecdhCurves[1]" || findings[2].Field != "spec.servers[0].tls.alpnProtocols[1]" || findings[0].Field != "spec.servers[0].tls.cipherSuites[1]" || findings[0].Code != object.CodeUnsupported {
 		t.Errorf("findings are %v", findings)
 	}
 	if len(o.Spec.Servers[0].Tls.CipherSuites) != 3 {

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -37,11 +38,15 @@ type SecretUse struct {
 }
 
 // RuleSecrets are the SDS secrets that clusters under the rule ask for and that
-// are made of Secrets (ClientTLSSettings.credentialName); none without a rule.
+// are made of Secrets (ClientTLSSettings.credentialName and caCertCredentialName);
+// none without a rule.
 func RuleSecrets(rule *traffic.DestinationRule) (uses []SecretUse) {
 	eachClientTLS(rule, func(t *networking.ClientTLSSettings) {
 		if c := t.GetCredentialName(); c != "" {
-			uses = append(uses, SecretUse{secretScheme + c, rule.Ref(), rule.Created}, SecretUse{secretScheme + c + CASecretSuffix, rule.Ref(), rule.Created})
+			uses = append(uses, SecretUse{secretScheme + c, rule.Ref(), rule.Created})
+		}
+		if c := cmp.Or(t.GetCaCertCredentialName(), t.GetCredentialName()); c != "" {
+			uses = append(uses, SecretUse{secretScheme + c + CASecretSuffix, rule.Ref(), rule.Created})
 		}
 	})
 	return uses

@@ -26,6 +26,9 @@ func serverSocket(cfg *mesh.Config, s *traffic.Server) (socket *corev3.Transport
 	if s.Protocol == object.ProtocolHTTPS {
 		common.AlpnProtocols = []string{"h2", "http/1.1"}
 	}
+	if len(t.GetAlpnProtocols()) > 0 {
+		common.AlpnProtocols = t.AlpnProtocols
+	}
 	if len(credentialNames(t)) > 0 {
 		secrets = serverCredentials(common, s)
 	} else if secrets, problem = serverFiles(common, t); problem != "" {
@@ -45,6 +48,7 @@ func routerMutualTLS(cfg *mesh.Config, s *traffic.Server) *corev3.TransportSocke
 	}
 	c := &tlsv3.CommonTlsContext{
 		TlsParams:                      serverParameters(cfg, s.Spec.Tls),
+		AlpnProtocols:                  s.Spec.Tls.GetAlpnProtocols(),
 		TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{secretByADS(WorkloadSecretName)},
 		ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
 			DefaultValidationContext:         clients,
@@ -59,7 +63,7 @@ var tlsVersions = map[networking.ServerTLSSettings_TLSProtocol]tlsv3.TlsParamete
 	networking.ServerTLSSettings_TLSV1_2: tlsv3.TlsParameters_TLSv1_2, networking.ServerTLSSettings_TLSV1_3: tlsv3.TlsParameters_TLSv1_3,
 }
 
-// serverParameters are the TLS versions and ciphers of a server: the mesh's
+// serverParameters are the TLS versions, ciphers and key exchanges of a server: the mesh's
 // defaults, overridden by the server's own.
 func serverParameters(cfg *mesh.Config, t *networking.ServerTLSSettings) *tlsv3.TlsParameters {
 	p := tlsParameters(cfg.GetTlsDefaults())
@@ -71,6 +75,9 @@ func serverParameters(cfg *mesh.Config, t *networking.ServerTLSSettings) *tlsv3.
 	}
 	if len(t.GetCipherSuites()) > 0 {
 		p.CipherSuites = t.CipherSuites
+	}
+	if len(t.GetEcdhCurves()) > 0 {
+		p.EcdhCurves = t.EcdhCurves
 	}
 	return p
 }

@@ -203,7 +203,7 @@ func (c *portChains) requests() []*listenerv3.Filter {
 	return HTTPFilters(HCMInput{
 		Direction:  DirectionInbound,
 		StatPrefix: "inbound_0.0.0.0_" + strconv.FormatUint(uint64(c.port.Number), 10),
-		Routes:     inboundRoutes(c.port, c.cluster),
+		Routes:     inboundRoutes(c.port, c.cluster, c.in.Config),
 		Filters:    c.http,
 		GRPCWeb:    c.port.Protocol == object.ProtocolGRPCWeb,
 		Reporting:  c.reporting(c.port.Service, c.mutualTLS),

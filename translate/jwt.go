@@ -48,7 +48,7 @@ type JWTOutput struct {
 func JWTFilters(in JWTInput) JWTOutput {
 	var out JWTOutput
 	auth := &jwtv3.JwtAuthentication{Providers: map[string]*jwtv3.JwtProvider{}, BypassCorsPreflight: true}
-	var any []*jwtv3.JwtRequirement
+	var any, all []*jwtv3.JwtRequirement
 	for _, p := range in.Policies.Slice() {
 		for i, rule := range p.Spec.GetJwtRules() {
 			provider, cluster, err := jwtProvider(rule, in)
@@ -65,7 +65,10 @@ func JWTFilters(in JWTInput) JWTOutput {
 			}
 			name := "origins-" + strconv.Itoa(len(any))
 			auth.Providers[name] = provider
-			any = append(any, &jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_ProviderName{ProviderName: name}})
+			one := &jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_ProviderName{ProviderName: name}}
+			if any = append(any, one); rule.GetPresence() != security.JWTRule_OPTIONAL { // what is no known value restricts
+				all = append(all, one)
+			}
 			if cluster != nil && !slices.ContainsFunc(out.Clusters, func(c *clusterv3.Cluster) bool { return c.Name == cluster.Name }) {
 				out.Clusters = append(out.Clusters, cluster)
 			}
@@ -74,15 +77,30 @@ func JWTFilters(in JWTInput) JWTOutput {
 	if len(any) == 0 {
 		return out
 	}
-	any = append(any, &jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_AllowMissing{AllowMissing: &emptypb.Empty{}}})
 	auth.Rules = []*jwtv3.RequirementRule{{
-		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-		RequirementType: &jwtv3.RequirementRule_Requires{Requires: &jwtv3.JwtRequirement{
-			RequiresType: &jwtv3.JwtRequirement_RequiresAny{RequiresAny: &jwtv3.JwtRequirementOrList{Requirements: any}},
-		}},
+		Match:           &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+		RequirementType: &jwtv3.RequirementRule_Requires{Requires: jwtRequirement(any, all)},
 	}}
 	out.Filters = []*hcmv3.HttpFilter{httpFilter(jwtFilter, auth)}
 	return out
+}
+
+// jwtRequirement is what tokens a request needs: those of all rules that require theirs
+// (JWTRule.presence), and else one of any rule or none at all. A token of a rule that
+// requires it is one of any rule, since it may stand where the others look.
+func jwtRequirement(any, all []*jwtv3.JwtRequirement) *jwtv3.JwtRequirement {
+	switch {
+	case len(all) == 1 && len(any) == 1:
+		return all[0]
+	case len(all) == len(any):
+		return &jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_RequiresAll{RequiresAll: &jwtv3.JwtRequirementAndList{Requirements: all}}}
+	}
+	missing := &jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_AllowMissing{AllowMissing: &emptypb.Empty{}}}
+	optional := &jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_RequiresAny{RequiresAny: &jwtv3.JwtRequirementOrList{Requirements: append(slices.Clone(any), missing)}}}
+	if len(all) == 0 {
+		return optional
+	}
+	return &jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_RequiresAll{RequiresAll: &jwtv3.JwtRequirementAndList{Requirements: append(slices.Clone(all), optional)}}}
 }
 
 // jwtProvider is one rule. When it cannot work the provider refuses every

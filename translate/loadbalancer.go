@@ -5,7 +5,12 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	utilizationv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/client_side_weighted_round_robin/v3"
+	commonlbv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/common/v3"
+	wrrv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/wrr_locality/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -36,16 +41,53 @@ func (b *clusterBuilder) setBalancing() {
 	if kind, _ := b.Service.Session(); kind != mesh.SessionNone {
 		c.CommonLbConfig.OverrideHostStatus = overridable()
 	}
+	weighted := len(distribution(b.endpointsInput(), b.policy)) > 0
+	if u := b.loadBalancer.GetBackendUtilization(); u != nil {
+		c.LoadBalancingPolicy = byUtilization(u, slowStart(b.loadBalancer), weighted)
+		return
+	}
 	if hash := b.consistentHash(); hash != nil {
 		setHash(c, hash)
 	} else {
 		b.setSimple()
 	}
-	if len(distribution(b.endpointsInput(), b.policy)) > 0 {
+	if weighted {
 		c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
 			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
 		}
 	}
+}
+
+// byUtilization weighs endpoints by the load that they report with their answers (ORCA).
+// Envoy takes this policy in a form that no other setting of the cluster is part of.
+func byUtilization(u *networking.LoadBalancerSettings_BackendUtilizationLB, start *clusterv3.Cluster_SlowStartConfig, localities bool) *clusterv3.LoadBalancingPolicy {
+	p := &utilizationv3.ClientSideWeightedRoundRobin{
+		BlackoutPeriod: notNegative(u.WeightStabilizationPeriod), WeightExpirationPeriod: notNegative(u.WeightExpirationPeriod), WeightUpdatePeriod: positive(u.WeightUpdatePeriod),
+		ErrorUtilizationPenalty:            wrapperspb.Float(float32(u.ErrorUtilizationPenaltyPercent) / 100),
+		MetricNamesForComputingUtilization: u.MetricNamesForComputingUtilization,
+	}
+	if start != nil {
+		p.SlowStartConfig = &commonlbv3.SlowStartConfig{SlowStartWindow: start.SlowStartWindow, Aggression: start.Aggression, MinWeightPercent: start.MinWeightPercent}
+	}
+	policy := policyOf("client_side_weighted_round_robin", p)
+	if localities {
+		policy = policyOf("wrr_locality", &wrrv3.WrrLocality{EndpointPickingPolicy: policy})
+	}
+	return policy
+}
+
+// notNegative is a duration that Envoy takes, zero included; nil for anything else.
+func notNegative(d *durationpb.Duration) *durationpb.Duration {
+	if d == nil || !countable(d) {
+		return nil
+	}
+	return d
+}
+
+func policyOf(name string, m proto.Message) *clusterv3.LoadBalancingPolicy {
+	return &clusterv3.LoadBalancingPolicy{Policies: []*clusterv3.LoadBalancingPolicy_Policy{{
+		TypedExtensionConfig: &corev3.TypedExtensionConfig{Name: "envoy.load_balancing_policies." + name, TypedConfig: packed(m)},
+	}}}
 }
 
 func (b *clusterBuilder) setSimple() {

@@ -34,6 +34,9 @@ func (b *clusterBuilder) setOutlierDetection() {
 	if n := o.ConsecutiveGatewayErrors; n != nil {
 		d.ConsecutiveGatewayFailure, d.EnforcingConsecutiveGatewayFailure = failures(n.Value)
 	}
+	if n := o.FailurePercentageThreshold; n != nil {
+		d.FailurePercentageThreshold, d.EnforcingFailurePercentage = failures(min(n.Value, 100))
+	}
 	if n := o.MaxEjectionPercent; n > 0 {
 		d.MaxEjectionPercent = wrapperspb.UInt32(uint32(min(n, 100)))
 	}

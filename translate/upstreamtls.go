@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -154,21 +155,21 @@ func (b *clusterBuilder) originatedTLS() *corev3.TransportSocket {
 	if sni == "" && !b.port.Protocol.IsHTTP() && !object.IsWildcard(b.Service.Host) {
 		sni = b.Service.Host // requests name it themselves, bytes cannot
 	}
-	if b.credentialName() != "" {
-		b.credentials(common)
+	own := b.secret("tls.credentialName", b.tls.GetCredentialName())
+	if roots := b.secret("tls.caCertCredentialName", b.tls.GetCaCertCredentialName()); own != "" || roots != "" {
+		b.credentials(common, own, cmp.Or(roots, own))
 	} else {
 		b.files(common)
 	}
 	return upstreamSocket(&tlsv3.UpstreamTlsContext{Sni: sni, CommonTlsContext: common})
 }
 
-// credentialName is the Secret to take key and roots from; "" when there is
+// secret is a Secret that a field names for key or roots; "" when there is
 // none that this proxy may have. Sidecars get Secrets only by rules that select
 // them, so that a rule for everybody does not hand a key to everybody.
-func (b *clusterBuilder) credentialName() string {
-	name := b.tls.GetCredentialName()
+func (b *clusterBuilder) secret(field, name string) string {
 	if name != "" && !b.Router && len(b.Rule.Selector) == 0 {
-		b.unfollowed("tls.credentialName", "sidecars get a Secret only by a rule with a workloadSelector; this one connects without it: select the workloads that may use the Secret")
+		b.unfollowed(field, "sidecars get a Secret only by a rule with a workloadSelector; this one connects without it: select the workloads that may use the Secret")
 		return ""
 	}
 	return name
@@ -183,17 +184,21 @@ func (b *clusterBuilder) verification() *tlsv3.CertificateValidationContext {
 	return &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: exactNames(names)}
 }
 
-// credentials takes key and roots from a Secret.
-func (b *clusterBuilder) credentials(common *tlsv3.CommonTlsContext) {
-	name := secretScheme + b.tls.CredentialName
-	if b.tls.Mode == networking.ClientTLSSettings_MUTUAL {
-		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{secretByADS(name)}
+// credentials takes roots from a Secret, and the key from one too or, where none
+// is named for it, from files.
+func (b *clusterBuilder) credentials(common *tlsv3.CommonTlsContext, own, roots string) {
+	certificate, _ := clientFiles(b.tls)
+	if own != "" {
+		certificate = secretScheme + own
+	}
+	if b.tls.Mode == networking.ClientTLSSettings_MUTUAL && certificate != "" {
+		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{secretByADS(certificate)}
 	}
 	if b.insecure() {
 		return
 	}
 	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-		DefaultValidationContext: b.verification(), ValidationContextSdsSecretConfig: secretByADS(name + CASecretSuffix),
+		DefaultValidationContext: b.verification(), ValidationContextSdsSecretConfig: secretByADS(secretScheme + roots + CASecretSuffix),
 	}}
 }
 
@@ -249,7 +254,7 @@ func (b *clusterBuilder) insecure() bool {
 	if s := b.tls.GetInsecureSkipVerify(); s != nil {
 		return s.Value
 	}
-	return verify != nil && !verify.Value && b.tls.CaCertificates == "" && b.tls.CaCrl == "" && b.tls.CredentialName == "" && len(b.tls.SubjectAltNames) == 0
+	return verify != nil && !verify.Value && b.tls.CaCertificates == "" && b.tls.CaCrl == "" && b.tls.CredentialName == "" && b.tls.CaCertCredentialName == "" && len(b.tls.SubjectAltNames) == 0
 }
 
 // setServerName lets requests name the server of a TLS connection by their

@@ -19,13 +19,16 @@ func (c *destinationCheck) tls(at string, t *networking.ClientTLSSettings) {
 			c.unsupported(at, "mode MUTUAL has no client certificate, so servers that ask for one refuse: set credentialName, or clientCertificate and privateKey")
 		}
 	case networking.ClientTLSSettings_ISTIO_MUTUAL:
-		if files || t.CaCertificates != "" || t.CredentialName != "" {
+		if files || t.CaCertificates != "" || t.CredentialName != "" || t.CaCertCredentialName != "" {
 			c.unsupported(at, "mode ISTIO_MUTUAL uses the workload's own certificate; the certificates named here are ignored")
 		}
 	case networking.ClientTLSSettings_SIMPLE:
 		if files {
 			c.unsupported(at, "mode SIMPLE sends no client certificate; the one named here is ignored: use mode MUTUAL")
 		}
+	}
+	if t.GetCaCertCredentialName() != "" && t.CaCertificates != "" && t.CredentialName == "" && t.Mode != networking.ClientTLSSettings_ISTIO_MUTUAL {
+		c.unsupported(at+".caCertCredentialName", "the Secret counts and the file of authorities named beside it is ignored: set one of the two")
 	}
 	if t.GetCredentialName() != "" && (files || t.CaCertificates != "") && t.Mode != networking.ClientTLSSettings_ISTIO_MUTUAL {
 		c.unsupported(at+".credentialName", "the Secret counts and the files named beside it are ignored: set one of the two")
@@ -40,6 +43,8 @@ func (c *destinationCheck) verified(at string, t *networking.ClientTLSSettings) 
 	says := "caCertificates"
 	switch {
 	case t.CaCertificates != "":
+	case t.CaCertCredentialName != "":
+		says = "caCertCredentialName"
 	case t.CaCrl != "":
 		says = "caCrl"
 	case len(t.SubjectAltNames) > 0:
@@ -65,8 +70,8 @@ func (c *destinationCheck) verified(at string, t *networking.ClientTLSSettings) 
 		c.drop(at+".insecureSkipVerify", "%s says who the server is, and insecureSkipVerify that nobody is to look; the server's certificate is verified: take out one of the two", says)
 		t.InsecureSkipVerify = nil
 	}
-	if t.CaCrl != "" && t.CredentialName != "" && t.Mode != networking.ClientTLSSettings_ISTIO_MUTUAL {
-		c.drop(at+".caCrl", "a revocation list in a file is used with authorities in files alone, and credentialName names a Secret; no server is trusted, since one whose certificate is revoked would be: name files, or take the list out")
+	if t.CaCrl != "" && (t.CredentialName != "" || t.CaCertCredentialName != "") && t.Mode != networking.ClientTLSSettings_ISTIO_MUTUAL {
+		c.drop(at+".caCrl", "a revocation list in a file is used with authorities in files alone, and credentialName or caCertCredentialName names a Secret; no server is trusted, since one whose certificate is revoked would be: name files, or take the list out")
 		t.SubjectAltNames = []string{NobodysName}
 	}
 	if blank := func(n string) bool { return strings.TrimSpace(n) == "" }; slices.ContainsFunc(t.SubjectAltNames, blank) {

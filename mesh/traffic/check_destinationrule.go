@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -184,6 +185,10 @@ func (c *destinationCheck) outlierDetection(at string, o *networking.OutlierDete
 		}
 		return bad
 	})
+	if n := o.FailurePercentageThreshold; n.GetValue() > 100 {
+		c.drop(at+".failurePercentageThreshold", "%d is no percentage; 100 applies: use 1 to 100, or 0 for never", n.Value)
+		o.FailurePercentageThreshold = wrapperspb.UInt32(100)
+	}
 	if o.ConsecutiveLocalOriginFailures != nil && !o.SplitExternalLocalOriginErrors {
 		c.unsupported(at+".consecutiveLocalOriginFailures", "it counts only together with splitExternalLocalOriginErrors: set that to true")
 	}
@@ -206,6 +211,11 @@ func (c *destinationCheck) loadBalancer(at string, lb *networking.LoadBalancerSe
 	}
 	if hash := lb.GetConsistentHash(); hash != nil && !c.hash(at+".consistentHash", hash) {
 		lb.LbPolicy = nil
+	}
+	if u := lb.GetBackendUtilization(); u != nil {
+		u.WeightStabilizationPeriod = c.duration(at+".backendUtilization.weightStabilizationPeriod", u.WeightStabilizationPeriod, 0)
+		u.WeightExpirationPeriod = c.duration(at+".backendUtilization.weightExpirationPeriod", u.WeightExpirationPeriod, 0)
+		u.WeightUpdatePeriod = c.duration(at+".backendUtilization.weightUpdatePeriod", u.WeightUpdatePeriod, 0)
 	}
 	lb.WarmupDurationSecs = c.duration(at+".warmupDurationSecs", lb.WarmupDurationSecs, 0)
 	if w := lb.Warmup; w != nil {

@@ -72,13 +72,38 @@ func checkServerTLS(ref object.Ref, at string, s *networking.Server) (*networkin
 		return kept, append(findings, object.Finding{Object: ref, Field: at + ".tls.insecureSkipVerify", Code: object.CodeInvalid,
 			Message: "an authority or names say who clients are, and insecureSkipVerify that nobody is to look; the certificates of clients are verified: take out one of the two"})
 	}
-	kept, findings := CheckCiphers(ref, at+".tls.cipherSuites", s.GetTls().GetCipherSuites())
-	if len(kept) == len(s.GetTls().GetCipherSuites()) {
+	if s.GetTls() == nil {
+		return s, nil
+	}
+	clean := proto.CloneOf(s)
+	var findings []object.Finding
+	say := func(more []object.Finding) { findings = append(findings, more...) }
+	var more []object.Finding
+	clean.Tls.CipherSuites, more = CheckCiphers(ref, at+".tls.cipherSuites", s.Tls.CipherSuites)
+	say(more)
+	clean.Tls.EcdhCurves, more = CheckCurves(ref, at+".tls.ecdhCurves", s.Tls.EcdhCurves)
+	say(more)
+	clean.Tls.AlpnProtocols, more = checkALPN(ref, at+".tls.alpnProtocols", s.Tls.AlpnProtocols)
+	say(more)
+	if proto.Equal(clean, s) { // nobody holds two of what is the same
 		return s, findings
 	}
-	s = proto.CloneOf(s)
-	s.Tls.CipherSuites = kept
-	return s, findings
+	return clean, findings
+}
+
+// checkALPN leaves out names that TLS cannot carry (RFC 7301: 1 to 255 bytes each), and
+// those beyond what fits together.
+func checkALPN(ref object.Ref, field string, names []string) (kept []string, findings []object.Finding) {
+	const most = 64
+	for i, n := range names {
+		if len(n) == 0 || len(n) > 255 || len(kept) == most {
+			findings = append(findings, object.Finding{Object: ref, Field: fmt.Sprintf("%s[%d]", field, i), Code: object.CodeInvalid,
+				Message: fmt.Sprintf("the name is empty, longer than 255 bytes, or one of more than %d; it is left out: correct it, or take it out", most)})
+			continue
+		}
+		kept = append(kept, n)
+	}
+	return kept, findings
 }
 
 // checkClients finds what would let in clients that other settings of the server mean to

@@ -30,7 +30,7 @@ var alternatives = func() map[string][]string {
 		}
 	}
 	one("StringMatch", "exact", "prefix", "regex")
-	one("LoadBalancerSettings", "simple", "consistentHash")
+	one("LoadBalancerSettings", "simple", "consistentHash", "backendUtilization")
 	one("ConsistentHashLB", "httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName")
 	one("ConsistentHashLB", "ringHash", "maglev")
 	one("HTTPRoute", "redirect", "directResponse", "delegate", "route", "rewrite", "fault")

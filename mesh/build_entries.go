@@ -46,7 +46,7 @@ func (b *builder) serviceEntry(ref object.Ref, o *networkingv1.ServiceEntry) {
 		}
 	}
 	b.selectEntries(old, next)
-	b.targetsStale = true
+	b.targetsIn.Add(ref.Namespace)
 	var asks []traffic.Ask
 	if next != nil && len(next.services) > 0 {
 		asks = asksOfService(next.services[0])

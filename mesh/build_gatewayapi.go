@@ -49,7 +49,7 @@ func (b *builder) kubeGateway(ref object.Ref, o *gatewayv1.Gateway) {
 		b.world.apiGateways = b.world.apiGateways.Set(key, parseAPIGateway(o))
 	}
 	b.api.stale[ref] = struct{}{}
-	b.targetsStale = true
+	b.targetsIn.Add(ref.Namespace)
 	b.dirty.Status = true
 	if len(b.targeted) > 0 { // which policies are for its pods
 		b.dirty.Gateways = true

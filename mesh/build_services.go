@@ -47,7 +47,8 @@ func (b *builder) service(ref object.Ref, o *corev1.Service) {
 		}
 	}
 	b.select_(old, next)
-	b.targetsStale = true
+	b.targetsIn.Add(ref.Namespace)
+	b.addressed = true
 	b.alias(old, next)
 	b.setAsks(ref, asksOfService(next))
 	b.staleService(ref, cmp.Or(next, old))

@@ -43,7 +43,9 @@ type builder struct {
 	ingresses ingresses
 
 	targeted     map[object.Ref]targeted // policies with references
-	targetsStale bool                    // what is found about them may have changed
+	targetsStale bool                    // what is found about them may have changed, all of them
+	targetsIn    object.Set              // or those of these namespaces
+	addressed    bool                    // some Service changed
 	overlaps     overlaps
 	boundStale   map[object.Ref]struct{} // VirtualServices whose hosts or Gateways have changed
 
@@ -82,7 +84,7 @@ func newBuilder() *builder {
 		services: map[string]map[string]*Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
 		declared: map[string]map[object.Ref]*serviceEntry{}, seByRef: map[object.Ref]*serviceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, unmerged: object.Set{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{}, roots: map[string]map[object.Ref]struct{}{},
 		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
-		targeted: map[object.Ref]targeted{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
+		targeted: map[object.Ref]targeted{}, targetsIn: object.Set{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
 	b.boundStale, b.ruled, b.delegated = map[object.Ref]struct{}{}, newRuled(), newDelegated()

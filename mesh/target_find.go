@@ -22,7 +22,7 @@ func (b *builder) setTargets(ref object.Ref, targets []target, findings []object
 		b.foundAs(ref, "targets", nil)
 	} else {
 		b.targeted[ref] = targeted{targets, ref.Kind != object.KindTelemetry}
-		b.targetsStale = true
+		b.targetsIn.Add(ref.Namespace)
 	}
 	if !had && len(targets) == 0 {
 		return
@@ -34,12 +34,21 @@ func (b *builder) setTargets(ref object.Ref, targets []target, findings []object
 	}
 }
 
-// settleTargets says again what policies refer to in vain.
+// settleTargets says again what policies refer to in vain, in the namespaces where that may
+// have changed: what a policy refers to is in its own.
 func (b *builder) settleTargets() {
-	if !b.targetsStale {
+	if b.addressed { // a Service that is the address of a Gateway of another namespace
+		for _, g := range b.world.apiGateways.All() {
+			if len(g.services) > 0 {
+				b.targetsIn.Add(g.ref.Namespace)
+			}
+		}
+	}
+	if !b.targetsStale && len(b.targetsIn) == 0 {
 		return
 	}
-	b.targetsStale = false
+	all, stale := b.targetsStale, b.targetsIn
+	b.targetsStale, b.addressed, b.targetsIn = false, false, object.Set{}
 	find := func(kind object.Kind, namespace, name string) (there, selecting bool) {
 		if kind == object.KindService {
 			s := b.services[namespace][name]
@@ -49,6 +58,9 @@ func (b *builder) settleTargets() {
 		return se != nil, se != nil && len(se.selector) > 0
 	}
 	for ref, t := range b.targeted {
+		if _, in := stale[ref.Namespace]; !in && !all {
+			continue
+		}
 		b.foundAs(ref, "targets", b.world.targetFindings(ref, t, find))
 	}
 }

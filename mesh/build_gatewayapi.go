@@ -23,16 +23,16 @@ func newGatewayAPI() gatewayAPI {
 }
 
 func (b *builder) gatewayClass(ref object.Ref, o *gatewayv1.GatewayClass) {
-	b.world.apiClasses = maps.Clone(b.world.apiClasses)
+	b.world.api.classes = maps.Clone(b.world.api.classes)
 	if o == nil {
-		delete(b.world.apiClasses, ref.Name)
+		delete(b.world.api.classes, ref.Name)
 	} else {
-		if b.world.apiClasses == nil {
-			b.world.apiClasses = map[string]*apiClass{}
+		if b.world.api.classes == nil {
+			b.world.api.classes = map[string]*apiClass{}
 		}
-		b.world.apiClasses[ref.Name] = &apiClass{ref: ref, generation: o.Generation, controller: string(o.Spec.ControllerName), parameters: o.Spec.ParametersRef != nil}
+		b.world.api.classes[ref.Name] = &apiClass{ref: ref, generation: o.Generation, controller: string(o.Spec.ControllerName), parameters: o.Spec.ParametersRef != nil}
 	}
-	for _, g := range b.world.apiGateways.All() {
+	for _, g := range b.world.api.gateways.All() {
 		if string(g.spec.GatewayClassName) == ref.Name {
 			b.api.stale[g.ref] = struct{}{}
 		}
@@ -44,9 +44,9 @@ func (b *builder) gatewayClass(ref object.Ref, o *gatewayv1.GatewayClass) {
 func (b *builder) kubeGateway(ref object.Ref, o *gatewayv1.Gateway) {
 	key := ref.Namespace + "/" + ref.Name
 	if o == nil {
-		b.world.apiGateways = b.world.apiGateways.Delete(key)
+		b.world.api.gateways = b.world.api.gateways.Delete(key)
 	} else {
-		b.world.apiGateways = b.world.apiGateways.Set(key, parseAPIGateway(o))
+		b.world.api.gateways = b.world.api.gateways.Set(key, parseAPIGateway(o))
 	}
 	b.api.stale[ref] = struct{}{}
 	b.targetsIn.Add(ref.Namespace)
@@ -58,24 +58,24 @@ func (b *builder) kubeGateway(ref object.Ref, o *gatewayv1.Gateway) {
 }
 
 func (b *builder) referenceGrant(ref object.Ref, o *gatewayv1.ReferenceGrant) {
-	l := slices.DeleteFunc(slices.Clone(b.world.grants[ref.Namespace]), func(g *referenceGrant) bool { return g.ref == ref })
+	l := slices.DeleteFunc(slices.Clone(b.world.api.grants[ref.Namespace]), func(g *referenceGrant) bool { return g.ref == ref })
 	if o != nil {
 		l = append(l, &referenceGrant{ref, &o.Spec})
 	}
-	b.world.grants = maps.Clone(b.world.grants)
-	if b.world.grants == nil {
-		b.world.grants = map[string][]*referenceGrant{}
+	b.world.api.grants = maps.Clone(b.world.api.grants)
+	if b.world.api.grants == nil {
+		b.world.api.grants = map[string][]*referenceGrant{}
 	}
-	if b.world.grants[ref.Namespace] = l; len(l) == 0 {
-		delete(b.world.grants, ref.Namespace)
+	if b.world.api.grants[ref.Namespace] = l; len(l) == 0 {
+		delete(b.world.api.grants, ref.Namespace)
 	}
 	for r := range b.api.crosses {
-		route, _ := b.world.apiRoutes.Get(r.String())
+		route, _ := b.world.api.routes.Get(r.String())
 		for _, p := range route.parentRefs() {
 			b.api.stale[p] = struct{}{}
 		}
 	}
-	for _, g := range b.world.apiGateways.All() {
+	for _, g := range b.world.api.gateways.All() {
 		b.api.stale[g.ref] = struct{}{}
 	}
 	b.holds.granted = true
@@ -84,7 +84,7 @@ func (b *builder) referenceGrant(ref object.Ref, o *gatewayv1.ReferenceGrant) {
 
 // apiRoute takes in a route; nil takes it away.
 func (b *builder) apiRoute(ref object.Ref, next *apiRoute) {
-	old, _ := b.world.apiRoutes.Get(ref.String())
+	old, _ := b.world.api.routes.Get(ref.String())
 	b.changing(ref, old)
 	b.setAPIRoute(ref, next)
 }
@@ -92,21 +92,21 @@ func (b *builder) apiRoute(ref object.Ref, next *apiRoute) {
 // setAPIRoute replaces the version of a route that is in force.
 func (b *builder) setAPIRoute(ref object.Ref, next *apiRoute) {
 	key := ref.String()
-	old, _ := b.world.apiRoutes.Get(key)
+	old, _ := b.world.api.routes.Get(key)
 	if old == next {
 		return
 	}
 	is := func(r *apiRoute) bool { return r.ref == ref }
 	for _, p := range old.parentRefs() {
-		b.world.apiRoutesOf = listed(b.world.apiRoutesOf, p.String(), is, nil, olderAPIRoute)
+		b.world.api.routesOf = listed(b.world.api.routesOf, p.String(), is, nil, olderAPIRoute)
 		b.api.stale[p] = struct{}{}
 	}
 	delete(b.api.crosses, ref)
 	if next == nil {
 		b.found(ref, nil)
-		b.world.apiRoutes = b.world.apiRoutes.Delete(key)
+		b.world.api.routes = b.world.api.routes.Delete(key)
 	} else {
-		b.world.apiRoutes = b.world.apiRoutes.Set(key, next)
+		b.world.api.routes = b.world.api.routes.Set(key, next)
 		if len(next.parentRefs()) == 0 { // nothing else looks at it
 			b.found(ref, next.findings)
 		}
@@ -115,7 +115,7 @@ func (b *builder) setAPIRoute(ref object.Ref, next *apiRoute) {
 		}
 	}
 	for _, p := range next.parentRefs() {
-		b.world.apiRoutesOf = listed(b.world.apiRoutesOf, p.String(), is, &next, olderAPIRoute)
+		b.world.api.routesOf = listed(b.world.api.routesOf, p.String(), is, &next, olderAPIRoute)
 		b.api.stale[p] = struct{}{}
 	}
 	b.dirty.Status = true
@@ -124,10 +124,10 @@ func (b *builder) setAPIRoute(ref object.Ref, next *apiRoute) {
 // staleService marks what the Gateway API has to do with a Service that
 // changed.
 func (b *builder) staleService(ref object.Ref, s *Service) {
-	if l, _ := b.world.apiRoutesOf.Get(ref.String()); len(l) > 0 {
+	if l, _ := b.world.api.routesOf.Get(ref.String()); len(l) > 0 {
 		b.api.stale[ref] = struct{}{}
 	}
-	for _, g := range b.world.apiGateways.All() {
+	for _, g := range b.world.api.gateways.All() {
 		if s != nil && slices.Contains(g.services, s.Host) {
 			b.api.stale[g.ref] = struct{}{}
 		}
@@ -136,7 +136,7 @@ func (b *builder) staleService(ref object.Ref, s *Service) {
 
 // staleNamespace marks the Gateways that select namespaces by their labels.
 func (b *builder) staleNamespace() {
-	for _, g := range b.world.apiGateways.All() {
+	for _, g := range b.world.api.gateways.All() {
 		if slices.ContainsFunc(g.listeners, func(l *apiListener) bool { return l.from == gatewayv1.NamespacesFromSelector }) {
 			b.api.stale[g.ref] = struct{}{}
 		}
@@ -153,7 +153,7 @@ func (b *builder) settleGatewayAPI() {
 		} else {
 			b.deriveGateway(ref)
 		}
-		routes, _ := b.world.apiRoutesOf.Get(ref.String())
+		routes, _ := b.world.api.routesOf.Get(ref.String())
 		for _, r := range routes {
 			b.found(r.ref, b.world.routeFindings(r))
 		}

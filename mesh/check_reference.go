@@ -190,7 +190,7 @@ func (r *references) virtualService(o *networkingv1.VirtualService) {
 // noGateway reports that a VirtualService names a Gateway that there is not, or one of
 // the other API.
 func (r *references) noGateway(name, field string) {
-	if g, _ := r.world.apiGateways.Get(name); g != nil {
+	if g, _ := r.world.api.gateways.Get(name); g != nil {
 		r.found(object.CodeUnreferenced, object.Ref{}, field, "%s is a Gateway of the Gateway API, to which no VirtualService is bound; nothing is routed by it: write an HTTPRoute, or a Gateway of networking.istio.io", name)
 		return
 	}

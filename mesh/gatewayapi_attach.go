@@ -110,7 +110,7 @@ func commonHosts(listener string, route []string) (out []string) {
 // of precedence.
 func (w *World) routesOn(g *apiGateway) map[*apiListener][]attachment {
 	out := map[*apiListener][]attachment{}
-	routes, _ := w.apiRoutesOf.Get(g.ref.String())
+	routes, _ := w.api.routesOf.Get(g.ref.String())
 	for _, r := range routes {
 		for _, p := range r.parents {
 			if ref, ok := r.parentOf(p); !ok || ref != g.ref {

@@ -101,7 +101,7 @@ type referenceGrant struct {
 // another namespace.
 func (w *World) granted(from object.Ref, group, kind, namespace, name string) bool {
 	fromGroup, fromKind := groupKind(from.Kind)
-	for _, g := range w.grants[namespace] {
+	for _, g := range w.api.grants[namespace] {
 		may := slices.ContainsFunc(g.spec.From, func(f gatewayv1.ReferenceGrantFrom) bool {
 			return string(f.Group) == fromGroup && string(f.Kind) == fromKind && string(f.Namespace) == from.Namespace
 		})

@@ -57,7 +57,7 @@ func (w *World) missingGateways(r *apiRoute) (out []object.Finding) {
 		if !ok || ref.Kind != object.KindKubeGateway {
 			continue
 		}
-		if g, _ := w.apiGateways.Get(ref.Namespace + "/" + ref.Name); g == nil {
+		if g, _ := w.api.gateways.Get(ref.Namespace + "/" + ref.Name); g == nil {
 			out = append(out, object.Finding{Object: r.ref, Field: fmt.Sprintf("spec.parentRefs[%d]", i), Code: object.CodeUnreferenced,
 				Message: fmt.Sprintf("there is no Gateway %s/%s; until there is, nothing is routed by it", ref.Namespace, ref.Name), Missing: ref})
 		}

@@ -281,7 +281,7 @@ var builtInClasses = map[string]string{"istio": IstioController, "fairway": Fair
 // controllerOf is the name under which this control plane serves Gateways of
 // the class; "" when it does not.
 func (w *World) controllerOf(class string) string {
-	if c := w.apiClasses[class]; c != nil {
+	if c := w.api.classes[class]; c != nil {
 		if c.controller == IstioController || c.controller == FairwayController {
 			return c.controller
 		}
@@ -293,7 +293,7 @@ func (w *World) controllerOf(class string) string {
 // apiGateway finds a Gateway of the Gateway API that this control plane serves;
 // nil when there is none.
 func (w *World) apiGateway(ref object.Ref) *apiGateway {
-	g, _ := w.apiGateways.Get(ref.Namespace + "/" + ref.Name)
+	g, _ := w.api.gateways.Get(ref.Namespace + "/" + ref.Name)
 	if g == nil || w.controllerOf(string(g.spec.GatewayClassName)) == "" {
 		return nil
 	}
@@ -320,7 +320,7 @@ func (w *World) foreignAddress(g *apiGateway) string {
 // ListenerSecrets are the Secrets that listeners of the Gateways of the
 // Gateway API show and may show.
 func (w *World) ListenerSecrets() (out []Wanted) {
-	for _, x := range w.apiGateways.All() {
+	for _, x := range w.api.gateways.All() {
 		g := w.apiGateway(x.ref)
 		if g == nil {
 			continue

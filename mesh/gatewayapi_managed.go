@@ -36,7 +36,7 @@ const serviceTypeAnnotation = "networking.istio.io/service-type"
 // ManagedGateways are the Gateways of the Gateway API that name no Service of
 // their own, in the order of their names.
 func (w *World) ManagedGateways() (out []ManagedGateway) {
-	for _, x := range w.apiGateways.All() {
+	for _, x := range w.api.gateways.All() {
 		g := w.apiGateway(x.ref)
 		if g == nil || !g.managed() || g.unusable != "" || g.spec.Infrastructure != nil && g.spec.Infrastructure.ParametersRef != nil {
 			continue
@@ -69,7 +69,7 @@ func (w *World) ManagedGateways() (out []ManagedGateway) {
 // that is not there, or of one that is wrong for the moment, what runs is to stay; so is
 // what bears the name that another controller would give, as most do.
 func (w *World) LeftBehind(ref object.Ref, name string) (generation int64, left bool) {
-	g, _ := w.apiGateways.Get(ref.Namespace + "/" + ref.Name)
+	g, _ := w.api.gateways.Get(ref.Namespace + "/" + ref.Name)
 	if g == nil || g.unusable != "" || g.spec.Infrastructure != nil && g.spec.Infrastructure.ParametersRef != nil {
 		return 0, false
 	}
@@ -77,5 +77,5 @@ func (w *World) LeftBehind(ref object.Ref, name string) (generation int64, left 
 	if w.controllerOf(class) != "" {
 		return g.generation, !g.managed() || name != g.deploymentName()
 	}
-	return g.generation, w.apiClasses[class] != nil && name != g.deploymentName()
+	return g.generation, w.api.classes[class] != nil && name != g.deploymentName()
 }

@@ -32,7 +32,7 @@ func (w *World) serviceRoutes(ref object.Ref, s *Service) (out []*traffic.Virtua
 	if s == nil {
 		return nil
 	}
-	all, _ := w.apiRoutesOf.Get(ref.String())
+	all, _ := w.api.routesOf.Get(ref.String())
 	var namespaces []string
 	of := map[string][]*apiRoute{}
 	for _, r := range all {

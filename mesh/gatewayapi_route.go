@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -23,6 +24,15 @@ const (
 
 // groupGatewayAPI is the API group of all its kinds.
 const groupGatewayAPI = "gateway.networking.k8s.io"
+
+// apiIndex is all that is known of the Gateway API. It never changes.
+type apiIndex struct {
+	gateways persist.Map[string, *apiGateway] // by "namespace/name"
+	routes   persist.Map[string, *apiRoute]   // by Ref.String
+	routesOf persist.Map[string, []*apiRoute] // by the Ref.String of each parent, in order of precedence
+	classes  map[string]*apiClass             // by name
+	grants   map[string][]*referenceGrant     // by namespace
+}
 
 // apiRoute is an HTTPRoute, GRPCRoute, TLSRoute or TCPRoute, read once. It
 // never changes.

@@ -29,7 +29,7 @@ func apiCondition[T, R ~string](kind T, is bool, reason R, message string, gener
 // GatewayClassStatus is what a GatewayClass is to be told; nil when it is for
 // another controller, or does not exist. Generation is what was looked at.
 func (w *World) GatewayClassStatus(name string) (status *gatewayv1.GatewayClassStatus, generation int64) {
-	c := w.apiClasses[name]
+	c := w.api.classes[name]
 	if c == nil || w.controllerOf(name) == "" {
 		return nil, 0
 	}
@@ -192,7 +192,7 @@ const maxAddresses = 16
 // control plane serves; false when there is no such route. Generation is what
 // was looked at.
 func (w *World) RouteStatus(ref object.Ref) (parents []gatewayv1.RouteParentStatus, generation int64, ok bool) {
-	r, _ := w.apiRoutes.Get(ref.String())
+	r, _ := w.api.routes.Get(ref.String())
 	if r == nil {
 		return nil, 0, false
 	}

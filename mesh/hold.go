@@ -219,7 +219,7 @@ func (b *builder) heldRoute(ref object.Ref) heldRoute {
 		}
 		return r
 	}
-	now, _ := b.world.apiRoutes.Get(ref.String())
+	now, _ := b.world.api.routes.Get(ref.String())
 	r := &heldAPIRoute{builder: b, ref: ref, next: now, before: now}
 	if changed {
 		r.before, _ = before.(*apiRoute)

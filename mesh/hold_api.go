@@ -75,7 +75,7 @@ func (j *judge) parentServed(r *apiRoute, parent object.Ref) bool {
 	if parent.Kind == object.KindService {
 		return j.last.Host(parent.Name+"."+parent.Namespace+".svc."+object.Domain) != nil
 	}
-	routes, _ := j.last.apiRoutesOf.Get(parent.String())
+	routes, _ := j.last.api.routesOf.Get(parent.String())
 	return slices.ContainsFunc(routes, func(o *apiRoute) bool { return len(commonHostnames(r.hostnames, o.hostnames)) > 0 })
 }
 

@@ -196,7 +196,7 @@ func (w *World) servesGateway(x *Workload, name string) bool {
 		g := w.Gateway(apiGatewayName(object.Ref{Kind: object.KindKubeGateway, Namespace: x.Namespace, Name: name}))
 		return g != nil && g.Selects(x.Namespace, x.Labels)
 	}
-	for _, g := range w.apiGateways.All() {
+	for _, g := range w.api.gateways.All() {
 		if g.ref.Namespace == x.Namespace && w.behindGateway(x, g) {
 			return true
 		}
@@ -206,7 +206,7 @@ func (w *World) servesGateway(x *Workload, name string) bool {
 
 // servesClass tells whether a workload serves a Gateway of the class; "" is any class.
 func (w *World) servesClass(x *Workload, class string) bool {
-	for _, g := range w.apiGateways.All() {
+	for _, g := range w.api.gateways.All() {
 		if (class == "" || class == string(g.spec.GatewayClassName)) && w.behindGateway(x, g) {
 			return true
 		}

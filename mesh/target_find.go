@@ -27,7 +27,7 @@ func (b *builder) setTargets(ref object.Ref, targets []target, findings []object
 	if !had && len(targets) == 0 {
 		return
 	}
-	for _, g := range b.world.apiGateways.All() { // pods of other namespaces serve it only without policies
+	for _, g := range b.world.api.gateways.All() { // pods of other namespaces serve it only without policies
 		if g.ref.Namespace == ref.Namespace && len(g.services) > 0 {
 			b.api.stale[g.ref] = struct{}{}
 		}
@@ -38,7 +38,7 @@ func (b *builder) setTargets(ref object.Ref, targets []target, findings []object
 // have changed: what a policy refers to is in its own.
 func (b *builder) settleTargets() {
 	if b.addressed { // a Service that is the address of a Gateway of another namespace
-		for _, g := range b.world.apiGateways.All() {
+		for _, g := range b.world.api.gateways.All() {
 			if len(g.services) > 0 {
 				b.targetsIn.Add(g.ref.Namespace)
 			}
@@ -88,11 +88,11 @@ func (w *World) targetFindings(ref object.Ref, p targeted, find func(kind object
 		case object.KindGatewayClass:
 			if ref.Namespace != w.Config.RootNamespace {
 				found(t, object.CodeInvalid, "policies for a GatewayClass belong into the root namespace, %s; %s: refer to Gateways, or move the policy there", w.Config.RootNamespace, instead(ref.Kind))
-			} else if w.apiClasses[t.name] == nil && len(w.apiClasses) > 0 {
+			} else if w.api.classes[t.name] == nil && len(w.api.classes) > 0 {
 				missing(t, object.Ref{Kind: object.KindGatewayClass, Name: t.name}, t.name)
 			}
 		case object.KindKubeGateway:
-			g, _ := w.apiGateways.Get(ref.Namespace + "/" + t.name)
+			g, _ := w.api.gateways.Get(ref.Namespace + "/" + t.name)
 			switch {
 			case g == nil:
 				missing(t, object.Ref{Kind: object.KindKubeGateway, Namespace: ref.Namespace, Name: t.name}, ref.Namespace+"/"+t.name)

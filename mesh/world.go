@@ -40,11 +40,7 @@ type World struct {
 	kept            persist.Map[string, []*keptDestination]         // what is gone and still named, by the host that routes name
 	keptAt          persist.Map[string, []*keptDestination]         // and by the host whose clusters serve it
 
-	apiGateways persist.Map[string, *apiGateway] // of the Gateway API, by "namespace/name"
-	apiRoutes   persist.Map[string, *apiRoute]   // by Ref.String
-	apiRoutesOf persist.Map[string, []*apiRoute] // by the Ref.String of each parent, in order of precedence
-	apiClasses  map[string]*apiClass
-	grants      map[string][]*referenceGrant // by namespace
+	api apiIndex // the objects of the Gateway API
 
 	secretsByName bool // only Secrets that are asked for are read
 

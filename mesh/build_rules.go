@@ -299,10 +299,21 @@ func (b *builder) setRules(host string) {
 		}
 	}
 	if len(all) == 0 {
-		b.world.rules = b.world.rules.Delete(host)
+		b.world.rules, b.world.bareRules = b.world.rules.Delete(host), b.world.bareRules.Delete(host)
 		return
 	}
 	b.world.rules = b.world.rules.Set(host, all)
+	if !object.IsWildcard(host) && !slices.ContainsFunc(all, func(r *traffic.DestinationRule) bool { return len(r.Subsets) > 0 }) {
+		b.world.bareRules = b.world.bareRules.Delete(host)
+		return
+	}
+	bare := make([]*traffic.DestinationRule, len(all))
+	for i, r := range all {
+		without := *r
+		without.Subsets = nil
+		bare[i] = &without
+	}
+	b.world.bareRules = b.world.bareRules.Set(host, bare)
 }
 
 // dirtyPattern marks every host that the host or pattern covers.

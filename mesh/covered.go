@@ -1,9 +1,11 @@
 package mesh
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
@@ -37,24 +39,63 @@ func (b *builder) mostSubsets(namespace string) subsetSum {
 	return subsetSum{max(maxSubsetClusters, n), n}
 }
 
-// coverAgain has all namespaces looked at again whose rules have subsets.
+// coverAgain counts everything anew, for another root namespace, bound or default of who
+// sees services.
 func (b *builder) coverAgain() {
 	for ns := range b.covered.sums {
 		b.covered.stale[ns] = struct{}{}
+	}
+	clear(b.covered.sums)
+	for pattern := range b.covered.ports {
+		b.covered.ports[pattern] = b.portsUnder(pattern)
+	}
+	for _, r := range b.ruleByRef {
+		b.countCovered(r, b.covered.ports[r.Host], nil, 1)
 	}
 }
 
 // covered counts what DestinationRules cover, and knows whose subsets are left out because
 // they would become too many clusters.
 type covered struct {
-	ports map[string]int          // of the hosts that rules cover, by the host or wildcard of the rules
-	sums  map[string]subsetSum    // by the rules' namespace
+	ports map[string]*portsBy     // of the hosts that rules cover, by the host or wildcard of the rules
+	sums  map[string]*coveredSums // by the rules' namespace
 	bare  map[object.Ref]struct{} // rules whose subsets are left out
 	stale map[string]struct{}     // namespaces whose rules have to be looked at again
 }
 
 func newCovered() covered {
-	return covered{ports: map[string]int{}, sums: map[string]subsetSum{}, bare: map[object.Ref]struct{}{}, stale: map[string]struct{}{}}
+	return covered{ports: map[string]*portsBy{}, sums: map[string]*coveredSums{}, bare: map[object.Ref]struct{}{}, stale: map[string]struct{}{}}
+}
+
+// portsBy is how many ports hosts have: in all, and by the namespace of their services,
+// those that no other namespace sees apart.
+type portsBy struct {
+	all int
+	by  map[portsOwner]int
+}
+
+type portsOwner struct {
+	namespace string
+	private   bool
+}
+
+// own is how many count for what the rules of a namespace become on everybody's proxies:
+// those of its own hosts. The root namespace's rules are for all.
+func (p *portsBy) own(namespace, root string) int {
+	if namespace == root {
+		return p.all
+	}
+	return p.by[portsOwner{namespace, false}] + p.by[portsOwner{namespace, true}]
+}
+
+// seen is how many ports hosts of a namespace have that others see.
+func (p *portsBy) seen(namespace string) int { return p.by[portsOwner{namespace, false}] }
+
+// coveredSums is what the subsets of a namespace's rules become for hosts of its own, which
+// proxies of all namespaces hold, and for those of others, which its own hold.
+type coveredSums struct {
+	own     subsetSum
+	foreign map[string]int // clusters of rules that multiply, by the hosts' namespace
 }
 
 // subsetSum is how many clusters subsets become: of all rules, and of those that multiply.
@@ -69,12 +110,8 @@ func sumOf(r *traffic.DestinationRule, ports int) subsetSum {
 	return subsetSum{all: n}
 }
 
-func (s subsetSum) plus(o subsetSum) subsetSum {
-	return subsetSum{s.all + o.all, s.multiplied + o.multiplied}
-}
-
-func (s subsetSum) minus(o subsetSum) subsetSum {
-	return subsetSum{s.all - o.all, s.multiplied - o.multiplied}
+func (s subsetSum) plus(o subsetSum, sign int) subsetSum {
+	return subsetSum{s.all + sign*o.all, s.multiplied + sign*o.multiplied}
 }
 
 // of is the bound that a sum goes past.
@@ -90,13 +127,42 @@ func (s subsetSum) within(most subsetSum) bool {
 	return s.all <= most.all && s.multiplied <= most.multiplied
 }
 
-// replace counts a rule's clusters in place of those that it had before.
-func (c *covered) replace(namespace string, was, is subsetSum) {
-	next := c.sums[namespace].minus(was).plus(is)
-	if c.sums[namespace] = next; next == (subsetSum{}) {
-		delete(c.sums, namespace)
+// countCovered adds what a rule becomes for the ports, or takes it away. Of the hosts of
+// others only those of the namespaces are looked at; nil: of all.
+func (b *builder) countCovered(r *traffic.DestinationRule, ports *portsBy, namespaces []string, sign int) {
+	root := b.world.Config.RootNamespace
+	sums := b.covered.sums[r.Namespace]
+	if sums == nil {
+		sums = &coveredSums{foreign: map[string]int{}}
+		b.covered.sums[r.Namespace] = sums
 	}
-	c.stale[namespace] = struct{}{}
+	b.covered.stale[r.Namespace] = struct{}{}
+	defer func() {
+		if sums.own == (subsetSum{}) && len(sums.foreign) == 0 {
+			delete(b.covered.sums, r.Namespace)
+		}
+	}()
+	if sums.own = sums.own.plus(sumOf(r, ports.own(r.Namespace, root)), sign); r.Namespace == root {
+		return
+	}
+	foreign := func(ns string) {
+		if n := sumOf(r, ports.seen(ns)).multiplied; ns != r.Namespace && n > 0 {
+			if sums.foreign[ns] += sign * n; sums.foreign[ns] == 0 {
+				delete(sums.foreign, ns)
+			}
+		}
+	}
+	if namespaces != nil {
+		for _, ns := range namespaces {
+			foreign(ns)
+		}
+		return
+	}
+	for at := range ports.by {
+		if !at.private {
+			foreign(at.namespace)
+		}
+	}
 }
 
 // bareOf tells whether rules of a namespace are without their subsets.
@@ -109,31 +175,47 @@ func (r *covered) bareOf(namespace string) bool {
 	return false
 }
 
-// portsOf is how many ports the services of a host have; the host may be nil.
-func portsOf(h *Host) (n int) {
+// addPorts adds the ports of a host's services, or takes them away; the host may be nil.
+func (b *builder) addPorts(to *portsBy, h *Host, sign int) {
 	if h == nil {
-		return 0
+		return
 	}
 	for _, s := range h.Services {
-		n += len(s.Ports)
+		at, n := portsOwner{s.Namespace, s.ExportTo.Private(s.Namespace, b.world.Config.DefaultServiceExportTo)}, sign*len(s.Ports)
+		to.all += n
+		if to.by[at] += n; to.by[at] == 0 {
+			delete(to.by, at)
+		}
 	}
-	return n
 }
 
 // coverHost counts a host's ports for the rules that cover it, in place of what the host
 // had before.
 func (b *builder) coverHost(name string, old, next *Host) {
-	delta := portsOf(next) - portsOf(old)
-	if delta == 0 {
+	delta := &portsBy{by: map[portsOwner]int{}}
+	b.addPorts(delta, old, -1)
+	b.addPorts(delta, next, 1)
+	if len(delta.by) == 0 {
 		return
 	}
+	namespaces := make([]string, 0, 1)
+	for at := range delta.by {
+		if !slices.Contains(namespaces, at.namespace) {
+			namespaces = append(namespaces, at.namespace)
+		}
+	}
 	count := func(pattern string) bool {
-		if _, ok := b.covered.ports[pattern]; ok {
-			b.covered.ports[pattern] += delta
-			for _, r := range b.rulesOf[pattern] {
-				n := b.covered.ports[pattern]
-				b.covered.replace(r.Namespace, sumOf(r, n-delta), sumOf(r, n))
-			}
+		ports, ok := b.covered.ports[pattern]
+		if !ok {
+			return true
+		}
+		for _, r := range b.rulesOf[pattern] {
+			b.countCovered(r, ports, namespaces, -1)
+		}
+		b.addPorts(ports, old, -1)
+		b.addPorts(ports, next, 1)
+		for _, r := range b.rulesOf[pattern] {
+			b.countCovered(r, ports, namespaces, 1)
 		}
 		return true
 	}
@@ -147,7 +229,7 @@ func (b *builder) coverHost(name string, old, next *Host) {
 // for none.
 func (b *builder) coverRule(old, next *traffic.DestinationRule) {
 	if old != nil {
-		b.covered.replace(old.Namespace, sumOf(old, b.covered.ports[old.Host]), subsetSum{})
+		b.countCovered(old, b.covered.ports[old.Host], nil, -1)
 		if len(b.rulesOf[old.Host]) == 0 {
 			delete(b.covered.ports, old.Host)
 		}
@@ -156,35 +238,43 @@ func (b *builder) coverRule(old, next *traffic.DestinationRule) {
 		if old != nil {
 			delete(b.covered.bare, old.Ref())
 			b.foundAs(old.Ref(), "subsets", nil)
+			b.foundAs(old.Ref(), foreignStep, nil)
 		}
 		return
 	}
 	if _, ok := b.covered.ports[next.Host]; !ok {
 		b.covered.ports[next.Host] = b.portsUnder(next.Host)
 	}
-	b.covered.replace(next.Namespace, subsetSum{}, sumOf(next, b.covered.ports[next.Host]))
+	b.countCovered(next, b.covered.ports[next.Host], nil, 1)
 }
 
-// portsUnder is how many ports the hosts have that a host or wildcard covers.
-func (b *builder) portsUnder(pattern string) (n int) {
+// portsUnder are the ports of the hosts that a host or wildcard covers.
+func (b *builder) portsUnder(pattern string) *portsBy {
+	out := &portsBy{by: map[portsOwner]int{}}
 	if !object.IsWildcard(pattern) {
-		return portsOf(b.world.Host(pattern))
+		b.addPorts(out, b.world.Host(pattern), 1)
+		return out
 	}
 	for name, h := range b.world.Hosts() {
 		if object.HostMatches(pattern, name) {
-			n += portsOf(h)
+			b.addPorts(out, h, 1)
 		}
 	}
-	return n
+	return out
 }
 
 // settleSubsets decides, for namespaces where that may have changed, whose subsets are in
 // force: of the oldest rules, as many as fit.
 func (b *builder) settleSubsets() {
 	for _, ns := range slices.Sorted(maps.Keys(b.covered.stale)) {
-		if !b.covered.sums[ns].within(b.mostSubsets(ns)) || b.covered.bareOf(ns) {
+		sums := b.covered.sums[ns]
+		if sums == nil {
+			sums = &coveredSums{}
+		}
+		if !sums.own.within(b.mostSubsets(ns)) || b.covered.bareOf(ns) {
 			b.allotSubsets(ns)
 		}
+		b.allotForeign(ns, sums.foreign)
 	}
 	clear(b.covered.stale)
 }
@@ -201,7 +291,7 @@ func (b *builder) allotSubsets(ns string) {
 	most := b.mostSubsets(ns)
 	var last object.Ref // the newest rule that has its subsets
 	for _, r := range rules {
-		next := sum.plus(sumOf(r, b.covered.ports[r.Host]))
+		next := sum.plus(sumOf(r, b.covered.ports[r.Host].own(ns, b.world.Config.RootNamespace)), 1)
 		bare := !next.within(most)
 		if !bare {
 			sum, last = next, r.Ref()
@@ -238,4 +328,73 @@ func (b *builder) withSubsets(r *traffic.DestinationRule) *traffic.DestinationRu
 	without := *r
 	without.Subsets = nil
 	return &without
+}
+
+const foreignStep = "subsets of others"
+
+// allotForeign decides for the hosts of which namespaces the rules of one have their
+// subsets: those first that add least, so that nobody loses them to who makes more hosts
+// below a wildcard.
+func (b *builder) allotForeign(ns string, foreign map[string]int) {
+	sum, most := 0, b.world.Config.SubsetClusters
+	var out object.Set
+	byCost := slices.SortedFunc(maps.Keys(foreign), func(x, y string) int {
+		return cmp.Or(cmp.Compare(foreign[x], foreign[y]), cmp.Compare(x, y))
+	})
+	for _, of := range byCost {
+		if sum += foreign[of]; sum > most {
+			out.Add(of)
+		}
+	}
+	before := b.world.subsetless[ns]
+	if len(before) == 0 && len(out) == 0 {
+		return
+	}
+	same := maps.Equal(before, out)
+	if !same {
+		b.world.subsetless = maps.Clone(b.world.subsetless)
+		if b.world.subsetless == nil {
+			b.world.subsetless = map[string]object.Set{}
+		}
+		if delete(b.world.subsetless, ns); len(out) > 0 {
+			b.world.subsetless[ns] = out
+		}
+	}
+	for _, r := range b.ruleByRef {
+		if r.Namespace != ns {
+			continue
+		}
+		var left []string
+		for of := range out {
+			if sumOf(r, b.covered.ports[r.Host].seen(of)).multiplied > 0 {
+				left = append(left, of)
+			}
+		}
+		slices.Sort(left)
+		var findings []object.Finding
+		if len(left) > 0 {
+			findings = []object.Finding{{Object: r.Ref(), Field: "spec.subsets", Code: object.CodeInvalid, Message: fmt.Sprintf(
+				"with the other rules of namespace %s its subsets become more than %d clusters for hosts of other namespaces; they are left out for those of namespace %s, which are the most: define fewer, name one host in place of %s, or have fairway.subsetClusters raised in the mesh configuration",
+				ns, most, object.Shortened(strings.Join(left, ", ")), r.Host)}}
+		}
+		b.foundAs(r.Ref(), foreignStep, findings)
+		if !same && len(r.Subsets) > 0 {
+			b.holds.rule(r)
+			b.dirtyPattern(r.Host)
+		}
+	}
+}
+
+// withoutSubsets is the rule as it is for the hosts of a namespace for which subsets of
+// rules of its own are left out.
+func (v *View) withoutSubsets(r *traffic.DestinationRule, of string) *traffic.DestinationRule {
+	if _, out := v.subsetless[r.Namespace][of]; !out || len(r.Subsets) == 0 {
+		return r
+	}
+	bare, _ := v.bareRules.Get(r.Host)
+	l, _ := v.rules.Get(r.Host)
+	if i := slices.Index(l, r); i >= 0 && i < len(bare) {
+		return bare[i]
+	}
+	return r
 }

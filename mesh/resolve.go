@@ -126,7 +126,7 @@ func (v *View) Rule(s *Service) *traffic.DestinationRule {
 			continue
 		}
 		if r := v.ruleIn(ns, s.Host); r != nil {
-			return r
+			return v.withoutSubsets(r, s.Namespace)
 		}
 	}
 	return nil

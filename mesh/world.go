@@ -24,6 +24,7 @@ type World struct {
 
 	hosts           persist.Map[string, *Host]
 	rules           persist.Map[string, []*traffic.DestinationRule] // by host; of all namespaces, each merged
+	bareRules       persist.Map[string, []*traffic.DestinationRule] // the same without subsets, where there are any
 	routes          persist.Map[string, []*traffic.VirtualService]  // by each of their hosts, oldest first
 	referrers       persist.Map[string, []*traffic.VirtualService]  // by each host that their routes name
 	byGateway       persist.Map[string, []*traffic.VirtualService]  // by gateway, oldest first
@@ -44,10 +45,11 @@ type World struct {
 
 	secretsByName bool // only Secrets that are asked for are read
 
-	sidecars map[string][]*traffic.Sidecar    // by namespace, oldest first
-	unruled  map[ruledKey]map[string]struct{} // for the services of which namespaces rules are left out, see ruled
-	spaces   map[string]map[string]string     // labels by namespace
-	asked    *asked
+	sidecars   map[string][]*traffic.Sidecar    // by namespace, oldest first
+	subsetless map[string]object.Set            // by namespace, those for whose hosts its rules have no subsets, see covered
+	unruled    map[ruledKey]map[string]struct{} // for the services of which namespaces rules are left out, see ruled
+	spaces     map[string]map[string]string     // labels by namespace
+	asked      *asked
 
 	PeerAuthentications    *Policies[*security.PeerAuthentication]
 	RequestAuthentications *Policies[*security.RequestAuthentication]

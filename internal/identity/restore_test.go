@@ -222,7 +222,9 @@ func TestRestoringBacksOff(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		if n := storage.written() - writes; n < 10 || n > 25 {
+		// Without a pause there would be one at each look, hundreds; with the longest, which is
+		// spread at random, some 25.
+		if n := storage.written() - writes; n < 10 || n > 50 {
 			t.Errorf("%d writes in an hour", n)
 		}
 		mustVerify(t, issue(t, a), bundle)

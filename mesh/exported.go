@@ -45,7 +45,7 @@ func newExported() exported {
 func exportsOf(obj any) (n int) {
 	switch o := obj.(type) {
 	case *corev1.Service:
-		if exportTo(o).Private(o.Namespace, nil) {
+		if v := exportTo(o); v.Private(o.Namespace, nil) || v.None() {
 			return 0
 		}
 		for _, p := range o.Spec.Ports {
@@ -55,7 +55,7 @@ func exportsOf(obj any) (n int) {
 			}
 		}
 	case *networkingv1.ServiceEntry:
-		if object.Visibility(o.Spec.ExportTo).Private(o.Namespace, nil) {
+		if v := object.Visibility(o.Spec.ExportTo); v.Private(o.Namespace, nil) || v.None() {
 			return 0
 		}
 		n = len(o.Spec.Hosts) * (len(o.Spec.Ports) + bounds.EntryPortsOfTCP(o)*max(1, len(o.Spec.Addresses)))
@@ -137,7 +137,16 @@ func (b *builder) settleExportsOf(ns string, at map[object.Ref]*export) {
 	}
 }
 
-// keptHome is a Service or ServiceEntry as if it were exported to its own namespace only.
+// home is a list that leaves of another at most the object's own namespace.
+func home(v object.Visibility, namespace string) string {
+	if v.VisibleFrom(namespace, namespace, nil) {
+		return "."
+	}
+	return "~" // its own does not see it either
+}
+
+// keptHome is a Service or ServiceEntry as if it were exported to no other namespace than
+// its own.
 func keptHome(obj any) any {
 	switch o := obj.(type) {
 	case *corev1.Service:
@@ -146,13 +155,13 @@ func keptHome(obj any) any {
 		if out.Annotations == nil {
 			out.Annotations = map[string]string{}
 		}
-		out.Annotations[exportToAnnotation] = "."
+		out.Annotations[exportToAnnotation] = home(exportTo(o), o.Namespace)
 		return &out
 	case *networkingv1.ServiceEntry:
 		out := &networkingv1.ServiceEntry{TypeMeta: o.TypeMeta, ObjectMeta: o.ObjectMeta}
 		out.Spec = networking.ServiceEntry{
 			Hosts: o.Spec.Hosts, Addresses: o.Spec.Addresses, Ports: o.Spec.Ports, Location: o.Spec.Location, Resolution: o.Spec.Resolution,
-			Endpoints: o.Spec.Endpoints, WorkloadSelector: o.Spec.WorkloadSelector, ExportTo: []string{"."}, SubjectAltNames: o.Spec.SubjectAltNames,
+			Endpoints: o.Spec.Endpoints, WorkloadSelector: o.Spec.WorkloadSelector, ExportTo: []string{home(o.Spec.ExportTo, o.Namespace)}, SubjectAltNames: o.Spec.SubjectAltNames,
 		}
 		return out
 	}

@@ -108,3 +108,21 @@ func TestExportsAreBounded(t *testing.T) {
 		expect("by default again", "a", "b")
 	}
 }
+
+// TestKeptHomeShowsNothingMore: what its own namespace does not see stays hidden from it
+// when an object is not exported any more, and what nobody sees does not count.
+func TestKeptHomeShowsNothingMore(t *testing.T) {
+	large, elsewhere, nobody := serviceOf("large", 3*time.Hour, 1000, ""), serviceOf("elsewhere", time.Hour, 1000, "shop"), serviceOf("nobody", 2*time.Hour, 1000, "~")
+	b := newBuilder()
+	b.apply([]Change{{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 3000}")}, large, elsewhere, nobody}) // 2,000 each, of 3,000, and none
+	w, _ := b.finish()
+	if got := seen(w, "shop"); !slices.Equal(got, []string{"large"}) {
+		t.Errorf("others see %v", got)
+	}
+	if got := seen(w, "evil"); !slices.Equal(got, []string{"large"}) {
+		t.Errorf("its own namespace sees %v", got)
+	}
+	if kept := keptOf(w); len(kept) != 1 || kept["elsewhere"].Winner != large.Ref {
+		t.Errorf("found %v", kept)
+	}
+}

@@ -37,6 +37,9 @@ func (v Visibility) VisibleFrom(owner, client string, fallback []string) bool {
 	return false
 }
 
+// None tells whether the list says that nobody sees the object.
+func (v Visibility) None() bool { return len(v) > 0 && v[0] == "~" }
+
 // Private tells whether the list names nothing but the owner's namespace.
 func (v Visibility) Private(owner string, fallback []string) bool {
 	list := []string(v)

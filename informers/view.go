@@ -39,7 +39,7 @@ type view struct {
 	listed    bool      // at least once
 	heard     time.Time // when something came of the watch, or it was opened
 	listing   time.Time // when the list that is under way began; zero: none is
-	after     time.Time // when the next list may begin
+	pace      pace      // of lists
 	problem   string
 	relists   uint64
 }
@@ -99,19 +99,12 @@ func (v *view) watched(within time.Duration) bool {
 	return !v.heard.IsZero() && time.Since(v.heard) < within
 }
 
-const (
-	// listPause times as long as a list took is waited before the next, so that
-	// watches that end at once do not have everything read without a pause.
-	listPause    = 10
-	maxListPause = 30 * time.Second
-)
-
 // begins says that a list is asked for, and returns how long to wait before.
 func (v *view) begins() time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now := time.Now()
-	wait := max(0, v.after.Sub(now))
+	wait := v.pace.wait(now)
 	v.listing = now.Add(wait)
 	return wait
 }
@@ -124,7 +117,7 @@ func (v *view) lists() {
 	if v.listing.IsZero() {
 		v.listing = now
 	}
-	v.after = now.Add(min(maxListPause, listPause*now.Sub(v.listing)))
+	v.pace.ended(now.Sub(v.listing))
 	if v.listing.After(v.confirmed) {
 		v.confirmed = v.listing
 	}
@@ -140,9 +133,13 @@ func (v *view) rejects(err error) {
 	if v.listing.IsZero() {
 		v.listing = now
 	}
-	v.after = now.Add(min(maxListPause, max(time.Second, listPause*now.Sub(v.listing))))
+	v.pace.ended(max(minRejected, now.Sub(v.listing)))
 	v.listing, v.problem = time.Time{}, problem
 }
+
+// minRejected is what a list that was not believed counts as having taken at least,
+// so that the next ones come a second apart.
+const minRejected = time.Second / listPause
 
 // underWay is for how long a list has been under way; 0: none is.
 func (v *view) underWay() time.Duration {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/faults"
 	"github.com/fairway-mesh/fairway/test/kube"
@@ -27,7 +29,10 @@ type badDay struct {
 	pods             int
 }
 
-func newBadDay(t *testing.T) *badDay {
+func newBadDay(t *testing.T) *badDay { t.Helper(); return newBadDayOf(t, newPlane) }
+
+// newBadDayOf is a bad day of the control plane that make makes.
+func newBadDayOf(t *testing.T, make func(*testing.T, *rest.Config) *plane) *badDay {
 	t.Helper()
 	s := newWorld(t)
 	link, err := faults.Start(s.REST)
@@ -35,9 +40,9 @@ func newBadDay(t *testing.T) *badDay {
 		t.Fatal(err)
 	}
 	t.Cleanup(link.Close)
-	d := &badDay{T: t, server: s, link: link, plane: newPlane(t, link.REST())}
+	d := &badDay{T: t, server: s, link: link, plane: make(t, link.REST())}
 	d.plane.start()
-	d.plane.await("ready", soon, d.plane.ready)
+	d.plane.await("ready", time.Minute, d.plane.ready)
 	d.sidecar, d.gateway = follow(t, d.plane, sidecarNode, nil), follow(t, d.plane, gatewayNode, nil)
 	steady := quiet(d.sidecar, d.gateway)
 	d.plane.await("both proxies have all", soon, func() bool { return steady() && complete(d.sidecar, d.gateway) })
@@ -86,58 +91,72 @@ func (d *badDay) resume() {
 	}
 }
 
+// new tells whether the sidecar has the endpoint that came last.
+func (d *badDay) new() bool {
+	return d.sidecar.reaches("outbound|8080|v1|web.shop.svc.cluster.local", fmt.Sprintf("10.10.2.%d", d.pods))
+}
+
+// harm is done to what a control plane stands on, for a while.
+type harm struct {
+	name    string
+	long    time.Duration
+	do, end func()
+}
+
+// harms are many, of which each changes an endpoint while it lasts, or at its end.
+func (d *badDay) harms() []harm {
+	const moment, silent = 2 * time.Second, 6 * time.Second // silent: longer than a link may be
+
+	// Faults of answers end the watches that run, which would go on else.
+	const ends = time.Millisecond
+	spoils := func(f ...faults.Fault) func() { return func() { d.link.Set(f...); d.change() } }
+	heal := func() { d.link.Set() }
+	linked := func(s faults.State) func() { return func() { d.link.Link(s); d.change() } }
+	link := func(s faults.State) func() { return func() { d.link.Link(s) } }
+	restarts := func(f ...faults.Fault) func() {
+		return func() { d.plane.kill(); d.link.Set(f...); d.plane.start(); d.change() }
+	}
+	return []harm{
+		{"etcd stands still", silent, func() { d.signal("etcd", syscall.SIGSTOP) }, func() { d.signal("etcd", syscall.SIGCONT); d.change() }},
+		{"the API server stands still", silent, func() { d.change(); d.signal("kube-apiserver", syscall.SIGSTOP) }, func() { d.signal("kube-apiserver", syscall.SIGCONT); d.change() }},
+		{"the API server is killed", moment, d.server.Stop, func() { d.resume(); d.change() }},
+		{"the link is half open", silent, linked(faults.Hangs), link(faults.Passes)},
+		{"the link is half open and reset", silent, linked(faults.Hangs), link(faults.Resets)},
+		{"the link is cut", moment, linked(faults.Cut), link(faults.Passes)},
+		{"all rights are taken", moment, spoils(faults.Fault{Status: 403, EndAfter: ends}), heal},
+		{"the token is refused", moment, spoils(faults.Fault{Status: 401, EndAfter: ends}), heal},
+		{"too many requests", moment, spoils(faults.Fault{Status: 429, RetryAfter: 3600, EndAfter: ends}), heal},
+		{"a drip", moment, spoils(faults.Fault{BytesPerSecond: 100}), heal},
+		{"versions expire and lists lack half", moment, spoils(faults.Fault{Verb: faults.Watch, Expired: true, Half: true}, faults.Fault{Half: true}), heal},
+		{"events and bookmarks are lost", moment, spoils(faults.Fault{LoseEvents: true, LoseBookmarks: true}), heal},
+		{"a group is not served", moment, spoils(faults.Fault{Missing: "networking.istio.io", EndAfter: ends}), heal},
+		{"killed, and started again", moment, restarts(), func() {}},
+		{"the same, and a kind is refused", moment, restarts(faults.Fault{Resource: "destinationrules", Status: 403}), heal},
+		{"the same, and a group is not served", moment, restarts(faults.Fault{Missing: "networking.istio.io"}), heal},
+		{"the same, and nothing answers", moment, restarts(faults.Fault{Hang: true}), heal},
+		{"killed in its first list", moment, func() {
+			restarts(faults.Fault{BytesPerSecond: 500})()
+			time.Sleep(time.Second)
+			d.plane.kill()
+		}, func() { d.link.Set(); d.plane.start() }},
+	}
+}
+
 // TestBadDays does harm in many ways, one after the other, to all that a control
 // plane stands on, while endpoints change. After each, proxies hold what new
 // ones get, resource by resource, and they have not lost anything.
 func TestBadDays(t *testing.T) {
 	t.Parallel()
 	d := newBadDay(t)
-	const moment, silent = 2 * time.Second, 6 * time.Second // silent: longer than a link may be
-
-	// Faults of answers end the watches that run, which would go on else.
-	const ends = time.Millisecond
-	always := func(f ...faults.Fault) [2]func() {
-		return [2]func(){func() { d.link.Set(f...); d.change() }, func() { d.link.Set() }}
-	}
-	linked := func(during, after faults.State) [2]func() {
-		return [2]func(){func() { d.link.Link(during); d.change() }, func() { d.link.Link(after) }}
-	}
-	for _, c := range []struct {
-		name string
-		long time.Duration
-		do   [2]func() // the harm, and its end
-	}{
-		{"etcd stands still", silent, [2]func(){func() { d.signal("etcd", syscall.SIGSTOP) }, func() { d.signal("etcd", syscall.SIGCONT); d.change() }}},
-		{"the API server stands still", silent, [2]func(){func() { d.change(); d.signal("kube-apiserver", syscall.SIGSTOP) }, func() { d.signal("kube-apiserver", syscall.SIGCONT); d.change() }}},
-		{"the API server is killed", moment, [2]func(){d.server.Stop, func() { d.resume(); d.change() }}},
-		{"the link is half open", silent, linked(faults.Hangs, faults.Passes)},
-		{"the link is half open and reset", silent, linked(faults.Hangs, faults.Resets)},
-		{"the link is cut", moment, linked(faults.Cut, faults.Passes)},
-		{"all rights are taken", moment, always(faults.Fault{Status: 403, EndAfter: ends})},
-		{"the token is refused", moment, always(faults.Fault{Status: 401, EndAfter: ends})},
-		{"too many requests", moment, always(faults.Fault{Status: 429, RetryAfter: 3600, EndAfter: ends})},
-		{"a drip", moment, always(faults.Fault{BytesPerSecond: 100})},
-		{"versions expire and lists lack half", moment, always(faults.Fault{Verb: faults.Watch, Expired: true, Half: true}, faults.Fault{Half: true})},
-		{"events and bookmarks are lost", moment, always(faults.Fault{LoseEvents: true, LoseBookmarks: true})},
-		{"a group is not served", moment, always(faults.Fault{Missing: "networking.istio.io", EndAfter: ends})},
-		{"killed in its first list", moment, [2]func(){func() {
-			d.link.Set(faults.Fault{BytesPerSecond: 500})
-			d.plane.kill()
-			d.plane.start()
-			d.change()
-			time.Sleep(time.Second)
-			d.plane.kill()
-		}, func() { d.link.Set(); d.plane.start() }}},
-	} {
-		before := d.endpoints()
-		c.do[0]()
+	for _, h := range d.harms() {
+		h.do()
 		if faults.Long() {
-			c.long = 45 * time.Second // longer than a view is fresh without being confirmed
+			h.long = 45 * time.Second // longer than a view is fresh without being confirmed
 		}
-		time.Sleep(c.long)
-		c.do[1]()
-		took := d.plane.await(c.name+": the sidecar has the endpoint that is new", time.Minute, func() bool { return d.endpoints() != before })
-		t.Logf("%s: right %s after its end", c.name, took.Round(time.Millisecond))
+		time.Sleep(h.long)
+		h.end()
+		took := d.plane.await(h.name+": the sidecar has the endpoint that is new", time.Minute, d.new)
+		t.Logf("%s: right %s after its end", h.name, took.Round(time.Millisecond))
 		equalFresh(t, d.plane, d.sidecar, d.gateway)
 	}
 	for _, f := range []*follower{d.sidecar, d.gateway} {

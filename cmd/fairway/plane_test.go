@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -90,8 +91,10 @@ func sharedWorld(t *testing.T) *kube.Server {
 type plane struct {
 	*testing.T
 	xds, secure, debug, kubeconfig string
-	name                           string   // of its Pod
-	env                            []string // of the process, beside ours
+	name                           string           // of its Pod
+	env                            []string         // of the process, beside ours
+	command                        func() *exec.Cmd // nil: `fairway serve`
+	readyPath                      string           // on the debug port; empty: /readyz
 
 	cmd  *exec.Cmd
 	gone chan struct{} // closed when the process is
@@ -157,14 +160,25 @@ func lasting(t *testing.T) string {
 	return ""
 }
 
-func (p *plane) start() {
+// serve is the command of Fairway.
+func (p *plane) serve() *exec.Cmd {
 	p.Helper()
 	program, err := os.Executable()
 	if err != nil {
 		p.Fatal(err)
 	}
-	p.cmd = exec.Command(program, "serve", "--kubeconfig", p.kubeconfig, "--xds-address", p.xds, "--secure-xds-address", p.secure, "--debug-address", p.debug, "--webhook-address", "")
-	p.cmd.Env = append(append(os.Environ(), beProgram+"=1", "POD_NAME="+p.name), p.env...)
+	cmd := exec.Command(program, "serve", "--kubeconfig", p.kubeconfig, "--xds-address", p.xds, "--secure-xds-address", p.secure, "--debug-address", p.debug, "--webhook-address", "")
+	cmd.Env = append(append(os.Environ(), beProgram+"=1", "POD_NAME="+p.name), p.env...)
+	return cmd
+}
+
+func (p *plane) start() {
+	p.Helper()
+	command := p.command
+	if command == nil {
+		command = p.serve
+	}
+	p.cmd = command()
 	p.cmd.Stderr = &p.said
 	if err := p.cmd.Start(); err != nil {
 		p.Fatal(err)
@@ -211,7 +225,10 @@ func (p *plane) await(what string, within time.Duration, is func() bool) time.Du
 }
 
 func (p *plane) healthy() bool { code, _ := p.page("/healthz"); return code == http.StatusOK }
-func (p *plane) ready() bool   { code, _ := p.page("/readyz"); return code == http.StatusOK }
+func (p *plane) ready() bool {
+	code, _ := p.page(cmp.Or(p.readyPath, "/readyz"))
+	return code == http.StatusOK
+}
 
 // follower is a proxy that connects again and again and keeps what it holds, as
 // Envoy does. It notes what it loses, and what it is told that it knows already
@@ -227,6 +244,7 @@ type follower struct {
 	changed  []string
 	observes bool
 	held     map[snapshot.Type]map[string]string
+	bodies   map[string][]byte // of the endpoints that came last, by cluster
 }
 
 // node is a proxy of the world that newWorld makes.
@@ -243,11 +261,11 @@ var (
 // follow connects a proxy, with what another held before; nil: nothing.
 func follow(t *testing.T, p *plane, n node, before *follower) *follower {
 	t.Helper()
-	metadata, err := structpb.NewStruct(map[string]any{"LABELS": n.labels, "NAMESPACE": "shop"})
+	metadata, err := structpb.NewStruct(map[string]any{"LABELS": n.labels, "NAMESPACE": "shop", "CLUSTER_ID": "Kubernetes", "ISTIO_VERSION": "1.32.0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &follower{options: wire.Options{NodeID: n.id, Delta: true, Metadata: metadata}}
+	f := &follower{bodies: map[string][]byte{}, options: wire.Options{NodeID: n.id, Delta: true, Metadata: metadata}}
 	f.options.OnResponse = f.note
 	if before != nil {
 		f.options.Held, f.options.Wants = before.client.Held(), before.client.Wants()
@@ -276,6 +294,11 @@ func (f *follower) note(r wire.Response) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.answers++
+	if r.Type == snapshot.Endpoint {
+		for _, x := range r.Put {
+			f.bodies[x.Name] = bytes.Clone(x.Body)
+		}
+	}
 	if !f.observes {
 		return nil
 	}
@@ -296,6 +319,13 @@ func (f *follower) observe() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.held, f.observes = held, true
+}
+
+// reaches tells whether the endpoints of a cluster that came last name an address.
+func (f *follower) reaches(cluster, address string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return bytes.Contains(f.bodies[cluster], []byte(address))
 }
 
 // heard is how many answers came.

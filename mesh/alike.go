@@ -7,6 +7,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -33,12 +34,12 @@ func (v *View) AlikeEverywhere(host string, base Scope) bool {
 
 // serviceAlike tells whether one service has the name, and that it is not of
 // the view's own namespace, nor shown to it alone or kept from it.
-func (v *View) serviceAlike(h *Host) bool {
+func (v *View) serviceAlike(h *registry.Host) bool {
 	if len(h.Services) != 1 {
 		return false
 	}
 	s := h.Services[0]
-	return s.Namespace != v.Scope.Namespace && s.Resolution != ResolutionAlias &&
+	return s.Namespace != v.Scope.Namespace && s.Resolution != registry.ResolutionAlias &&
 		v.visibleAlike(s.ExportTo, s.Namespace, v.Config.DefaultServiceExportTo)
 }
 
@@ -83,7 +84,7 @@ func (v *View) routeAlike(vs *traffic.VirtualService, host string) bool {
 
 // namesAlike tells whether nobody else claims the short names and the
 // addresses of the service.
-func (v *View) namesAlike(s *Service) bool {
+func (v *View) namesAlike(s *registry.Service) bool {
 	for name := range shortNames(s.Host) {
 		if v.Host(name) != nil {
 			return false

@@ -4,12 +4,14 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // Backend is a port of a service that proxies call for themselves: to have a
 // request authorized, to fetch the keys of tokens, to report spans.
 type Backend struct {
-	Service *Service
+	Service *registry.Service
 	Port    uint32 // of Service.Ports
 }
 

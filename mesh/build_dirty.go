@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // dirtyHost marks the host and all that reads more of it than its endpoints:
@@ -101,8 +102,8 @@ func (b *builder) nameOwners(name string) []string {
 
 // indexAddresses keeps the index of hosts by their addresses, and marks the
 // others that declare one of those that change.
-func (b *builder) indexAddresses(old, next *Host) {
-	addresses := func(h *Host) map[string]bool {
+func (b *builder) indexAddresses(old, next *registry.Host) {
+	addresses := func(h *registry.Host) map[string]bool {
 		m := map[string]bool{}
 		if h != nil {
 			for _, s := range h.Services {
@@ -118,7 +119,7 @@ func (b *builder) indexAddresses(old, next *Host) {
 	was, is := addresses(old), addresses(next)
 	for _, change := range []struct {
 		from, to map[string]bool
-		host     *Host
+		host     *registry.Host
 	}{{was, is, old}, {is, was, next}} {
 		for a := range change.from {
 			if change.to[a] {

@@ -10,22 +10,23 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 func (b *builder) serviceEntry(ref object.Ref, o *networkingv1.ServiceEntry) {
 	old := b.seByRef[ref]
-	var next *serviceEntry
+	var next *registry.ServiceEntry
 	if o != nil {
-		next = parseServiceEntry(o, object.Domain)
+		next = registry.ParseServiceEntry(o, object.Domain)
 		b.seByRef[ref] = next
-		b.found(ref, next.findings)
+		b.found(ref, next.Findings)
 	} else {
 		delete(b.seByRef, ref)
 		b.found(ref, nil)
 	}
 	if old != nil {
-		for _, s := range old.services {
+		for _, s := range old.Services {
 			delete(b.declared[s.Host], ref)
 			if len(b.declared[s.Host]) == 0 {
 				delete(b.declared, s.Host)
@@ -37,9 +38,9 @@ func (b *builder) serviceEntry(ref object.Ref, o *networkingv1.ServiceEntry) {
 		}
 	}
 	if next != nil {
-		for _, s := range next.services {
+		for _, s := range next.Services {
 			if b.declared[s.Host] == nil {
-				b.declared[s.Host] = map[object.Ref]*serviceEntry{}
+				b.declared[s.Host] = map[object.Ref]*registry.ServiceEntry{}
 			}
 			b.declared[s.Host][ref] = next
 			b.touch(s.Host, TouchHost)
@@ -48,20 +49,20 @@ func (b *builder) serviceEntry(ref object.Ref, o *networkingv1.ServiceEntry) {
 	b.selectEntries(old, next)
 	b.targetsIn.Add(ref.Namespace)
 	var asks []traffic.Ask
-	if next != nil && len(next.services) > 0 {
-		asks = asksOfService(next.services[0])
+	if next != nil && len(next.Services) > 0 {
+		asks = asksOfService(next.Services[0])
 	}
 	b.setAsks(ref, asks)
 }
 
 // selectEntries keeps the index of services by what they select for
 // ServiceEntries with a workloadSelector.
-func (b *builder) selectEntries(old, next *serviceEntry) {
-	for _, se := range []*serviceEntry{old, next} {
-		if se == nil || len(se.selector) == 0 {
+func (b *builder) selectEntries(old, next *registry.ServiceEntry) {
+	for _, se := range []*registry.ServiceEntry{old, next} {
+		if se == nil || len(se.Selector) == 0 {
 			continue
 		}
-		for _, s := range se.services {
+		for _, s := range se.Services {
 			if se == next {
 				b.select_(nil, s)
 			} else {
@@ -74,9 +75,9 @@ func (b *builder) selectEntries(old, next *serviceEntry) {
 func (b *builder) workloadEntry(ref object.Ref, o *networkingv1.WorkloadEntry) {
 	key := string(object.KindWorkloadEntry) + "/" + ref.Namespace + "/" + ref.Name
 	old := b.entries[ref.Namespace][ref.Name]
-	var next *Workload
+	var next *registry.Workload
 	if o != nil {
-		next = entryWorkload(&o.Spec, ref, o.Labels, o.CreationTimestamp.Time)
+		next = registry.ParseWorkloadEntry(&o.Spec, ref, o.Labels, o.CreationTimestamp.Time)
 		put(b.entries, ref.Namespace, ref.Name, next)
 	} else {
 		remove(b.entries, ref.Namespace, ref.Name)
@@ -86,7 +87,7 @@ func (b *builder) workloadEntry(ref object.Ref, o *networkingv1.WorkloadEntry) {
 
 // addEntry adds a ServiceEntry's service to the host; ports of an entry that
 // is otherwise like an older one of the same namespace are merged into that.
-func (b *builder) addEntry(h *Host, s *Service, endpoints []Endpoint) {
+func (b *builder) addEntry(h *registry.Host, s *registry.Service, endpoints []registry.Endpoint) {
 	b.foundAs(s.Ref, "named "+h.Name, nil)
 	b.foundAs(s.Ref, "ports "+h.Name, nil)
 	for i, x := range h.Services {
@@ -129,16 +130,16 @@ func (b *builder) addEntry(h *Host, s *Service, endpoints []Endpoint) {
 		b.foundAs(s.Ref, "together "+h.Name, nil)
 		list := realign(h.Endpoints[i].Endpoints, x, &merged)
 		list = append(list, realign(endpoints, s, &merged)...)
-		h.Services[i], h.Endpoints[i] = &merged, newEndpointSet(list)
+		h.Services[i], h.Endpoints[i] = &merged, registry.NewEndpointSet(list)
 		return
 	}
 	b.foundAs(s.Ref, "together "+h.Name, nil)
-	h.add(s, newEndpointSet(endpoints))
+	h.Add(s, registry.NewEndpointSet(endpoints))
 }
 
 // unlike says in what two services of a host differ that are therefore not one; "" when
 // they may be.
-func unlike(a, b *Service) string {
+func unlike(a, b *registry.Service) string {
 	switch {
 	case a.Resolution != b.Resolution:
 		return "resolution"
@@ -172,7 +173,7 @@ func together(a, b []netip.Prefix) []netip.Prefix {
 
 // realign maps endpoints of one service to the ports of another that has at
 // least the same ports.
-func realign(list []Endpoint, from, to *Service) []Endpoint {
+func realign(list []registry.Endpoint, from, to *registry.Service) []registry.Endpoint {
 	out := slices.Clone(list)
 	for i, e := range out {
 		ports := make([]uint32, len(to.Ports))
@@ -187,34 +188,34 @@ func realign(list []Endpoint, from, to *Service) []Endpoint {
 }
 
 // entryEndpoints are the endpoints of a ServiceEntry's service.
-func (b *builder) entryEndpoints(se *serviceEntry, s *Service) []Endpoint {
-	var out []Endpoint
-	add := func(w *Workload) {
-		if e, ok := entryEndpoint(s, w); ok {
+func (b *builder) entryEndpoints(se *registry.ServiceEntry, s *registry.Service) []registry.Endpoint {
+	var out []registry.Endpoint
+	add := func(w *registry.Workload) {
+		if e, ok := registry.EndpointOfEntry(s, w); ok {
 			out = append(out, e)
 		}
 	}
-	if se.selector != nil {
-		if len(se.selector) == 0 {
+	if se.Selector != nil {
+		if len(se.Selector) == 0 {
 			return nil
 		}
 		for _, w := range b.entries[s.Namespace] {
-			if object.Selects(se.selector, w.Labels) {
+			if object.Selects(se.Selector, w.Labels) {
 				add(w)
 			}
 		}
 		for _, w := range b.pods[s.Namespace] {
-			if !w.Terminating && object.Selects(se.selector, w.Labels) {
+			if !w.Terminating && object.Selects(se.Selector, w.Labels) {
 				add(w)
 			}
 		}
 		return out
 	}
-	for _, e := range se.inline {
-		add(entryWorkload(e, se.ref, nil, se.created))
+	for _, e := range se.Inline {
+		add(registry.ParseWorkloadEntry(e, se.Ref, nil, se.Created))
 	}
-	if len(out) == 0 && s.byItsName() {
-		add(&Workload{Ref: se.ref, Namespace: s.Namespace, Name: s.Host, Owner: s.Host, Hostname: s.Host, Ready: true, ServiceAccount: "default"})
+	if len(out) == 0 && s.ByItsName() {
+		add(&registry.Workload{Ref: se.Ref, Namespace: s.Namespace, Name: s.Host, Owner: s.Host, Hostname: s.Host, Ready: true, ServiceAccount: "default"})
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -123,7 +124,7 @@ func (b *builder) setAPIRoute(ref object.Ref, next *apiRoute) {
 
 // staleService marks what the Gateway API has to do with a Service that
 // changed.
-func (b *builder) staleService(ref object.Ref, s *Service) {
+func (b *builder) staleService(ref object.Ref, s *registry.Service) {
 	if l, _ := b.world.api.routesOf.Get(ref.String()); len(l) > 0 {
 		b.api.stale[ref] = struct{}{}
 	}

@@ -1,6 +1,10 @@
 package mesh
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/fairway-mesh/fairway/mesh/registry"
+)
 
 // headlessAt are the headless services behind which the workloads are that say they
 // have the address. One of them may serve those who ask for the address itself, unless
@@ -15,7 +19,7 @@ func (b *builder) headlessAt(address string) (hosts []string) {
 	}
 	listed, _ := b.world.listed.Get(address)
 	for _, name := range listed {
-		if h := b.world.Host(name); h != nil && slices.ContainsFunc(h.Services, func(s *Service) bool { return s.Headless }) {
+		if h := b.world.Host(name); h != nil && slices.ContainsFunc(h.Services, func(s *registry.Service) bool { return s.Headless }) {
 			hosts = append(hosts, name)
 		}
 	}
@@ -30,8 +34,8 @@ func (b *builder) dirtyHeadless(address string) {
 
 // noteHeadless takes note of a headless service that came, went or changed, and not of
 // endpoints, which are its own.
-func (b *builder) noteHeadless(old, next *Host) {
-	headless := func(h *Host) *Service {
+func (b *builder) noteHeadless(old, next *registry.Host) {
+	headless := func(h *registry.Host) *registry.Service {
 		if h == nil || !h.Services[0].Kubernetes() || !h.Services[0].Headless {
 			return nil
 		}
@@ -41,7 +45,7 @@ func (b *builder) noteHeadless(old, next *Host) {
 	if was == is {
 		return
 	}
-	for _, s := range []*Service{was, is} {
+	for _, s := range []*registry.Service{was, is} {
 		if s != nil {
 			b.headlessIn[s.Namespace] = struct{}{}
 		}

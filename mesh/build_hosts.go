@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // settleHosts makes the records of the hosts that were touched, and marks
@@ -52,21 +53,21 @@ func (b *builder) settleHost(name string) {
 }
 
 // record gathers all services that declare the host.
-func (b *builder) record(name string) *Host {
-	h := &Host{Name: name}
+func (b *builder) record(name string) *registry.Host {
+	h := &registry.Host{Name: name}
 	if base, ok := strings.CutSuffix(name, ".svc."+object.Domain); ok {
 		if svc, ns, ok := strings.Cut(base, "."); ok {
 			if s := b.services[ns][svc]; s != nil {
-				h.add(s, newEndpointSet(b.serviceEndpoints(s)))
+				h.Add(s, registry.NewEndpointSet(b.serviceEndpoints(s)))
 			}
 		}
 	}
-	entries := slices.SortedFunc(maps.Values(b.declared[name]), func(a, c *serviceEntry) int {
-		return object.Older(a.created, a.ref, c.created, c.ref)
+	entries := slices.SortedFunc(maps.Values(b.declared[name]), func(a, c *registry.ServiceEntry) int {
+		return object.Older(a.Created, a.Ref, c.Created, c.Ref)
 	})
 	for _, se := range entries {
-		i := slices.IndexFunc(se.services, func(s *Service) bool { return s.Host == name })
-		b.addEntry(h, se.services[i], b.entryEndpoints(se, se.services[i]))
+		i := slices.IndexFunc(se.Services, func(s *registry.Service) bool { return s.Host == name })
+		b.addEntry(h, se.Services[i], b.entryEndpoints(se, se.Services[i]))
 	}
 	if len(h.Services) == 0 {
 		return nil
@@ -74,26 +75,21 @@ func (b *builder) record(name string) *Host {
 	return h
 }
 
-func (h *Host) add(s *Service, e *EndpointSet) {
-	h.Services = append(h.Services, s)
-	h.Endpoints = append(h.Endpoints, e)
-}
-
 // serviceEndpoints are the endpoints of a Kubernetes Service.
-func (b *builder) serviceEndpoints(s *Service) []Endpoint {
-	var out []Endpoint
-	if s.Resolution == ResolutionAlias {
+func (b *builder) serviceEndpoints(s *registry.Service) []registry.Endpoint {
+	var out []registry.Endpoint
+	if s.Resolution == registry.ResolutionAlias {
 		return nil
 	}
 	if len(s.Selector) == 0 {
 		list := slices.SortedFunc(maps.Values(b.slices[s.Namespace][s.Name]), func(x, y *discoveryv1.EndpointSlice) int { return cmp.Compare(x.Name, y.Name) })
-		return sliceEndpoints(s, list, b.podAt)
+		return registry.EndpointsOfSlices(s, list, b.podAt)
 	}
 	for _, w := range b.pods[s.Namespace] {
 		if !object.Selects(s.Selector, w.Labels) {
 			continue
 		}
-		if e, ok := podEndpoint(s, w); ok {
+		if e, ok := registry.EndpointOfPod(s, w); ok {
 			out = append(out, e)
 		}
 	}
@@ -101,7 +97,7 @@ func (b *builder) serviceEndpoints(s *Service) []Endpoint {
 		if !object.Selects(s.Selector, w.Labels) {
 			continue
 		}
-		if e, ok := entryEndpoint(s, w); ok {
+		if e, ok := registry.EndpointOfEntry(s, w); ok {
 			out = append(out, e)
 		}
 	}
@@ -109,7 +105,7 @@ func (b *builder) serviceEndpoints(s *Service) []Endpoint {
 }
 
 // podAt finds the Pod behind an address of an EndpointSlice.
-func (b *builder) podAt(ns, pod, ip string) *Workload {
+func (b *builder) podAt(ns, pod, ip string) *registry.Workload {
 	if pod != "" {
 		w, _ := b.world.workloads.Get(ns + "/" + pod)
 		if w != nil && slices.ContainsFunc(w.Addresses, func(a netip.Addr) bool { return a.String() == ip }) {
@@ -120,7 +116,7 @@ func (b *builder) podAt(ns, pod, ip string) *Workload {
 }
 
 // compareHosts says how deep two records of a host differ.
-func compareHosts(old, next *Host) Touch {
+func compareHosts(old, next *registry.Host) Touch {
 	if old == nil || next == nil {
 		if old == next {
 			return TouchNone
@@ -133,32 +129,18 @@ func compareHosts(old, next *Host) Touch {
 	t := TouchNone
 	for i, s := range next.Services {
 		o, n := old.Endpoints[i], next.Endpoints[i]
-		same := s == old.Services[i] || len(s.More) > 0 && s.equal(old.Services[i])
+		same := s == old.Services[i] || len(s.More) > 0 && s.Equal(old.Services[i])
 		if same && len(s.More) > 0 {
 			next.Services[i] = old.Services[i]
 		}
-		if !same || !o.alike(n) || s.inCluster() && !o.equal(n) {
+		if !same || !o.Alike(n) || s.InCluster() && !o.Equal(n) {
 			return TouchHost
 		}
-		if o.equal(n) {
+		if o.Equal(n) {
 			next.Endpoints[i] = o
 		} else {
 			t = TouchEndpoints
 		}
 	}
 	return t
-}
-
-// inCluster tells whether endpoints of the service are part of what is made of
-// the host itself: DNS names stand in clusters, headless addresses in
-// listeners.
-func (s *Service) inCluster() bool {
-	return s.Headless || s.Resolution != ResolutionStatic
-}
-
-// equal compares services that were merged anew.
-func (s *Service) equal(o *Service) bool {
-	return s.Ref == o.Ref && slices.Equal(s.More, o.More) && slices.Equal(s.Ports, o.Ports) && slices.Equal(s.Addresses, o.Addresses) &&
-		s.Resolution == o.Resolution && s.External == o.External && s.ExportTo.Equal(o.ExportTo) && maps.Equal(s.Labels, o.Labels) &&
-		maps.Equal(s.Selector, o.Selector) && slices.Equal(s.SubjectAltNames, o.SubjectAltNames) && s.Distribution == o.Distribution && s.Created.Equal(o.Created)
 }

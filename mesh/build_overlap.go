@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // chosen is an object of a kind of which one alone is in force at a time: for each
@@ -60,7 +61,7 @@ func (b *builder) settleOverlaps() {
 		kinds := b.chosenOf(ns)
 		b.widest(ns, kinds)
 		near := rivals(kinds)
-		for _, list := range []map[string]*Workload{b.pods[ns], b.entries[ns]} {
+		for _, list := range []map[string]*registry.Workload{b.pods[ns], b.entries[ns]} {
 			for _, w := range list {
 				o.recount(w.Ref, w.Labels, near)
 			}
@@ -88,7 +89,7 @@ func (b *builder) settleOverlaps() {
 	clear(o.lost)
 }
 
-func (b *builder) workloadOf(ref object.Ref) *Workload {
+func (b *builder) workloadOf(ref object.Ref) *registry.Workload {
 	if ref.Kind == object.KindWorkloadEntry {
 		return b.entries[ref.Namespace][ref.Name]
 	}

@@ -5,12 +5,13 @@ import (
 	"net/netip"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // findTakers tells of entries that have a name or an address which belongs to
 // a Service or a Pod of another namespace, and keeps what the answer depends on.
-func (w *withholder) findTakers(h *Host) {
-	lost := func(s *Service, winner object.Ref, field, format string, args ...any) {
+func (w *withholder) findTakers(h *registry.Host) {
+	lost := func(s *registry.Service, winner object.Ref, field, format string, args ...any) {
 		if len(w.findings) < maxWithheld {
 			w.findings = append(w.findings, object.Finding{Object: s.Ref, Field: field, Code: object.CodeConflict, Winner: winner, Message: fmt.Sprintf(format, args...)})
 		}

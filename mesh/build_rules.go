@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -376,7 +377,7 @@ func (b *builder) secret(ref object.Ref, obj any) {
 	key := ref.Namespace + "/" + ref.Name
 	switch o := obj.(type) {
 	case *corev1.Secret:
-		b.world.secrets = b.world.secrets.Set(key, parseSecret(o))
+		b.world.secrets = b.world.secrets.Set(key, registry.ParseSecret(o))
 	case Unread:
 		b.world.secrets = b.world.secrets.Delete(key)
 	default:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -22,11 +23,11 @@ func (b *builder) touch(host string, t Touch) {
 
 func (b *builder) service(ref object.Ref, o *corev1.Service) {
 	old := b.services[ref.Namespace][ref.Name]
-	var next *Service
+	var next *registry.Service
 	if o != nil {
-		next = kubernetesService(o, object.Domain)
+		next = registry.ParseService(o, object.Domain)
 		if next.Distribution == "" {
-			next.Distribution = distributionAnnotation(map[string]string{"networking.istio.io/traffic-distribution": b.world.spaces[ref.Namespace][spaceDistribution]})
+			next.Distribution = registry.AnnotatedDistribution(map[string]string{"networking.istio.io/traffic-distribution": b.world.spaces[ref.Namespace][spaceDistribution]})
 		}
 		if next.Distribution == "Any" {
 			next.Distribution = ""
@@ -37,11 +38,11 @@ func (b *builder) service(ref object.Ref, o *corev1.Service) {
 		delete(b.raw, ref)
 		b.found(ref, nil)
 	} else {
-		b.found(ref, checkService(next, o))
+		b.found(ref, registry.CheckService(next, o))
 		put(b.services, ref.Namespace, ref.Name, next)
 		b.raw[ref] = o
 	}
-	for _, s := range []*Service{old, next} {
+	for _, s := range []*registry.Service{old, next} {
 		if s != nil {
 			b.touch(s.Host, TouchHost)
 		}
@@ -59,7 +60,7 @@ func (b *builder) service(ref object.Ref, o *corev1.Service) {
 // its labels; no label can have the name.
 const spaceDistribution = "\x00distribution"
 
-func asksOfService(s *Service) []traffic.Ask {
+func asksOfService(s *registry.Service) []traffic.Ask {
 	if s == nil {
 		return nil
 	}
@@ -76,8 +77,8 @@ func asksOfService(s *Service) []traffic.Ask {
 // select_ keeps the index of services by what they select, and marks the
 // workloads that either service selects. Workloads that no object stands for
 // are known by their namespace only.
-func (b *builder) select_(old, next *Service) {
-	for _, s := range []*Service{old, next} {
+func (b *builder) select_(old, next *registry.Service) {
+	for _, s := range []*registry.Service{old, next} {
 		if s == nil || s.Selector == nil {
 			continue
 		}
@@ -103,8 +104,8 @@ func (b *builder) select_(old, next *Service) {
 
 // alias keeps the index of names that stand for other hosts, and marks the
 // hosts at the end of both chains: their virtual hosts answer to the name.
-func (b *builder) alias(old, next *Service) {
-	for _, s := range []*Service{old, next} {
+func (b *builder) alias(old, next *registry.Service) {
+	for _, s := range []*registry.Service{old, next} {
 		if s == nil || s.Alias == "" {
 			continue
 		}
@@ -141,7 +142,7 @@ func (b *builder) namespace(ref object.Ref, o *corev1.Namespace) {
 	labels := map[string]string{}
 	if o != nil {
 		maps.Copy(labels, o.Labels)
-		if d := distributionAnnotation(o.Annotations); d != "" {
+		if d := registry.AnnotatedDistribution(o.Annotations); d != "" {
 			labels[spaceDistribution] = d
 		}
 	}

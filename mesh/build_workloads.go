@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -10,26 +9,27 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // servedBy is the workload that stands for a Pod from here on; an untyped nil
 // when it has none. With the Pods themselves a large world would need half as
 // much memory again.
 func (b *builder) servedBy(o *corev1.Pod) any {
-	if w := podWorkload(o, b.nodeOf(o.Spec.NodeName)); w != nil {
+	if w := registry.ParsePod(o, b.nodeOf(o.Spec.NodeName)); w != nil {
 		return w
 	}
 	return nil
 }
 
 // pod replaces the workload of a Pod; next is nil when it has none, or is gone.
-func (b *builder) pod(ref object.Ref, next *Workload) {
+func (b *builder) pod(ref object.Ref, next *registry.Workload) {
 	key := ref.Namespace + "/" + ref.Name
 	old, _ := b.world.workloads.Get(key)
 	switch {
 	case next == nil:
 		remove(b.pods, ref.Namespace, ref.Name)
-	case old != nil && old.sameAs(next):
+	case old != nil && old.SameAs(next):
 		b.discovery.keep(ref, old)
 	default:
 		put(b.pods, ref.Namespace, ref.Name, next)
@@ -39,11 +39,11 @@ func (b *builder) pod(ref object.Ref, next *Workload) {
 }
 
 // placed is w where its Node is now.
-func (b *builder) placed(w *Workload) *Workload {
+func (b *builder) placed(w *registry.Workload) *registry.Workload {
 	if w == nil {
 		return nil
 	}
-	l := podLocality(w.Labels, b.nodeOf(w.Node))
+	l := registry.LocalityOfPod(w.Labels, b.nodeOf(w.Node))
 	if l == w.Locality {
 		return w
 	}
@@ -54,11 +54,11 @@ func (b *builder) placed(w *Workload) *Workload {
 
 // workload replaces a Pod or WorkloadEntry and marks the hosts that it serves
 // or served.
-func (b *builder) workload(key string, old, next *Workload) {
-	if old == nil && next == nil || old != nil && next != nil && old.sameAs(next) {
+func (b *builder) workload(key string, old, next *registry.Workload) {
+	if old == nil && next == nil || old != nil && next != nil && old.SameAs(next) {
 		return
 	}
-	for _, x := range []*Workload{old, next} {
+	for _, x := range []*registry.Workload{old, next} {
 		if x != nil {
 			for _, a := range x.Addresses {
 				was, likeliest := b.world.AddressHolder(a), b.world.WorkloadAt(a)
@@ -81,11 +81,11 @@ func (b *builder) workload(key string, old, next *Workload) {
 	if next != nil && next.Terminating && (old == nil || !old.Terminating) {
 		b.dirty.Ending[next.Ref] = struct{}{}
 	}
-	for _, w := range []*Workload{old, next} {
+	for _, w := range []*registry.Workload{old, next} {
 		if w == nil {
 			continue
 		}
-		if old == nil || next == nil || !old.sameIdentity(next) {
+		if old == nil || next == nil || !old.SameIdentity(next) {
 			b.dirty.Workloads[w.Ref] = struct{}{}
 		}
 		for _, s := range b.world.ServicesOf(w) {
@@ -102,7 +102,7 @@ func (b *builder) workload(key string, old, next *Workload) {
 
 // slicesName tells whether the workload, which may be nil, is among the endpoints by its
 // name or one of its addresses.
-func slicesName(list map[string]*discoveryv1.EndpointSlice, w *Workload) bool {
+func slicesName(list map[string]*discoveryv1.EndpointSlice, w *registry.Workload) bool {
 	if w == nil {
 		return false
 	}
@@ -120,16 +120,4 @@ func slicesName(list map[string]*discoveryv1.EndpointSlice, w *Workload) bool {
 		}
 	}
 	return false
-}
-
-// sameAs tells whether two workloads are alike in all that matters.
-func (w *Workload) sameAs(o *Workload) bool {
-	return w.sameIdentity(o) && w.Created.Equal(o.Created) && w.Ready == o.Ready && w.Terminating == o.Terminating && w.Weight == o.Weight
-}
-
-// sameIdentity tells whether two workloads differ at most in readiness.
-func (w *Workload) sameIdentity(o *Workload) bool {
-	return w.UID == o.UID && maps.Equal(w.Labels, o.Labels) && slices.Equal(w.Addresses, o.Addresses) && w.Hostname == o.Hostname && w.ServiceAccount == o.ServiceAccount && w.MutualTLS == o.MutualTLS &&
-		w.Node == o.Node && w.HostNetwork == o.HostNetwork && w.Locality == o.Locality && w.Network == o.Network && w.Owner == o.Owner && w.PodHostname == o.PodHostname &&
-		w.Subdomain == o.Subdomain && maps.Equal(w.Ports, o.Ports) && slices.Equal(w.Listening, o.Listening) && maps.Equal(w.Annotations, o.Annotations)
 }

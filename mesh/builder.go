@@ -12,6 +12,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -24,14 +25,14 @@ type builder struct {
 
 	nodes     map[string]*corev1.Node
 	zones     map[string]map[object.Ref]string                            // zones of nodes by what EndpointSlices say of them
-	pods      map[string]map[string]*Workload                             // by namespace and name
-	entries   map[string]map[string]*Workload                             // WorkloadEntries by namespace and name
-	services  map[string]map[string]*Service                              // Kubernetes Services by namespace and name
+	pods      map[string]map[string]*registry.Workload                    // by namespace and name
+	entries   map[string]map[string]*registry.Workload                    // WorkloadEntries by namespace and name
+	services  map[string]map[string]*registry.Service                     // Kubernetes Services by namespace and name
 	raw       map[object.Ref]*corev1.Service                              // for a change of a namespace's annotation
 	slices    map[string]map[string]map[string]*discoveryv1.EndpointSlice // by namespace, service and name
 	sliceOf   map[object.Ref]string                                       // the service of each of them
-	declared  map[string]map[object.Ref]*serviceEntry                     // ServiceEntries by host
-	seByRef   map[object.Ref]*serviceEntry
+	declared  map[string]map[object.Ref]*registry.ServiceEntry            // ServiceEntries by host
+	seByRef   map[object.Ref]*registry.ServiceEntry
 	ruleByRef map[object.Ref]*traffic.DestinationRule
 	rulesOf   map[string]map[object.Ref]*traffic.DestinationRule // by host
 	roots     map[string]map[object.Ref]struct{}                 // VirtualServices by the delegate "namespace/name" that they name
@@ -65,9 +66,9 @@ type builder struct {
 	holds   holds
 	leads   leads
 
-	holders map[string][]*Workload         // who says to have an address, the likeliest first
-	uses    map[string]map[string]struct{} // names and addresses beyond its own objects by the host whose record was made with them
-	usedBy  map[string]map[string]struct{} // the hosts by each of these
+	holders map[string][]*registry.Workload // who says to have an address, the likeliest first
+	uses    map[string]map[string]struct{}  // names and addresses beyond its own objects by the host whose record was made with them
+	usedBy  map[string]map[string]struct{}  // the hosts by each of these
 
 	headlessIn map[string]struct{} // namespaces in which headless services came, went or changed
 
@@ -80,12 +81,12 @@ type builder struct {
 
 func newBuilder() *builder {
 	b := &builder{
-		applied: applied(), dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[object.Ref]string{}, pods: map[string]map[string]*Workload{}, entries: map[string]map[string]*Workload{},
-		services: map[string]map[string]*Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
-		declared: map[string]map[object.Ref]*serviceEntry{}, seByRef: map[object.Ref]*serviceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, unmerged: object.Set{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{}, roots: map[string]map[object.Ref]struct{}{},
+		applied: applied(), dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[object.Ref]string{}, pods: map[string]map[string]*registry.Workload{}, entries: map[string]map[string]*registry.Workload{},
+		services: map[string]map[string]*registry.Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
+		declared: map[string]map[object.Ref]*registry.ServiceEntry{}, seByRef: map[object.Ref]*registry.ServiceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, unmerged: object.Set{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{}, roots: map[string]map[object.Ref]struct{}{},
 		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
 		targeted: map[object.Ref]targeted{}, targetsIn: object.Set{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
-		holders: map[string][]*Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
+		holders: map[string][]*registry.Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
 	b.boundStale, b.ruled, b.delegated = map[object.Ref]struct{}{}, newRuled(), newDelegated()
 	b.exported = newExported()

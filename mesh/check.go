@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -32,7 +33,7 @@ func Check(ref object.Ref, obj any) []object.Finding {
 		_, findings := traffic.ParseGateway(o)
 		return append(traffic.CheckServers(o), findings...)
 	case *networkingv1.ServiceEntry:
-		return append(traffic.CheckEntryHosts(o), parseServiceEntry(o, object.Domain).findings...)
+		return append(traffic.CheckEntryHosts(o), registry.ParseServiceEntry(o, object.Domain).Findings...)
 	case *networkingv1.WorkloadEntry:
 		return traffic.CheckWorkloadEntry(o)
 	case *networkingv1.Sidecar:

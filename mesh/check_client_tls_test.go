@@ -9,6 +9,7 @@ import (
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -89,7 +90,7 @@ func TestServerTLSStaysClosed(t *testing.T) {
 func TestUnknownModeIsStrict(t *testing.T) {
 	o := readObject[securityv1.PeerAuthentication](t, "metadata: {name: p, namespace: a}\nspec: {mtls: {mode: 7}}")
 	w := Build([]Change{{object.Ref{Kind: object.KindPeerAuthentication, Namespace: "a", Name: "p"}, o}})
-	if m := MutualTLSOf(w.PeerAuthentications, "istio-system", &Workload{Namespace: "a"}, 80); m != Strict {
+	if m := MutualTLSOf(w.PeerAuthentications, "istio-system", &registry.Workload{Namespace: "a"}, 80); m != Strict {
 		t.Errorf("mode %v", m)
 	}
 	if len(Check(object.Ref{Kind: object.KindPeerAuthentication, Namespace: "a", Name: "p"}, o)) == 0 {

@@ -4,20 +4,21 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // serviceEntry reports endpoints that are shown to the entry's own namespace
 // only.
 func (r *references) serviceEntry(o *networkingv1.ServiceEntry) {
-	se := parseServiceEntry(o, object.Domain)
-	for _, e := range se.inline {
-		r.leadsInside(entryWorkload(e, se.ref, nil, se.created).Address())
+	se := registry.ParseServiceEntry(o, object.Domain)
+	for _, e := range se.Inline {
+		r.leadsInside(registry.ParseWorkloadEntry(e, se.Ref, nil, se.Created).Address())
 	}
-	if len(se.inline) > 0 || se.selector != nil {
+	if len(se.Inline) > 0 || se.Selector != nil {
 		return
 	}
-	for _, s := range se.services {
-		if resolvesInside(s) || s.byItsName() {
+	for _, s := range se.Services {
+		if resolvesInside(s) || s.ByItsName() {
 			r.leadsInside(s.Host)
 		}
 	}

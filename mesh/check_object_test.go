@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -35,39 +36,39 @@ func TestHostsThatAreNone(t *testing.T) {
 	}
 	se := &networkingv1.ServiceEntry{}
 	se.Spec.Hosts = slices.Concat(bad, []string{"good.example"})
-	if e := parseServiceEntry(se, object.Domain); len(e.services) != 1 || e.services[0].Host != "good.example" || len(e.findings) != len(bad) {
-		t.Errorf("a ServiceEntry has services %v and findings %v", e.services, e.findings)
+	if e := registry.ParseServiceEntry(se, object.Domain); len(e.Services) != 1 || e.Services[0].Host != "good.example" || len(e.Findings) != len(bad) {
+		t.Errorf("a ServiceEntry has services %v and findings %v", e.Services, e.Findings)
 	}
 }
 
 // What reaches the directory was never validated: a number that is no port and
 // an address that is none make Envoy refuse the resource.
 func TestNumbersAndAddressesThatEnvoyRefuses(t *testing.T) {
-	svc := kubernetesService(readObject[corev1.Service](t, `
+	svc := registry.ParseService(readObject[corev1.Service](t, `
 metadata: {name: a, namespace: default}
 spec: {ports: [{name: http, port: 80, targetPort: 70000}, {name: a, port: 70000}, {name: b, port: -1}, {name: c, port: 81, targetPort: web}]}`), object.Domain)
-	w := podWorkload(readObject[corev1.Pod](t, `
+	w := registry.ParsePod(readObject[corev1.Pod](t, `
 metadata: {name: a, namespace: default}
 spec: {containers: [{name: app, ports: [{name: web, containerPort: 90000}, {containerPort: 8080}]}]}
 status: {podIP: 10.0.0.1}`), nil)
-	e, ok := podEndpoint(svc, w)
+	e, ok := registry.EndpointOfPod(svc, w)
 	if !ok || len(svc.Ports) != 2 || !slices.Equal(e.Ports, []uint32{80, 0}) || !slices.Equal(w.Listening, []uint32{8080}) {
 		t.Errorf("ports %v lead to %v of a workload that listens on %v", svc.Ports, e.Ports, w.Listening)
 	}
 
-	entry := func(spec string) (*serviceEntry, []Endpoint) {
+	entry := func(spec string) (*registry.ServiceEntry, []registry.Endpoint) {
 		o := readObject[networkingv1.ServiceEntry](t, "metadata: {name: a, namespace: default}\nspec: "+spec)
-		se := parseServiceEntry(o, object.Domain)
+		se := registry.ParseServiceEntry(o, object.Domain)
 		b := newBuilder()
 		for name, we := range map[string]string{"none": `{labels: {app: a}}`, "name": `{address: a.example, labels: {app: a}}`, "port": `{address: 10.0.0.1, labels: {app: a}, ports: {http: 70000}}`} {
 			o := readObject[networkingv1.WorkloadEntry](t, "metadata: {name: "+name+", namespace: default}\nspec: "+we)
 			b.workloadEntry(object.Ref{Kind: object.KindWorkloadEntry, Namespace: "default", Name: name}, o)
 		}
-		return se, b.entryEndpoints(se, se.services[0])
+		return se, b.entryEndpoints(se, se.Services[0])
 	}
 	se, eps := entry(`{hosts: [a.example], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP, targetPort: 70000}], endpoints: [{address: 10.0.0.1, ports: {http: 70000}}, {address: 10.0.0.2}, {address: a.example}]}`)
-	if len(eps) != 2 || eps[0].Ports[0] != 0 || eps[1].Ports[0] != 80 || len(se.findings) != 2 {
-		t.Errorf("inline endpoints are %v with findings %v", eps, se.findings)
+	if len(eps) != 2 || eps[0].Ports[0] != 0 || eps[1].Ports[0] != 80 || len(se.Findings) != 2 {
+		t.Errorf("inline endpoints are %v with findings %v", eps, se.Findings)
 	}
 	if _, eps = entry(`{hosts: [a.example], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], workloadSelector: {labels: {app: a}}}`); len(eps) != 1 || eps[0].Address != "10.0.0.1" || eps[0].Ports[0] != 0 {
 		t.Errorf("selected endpoints of a static entry are %v", eps)

@@ -11,6 +11,7 @@ import (
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // authorization looks up what the rules of a policy are compared with: the ports of the
@@ -82,13 +83,13 @@ func (r *references) podPort(field string, selector map[string]string, port uint
 
 // translated is the Service that leads from its port to another of the workload's, which
 // has no such port itself; nil when none does.
-func (w *World) translated(x *Workload, port uint32) (of *Service, target uint32) {
+func (w *World) translated(x *registry.Workload, port uint32) (of *registry.Service, target uint32) {
 	if slices.Contains(x.Listening, port) {
 		return nil, 0
 	}
 	for _, s := range w.ServicesOf(x) {
 		for _, p := range s.Ports {
-			to := targetPort(p, x)
+			to := registry.TargetPort(p, x)
 			if to == port {
 				return nil, 0
 			}

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -35,12 +36,12 @@ type Names struct {
 	world *World
 	// workloads are those that have a pair of labels, by namespace and pair; nil: all are
 	// looked at each time.
-	workloads map[string][]*Workload
+	workloads map[string][]*registry.Workload
 }
 
 // Names are the names of the World. To make them costs as much as the World has workloads.
 func (w *World) Names() *Names {
-	n := &Names{world: w, workloads: map[string][]*Workload{}}
+	n := &Names{world: w, workloads: map[string][]*registry.Workload{}}
 	for _, x := range w.Workloads() {
 		for k, v := range x.Labels {
 			for _, namespace := range []string{"", x.Namespace} {
@@ -68,7 +69,7 @@ func (n *Names) Check(ctx context.Context, obj any) []object.Finding {
 		r.serviceEntry(o)
 	case *networkingv1.WorkloadEntry:
 		r.ref = object.Ref{Kind: object.KindWorkloadEntry, Namespace: o.Namespace, Name: o.Name}
-		r.leadsInside(entryWorkload(&o.Spec, r.ref, o.Labels, o.CreationTimestamp.Time).Address())
+		r.leadsInside(registry.ParseWorkloadEntry(&o.Spec, r.ref, o.Labels, o.CreationTimestamp.Time).Address())
 	case *networkingv1.Gateway:
 		r.ref = object.Ref{Kind: object.KindGateway, Namespace: o.Namespace, Name: o.Name}
 		r.selected("spec.selector", o.Spec.Selector, "")
@@ -141,7 +142,7 @@ func (r *references) selected(field string, selector map[string]string, namespac
 
 // anyWith tells whether a workload of the namespace ("" is any) has the labels.
 func (n *Names) anyWith(selector map[string]string, namespace string) bool {
-	fits := func(x *Workload) bool {
+	fits := func(x *registry.Workload) bool {
 		return (namespace == "" || x.Namespace == namespace) && object.Selects(selector, x.Labels)
 	}
 	if n.workloads != nil {
@@ -334,7 +335,7 @@ func (r *references) subsets(rule *traffic.DestinationRule) {
 }
 
 // having are the workloads of the namespace that have a pair of labels.
-func (n *Names) having(namespace, key, value string) (out []*Workload) {
+func (n *Names) having(namespace, key, value string) (out []*registry.Workload) {
 	if n.workloads != nil {
 		return n.workloads[namespace+"/"+key+"="+value]
 	}

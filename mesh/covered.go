@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -174,7 +175,7 @@ func (r *covered) bareOf(namespace string) bool {
 }
 
 // addPorts adds the ports of a host's services, or takes them away; the host may be nil.
-func (b *builder) addPorts(to *portsBy, h *Host, sign int) {
+func (b *builder) addPorts(to *portsBy, h *registry.Host, sign int) {
 	if h == nil {
 		return
 	}
@@ -189,7 +190,7 @@ func (b *builder) addPorts(to *portsBy, h *Host, sign int) {
 
 // coverHost counts a host's ports for the rules that cover it, in place of what the host
 // had before.
-func (b *builder) coverHost(name string, old, next *Host) {
+func (b *builder) coverHost(name string, old, next *registry.Host) {
 	delta := &portsBy{by: map[portsOwner]int{}}
 	b.addPorts(delta, old, -1)
 	b.addPorts(delta, next, 1)

@@ -6,7 +6,8 @@
 // host as seen from this scope?"). It does no I/O, knows no Envoy proto, and
 // nothing that Envoy answers ever changes it.
 //
-// What needs no World is in packages below it, which never import it: traffic
-// reads and checks Istio's rules, bounds says how much objects may ask for, and
-// object has the words for objects that everybody uses.
+// What needs no World is in packages below it, which never import it: registry
+// reads services, workloads, endpoints and Secrets, traffic reads and checks
+// Istio's rules, bounds says how much objects may ask for, and object has the
+// words for objects that everybody uses.
 package mesh

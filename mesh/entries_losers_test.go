@@ -8,6 +8,7 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // TestEntriesThatAreNotMerged: the younger of two entries of a host that differ hears of
@@ -67,8 +68,8 @@ func TestModeForUnknownDestinations(t *testing.T) {
 // moment it was read. The race detector sees what is written later.
 func TestPublishedEntriesAreNotWrittenTo(t *testing.T) {
 	c := listedEntry(t, "a", "press", "workloadSelector: {labels: {app: web}}, ports: [{number: 80, name: http}]")
-	se := parseServiceEntry(c.Object.(*networkingv1.ServiceEntry), object.Domain)
-	if s := se.services[0]; s.Selector["app"] != "web" {
+	se := registry.ParseServiceEntry(c.Object.(*networkingv1.ServiceEntry), object.Domain)
+	if s := se.Services[0]; s.Selector["app"] != "web" {
 		t.Errorf("a service that was read selects %v", s.Selector)
 	}
 	b := newBuilder()

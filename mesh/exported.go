@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // plainExport is how many clusters and listeners one Service or ServiceEntry may put on
@@ -45,7 +46,7 @@ func newExported() exported {
 func exportsOf(obj any) (n int) {
 	switch o := obj.(type) {
 	case *corev1.Service:
-		if v := exportTo(o); v.Private(o.Namespace, nil) || v.None() {
+		if v := registry.ExportTo(o); v.Private(o.Namespace, nil) || v.None() {
 			return 0
 		}
 		for _, p := range o.Spec.Ports {
@@ -155,7 +156,7 @@ func keptHome(obj any) any {
 		if out.Annotations == nil {
 			out.Annotations = map[string]string{}
 		}
-		out.Annotations[exportToAnnotation] = home(exportTo(o), o.Namespace)
+		out.Annotations[registry.ExportToAnnotation] = home(registry.ExportTo(o), o.Namespace)
 		return &out
 	case *networkingv1.ServiceEntry:
 		out := &networkingv1.ServiceEntry{TypeMeta: o.TypeMeta, ObjectMeta: o.ObjectMeta}

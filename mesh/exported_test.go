@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // serviceOf is a Service of the namespace "evil" with ports of TCP.
@@ -19,7 +20,7 @@ func serviceOf(name string, age time.Duration, ports int, exportTo string) Chang
 	o := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "evil", Name: name, CreationTimestamp: metav1.NewTime(time.Unix(1_000_000, 0).Add(-age))}}
 	o.Spec.ClusterIPs = []string{"10.96.7.7"}
 	if exportTo != "" {
-		o.Annotations = map[string]string{exportToAnnotation: exportTo}
+		o.Annotations = map[string]string{registry.ExportToAnnotation: exportTo}
 	}
 	for i := range ports {
 		o.Spec.Ports = append(o.Spec.Ports, corev1.ServicePort{Name: fmt.Sprint("tcp-", i), Port: int32(1000 + i)}) //nolint:gosec // few

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // FuzzParseConfig: any text is a mesh configuration or an error that says why
@@ -42,7 +43,7 @@ func FuzzLocality(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, a string) {
-		if l := parseLocality(a); l.Region != "" && !strings.HasPrefix(a, l.Region) {
+		if l := registry.ParseLocality(a); l.Region != "" && !strings.HasPrefix(a, l.Region) {
 			t.Errorf("%q is in region %q", a, l.Region)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 func TestForeignAddress(t *testing.T) {
@@ -43,10 +44,10 @@ spec: {from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: %}], 
 }
 
 func TestAuthoritySecrets(t *testing.T) {
-	secret := func(name string, kind corev1.SecretType, data map[string][]byte) *Secret {
-		return parseSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "istio-system", Name: name}, Type: kind, Data: data})
+	secret := func(name string, kind corev1.SecretType, data map[string][]byte) *registry.Secret {
+		return registry.ParseSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "istio-system", Name: name}, Type: kind, Data: data})
 	}
-	for name, s := range map[string]*Secret{
+	for name, s := range map[string]*registry.Secret{
 		"plugged in, as TLS": secret("cacerts", corev1.SecretTypeTLS, map[string][]byte{"tls.crt": []byte("x"), "tls.key": []byte("y")}),
 		"Fairway's":          secret("fairway-ca-secret", "", nil),
 		"Istio's":            secret("istio-ca-secret", "istio.io/ca-root", nil),

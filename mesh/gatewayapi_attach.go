@@ -9,6 +9,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // attachment is a route on a listener.
@@ -68,7 +69,7 @@ func (w *World) attachProblem(r *apiRoute, p gatewayv1.ParentReference) (attachP
 		_, problem := w.attach(r, p, g)
 		return problem, true
 	}
-	var s *Service
+	var s *registry.Service
 	if h := w.Host(strings.ToLower(ref.Name + "." + ref.Namespace + ".svc." + object.Domain)); h != nil && h.Services[0].Kubernetes() {
 		s = h.Services[0]
 	}

@@ -9,6 +9,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // NoBackend is the host of destinations that stand for a backend which may not
@@ -85,7 +86,7 @@ func (w *World) backendProblem(route object.Ref, b apiBackend, mesh bool) backen
 	if h == nil {
 		return backendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("there is no service %s: check the name and the namespace", d.Host), object.Ref{Kind: object.KindHost, Name: d.Host}}
 	}
-	if h.Services[0].Resolution != ResolutionAlias && !slices.ContainsFunc(h.Services, func(s *Service) bool { return s.Port(d.Port.Number) != nil }) {
+	if h.Services[0].Resolution != registry.ResolutionAlias && !slices.ContainsFunc(h.Services, func(s *registry.Service) bool { return s.Port(d.Port.Number) != nil }) {
 		return backendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("service %s has no port %d: use one of its ports", d.Host, d.Port.Number), object.Ref{}}
 	}
 	return backendProblem{}

@@ -13,6 +13,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -319,7 +320,7 @@ func (w *World) foreignAddress(g *apiGateway) string {
 
 // ListenerSecrets are the Secrets that listeners of the Gateways of the
 // Gateway API show and may show.
-func (w *World) ListenerSecrets() (out []Wanted) {
+func (w *World) ListenerSecrets() (out []registry.Wanted) {
 	for _, x := range w.api.gateways.All() {
 		g := w.apiGateway(x.ref)
 		if g == nil {
@@ -328,7 +329,7 @@ func (w *World) ListenerSecrets() (out []Wanted) {
 		for _, l := range g.listeners {
 			secrets, _ := w.certificates(g, l)
 			for _, s := range secrets {
-				if wanted := (Wanted{s, g.ref, g.created}); !slices.Contains(out, wanted) {
+				if wanted := (registry.Wanted{Ref: s, By: g.ref, Since: g.created}); !slices.Contains(out, wanted) {
 					out = append(out, wanted)
 				}
 			}

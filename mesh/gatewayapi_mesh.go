@@ -8,16 +8,17 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // attachToService tells why a route with a Service as its parent has no
 // effect on the Service's clients.
-func attachToService(r *apiRoute, p gatewayv1.ParentReference, ref object.Ref, s *Service) attachProblem {
+func attachToService(r *apiRoute, p gatewayv1.ParentReference, ref object.Ref, s *registry.Service) attachProblem {
 	switch {
 	case s == nil:
 		return attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("there is no Service %s/%s: check the name and the namespace", ref.Namespace, ref.Name)}
-	case p.SectionName != nil && !slices.ContainsFunc(s.Ports, func(port Port) bool { return port.Name == string(*p.SectionName) }):
+	case p.SectionName != nil && !slices.ContainsFunc(s.Ports, func(port registry.Port) bool { return port.Name == string(*p.SectionName) }):
 		return attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("Service %s/%s has no port %s: correct sectionName", ref.Namespace, ref.Name, *p.SectionName)}
 	case p.Port != nil && s.Port(uint32(max(*p.Port, 0))) == nil:
 		return attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("Service %s/%s has no port %d: correct the reference", ref.Namespace, ref.Name, *p.Port)}
@@ -28,7 +29,7 @@ func attachToService(r *apiRoute, p gatewayv1.ParentReference, ref object.Ref, s
 // serviceRoutes are the rules that routes make for the clients of a Service,
 // which may be nil: one VirtualService of the Service's namespace for all, and
 // for each other namespace with routes one for the clients there.
-func (w *World) serviceRoutes(ref object.Ref, s *Service) (out []*traffic.VirtualService) {
+func (w *World) serviceRoutes(ref object.Ref, s *registry.Service) (out []*traffic.VirtualService) {
 	if s == nil {
 		return nil
 	}
@@ -56,9 +57,9 @@ func (w *World) serviceRoutes(ref object.Ref, s *Service) (out []*traffic.Virtua
 
 // serviceRoute joins the routes of one namespace for a Service; nil when none
 // of them is attached to it.
-func (w *World) serviceRoute(ref object.Ref, s *Service, routes []*apiRoute) *traffic.VirtualService {
+func (w *World) serviceRoute(ref object.Ref, s *registry.Service, routes []*apiRoute) *traffic.VirtualService {
 	var out *traffic.VirtualService
-	for _, port := range append([]Port{{}}, s.Ports...) { // those for one port beside those for all
+	for _, port := range append([]registry.Port{{}}, s.Ports...) { // those for one port beside those for all
 		var here []*apiRoute
 		for _, r := range routes {
 			if slices.ContainsFunc(r.parents, func(p gatewayv1.ParentReference) bool {
@@ -86,7 +87,7 @@ func (w *World) serviceRoute(ref object.Ref, s *Service, routes []*apiRoute) *tr
 }
 
 // portOf is the port of the Service that a reference is for; 0: all.
-func portOf(p gatewayv1.ParentReference, s *Service) uint32 {
+func portOf(p gatewayv1.ParentReference, s *registry.Service) uint32 {
 	if p.Port != nil {
 		return uint32(max(*p.Port, 0))
 	}

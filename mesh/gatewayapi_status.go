@@ -11,6 +11,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // MeshController is the name under which statuses of routes for the clients of
@@ -126,7 +127,7 @@ func (w *World) certificateProblem(g *apiGateway, l *apiListener) listenerProble
 	secrets, problem := w.certificates(g, l)
 	for _, ref := range secrets {
 		s := w.Secret(ref.Namespace, ref.Name)
-		if s.HoldsAuthority() || authoritySecret(ref.Name) {
+		if s.HoldsAuthority() || registry.AuthoritySecret(ref.Name) {
 			return listenerProblem{gatewayv1.ListenerReasonInvalidCertificateRef, fmt.Sprintf("Secret %s/%s is that of an authority and is never shown: name the Secret of a server's certificate", ref.Namespace, ref.Name)}
 		}
 		if s == nil {

@@ -5,14 +5,15 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // OlderHeadless returns whether an endpoint of a headless service is one of an
 // older headless service too that the view sees, whose port of the number speaks
 // HTTP as well. Such services are of one namespace, since nobody else's serve a Pod
 // directly.
-func (v *View) OlderHeadless(s *Service, port uint32) func(Endpoint) bool {
-	rival := func(o *Service) bool {
+func (v *View) OlderHeadless(s *registry.Service, port uint32) func(registry.Endpoint) bool {
+	rival := func(o *registry.Service) bool {
 		if !o.Headless || o.Namespace != s.Namespace || object.Older(o.Created, o.Ref, s.Created, s.Ref) >= 0 {
 			return false
 		}
@@ -22,15 +23,15 @@ func (v *View) OlderHeadless(s *Service, port uint32) func(Endpoint) bool {
 		seen, _ := v.Service(o.Host)
 		return seen == o && v.Listens(o, port)
 	}
-	var selecting []*Service
+	var selecting []*registry.Service
 	for _, o := range persist.Prefix(v.selecting, s.Namespace+"/") {
 		if rival(o) {
 			selecting = append(selecting, o)
 		}
 	}
-	return func(e Endpoint) bool {
-		if slices.ContainsFunc(selecting, func(o *Service) bool {
-			return object.Selects(o.Selector, e.Workload.Labels) && targetPort(*o.Port(port), e.Workload) != 0
+	return func(e registry.Endpoint) bool {
+		if slices.ContainsFunc(selecting, func(o *registry.Service) bool {
+			return object.Selects(o.Selector, e.Workload.Labels) && registry.TargetPort(*o.Port(port), e.Workload) != 0
 		}) {
 			return true
 		}

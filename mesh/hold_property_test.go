@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -143,7 +144,7 @@ func sameIndex(a, b *World) bool {
 	same := a.hosts.Len() == b.hosts.Len() && a.rules.Len() == b.rules.Len()
 	for name, x := range a.hosts.All() {
 		y := b.Host(name)
-		same = same && y != nil && slices.EqualFunc(x.Services, y.Services, (*Service).equal)
+		same = same && y != nil && slices.EqualFunc(x.Services, y.Services, (*registry.Service).Equal)
 	}
 	for host, x := range a.rules.All() {
 		y, _ := b.rules.Get(host)

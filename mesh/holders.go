@@ -5,14 +5,15 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // hold puts a workload among those that say they have an address, or takes it
 // from them. One address may be that of several: of Pods on one host's network,
 // of a Pod whose predecessor is not yet gone, and of whatever WorkloadEntries
 // claim it.
-func (b *builder) hold(address string, w *Workload, in bool) {
-	l := slices.DeleteFunc(slices.Clone(b.holders[address]), func(x *Workload) bool { return x == w })
+func (b *builder) hold(address string, w *registry.Workload, in bool) {
+	l := slices.DeleteFunc(slices.Clone(b.holders[address]), func(x *registry.Workload) bool { return x == w })
 	if in {
 		i, _ := slices.BinarySearchFunc(l, w, byHold)
 		l = slices.Insert(l, i, w)
@@ -31,8 +32,8 @@ func (b *builder) hold(address string, w *Workload, in bool) {
 // byHold orders those that say they have an address by how likely it is: Pods
 // first, whose addresses the kubelet tells, then what does not end, what is
 // ready, and the youngest, which got the address last.
-func byHold(a, b *Workload) int {
-	rank := func(w *Workload) int {
+func byHold(a, b *registry.Workload) int {
+	rank := func(w *registry.Workload) int {
 		n := 0
 		for i, worse := range []bool{!w.Ready, w.Terminating, w.Ref.Kind != object.KindPod} {
 			if worse {
@@ -46,7 +47,7 @@ func byHold(a, b *Workload) int {
 
 // holderIn is the workload of the namespace that most likely has the address;
 // nil when none has.
-func (b *builder) holderIn(namespace, address string) *Workload {
+func (b *builder) holderIn(namespace, address string) *registry.Workload {
 	for _, w := range b.holders[address] {
 		if w.Namespace == namespace {
 			return w

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -44,7 +45,7 @@ func (w *World) ImpliedProxies() []*Proxy {
 
 // RoleOf tells what the proxy of a workload is for: that of a router when a Gateway
 // selects the workload by labels.
-func (w *World) RoleOf(x *Workload) Role {
+func (w *World) RoleOf(x *registry.Workload) Role {
 	for _, g := range w.Gateways() {
 		if (len(g.Selector) > 0 || g.OfAPI()) && g.Selects(x.Namespace, x.Labels) {
 			return RoleRouter
@@ -54,7 +55,7 @@ func (w *World) RoleOf(x *Workload) Role {
 }
 
 // hasSidecar tells whether nothing speaks against a sidecar in the Pod.
-func hasSidecar(x *Workload) bool {
+func hasSidecar(x *registry.Workload) bool {
 	const inject = "sidecar.istio.io/inject"
 	if said := x.Labels[inject]; said != "" {
 		return said == "true"
@@ -64,7 +65,7 @@ func hasSidecar(x *Workload) bool {
 
 // impliedSidecars are those of Services and namespaces whose Pods are not known.
 func (w *World) impliedSidecars(known map[string]bool) (out []*Proxy) {
-	missing := map[string]*Workload{} // by namespace and labels
+	missing := map[string]*registry.Workload{} // by namespace and labels
 	add := func(namespace string, labels map[string]string) {
 		key := namespace + "/" + object.CanonicalLabels(labels)
 		if namespace != "" && missing[key] == nil {
@@ -72,7 +73,7 @@ func (w *World) impliedSidecars(known map[string]bool) (out []*Proxy) {
 		}
 		known[namespace] = true
 	}
-	served := map[*Service]bool{}
+	served := map[*registry.Service]bool{}
 	for _, x := range w.Workloads() {
 		for _, s := range w.ServicesOf(x) {
 			served[s] = true
@@ -118,8 +119,8 @@ func (w *World) impliedSidecars(known map[string]bool) (out []*Proxy) {
 }
 
 // stranger is a workload that no object describes.
-func stranger(namespace, name string, labels map[string]string) *Workload {
-	return &Workload{
+func stranger(namespace, name string, labels map[string]string) *registry.Workload {
+	return &registry.Workload{
 		Ref: object.Ref{Kind: object.KindPod, Namespace: namespace, Name: name}, Namespace: namespace, Name: name, Owner: name,
 		Labels: labels, ServiceAccount: "default", Ready: true,
 	}
@@ -166,7 +167,7 @@ func (w *World) gatewayPods() *gatewayPods {
 }
 
 // selected tells whether some Gateway selects the workload by labels.
-func (p *gatewayPods) selected(x *Workload) (any bool) {
+func (p *gatewayPods) selected(x *registry.Workload) (any bool) {
 	for k, v := range x.Labels {
 		for _, s := range p.byPair[k+"="+v] {
 			if (s.namespace == "" || s.namespace == x.Namespace) && object.Selects(s.labels, x.Labels) {

@@ -9,6 +9,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -46,7 +47,7 @@ type InboundPort struct {
 	Protocol object.Protocol
 	// Service is the oldest service that leads to the port, which gives it
 	// its protocol; nil for ports that only a policy or a Sidecar names.
-	Service *Service
+	Service *registry.Service
 	// ServicePort is the number of the port of Service that leads here; 0 without Service.
 	ServicePort uint32
 	// Endpoint is where the application takes the traffic when that is not
@@ -60,7 +61,7 @@ type InboundPort struct {
 
 // InboundOf is what the workload accepts in this world. Findings tell what of
 // a Sidecar's ingress is not in force.
-func (w *World) InboundOf(x *Workload) (Inbound, []object.Finding) {
+func (w *World) InboundOf(x *registry.Workload) (Inbound, []object.Finding) {
 	root := w.Config.RootNamespace
 	in := Inbound{
 		Namespace: x.Namespace, Workload: x.Owner, ServiceAccount: x.ServiceAccount,
@@ -90,7 +91,7 @@ func (w *World) InboundOf(x *Workload) (Inbound, []object.Finding) {
 
 // inboundPorts are the ports of the workload: those of its Sidecar's ingress
 // or else those that services lead to, and those with a mode of their own.
-func (w *World) inboundPorts(x *Workload) ([]InboundPort, []object.Finding) {
+func (w *World) inboundPorts(x *registry.Workload) ([]InboundPort, []object.Finding) {
 	byNumber := map[uint32]InboundPort{}
 	add := func(p InboundPort) {
 		if _, taken := byNumber[p.Number]; taken || p.Number == 0 || p.Number > 65535 || p.Protocol == object.ProtocolUDP {
@@ -200,13 +201,13 @@ func ingressEndpoint(s string, port uint32) (string, bool) {
 
 // RequestAuthenticationsOf are the RequestAuthentications that apply to a
 // workload, farthest first.
-func (w *World) RequestAuthenticationsOf(x *Workload) []*RequestAuthentication {
+func (w *World) RequestAuthenticationsOf(x *registry.Workload) []*RequestAuthentication {
 	return policiesOf(w.policiesFor(x), w.RequestAuthentications)
 }
 
 // AuthorizationPoliciesOf are the AuthorizationPolicies that apply to a
 // workload, farthest first.
-func (w *World) AuthorizationPoliciesOf(x *Workload) []*AuthorizationPolicy {
+func (w *World) AuthorizationPoliciesOf(x *registry.Workload) []*AuthorizationPolicy {
 	return policiesOf(w.policiesFor(x), w.AuthorizationPolicies)
 }
 
@@ -223,20 +224,22 @@ func policiesOf[T any](f workloadPolicies, policies *Policies[T]) (out []*Policy
 }
 
 // policiesFor finds what applies to a workload, by the services that lead to it too.
-func (w *World) policiesFor(x *Workload) workloadPolicies {
-	return workloadPolicies{world: w, workload: x, services: sync.OnceValue(func() []*Service { return w.ServicesOf(x) })}
+func (w *World) policiesFor(x *registry.Workload) workloadPolicies {
+	return workloadPolicies{world: w, workload: x, services: sync.OnceValue(func() []*registry.Service { return w.ServicesOf(x) })}
 }
 
 // TelemetriesOf are the Telemetry objects that apply to what a workload accepts, farthest
 // first: at most one each for the mesh, for the namespace and for the workload. Of several
 // the oldest applies, as Istio has it. Unlike policies, one with a selector is for its own
 // namespace only, the root namespace included.
-func (w *World) TelemetriesOf(x *Workload) []*Telemetry { return w.telemetriesFor(w.policiesFor(x)) }
+func (w *World) TelemetriesOf(x *registry.Workload) []*Telemetry {
+	return w.telemetriesFor(w.policiesFor(x))
+}
 
 // ClientTelemetriesOf are those that apply to what workloads of a namespace call, of which
 // only labels are known. What is attached to a Service is for those who serve it.
 func (w *World) ClientTelemetriesOf(namespace string, labels map[string]string) []*Telemetry {
-	return w.telemetriesFor(workloadPolicies{world: w, workload: &Workload{Namespace: namespace, Labels: labels}})
+	return w.telemetriesFor(workloadPolicies{world: w, workload: &registry.Workload{Namespace: namespace, Labels: labels}})
 }
 
 func (w *World) telemetriesFor(f workloadPolicies) []*Telemetry {

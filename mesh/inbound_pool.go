@@ -6,6 +6,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -56,7 +57,7 @@ func (b *builder) dirtyServers(r *traffic.DestinationRule) {
 	if !pools(r) && object.EachPattern(r.Host, none) {
 		return
 	}
-	each := func(h *Host) {
+	each := func(h *registry.Host) {
 		for _, s := range h.Services {
 			b.dirty.Inbound[s.Namespace] = struct{}{}
 		}

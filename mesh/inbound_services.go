@@ -6,15 +6,15 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // leading is a service that leads to a workload, and where on the workload each
 // of its ports leads, by index of Service.Ports; 0: nowhere.
 type leading struct {
-	service *Service
+	service *registry.Service
 	ports   []uint32
 }
 
@@ -22,10 +22,10 @@ type leading struct {
 // first: those whose selector selects it, and those that list its address, in
 // EndpointSlices or as an endpoint. Services of other namespaces decide nothing of
 // what it accepts.
-func (w *World) servicesTo(x *Workload) []leading {
+func (w *World) servicesTo(x *registry.Workload) []leading {
 	var out []leading
 	for _, s := range w.ServicesOf(x) {
-		out = append(out, leading{s, targetPorts(s, x)})
+		out = append(out, leading{s, registry.TargetPorts(s, x)})
 	}
 	for _, a := range x.Addresses {
 		hosts, _ := w.listed.Get(a.String())
@@ -35,7 +35,7 @@ func (w *World) servicesTo(x *Workload) []leading {
 				if s.Namespace != x.Namespace || s.Selector != nil {
 					continue
 				}
-				for _, e := range h.Endpoints[i].at(a.String()) {
+				for _, e := range h.Endpoints[i].At(a.String()) {
 					if e.Workload.Ref.Kind != object.KindPod || e.Workload.Ref == x.Ref {
 						out = append(out, leading{s, e.Ports})
 					}
@@ -49,26 +49,16 @@ func (w *World) servicesTo(x *Workload) []leading {
 	return out
 }
 
-// at are the endpoints with the address.
-func (s *EndpointSet) at(address string) []Endpoint {
-	from, _ := slices.BinarySearchFunc(s.Endpoints, address, func(e Endpoint, a string) int { return strings.Compare(e.Address, a) })
-	to := from
-	for to < len(s.Endpoints) && s.Endpoints[to].Address == address {
-		to++
-	}
-	return s.Endpoints[from:to]
-}
-
 // listing is a service that lists an address, and what of that decides what the
 // workload there accepts.
 type listing struct {
-	service *Service
+	service *registry.Service
 	ports   string
 }
 
 // listings are the services of the host without a selector by each address that
 // they list.
-func listings(h *Host) map[string][]listing {
+func listings(h *registry.Host) map[string][]listing {
 	if h == nil {
 		return nil
 	}
@@ -96,7 +86,7 @@ func listings(h *Host) map[string][]listing {
 
 // indexListed keeps the index of hosts by the addresses that they list, and marks
 // the workloads there to which they lead otherwise than before.
-func (b *builder) indexListed(old, next *Host) {
+func (b *builder) indexListed(old, next *registry.Host) {
 	was, is := listings(old), listings(next)
 	for a, l := range is {
 		if was[a] == nil {
@@ -116,7 +106,7 @@ func (b *builder) indexListed(old, next *Host) {
 
 // dirtyListed marks what the workloads at an address accept that are of a
 // namespace with a service for the host.
-func (b *builder) dirtyListed(address string, h *Host) {
+func (b *builder) dirtyListed(address string, h *registry.Host) {
 	for _, s := range h.Services {
 		for _, x := range b.holders[address] {
 			if x.Namespace == s.Namespace {
@@ -129,9 +119,9 @@ func (b *builder) dirtyListed(address string, h *Host) {
 
 // rivalPorts finds ports of services that lead to a port of the workload which an older
 // service says to speak something else.
-func rivalPorts(x *Workload, services []leading) (findings []object.Finding) {
+func rivalPorts(x *registry.Workload, services []leading) (findings []object.Finding) {
 	type told struct {
-		by       *Service
+		by       *registry.Service
 		protocol object.Protocol
 	}
 	first := map[uint32]told{}

@@ -10,6 +10,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -63,8 +64,8 @@ func TestIngressEndpoint(t *testing.T) {
 // apart.
 func TestPodsOfOneDeploymentAreOne(t *testing.T) {
 	w := newBuilder().world
-	pod := func(name, hash string) *Workload {
-		return &Workload{Ref: object.Ref{Kind: object.KindPod, Namespace: "default", Name: name}, Namespace: "default", Name: name, Owner: "web", ServiceAccount: "web",
+	pod := func(name, hash string) *registry.Workload {
+		return &registry.Workload{Ref: object.Ref{Kind: object.KindPod, Namespace: "default", Name: name}, Namespace: "default", Name: name, Owner: "web", ServiceAccount: "web",
 			Labels: map[string]string{"app": "web", "pod-template-hash": hash}}
 	}
 	a, _ := w.InboundOf(pod("web-1", "x"))

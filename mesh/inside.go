@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // The ports of a proxy's pod that are the proxy's own: admin, capture, health
@@ -157,18 +158,12 @@ func podName(name string) (netip.Addr, bool) {
 
 // resolvesInside tells whether proxies that resolve what clients ask the
 // service for would find themselves.
-func resolvesInside(s *Service) bool {
-	if s.Resolution != ResolutionDynamicDNS {
+func resolvesInside(s *registry.Service) bool {
+	if s.Resolution != registry.ResolutionDynamicDNS {
 		return false
 	}
 	if suffix, ok := strings.CutPrefix(s.Host, "*"); ok {
 		return strings.HasSuffix("x.localhost", suffix)
 	}
 	return placeOf(s.Host).why != ""
-}
-
-// byItsName tells whether proxies find the service by resolving its host where
-// it lists no endpoints.
-func (s *Service) byItsName() bool {
-	return (s.Resolution == ResolutionDNS || s.Resolution == ResolutionDNSRoundRobin) && !object.IsWildcard(s.Host)
 }

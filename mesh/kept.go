@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -27,8 +28,8 @@ type keptDestination struct {
 type Kept struct {
 	Port      uint32 // as routes name it; 0: none
 	Subset    string
-	Service   *Service
-	Endpoints *EndpointSet
+	Service   *registry.Service
+	Endpoints *registry.EndpointSet
 	Rule      *traffic.DestinationRule
 }
 
@@ -256,7 +257,7 @@ func (b *builder) keepLost(host string, is, was *sights, until time.Time) {
 	}
 }
 
-func (b *builder) keepOne(d destination, c client, s *Service, until time.Time) {
+func (b *builder) keepOne(d destination, c client, s *registry.Service, until time.Time) {
 	k := b.holds.kept[d]
 	if k != nil {
 		if slices.Contains(k.clients, c) {

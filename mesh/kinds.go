@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // applied are the kinds that building takes in: what each does with an object in its new
@@ -12,7 +13,7 @@ import (
 func applied() map[object.Kind]func(b *builder, ref object.Ref, obj any) {
 	return map[object.Kind]func(*builder, object.Ref, any){
 		object.KindService:               applies((*builder).service),
-		object.KindPod:                   applies(func(b *builder, ref object.Ref, w *Workload) { b.pod(ref, b.placed(w)) }),
+		object.KindPod:                   applies(func(b *builder, ref object.Ref, w *registry.Workload) { b.pod(ref, b.placed(w)) }),
 		object.KindNode:                  applies((*builder).node),
 		object.KindNamespace:             applies((*builder).namespace),
 		object.KindEndpointSlice:         applies((*builder).slice),

@@ -4,6 +4,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -154,8 +155,8 @@ func leadsOfGateway(g *traffic.Gateway, namespace string) (out []lead) {
 
 // reach is where a host leads in a view, through the names that stand for it.
 type reach struct {
-	service   *Service // nil: nowhere
-	endpoints *EndpointSet
+	service   *registry.Service // nil: nowhere
+	endpoints *registry.EndpointSet
 	rule      *traffic.DestinationRule
 }
 
@@ -165,9 +166,9 @@ const mostAliases = 8
 
 func (v *View) reach(host string) reach {
 	s, e := v.Service(host)
-	for n := 0; s != nil && s.Resolution == ResolutionAlias; n++ {
+	for n := 0; s != nil && s.Resolution == registry.ResolutionAlias; n++ {
 		if s.Alias == "" || n == mostAliases {
-			return reach{endpoints: noEndpoints}
+			return reach{endpoints: registry.NoEndpoints}
 		}
 		s, e = v.Service(s.Alias)
 	}

@@ -1,6 +1,10 @@
 package mesh
 
-import security "istio.io/api/security/v1beta1"
+import (
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/fairway-mesh/fairway/mesh/registry"
+)
 
 // MutualTLS is what a workload's port asks of its clients
 // (PeerAuthentication.mtls.mode).
@@ -35,7 +39,7 @@ func mutualTLS(m *security.PeerAuthentication_MutualTLS) (MutualTLS, bool) {
 // unset inherits, and nothing at all is Permissive. Port levels belong into
 // policies with a selector, which select workloads of their own namespace only,
 // the root namespace's too. Without a selector only those count that close the port.
-func MutualTLSOf(policies *Policies[*security.PeerAuthentication], root string, w *Workload, port uint32) MutualTLS {
+func MutualTLSOf(policies *Policies[*security.PeerAuthentication], root string, w *registry.Workload, port uint32) MutualTLS {
 	mode := Permissive
 	var levels [3]*PeerAuthentication
 	for _, p := range policies.For(root, w.Namespace, w.Labels) {

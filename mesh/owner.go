@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -38,7 +39,7 @@ func formsOf(full string) []string {
 // nameOwner is the Kubernetes Service to which a name belongs, whatever else
 // declares it: in every namespace in its forms with a dot, and for clients of
 // its own by its name alone. Nil when there is none.
-func (w *World) nameOwner(name, client string) *Service {
+func (w *World) nameOwner(name, client string) *registry.Service {
 	full := fullName(name)
 	if full == "" {
 		if strings.Contains(name, ".") || client == "" || object.IsWildcard(name) {
@@ -67,7 +68,7 @@ func (w *World) nameHolder(name, client string) object.Ref {
 // takesName tells whether a service has a name that belongs to a Service or
 // Pod of another namespace. For clients of its own namespace it may stand for
 // that one: they harm nobody but themselves.
-func (w *World) takesName(s *Service, client string) bool {
+func (w *World) takesName(s *registry.Service, client string) bool {
 	if s.Kubernetes() || s.Namespace == client {
 		return false
 	}
@@ -81,7 +82,7 @@ func (w *World) takesName(s *Service, client string) bool {
 func (w *World) AddressHolder(a netip.Addr) object.Ref {
 	text := a.Unmap().String()
 	hosts, _ := w.vips.Get(text)
-	var of *Service
+	var of *registry.Service
 	for _, name := range hosts {
 		h := w.Host(name)
 		if h == nil || !h.Services[0].Kubernetes() {
@@ -101,7 +102,7 @@ func (w *World) AddressHolder(a netip.Addr) object.Ref {
 }
 
 // mayServe tells whether a service may be what clients find at an address.
-func (w *World) mayServe(s *Service, a netip.Addr) bool {
+func (w *World) mayServe(s *registry.Service, a netip.Addr) bool {
 	holder := w.AddressHolder(a)
 	return holder == (object.Ref{}) || holder.Namespace == s.Namespace
 }
@@ -109,7 +110,7 @@ func (w *World) mayServe(s *Service, a netip.Addr) bool {
 // ServesDirectly tells whether clients that connect to the endpoint's own
 // address come to the service: a Pod of its own namespace, or a machine that
 // is nobody's Pod.
-func (w *World) ServesDirectly(s *Service, e Endpoint) bool {
+func (w *World) ServesDirectly(s *registry.Service, e registry.Endpoint) bool {
 	a, err := netip.ParseAddr(e.Address)
 	if err != nil {
 		return false
@@ -127,7 +128,7 @@ func (w *World) ServesDirectly(s *Service, e Endpoint) bool {
 // beats tells whether the rule of a Service's full name, which may be nil, is
 // in force for another form of its name before a rule for that form: the
 // owner's before everybody else's, then the older one.
-func beats(owner *Service, full, short *traffic.VirtualService) bool {
+func beats(owner *registry.Service, full, short *traffic.VirtualService) bool {
 	if full == nil || short == nil {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -21,8 +22,8 @@ const RuleOnlyPort = 80
 // found by that name there.
 type Place struct {
 	Port  uint32
-	Names []string // the host or, where a Sidecar imports parts of a pattern, these
-	Under *Service // of a pattern that covers the host, the narrowest on the port; nil: there is none
+	Names []string          // the host or, where a Sidecar imports parts of a pattern, these
+	Under *registry.Service // of a pattern that covers the host, the narrowest on the port; nil: there is none
 }
 
 // knownRules is what a View knows of VirtualServices since it was asked.
@@ -61,7 +62,7 @@ func (v *View) Places(host string) (*traffic.VirtualService, []Place) {
 	if rule == nil {
 		return nil, nil
 	}
-	ports := map[uint32]*Service{RuleOnlyPort: nil}
+	ports := map[uint32]*registry.Service{RuleOnlyPort: nil}
 	for port, of := range v.portsOf(rule) {
 		if of != host {
 			ports[port] = nil
@@ -83,7 +84,7 @@ func (v *View) ConnectionPlaces(host string) (*traffic.VirtualService, []Place) 
 		return nil, nil
 	}
 	ports := v.above(host)
-	maps.DeleteFunc(ports, func(port uint32, s *Service) bool { return s.Port(port).Protocol.IsHTTP() })
+	maps.DeleteFunc(ports, func(port uint32, s *registry.Service) bool { return s.Port(port).Protocol.IsHTTP() })
 	return rule, v.places(rule, host, ports)
 }
 
@@ -103,7 +104,7 @@ func (v *View) standing(host string, meant func(*traffic.VirtualService) bool) *
 	return rule
 }
 
-func (v *View) places(rule *traffic.VirtualService, host string, ports map[uint32]*Service) (out []Place) {
+func (v *View) places(rule *traffic.VirtualService, host string, ports map[uint32]*registry.Service) (out []Place) {
 	for _, port := range slices.Sorted(maps.Keys(ports)) {
 		if v.serves(host, port) {
 			continue
@@ -116,8 +117,8 @@ func (v *View) places(rule *traffic.VirtualService, host string, ports map[uint3
 }
 
 // above are the services of patterns that cover the host, by their ports.
-func (v *View) above(host string) map[uint32]*Service {
-	var out map[uint32]*Service
+func (v *View) above(host string) map[uint32]*registry.Service {
+	var out map[uint32]*registry.Service
 	object.WildcardsOf(host, func(pattern string) bool {
 		s, _ := v.Service(pattern)
 		if s == nil {
@@ -126,7 +127,7 @@ func (v *View) above(host string) map[uint32]*Service {
 		for _, p := range s.Ports {
 			if out[p.Number] == nil && p.Protocol != object.ProtocolUDP && v.Listens(s, p.Number) {
 				if out == nil {
-					out = map[uint32]*Service{}
+					out = map[uint32]*registry.Service{}
 				}
 				out[p.Number] = s
 			}
@@ -138,7 +139,7 @@ func (v *View) above(host string) map[uint32]*Service {
 
 // Owner is the service to which a name belongs on a port: the one that is found by it, or
 // that of the narrowest pattern which covers it; nil when there is none.
-func (v *View) Owner(name string, port uint32) *Service {
+func (v *View) Owner(name string, port uint32) *registry.Service {
 	if v.serves(name, port) {
 		return v.reach(name).service
 	}
@@ -202,7 +203,7 @@ func (v *View) portsOf(rule *traffic.VirtualService) map[uint32]string {
 // ByNameOnly tells whether nothing but names says which service clients of the
 // port mean: it has no address. A listener of a Sidecar with an address of its own is the
 // first service's, whatever clients call it there.
-func (v *View) ByNameOnly(s *Service, port uint32) bool {
+func (v *View) ByNameOnly(s *registry.Service, port uint32) bool {
 	return len(s.Addresses) == 0 && !s.Headless && v.Sidecar.BindOf(port).Address == ""
 }
 

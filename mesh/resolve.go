@@ -7,6 +7,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -50,10 +51,10 @@ func (w *World) sidecarFor(namespace string, labels map[string]string) *traffic.
 // Service is the service behind a host as the scope sees it, with its
 // endpoints; nil when the scope sees none. Of several it is the one of the
 // scope's own namespace, else the one from Kubernetes, else the oldest.
-func (v *View) Service(host string) (*Service, *EndpointSet) {
+func (v *View) Service(host string) (*registry.Service, *registry.EndpointSet) {
 	h := v.Host(host)
 	if h == nil {
-		return nil, noEndpoints
+		return nil, registry.NoEndpoints
 	}
 	best := -1
 	for i, s := range h.Services {
@@ -68,14 +69,14 @@ func (v *View) Service(host string) (*Service, *EndpointSet) {
 		}
 	}
 	if best < 0 {
-		return nil, noEndpoints
+		return nil, registry.NoEndpoints
 	}
 	return h.Services[best], v.shown(h.Services[best], h.Endpoints[best])
 }
 
 // shown is what the view may be shown of the endpoints of a service: proxies
 // that others share are not led to themselves.
-func (v *View) shown(s *Service, set *EndpointSet) *EndpointSet {
+func (v *View) shown(s *registry.Service, set *registry.EndpointSet) *registry.EndpointSet {
 	if set.Shown == nil || v.ownSidecars(s) {
 		return set
 	}
@@ -85,13 +86,13 @@ func (v *View) shown(s *Service, set *EndpointSet) *EndpointSet {
 // ownSidecars tells whether the view is one of sidecars that the service may
 // lead to whatever it likes: those of its own namespace, or all when the mesh
 // configuration allows it.
-func (v *View) ownSidecars(s *Service) bool {
+func (v *View) ownSidecars(s *registry.Service) bool {
 	return v.Scope.Role == RoleSidecar && v.Scope.Namespace == s.Namespace || v.Config.MayLeadInside(s.Namespace)
 }
 
 // sees tells whether the service is exported to the scope and, with a Sidecar,
 // imported by it, by name or as the destination of an imported VirtualService.
-func (v *View) sees(s *Service) bool {
+func (v *View) sees(s *registry.Service) bool {
 	if !s.ExportTo.VisibleFrom(s.Namespace, v.Scope.Namespace, v.Config.DefaultServiceExportTo) {
 		return false
 	}
@@ -104,7 +105,7 @@ func (v *View) sees(s *Service) bool {
 // Listens tells whether clients reach the port of the service by its own address
 // and names. A Sidecar may show it to routes only, as the destination of a
 // VirtualService, or restrict a port to some hosts.
-func (v *View) Listens(s *Service, port uint32) bool {
+func (v *View) Listens(s *registry.Service, port uint32) bool {
 	return v.Sidecar.Listens(v.Scope.Namespace, s.Namespace, s.Host, port)
 }
 
@@ -116,7 +117,7 @@ func (v *View) exportsRoute(vs *traffic.VirtualService) bool {
 // when there is none. The first of the scope's own, the service's and the root
 // namespace that has any rule for the host decides alone; in it the most
 // specific host wins, a rule that selects the client before one for all.
-func (v *View) Rule(s *Service) *traffic.DestinationRule {
+func (v *View) Rule(s *registry.Service) *traffic.DestinationRule {
 	if s == nil {
 		return nil
 	}
@@ -246,7 +247,7 @@ func (v *View) RegistryOnly() bool {
 func (v *View) AddressOwner(a netip.Addr, port uint32) string {
 	hosts, _ := v.vips.Get(a.String())
 	holder := v.AddressHolder(a)
-	var owner *Service
+	var owner *registry.Service
 	for _, h := range hosts {
 		s, _ := v.Service(h)
 		if s == nil || s.Port(port) == nil || holder != (object.Ref{}) && holder.Namespace != s.Namespace {

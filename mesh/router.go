@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -32,7 +33,7 @@ const maxForeignPorts = 100
 // for the Pod. A server without an address of its own is served at every address,
 // those that others name included, so that nobody gets a port to himself by
 // naming one. Findings tell which servers lose to others.
-func (v *View) Ports(w *Workload) ([]RouterPort, []object.Finding) {
+func (v *View) Ports(w *registry.Workload) ([]RouterPort, []object.Finding) {
 	servers, order, findings := v.serversOf(w)
 	var out []RouterPort
 	for _, port := range order {
@@ -60,7 +61,7 @@ func (v *View) Ports(w *Workload) ([]RouterPort, []object.Finding) {
 
 // serversOf are the servers of the router by the port where it listens, oldest
 // first, and the ports in the order of their oldest server.
-func (v *View) serversOf(w *Workload) (servers map[uint32][]*traffic.Server, order []uint32, findings []object.Finding) {
+func (v *View) serversOf(w *registry.Workload) (servers map[uint32][]*traffic.Server, order []uint32, findings []object.Finding) {
 	services := v.ServicesOf(w)
 	servers = map[uint32][]*traffic.Server{}
 	gateways := v.SelectedGateways()
@@ -124,13 +125,13 @@ func share(p RouterPort, servers []*traffic.Server) (RouterPort, []object.Findin
 
 // lacksPort tells whether the router's pods have Services and none of them leads
 // to the server.
-func lacksPort(s *traffic.Server, services []*Service, w *Workload) (object.Finding, bool) {
+func lacksPort(s *traffic.Server, services []*registry.Service, w *registry.Workload) (object.Finding, bool) {
 	if len(services) == 0 || s.Gateway.Ref.Kind == object.KindIngress {
 		return object.Finding{}, false
 	}
 	for _, service := range services {
 		for _, p := range service.Ports {
-			if p.Number == s.Number || targetPort(p, w) == s.Number {
+			if p.Number == s.Number || registry.TargetPort(p, w) == s.Number {
 				return object.Finding{}, false
 			}
 		}
@@ -159,10 +160,10 @@ func (v *View) hostOwners(gateways []*traffic.Gateway) traffic.HostOwners {
 // routerPort is where a router listens for a server's port: a port of a
 // Service that selects the router means that port's target, any other number
 // means itself.
-func routerPort(number uint32, services []*Service, w *Workload) uint32 {
+func routerPort(number uint32, services []*registry.Service, w *registry.Workload) uint32 {
 	for _, s := range services {
 		if p := s.Port(number); p != nil {
-			if t := targetPort(*p, w); t != 0 {
+			if t := registry.TargetPort(*p, w); t != 0 {
 				return t
 			}
 		}

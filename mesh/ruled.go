@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -85,8 +86,8 @@ func newRuled() ruled {
 		costs: map[ruledKey]counted{}, sums: map[string]ruledSum{}, stale: map[ruledKey]struct{}{}}
 }
 
-// count adds the ports of a host to those by the namespaces of its services.
-func (h *Host) count(to map[string]portCounts, sign int) {
+// countPorts adds the ports of a host to those by the namespaces of its services.
+func countPorts(h *registry.Host, to map[string]portCounts, sign int) {
 	if h == nil {
 		return
 	}
@@ -108,18 +109,18 @@ func (h *Host) count(to map[string]portCounts, sign int) {
 }
 
 // samePorts tells whether rules for the two records are served at the same ports.
-func samePorts(old, next *Host) bool {
+func samePorts(old, next *registry.Host) bool {
 	if old == nil || next == nil {
 		return old == next
 	}
-	return slices.EqualFunc(old.Services, next.Services, func(a, b *Service) bool {
-		return a.Namespace == b.Namespace && slices.EqualFunc(a.Ports, b.Ports, func(p, q Port) bool { return p.Number == q.Number })
+	return slices.EqualFunc(old.Services, next.Services, func(a, b *registry.Service) bool {
+		return a.Namespace == b.Namespace && slices.EqualFunc(a.Ports, b.Ports, func(p, q registry.Port) bool { return p.Number == q.Number })
 	})
 }
 
 // ruleHost counts a host's ports for the rules that are for it, in place of what the host
 // had before.
-func (b *builder) ruleHost(name string, old, next *Host) {
+func (b *builder) ruleHost(name string, old, next *registry.Host) {
 	if samePorts(old, next) {
 		return
 	}
@@ -128,8 +129,8 @@ func (b *builder) ruleHost(name string, old, next *Host) {
 		if len(users) == 0 {
 			return true
 		}
-		old.count(b.ruled.ports[pattern], -1)
-		next.count(b.ruled.ports[pattern], 1)
+		countPorts(old, b.ruled.ports[pattern], -1)
+		countPorts(next, b.ruled.ports[pattern], 1)
 		for k := range users {
 			b.ruled.stale[k] = struct{}{}
 		}
@@ -168,7 +169,7 @@ func (b *builder) rule(key ruledKey, next *traffic.VirtualService) {
 			if object.IsWildcard(h) {
 				wildcards.Add(h)
 			} else {
-				b.world.Host(h).count(r.ports[h], 1)
+				countPorts(b.world.Host(h), r.ports[h], 1)
 			}
 		}
 		r.users[h][key] = struct{}{}
@@ -185,7 +186,7 @@ func (w *World) countBelow(wildcards object.Set, ports map[string]map[string]por
 	for name, h := range w.Hosts() {
 		object.EachPattern(name, func(pattern string) bool {
 			if _, ok := wildcards[pattern]; ok {
-				h.count(ports[pattern], 1)
+				countPorts(h, ports[pattern], 1)
 			}
 			return true
 		})
@@ -397,7 +398,7 @@ func (r *references) ruled(v *traffic.VirtualService) {
 		if object.IsWildcard(h) {
 			wildcards.Add(h)
 		} else {
-			r.world.Host(h).count(ports[h], 1)
+			countPorts(r.world.Host(h), ports[h], 1)
 		}
 	}
 	r.world.countBelow(wildcards, ports)

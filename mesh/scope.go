@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // Role is what a proxy is for.
@@ -18,7 +19,7 @@ const (
 // Proxy is what is known of one connected proxy. It never changes.
 type Proxy struct {
 	Role     Role
-	Workload *Workload // its Pod, or what its node says where no Pod is known
+	Workload *registry.Workload // its Pod, or what its node says where no Pod is known
 	// Unprivileged proxies say that they cannot listen on ports below 1024.
 	Unprivileged bool
 }
@@ -32,7 +33,7 @@ type Scope struct {
 	// canonical text; for a router all of its labels.
 	Labels string
 	// Locality, Node and Network are set only where some object asks for them.
-	Locality Locality
+	Locality registry.Locality
 	Node     string
 	Network  string
 	IPv6     bool // the proxy has an IPv6 address

@@ -8,6 +8,7 @@ import (
 	typev1 "istio.io/api/type/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // target is an object that a policy is attached to (targetRefs): the policy is for the
@@ -135,8 +136,8 @@ func closedAuthorization(s *security.AuthorizationPolicy) *security.Authorizatio
 // workloadPolicies finds the policies for one workload.
 type workloadPolicies struct {
 	world    *World
-	workload *Workload
-	services func() []*Service // that lead to the workload; nil: those are not asked for
+	workload *registry.Workload
+	services func() []*registry.Service // that lead to the workload; nil: those are not asked for
 }
 
 // applying is the policy as it applies to the workload; nil when it does not.
@@ -180,7 +181,7 @@ func (f workloadPolicies) behind(t target, namespace string) bool {
 		g := w.Gateway(namespace + "/" + t.name)
 		return g != nil && len(g.Selector) > 0 && g.Selects(x.Namespace, x.Labels)
 	}
-	return f.services != nil && slices.ContainsFunc(f.services(), func(s *Service) bool {
+	return f.services != nil && slices.ContainsFunc(f.services(), func(s *registry.Service) bool {
 		return s.Ref.Kind == t.kind && (t.name == "" || s.Ref.Name == t.name)
 	})
 }
@@ -188,7 +189,7 @@ func (f workloadPolicies) behind(t target, namespace string) bool {
 // servesGateway tells whether a workload serves the Gateway of the Gateway API in its own
 // namespace: by the label, or by a Service that the Gateway has as its address. Name ""
 // is any Gateway.
-func (w *World) servesGateway(x *Workload, name string) bool {
+func (w *World) servesGateway(x *registry.Workload, name string) bool {
 	if label := x.Labels[GatewayNameLabel]; label != "" && (name == "" || GatewayLabel(name) == label) {
 		return true
 	}
@@ -205,7 +206,7 @@ func (w *World) servesGateway(x *Workload, name string) bool {
 }
 
 // servesClass tells whether a workload serves a Gateway of the class; "" is any class.
-func (w *World) servesClass(x *Workload, class string) bool {
+func (w *World) servesClass(x *registry.Workload, class string) bool {
 	for _, g := range w.api.gateways.All() {
 		if (class == "" || class == string(g.spec.GatewayClassName)) && w.behindGateway(x, g) {
 			return true
@@ -215,7 +216,7 @@ func (w *World) servesClass(x *Workload, class string) bool {
 }
 
 // behindGateway tells whether a workload serves a Gateway of the Gateway API.
-func (w *World) behindGateway(x *Workload, g *apiGateway) bool {
+func (w *World) behindGateway(x *registry.Workload, g *apiGateway) bool {
 	if x.Namespace == g.ref.Namespace && x.Labels[GatewayNameLabel] == GatewayLabel(g.ref.Name) {
 		return true
 	}

@@ -55,7 +55,7 @@ func (b *builder) settleTargets() {
 			return s != nil, s != nil && s.Selector != nil
 		}
 		se := b.seByRef[object.Ref{Kind: kind, Namespace: namespace, Name: name}]
-		return se != nil, se != nil && len(se.selector) > 0
+		return se != nil, se != nil && len(se.Selector) > 0
 	}
 	for ref, t := range b.targeted {
 		if _, in := stale[ref.Namespace]; !in && !all {

@@ -14,6 +14,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // targetMesh has two Gateways of the Gateway API in namespace a, one whose pods bear its
@@ -36,7 +37,7 @@ func targetMesh(t *testing.T) []Change {
 }
 
 // targetPlaces are the workloads that policies may reach.
-var targetPlaces = map[string]*Workload{
+var targetPlaces = map[string]*registry.Workload{
 	"front":    {Namespace: "a", Name: "front-1", Labels: map[string]string{GatewayNameLabel: "front"}},
 	"edge":     {Namespace: "a", Name: "edge-1", Labels: map[string]string{"app": "edge"}},
 	"b":        {Namespace: "b", Name: "front-1", Labels: map[string]string{GatewayNameLabel: "front"}},

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // ProxyConfigAnnotation holds a part of a ProxyConfig for one Pod, in YAML.
@@ -18,7 +19,7 @@ const ProxyConfigAnnotation = "proxy.istio.io/config"
 // TopologyOf is what stands before a gateway (ProxyConfig.gatewayTopology): as
 // the mesh's configuration says, and over it, field by field, the annotation of
 // the gateway's Pod. Without the annotation it is the configuration's own.
-func (c *Config) TopologyOf(w *Workload) (*meshconfig.Topology, []object.Finding) {
+func (c *Config) TopologyOf(w *registry.Workload) (*meshconfig.Topology, []object.Finding) {
 	base := c.GetDefaultConfig().GetGatewayTopology()
 	text := w.Annotations[ProxyConfigAnnotation]
 	if text == "" {

@@ -5,6 +5,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
+
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 func TestTopologyOf(t *testing.T) {
@@ -29,7 +31,7 @@ func TestTopologyOf(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			config := DefaultConfig()
 			config.DefaultConfig = &meshconfig.ProxyConfig{GatewayTopology: proto.CloneOf(base)}
-			got, findings := config.TopologyOf(&Workload{Annotations: map[string]string{ProxyConfigAnnotation: c.annotation}})
+			got, findings := config.TopologyOf(&registry.Workload{Annotations: map[string]string{ProxyConfigAnnotation: c.annotation}})
 			if !proto.Equal(got, c.want) || (len(findings) > 0) != c.finding {
 				t.Errorf("got %v and %v, want %v", got, findings, c.want)
 			}

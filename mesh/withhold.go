@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // maxWithheld is how many endpoints of one host are named in findings.
@@ -15,7 +16,7 @@ const maxWithheld = 20
 // withhold gives each set of endpoints of the host what of it may be shown to
 // gateways and to sidecars of other namespaces, and keeps what the answer
 // depends on. A set whose namespace may lead inside is shown whole.
-func (b *builder) withhold(name string, h *Host) {
+func (b *builder) withhold(name string, h *registry.Host) {
 	var findings []object.Finding
 	w := withholder{builder: b, host: name, uses: map[string]struct{}{}}
 	if h != nil {
@@ -81,8 +82,8 @@ type withholder struct {
 }
 
 // set is the set with what may be shown of it, if that is not all.
-func (w *withholder) set(s *Service, set *EndpointSet) *EndpointSet {
-	var shown []Endpoint
+func (w *withholder) set(s *registry.Service, set *registry.EndpointSet) *registry.EndpointSet {
+	var shown []registry.Endpoint
 	some := false
 	for _, e := range set.Endpoints {
 		out, whole, any := w.endpoint(s, e)
@@ -95,13 +96,13 @@ func (w *withholder) set(s *Service, set *EndpointSet) *EndpointSet {
 		return set
 	}
 	out := *set
-	out.Shown = newEndpointSet(shown)
+	out.Shown = registry.NewEndpointSet(shown)
 	return &out
 }
 
 // endpoint is what may be shown of an endpoint, whether that is all of it, and
 // whether it is anything.
-func (w *withholder) endpoint(s *Service, e Endpoint) (out Endpoint, whole, any bool) {
+func (w *withholder) endpoint(s *registry.Service, e registry.Endpoint) (out registry.Endpoint, whole, any bool) {
 	at := placeOf(e.Address)
 	if e.Workload.Ref.Kind == object.KindPod && slices.Contains(e.Workload.Addresses, at.addr) {
 		return e, true, true // the address is the kubelet's word, not the user's
@@ -130,7 +131,7 @@ func (w *withholder) endpoint(s *Service, e Endpoint) (out Endpoint, whole, any 
 }
 
 // found tells the owner of the endpoint's object.
-func (w *withholder) found(s *Service, e Endpoint, why string) {
+func (w *withholder) found(s *registry.Service, e registry.Endpoint, why string) {
 	if w.world.Config.MayLeadInside(s.Namespace) {
 		return
 	}
@@ -178,7 +179,7 @@ func (w *withholder) reason(at place, port uint32, hops int) string {
 		return ""
 	}
 	w.uses[s.Host] = struct{}{}
-	if s.Resolution == ResolutionAlias {
+	if s.Resolution == registry.ResolutionAlias {
 		return w.reason(placeOf(s.Alias), port, hops-1)
 	}
 	name := "the name or address of " + s.Host
@@ -209,7 +210,7 @@ func (w *withholder) reason(at place, port uint32, hops int) string {
 
 // serviceAt is the Kubernetes Service that the cluster's DNS or network has at
 // a name or an address; nil when there is none.
-func (w *withholder) serviceAt(use string) (*Service, *EndpointSet) {
+func (w *withholder) serviceAt(use string) (*registry.Service, *registry.EndpointSet) {
 	if _, err := netip.ParseAddr(use); err == nil {
 		hosts, _ := w.world.vips.Get(use)
 		for _, name := range hosts {

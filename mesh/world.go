@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -22,7 +23,7 @@ type World struct {
 	Generation uint64 // counts the passes of the Store
 	Config     *Config
 
-	hosts           persist.Map[string, *Host]
+	hosts           persist.Map[string, *registry.Host]
 	rules           persist.Map[string, []*traffic.DestinationRule] // by host; of all namespaces, each merged
 	bareRules       persist.Map[string, []*traffic.DestinationRule] // the same without subsets, where there are any
 	routes          persist.Map[string, []*traffic.VirtualService]  // by each of their hosts, oldest first
@@ -30,13 +31,13 @@ type World struct {
 	byGateway       persist.Map[string, []*traffic.VirtualService]  // by gateway, oldest first
 	virtualServices persist.Map[string, *traffic.VirtualService]    // by "namespace/name"
 	gateways        persist.Map[string, *traffic.Gateway]           // by "namespace/name"
-	workloads       persist.Map[string, *Workload]                  // Pods and WorkloadEntries by "namespace/name"
-	addresses       persist.Map[string, *Workload]                  // by IP
-	selecting       persist.Map[string, *Service]                   // services with a selector, see selectingKey
+	workloads       persist.Map[string, *registry.Workload]         // Pods and WorkloadEntries by "namespace/name"
+	addresses       persist.Map[string, *registry.Workload]         // by IP
+	selecting       persist.Map[string, *registry.Service]          // services with a selector, see selectingKey
 	listed          persist.Map[string, []string]                   // hosts by each address that services without a selector list, see listing
 	aliases         persist.Map[string, []string]                   // ExternalName hosts by the host that they stand for
 	vips            persist.Map[string, []string]                   // hosts by each single address that they declare
-	secrets         persist.Map[string, *Secret]                    // by "namespace/name"; nil: it was looked for and does not exist
+	secrets         persist.Map[string, *registry.Secret]           // by "namespace/name"; nil: it was looked for and does not exist
 	findings        persist.Map[string, []object.Finding]           // of building, by the object and the step
 	kept            persist.Map[string, []*keptDestination]         // what is gone and still named, by the host that routes name
 	keptAt          persist.Map[string, []*keptDestination]         // and by the host whose clusters serve it
@@ -58,21 +59,14 @@ type World struct {
 	ProxyConfigs           *Policies[*networking.ProxyConfig]
 }
 
-// Host is a name of the mesh with all services that declare it.
-type Host struct {
-	Name      string
-	Services  []*Service     // Kubernetes first, then by age
-	Endpoints []*EndpointSet // of the service at the same place
-}
-
 // Host finds a host by its exact name; nil when nothing declares it.
-func (w *World) Host(name string) *Host {
+func (w *World) Host(name string) *registry.Host {
 	h, _ := w.hosts.Get(name)
 	return h
 }
 
 // Hosts are all hosts in the order of their names.
-func (w *World) Hosts() iter.Seq2[string, *Host] { return w.hosts.All() }
+func (w *World) Hosts() iter.Seq2[string, *registry.Host] { return w.hosts.All() }
 
 // HostCount is how many hosts the mesh has.
 func (w *World) HostCount() int { return w.hosts.Len() }
@@ -113,16 +107,16 @@ func (w *World) DestinationRules() iter.Seq2[string, []*traffic.DestinationRule]
 }
 
 // Workload finds a Pod by namespace and name; nil when there is none.
-func (w *World) Workload(namespace, name string) *Workload {
+func (w *World) Workload(namespace, name string) *registry.Workload {
 	x, _ := w.workloads.Get(namespace + "/" + name)
 	return x
 }
 
 // Workloads are all Pods and WorkloadEntries.
-func (w *World) Workloads() iter.Seq2[string, *Workload] { return w.workloads.All() }
+func (w *World) Workloads() iter.Seq2[string, *registry.Workload] { return w.workloads.All() }
 
 // WorkloadAt finds the Pod or WorkloadEntry with an address; nil when there is none.
-func (w *World) WorkloadAt(a netip.Addr) *Workload {
+func (w *World) WorkloadAt(a netip.Addr) *registry.Workload {
 	x, _ := w.addresses.Get(a.Unmap().String())
 	return x
 }
@@ -150,7 +144,7 @@ func (w *World) AliasesOf(host string) []string {
 }
 
 // Secret finds a Secret; nil when it does not exist or is not watched.
-func (w *World) Secret(namespace, name string) *Secret {
+func (w *World) Secret(namespace, name string) *registry.Secret {
 	s, _ := w.secrets.Get(namespace + "/" + name)
 	return s
 }
@@ -168,15 +162,15 @@ func (w *World) NamespaceLabels(namespace string) map[string]string { return w.s
 // selectingKey begins with the namespace and one pair of the selector, so that
 // services which select a workload are found by its labels: a namespace may
 // have thousands of either.
-func selectingKey(s *Service) string {
+func selectingKey(s *registry.Service) string {
 	label := slices.Min(slices.Collect(maps.Keys(s.Selector)))
 	return s.Namespace + "/" + label + "=" + s.Selector[label] + "//" + s.Host + "/" + s.Ref.String()
 }
 
 // ServicesOf are the services whose selector selects the workload, oldest
 // first.
-func (w *World) ServicesOf(x *Workload) []*Service {
-	var out []*Service
+func (w *World) ServicesOf(x *registry.Workload) []*registry.Service {
+	var out []*registry.Service
 	for label, value := range x.Labels {
 		for _, s := range persist.Prefix(w.selecting, x.Namespace+"/"+label+"="+value+"//") {
 			if object.Selects(s.Selector, x.Labels) {
@@ -184,7 +178,7 @@ func (w *World) ServicesOf(x *Workload) []*Service {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b *Service) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) })
+	slices.SortFunc(out, func(a, b *registry.Service) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) })
 	return out
 }
 

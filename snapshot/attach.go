@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // attached is one connected proxy with what it looks at. What may change of it
@@ -131,16 +132,16 @@ func proxyOf(w *mesh.World, c *Client) *mesh.Proxy {
 	}
 	if x := w.Workload(c.Namespace, c.Pod); x != nil {
 		p.Workload = x
-		if x.Locality == (mesh.Locality{}) && c.Locality != (Locality{}) {
+		if x.Locality == (registry.Locality{}) && c.Locality != (Locality{}) {
 			located := *x
-			located.Locality = mesh.Locality(c.Locality)
+			located.Locality = registry.Locality(c.Locality)
 			p.Workload = &located
 		}
 		return p
 	}
-	p.Workload = &mesh.Workload{
+	p.Workload = &registry.Workload{
 		Ref: object.Ref{Kind: object.KindPod, Namespace: c.Namespace, Name: c.Pod}, Namespace: c.Namespace, Name: c.Pod, Owner: c.Pod,
-		Labels: c.Labels, ServiceAccount: cmp.Or(c.Identity.ServiceAccount, c.ServiceAccount, "default"), Node: c.NodeName, Locality: mesh.Locality(c.Locality), Ready: true,
+		Labels: c.Labels, ServiceAccount: cmp.Or(c.Identity.ServiceAccount, c.ServiceAccount, "default"), Node: c.NodeName, Locality: registry.Locality(c.Locality), Ready: true,
 	}
 	if a, err := netip.ParseAddr(c.IP); err == nil {
 		p.Workload.Addresses = []netip.Addr{a.Unmap()}
@@ -160,7 +161,7 @@ func (e *Engine) enter(scope mesh.Scope) bool {
 
 // provide makes the layer of a scope exist for one more proxy, of is its
 // workload.
-func (e *Engine) provide(scope mesh.Scope, of *mesh.Workload) {
+func (e *Engine) provide(scope mesh.Scope, of *registry.Workload) {
 	if e.enter(scope) {
 		return
 	}
@@ -172,7 +173,7 @@ func (e *Engine) provide(scope mesh.Scope, of *mesh.Workload) {
 }
 
 // lay does so for who works, and says whether there was none.
-func (e *Engine) lay(scope mesh.Scope, of *mesh.Workload) bool {
+func (e *Engine) lay(scope mesh.Scope, of *registry.Workload) bool {
 	if e.enter(scope) {
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 	"github.com/fairway-mesh/fairway/translate"
 )
@@ -29,7 +30,7 @@ func encode(t Type, name string, message proto.Message, owners ...object.Ref) (*
 
 // cluster builds a cluster and, when the control plane knows its endpoints,
 // these.
-func (m *Memo) cluster(u *uses, in translate.ClusterInput, endpoints *mesh.EndpointSet, policies *mesh.View) (out []*Resource, findings []object.Finding) {
+func (m *Memo) cluster(u *uses, in translate.ClusterInput, endpoints *registry.EndpointSet, policies *mesh.View) (out []*Resource, findings []object.Finding) {
 	b := m.get(u, in, func() (*Resource, []object.Finding) {
 		c, findings := translate.Cluster(in)
 		if c == nil {
@@ -61,7 +62,7 @@ func (m *Memo) cluster(u *uses, in translate.ClusterInput, endpoints *mesh.Endpo
 	return out, b.findings
 }
 
-func owners(s *mesh.Service, rule *traffic.DestinationRule) []object.Ref {
+func owners(s *registry.Service, rule *traffic.DestinationRule) []object.Ref {
 	var out []object.Ref
 	if rule != nil {
 		out = append(out, rule.Refs...)

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // Role is what a proxy is for.
@@ -92,7 +93,7 @@ func (c Client) match(w *mesh.World) error {
 }
 
 // accountOf is the service account of a Pod or WorkloadEntry of the world.
-func accountOf(w *mesh.Workload) string { return cmp.Or(w.ServiceAccount, "default") }
+func accountOf(w *registry.Workload) string { return cmp.Or(w.ServiceAccount, "default") }
 
 // Locality is where a proxy says that it runs (envoy.config.core.v3.Locality).
 type Locality struct {

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // departed are the UIDs of Pods that were deleted lately. The API server goes on
@@ -50,7 +51,7 @@ func (d departed) forget(before time.Time) {
 func (d departed) has(uid string) bool { return uid != "" && d.uids.Contains(uid) }
 
 // of says whether the proof is that of this very Pod.
-func (i Identity) of(w *mesh.Workload) bool { return w != nil && w.UID == i.PodUID }
+func (i Identity) of(w *registry.Workload) bool { return w != nil && w.UID == i.PodUID }
 
 // revoked is the status for who has the proof of a Pod that was deleted.
 func (i Identity) revoked() error {
@@ -60,7 +61,7 @@ func (i Identity) revoked() error {
 // lost says whether the Pod that the proxy has proven to be in was known and is
 // no longer there, now being what has its name. A Pod that was never known may
 // only be newer than the world.
-func (a *attached) lost(now *mesh.Workload) bool {
+func (a *attached) lost(now *registry.Workload) bool {
 	id := a.client.Identity
 	return id.PodUID != "" && id.of(a.proxy.Workload) && !id.of(now)
 }

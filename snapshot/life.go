@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -45,7 +45,7 @@ func constant(t Type, name string, m proto.Message) *Resource {
 }
 
 // of is the revision for the proxy of a workload. One whose Pod ends drains.
-func (l life) of(w *mesh.Workload) *Revision {
+func (l life) of(w *registry.Workload) *Revision {
 	if w.Terminating {
 		return l.ending
 	}

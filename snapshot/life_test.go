@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // TestEndingProxiesAreNotReady holds the words of the bootstrap and those of the control
@@ -15,7 +15,7 @@ import (
 func TestEndingProxiesAreNotReady(t *testing.T) {
 	l := newLife()
 	for _, ending := range []bool{false, true} {
-		r := l.of(&mesh.Workload{Terminating: ending}).Get(Runtime, bootstrap.RuntimeLayer)
+		r := l.of(&registry.Workload{Terminating: ending}).Get(Runtime, bootstrap.RuntimeLayer)
 		if r == nil {
 			t.Fatal("proxies wait for the layer when they start, and get none")
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 	"github.com/fairway-mesh/fairway/translate"
 )
@@ -121,7 +122,7 @@ func (m *Memo) Size() (entries, bytes int) {
 // more hosts than fit are built anew each time.
 type virtualHostKey struct {
 	config, name, domains string
-	service               *mesh.Service
+	service               *registry.Service
 	port                  uint32
 	originalDst, beside   bool
 	route                 *traffic.VirtualService

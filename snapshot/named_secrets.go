@@ -7,6 +7,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -15,7 +16,7 @@ import (
 type namedSecrets struct {
 	namespace string
 	made      map[object.Ref]struct{} // what they are made of
-	wanted    []mesh.Wanted           // the same, with who asks
+	wanted    []registry.Wanted       // the same, with who asks
 	good      map[string]*Resource    // the last good one of each name
 	findings  []object.Finding
 }
@@ -44,7 +45,7 @@ func (s *namedSecrets) resources(w *mesh.World, uses []translate.SecretUse) (out
 	asked := map[string]struct{}{}
 	for _, use := range uses {
 		for _, ref := range translate.SecretRefs(use.Name, s.namespace) {
-			s.wanted = append(s.wanted, mesh.Wanted{Ref: ref, By: use.By, Since: use.Since})
+			s.wanted = append(s.wanted, registry.Wanted{Ref: ref, By: use.By, Since: use.Since})
 			s.made[ref] = struct{}{}
 		}
 		if _, again := asked[use.Name]; again {
@@ -111,8 +112,8 @@ func NamedSecrets(w *mesh.World) []object.Ref {
 
 // firstCome takes the Secrets in the order in which they were first named, and of
 // each namespace's objects so many.
-func firstCome(all []mesh.Wanted, each int) (refs []object.Ref, findings []object.Finding) {
-	slices.SortFunc(all, func(a, b mesh.Wanted) int {
+func firstCome(all []registry.Wanted, each int) (refs []object.Ref, findings []object.Finding) {
+	slices.SortFunc(all, func(a, b registry.Wanted) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.By.String(), b.By.String()), cmp.Compare(a.Ref.String(), b.Ref.String()))
 	})
 	taken, payers := map[object.Ref]struct{}{}, map[string]int{}

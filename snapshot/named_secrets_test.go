@@ -6,18 +6,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // TestFirstCome: a namespace that names thousands of Secrets, whose names come
 // first in the alphabet, takes none from an older object and none from another
 // namespace that names few.
 func TestFirstCome(t *testing.T) {
-	wanted := func(ns, name string, at int64) mesh.Wanted {
-		return mesh.Wanted{Ref: object.Ref{Kind: object.KindSecret, Namespace: "edge", Name: name}, By: object.Ref{Kind: object.KindGateway, Namespace: ns, Name: "g"}, Since: time.Unix(at, 0)}
+	wanted := func(ns, name string, at int64) registry.Wanted {
+		return registry.Wanted{Ref: object.Ref{Kind: object.KindSecret, Namespace: "edge", Name: name}, By: object.Ref{Kind: object.KindGateway, Namespace: ns, Name: "g"}, Since: time.Unix(at, 0)}
 	}
-	all := []mesh.Wanted{wanted("shop", "shop", 100), wanted("late", "zzz", 300)}
+	all := []registry.Wanted{wanted("shop", "shop", 100), wanted("late", "zzz", 300)}
 	for i := range 2050 {
 		all = append(all, wanted("evil", fmt.Sprintf("a%04d", i), 200))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -15,7 +16,7 @@ import (
 // makes of them, keeps no bytes of its own, and is the same one again.
 func TestNearHost(t *testing.T) {
 	memo := NewMemo()
-	service := &mesh.Service{Host: "a.shop.svc.cluster.local", Ref: object.Ref{Kind: object.KindService, Namespace: "shop", Name: "a"}, Ports: []mesh.Port{{Number: 80, Protocol: object.ProtocolHTTP}}}
+	service := &registry.Service{Host: "a.shop.svc.cluster.local", Ref: object.Ref{Kind: object.KindService, Namespace: "shop", Name: "a"}, Ports: []registry.Port{{Number: 80, Protocol: object.ProtocolHTTP}}}
 	in := translate.VirtualHostInput{
 		Config: "80", Name: service.Host, Service: service, Port: 80,
 		Domains: translate.Domains{Wide: []string{service.Host, "a.shop"}, Near: []string{"a", "alias"}},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -14,7 +15,7 @@ import (
 type routerLayer struct {
 	memo     *Memo
 	scope    mesh.Scope
-	workload *mesh.Workload // one of its Pods; those of a scope have the same labels
+	workload *registry.Workload // one of its Pods; those of a scope have the same labels
 
 	hosts    map[string]destination
 	behind   map[string][]string // destinations by the host that serves them, where that is another
@@ -32,7 +33,7 @@ type destination struct {
 	uses      uses
 }
 
-func newRouterLayer(memo *Memo, scope mesh.Scope, of *mesh.Workload, w *mesh.World) *routerLayer {
+func newRouterLayer(memo *Memo, scope mesh.Scope, of *registry.Workload, w *mesh.World) *routerLayer {
 	r := &routerLayer{memo: memo, scope: scope, workload: of, hosts: map[string]destination{}, secrets: newNamedSecrets(scope.Namespace)}
 	r.update(w, nil)
 	return r

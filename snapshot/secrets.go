@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -53,7 +54,7 @@ func newSecretLayers(log *slog.Logger, source *Certificates) *secretLayers {
 
 // enter is the layer of the workload's identity, signed before it returns so
 // that a proxy never waits for its certificate; nil when there is none.
-func (s *secretLayers) enter(w *mesh.World, x *mesh.Workload) *secretLayer {
+func (s *secretLayers) enter(w *mesh.World, x *registry.Workload) *secretLayer {
 	if s.source == nil {
 		return nil
 	}
@@ -90,7 +91,7 @@ func (s *secretLayers) fail(key CertificateKey) {
 }
 
 // keyOfWorkload is whom the certificate of a workload is for.
-func keyOfWorkload(w *mesh.World, x *mesh.Workload) CertificateKey {
+func keyOfWorkload(w *mesh.World, x *registry.Workload) CertificateKey {
 	return CertificateKey{w.Config.TrustDomain, x.Namespace, x.ServiceAccount, x.Owner, x.CanonicalName(), x.CanonicalRevision()}
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/parallel"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -29,7 +30,7 @@ func Survey(w *mesh.World, proxies []*mesh.Proxy) []object.Finding {
 func (e *Engine) surveyScopes(proxies []*mesh.Proxy) {
 	type wanted struct {
 		scope mesh.Scope
-		of    *mesh.Workload
+		of    *registry.Workload
 	}
 	var all []wanted
 	known := map[mesh.Scope]bool{}
@@ -64,7 +65,7 @@ func (e *Engine) surveyScopes(proxies []*mesh.Proxy) {
 func (e *Engine) surveyInbound(proxies []*mesh.Proxy) (found []object.Finding) {
 	var shapes []mesh.Inbound
 	known := map[mesh.Inbound]bool{}
-	some := &mesh.Service{}
+	some := &registry.Service{}
 	for _, p := range proxies {
 		if p.Role != mesh.RoleSidecar {
 			continue
@@ -86,7 +87,7 @@ func (e *Engine) surveyInbound(proxies []*mesh.Proxy) (found []object.Finding) {
 
 // shapeOf is what of a workload findings depend on: not the names in its metrics, nor
 // which service leads to a port, in whose place stands some.
-func shapeOf(in mesh.Inbound, some *mesh.Service) mesh.Inbound {
+func shapeOf(in mesh.Inbound, some *registry.Service) mesh.Inbound {
 	in.Workload, in.CanonicalName, in.CanonicalRevision, in.App, in.Version, in.ServiceAccount = "", "", "", "", "", ""
 	ports := append([]mesh.InboundPort(nil), in.Ports.Slice()...)
 	for i := range ports {

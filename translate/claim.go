@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -74,8 +75,8 @@ type Claim struct {
 	Host        string
 	RouteConfig string // ClaimSniffed
 	Chains      []Chain
-	Service     *mesh.Service // nil for ClaimHTTP, whose claims are all alike
-	Rule        object.Ref    // the VirtualService whose tcp and tls rules Chains follow; zero: none
+	Service     *registry.Service // nil for ClaimHTTP, whose claims are all alike
+	Rule        object.Ref        // the VirtualService whose tcp and tls rules Chains follow; zero: none
 }
 
 // Chain leads connections that match to clusters.
@@ -125,7 +126,7 @@ type door struct {
 // doors are those that a port without declared HTTP needs: one for each address of the
 // service, one on any address for CIDRs and for names without an address, and one for
 // each pod of a headless service.
-func (r *resolver) doors(port *mesh.Port) (out []door) {
+func (r *resolver) doors(port *registry.Port) (out []door) {
 	cluster := OutboundCluster(r.service.Host, port.Number, "")
 	if b := r.Sidecar.BindOf(port.Number); b.Address != "" {
 		d := door{key: ListenerKey{b.Address, port.Number}, cluster: cluster}
@@ -183,7 +184,7 @@ func serverNames(host string) []string {
 }
 
 // nameFindings tell of names of the host that Envoy cannot compare.
-func (r *resolver) nameFindings(port *mesh.Port) []object.Finding {
+func (r *resolver) nameFindings(port *registry.Port) []object.Finding {
 	if !port.Protocol.IsTLS() || traffic.ValidServerName(r.service.Host) || len(r.service.Addresses) > 0 {
 		return nil
 	}
@@ -196,7 +197,7 @@ func (r *resolver) nameFindings(port *mesh.Port) []object.Finding {
 }
 
 // tcpClaims are the claims of the service to the listeners of its port.
-func (r *resolver) tcpClaims(port *mesh.Port) []Claim {
+func (r *resolver) tcpClaims(port *registry.Port) []Claim {
 	var out []Claim
 	for _, d := range r.doors(port) {
 		out = append(out, r.claim(d.key, r.service.Host, r.chains(port, d)))
@@ -215,7 +216,7 @@ func (r *resolver) claim(key ListenerKey, host string, chains []Chain) Claim {
 // chains are where the connections at one door go: by the TLS or TCP routes
 // of the VirtualService in force, and all that these leave to the cluster. Names that
 // no TLSRoute of a Service has are refused, as the Gateway API has it.
-func (r *resolver) chains(port *mesh.Port, d door) []Chain {
+func (r *resolver) chains(port *registry.Port, d door) []Chain {
 	out, all := r.ruled(port, d, true)
 	if all {
 		return out
@@ -235,7 +236,7 @@ func (r *resolver) chains(port *mesh.Port, d door) []Chain {
 // ruled are the chains of the VirtualService in force for connections to a door, and
 // whether they leave none of these. Own is whether the rule is the service's own; else it
 // is for the door's names alone.
-func (r *resolver) ruled(port *mesh.Port, d door, own bool) (out []Chain, all bool) {
+func (r *resolver) ruled(port *registry.Port, d door, own bool) (out []Chain, all bool) {
 	if r.connections == nil {
 		return nil, false
 	}

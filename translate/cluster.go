@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // Discovery is where a cluster gets its endpoints from.
@@ -31,16 +31,16 @@ func (in ClusterInput) Discovery() Discovery {
 }
 
 func (in ClusterInput) discovery(p policy) Discovery {
-	if !in.Router && (in.OriginalDestination || in.Service.Resolution == mesh.ResolutionNone ||
+	if !in.Router && (in.OriginalDestination || in.Service.Resolution == registry.ResolutionNone ||
 		p.loadBalancer.GetSimple() == networking.LoadBalancerSettings_PASSTHROUGH) {
 		return DiscoverOriginal
 	}
 	switch in.Service.Resolution {
-	case mesh.ResolutionDNS:
+	case registry.ResolutionDNS:
 		return DiscoverByDNS
-	case mesh.ResolutionDNSRoundRobin:
+	case registry.ResolutionDNSRoundRobin:
 		return DiscoverOneByDNS
-	case mesh.ResolutionDynamicDNS:
+	case registry.ResolutionDynamicDNS:
 		return DiscoverByHost
 	}
 	return DiscoverByEDS
@@ -65,7 +65,7 @@ func (in ClusterInput) subset() string {
 type clusterBuilder struct {
 	ClusterInput
 	policy
-	port     *mesh.Port // of the service; zero when it has no such port
+	port     *registry.Port // of the service; zero when it has no such port
 	cluster  *clusterv3.Cluster
 	findings []object.Finding
 }
@@ -78,7 +78,7 @@ func Cluster(in ClusterInput) (*clusterv3.Cluster, []object.Finding) {
 		cluster: &clusterv3.Cluster{Name: in.Name()},
 	}
 	if b.port == nil {
-		b.port = &mesh.Port{Number: in.Port}
+		b.port = &registry.Port{Number: in.Port}
 	}
 	b.cluster.ConnectTimeout = b.connectTimeout(in.Config)
 	b.cluster.Metadata = b.metadata()
@@ -129,7 +129,7 @@ func (b *clusterBuilder) setOriginal() {
 	c := b.cluster
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST}
 	c.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
-	if t := b.port.Target; b.Service.Resolution == mesh.ResolutionNone && t != 0 && t != b.Port {
+	if t := b.port.Target; b.Service.Resolution == registry.ResolutionNone && t != 0 && t != b.Port {
 		c.LbConfig = &clusterv3.Cluster_OriginalDstLbConfig_{OriginalDstLbConfig: &clusterv3.Cluster_OriginalDstLbConfig{UpstreamPortOverride: wrapperspb.UInt32(t)}}
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -38,7 +39,7 @@ func FuzzPolicies(f *testing.F) {
 		if err := protojson.Unmarshal(text, p); err != nil {
 			t.Skip()
 		}
-		in := inputOf(p, object.Protocol(protocol%12), mesh.Resolution(resolution%6), protocol%2 == 0, locality)
+		in := inputOf(p, object.Protocol(protocol%12), registry.Resolution(resolution%6), protocol%2 == 0, locality)
 		before := proto.Clone(p)
 		c, _ := Cluster(in)
 		again, _ := Cluster(in)
@@ -103,16 +104,16 @@ func mustBeValid(t testing.TB, m proto.Message) {
 }
 
 // inputOf is a service with two endpoints under the policy.
-func inputOf(p *networking.TrafficPolicy, protocol object.Protocol, resolution mesh.Resolution, router bool, zone string) ClusterInput {
-	l := mesh.Locality{Region: "r1", Zone: zone}
-	service := &mesh.Service{
+func inputOf(p *networking.TrafficPolicy, protocol object.Protocol, resolution registry.Resolution, router bool, zone string) ClusterInput {
+	l := registry.Locality{Region: "r1", Zone: zone}
+	service := &registry.Service{
 		Host: "a.example.com", Name: "a", Namespace: "b", Resolution: resolution,
-		Ports: []mesh.Port{{Number: 80, Target: 8080, Protocol: protocol}},
+		Ports: []registry.Port{{Number: 80, Target: 8080, Protocol: protocol}},
 	}
-	w := &mesh.Workload{Namespace: "b", Owner: "a", MutualTLS: true, ServiceAccount: "c", Locality: l}
-	endpoints := &mesh.EndpointSet{Identities: "ns/b/sa/c", MutualTLS: true, Endpoints: []mesh.Endpoint{
+	w := &registry.Workload{Namespace: "b", Owner: "a", MutualTLS: true, ServiceAccount: "c", Locality: l}
+	endpoints := &registry.EndpointSet{Identities: "ns/b/sa/c", MutualTLS: true, Endpoints: []registry.Endpoint{
 		{Workload: w, Address: "192.0.2.1", Ports: []uint32{8080}, Healthy: true, Locality: l},
-		{Workload: &mesh.Workload{Hostname: "b.example.com"}, Address: "b.example.com", Ports: []uint32{80}, Weight: 5},
+		{Workload: &registry.Workload{Hostname: "b.example.com"}, Address: "b.example.com", Ports: []uint32{80}, Weight: 5},
 	}}
 	config := mesh.DefaultConfig()
 	config.DefaultTrafficPolicy = &meshconfig.MeshConfig_DefaultTrafficPolicy{ConnectionPool: p.ConnectionPool}
@@ -123,7 +124,7 @@ func inputOf(p *networking.TrafficPolicy, protocol object.Protocol, resolution m
 }
 
 func randomInput(r *rand.Rand, p *networking.TrafficPolicy, router bool) ClusterInput {
-	return inputOf(p, object.Protocol(r.IntN(12)), mesh.Resolution(r.IntN(6)), router, "z1")
+	return inputOf(p, object.Protocol(r.IntN(12)), registry.Resolution(r.IntN(6)), router, "z1")
 }
 
 // randomMessage sets fields of the message at random.

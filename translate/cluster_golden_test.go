@@ -15,6 +15,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 var updateClusters = flag.Bool("update-clusters", false, "write what is made as the golden files of clusters")
@@ -31,7 +32,7 @@ func clustersOf(t testing.TB, v *mesh.View) (clusters []*clusterv3.Cluster, all 
 	t.Helper()
 	for host := range v.Hosts() {
 		s, endpoints := v.Service(host)
-		if s == nil || s.Resolution == mesh.ResolutionAlias {
+		if s == nil || s.Resolution == registry.ResolutionAlias {
 			continue
 		}
 		for _, in := range ResolveHost(v, host).Clusters {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // story is a mesh in YAML documents: Kubernetes and Istio objects, and besides
@@ -93,7 +94,7 @@ func (s *story) setClient(c client) {
 	}
 	s.scope.Labels, s.scope.Node = c.Labels, c.Node
 	l := strings.SplitN(c.Locality+"//", "/", 3)
-	s.scope.Locality = mesh.Locality{Region: l[0], Zone: l[1], SubZone: strings.TrimRight(l[2], "/")}
+	s.scope.Locality = registry.Locality{Region: l[0], Zone: l[1], SubZone: strings.TrimRight(l[2], "/")}
 }
 
 func decode(t testing.TB, doc []byte, into any) {

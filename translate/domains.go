@@ -7,6 +7,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // Domains are the names that a virtual host answers to
@@ -38,7 +39,7 @@ func (d Domains) full() (full, others Domains) {
 // name, or an address taken for one, belongs to its owner before it stands for
 // another. Route configurations ignore the port of a Host header, so none is
 // listed.
-func domainsOf(v *mesh.View, host string, s *mesh.Service, port uint32) Domains {
+func domainsOf(v *mesh.View, host string, s *registry.Service, port uint32) Domains {
 	d := Domains{Wide: []string{host}}
 	add := func(to *[]string, name string) {
 		if !ownName(v, name, port) {
@@ -87,7 +88,7 @@ func podDomainsOf(v *mesh.View, host string) Domains {
 // ownName tells whether the name is a host by itself in the view, on the port
 // (0: on any).
 func ownName(v *mesh.View, name string, port uint32) bool {
-	if s, _ := v.Service(name); s != nil && (port == 0 || s.Resolution == mesh.ResolutionAlias || s.Port(port) != nil) {
+	if s, _ := v.Service(name); s != nil && (port == 0 || s.Resolution == registry.ResolutionAlias || s.Port(port) != nil) {
 		return true
 	}
 	rule, places := v.Places(name)

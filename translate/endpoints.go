@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // Endpoints makes the endpoints of an outbound cluster, in groups of priority
@@ -40,7 +41,7 @@ type endpointsBuilder struct {
 // group is the place of an endpoint in the assignment.
 type group struct {
 	priority uint32
-	locality mesh.Locality
+	locality registry.Locality
 }
 
 func compareGroups(a, b group) int {
@@ -53,7 +54,7 @@ func (b *endpointsBuilder) groups() []*endpointv3.LocalityLbEndpoints {
 	used := b.members()
 	weights := distribute(distribution(b.EndpointsInput, b.policy), used)
 	rank := ranking(b.EndpointsInput, b.policy)
-	members := map[group][]*mesh.Endpoint{}
+	members := map[group][]*registry.Endpoint{}
 	for _, e := range used {
 		if weights != nil && weights[e.Locality] == 0 {
 			continue
@@ -94,13 +95,13 @@ func (b *endpointsBuilder) groups() []*endpointv3.LocalityLbEndpoints {
 
 // members are the endpoints that the cluster has: of the subset, with the
 // port, and on the client's node where the service keeps traffic there.
-func (b *endpointsBuilder) members() []*mesh.Endpoint {
+func (b *endpointsBuilder) members() []*registry.Endpoint {
 	b.index = b.Service.PortIndex(b.Port)
 	if b.Endpoints == nil || b.index < 0 {
 		return nil
 	}
 	onlyHealthy := b.policy.outlier.GetMinHealthPercent() > 0
-	var out []*mesh.Endpoint
+	var out []*registry.Endpoint
 	for i := range b.Endpoints.Endpoints {
 		e := &b.Endpoints.Endpoints[i]
 		switch {
@@ -125,7 +126,7 @@ func carries(labels, all map[string]string) bool {
 }
 
 // endpoint makes one endpoint of the weight, if it was given one.
-func (b *endpointsBuilder) endpoint(e *mesh.Endpoint, weight uint32) *endpointv3.LbEndpoint {
+func (b *endpointsBuilder) endpoint(e *registry.Endpoint, weight uint32) *endpointv3.LbEndpoint {
 	port := e.Ports[b.index]
 	out := &endpointv3.LbEndpoint{
 		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
@@ -147,7 +148,7 @@ func (b *endpointsBuilder) endpoint(e *mesh.Endpoint, weight uint32) *endpointv3
 
 // additional are the endpoint's addresses of the family that is not the
 // service's first, for services of both.
-func (b *endpointsBuilder) additional(e *mesh.Endpoint, port uint32) []*endpointv3.Endpoint_AdditionalAddress {
+func (b *endpointsBuilder) additional(e *registry.Endpoint, port uint32) []*endpointv3.Endpoint_AdditionalAddress {
 	var v4, v6 bool
 	for _, p := range b.Service.Addresses {
 		v4, v6 = v4 || p.Addr().Is4(), v6 || p.Addr().Is6()
@@ -170,7 +171,7 @@ func (b *endpointsBuilder) additional(e *mesh.Endpoint, port uint32) []*endpoint
 // endpointMetadata tells which transport socket the endpoint takes and, for
 // telemetry, which workload it is: under "mesh" by field, under "istio" in the
 // form that Istio's tools read.
-func (b *endpointsBuilder) endpointMetadata(w *mesh.Workload, port uint32) *corev3.Metadata {
+func (b *endpointsBuilder) endpointMetadata(w *registry.Workload, port uint32) *corev3.Metadata {
 	m := map[string]*structpb.Struct{
 		"mesh": structValue("workload", w.Owner, "namespace", w.Namespace, "app", w.Labels["app"], "version", w.Labels["version"],
 			"service", w.CanonicalName(), "revision", w.CanonicalRevision()).GetStructValue(),
@@ -198,8 +199,8 @@ func endpointAddress(address string, port uint32) *corev3.Address {
 	return socketAddress(address, port)
 }
 
-func envoyLocality(l mesh.Locality) *corev3.Locality {
-	if l == (mesh.Locality{}) {
+func envoyLocality(l registry.Locality) *corev3.Locality {
+	if l == (registry.Locality{}) {
 		return nil
 	}
 	return &corev3.Locality{Region: l.Region, Zone: l.Zone, SubZone: l.SubZone}

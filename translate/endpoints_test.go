@@ -10,23 +10,24 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // servers are n endpoints in three zones, every third one not ready.
-func servers(n int) *mesh.EndpointSet {
-	set := &mesh.EndpointSet{}
+func servers(n int) *registry.EndpointSet {
+	set := &registry.EndpointSet{}
 	for i := range n {
-		l := mesh.Locality{Region: "r1", Zone: fmt.Sprint("z", i%3)}
-		w := &mesh.Workload{Namespace: "default", Name: fmt.Sprint("web-", i), Owner: "web", Labels: map[string]string{"app": "web", "version": "v1"}, Locality: l, MutualTLS: true}
-		set.Endpoints = append(set.Endpoints, mesh.Endpoint{Workload: w, Address: fmt.Sprintf("10.0.%d.%d", i/250, i%250+1), Ports: []uint32{8080}, Healthy: i%3 != 0, Locality: l})
+		l := registry.Locality{Region: "r1", Zone: fmt.Sprint("z", i%3)}
+		w := &registry.Workload{Namespace: "default", Name: fmt.Sprint("web-", i), Owner: "web", Labels: map[string]string{"app": "web", "version": "v1"}, Locality: l, MutualTLS: true}
+		set.Endpoints = append(set.Endpoints, registry.Endpoint{Workload: w, Address: fmt.Sprintf("10.0.%d.%d", i/250, i%250+1), Ports: []uint32{8080}, Healthy: i%3 != 0, Locality: l})
 	}
 	return set
 }
 
 func serversInput(n int) EndpointsInput {
 	return EndpointsInput{
-		Service: &mesh.Service{Host: "web.default.svc.cluster.local", Ports: []mesh.Port{{Number: 80, Protocol: object.ProtocolHTTP}}},
+		Service: &registry.Service{Host: "web.default.svc.cluster.local", Ports: []registry.Port{{Number: 80, Protocol: object.ProtocolHTTP}}},
 		Port:    80, Config: mesh.DefaultConfig(), Endpoints: servers(n),
 	}
 }
@@ -63,7 +64,7 @@ func TestPrioritiesHaveNoGaps(t *testing.T) {
 	in.Rule = &traffic.DestinationRule{Policy: &networking.TrafficPolicy{OutlierDetection: &networking.OutlierDetection{}}}
 	for _, zone := range []string{"z0", "z1", "elsewhere"} {
 		for _, region := range []string{"r1", "r2"} {
-			in.Client.Locality = mesh.Locality{Region: region, Zone: zone}
+			in.Client.Locality = registry.Locality{Region: region, Zone: zone}
 			next := uint32(0)
 			for _, l := range Endpoints(in).Endpoints {
 				if l.Priority > next {
@@ -122,7 +123,7 @@ func BenchmarkEndpoints(b *testing.B) {
 }
 
 func BenchmarkCluster(b *testing.B) {
-	in := inputOf(&networking.TrafficPolicy{}, object.ProtocolHTTP, mesh.ResolutionStatic, false, "z1")
+	in := inputOf(&networking.TrafficPolicy{}, object.ProtocolHTTP, registry.ResolutionStatic, false, "z1")
 	b.ReportAllocs()
 	for b.Loop() {
 		Cluster(in)

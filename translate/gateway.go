@@ -18,6 +18,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -25,7 +26,7 @@ import (
 // that apply to its Pod.
 type GatewayInput struct {
 	View      *mesh.View
-	Workload  *mesh.Workload
+	Workload  *registry.Workload
 	Filters   []*hcmv3.HttpFilter  // authentication and authorization of requests
 	TCP       []*listenerv3.Filter // authorization of connections
 	Reporting Reporting

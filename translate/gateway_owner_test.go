@@ -17,6 +17,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // sharedGateway is what the pods of a gateway in namespace edge get of objects, the
@@ -52,7 +53,7 @@ func sharedGateway(t *testing.T, text string) *GatewayPlan {
 func planOf(t *testing.T, changes []mesh.Change) *GatewayPlan {
 	t.Helper()
 	w := worldOf(t, changes)
-	pod := &mesh.Workload{Namespace: "edge", Name: "front-0", Labels: map[string]string{"app": "front"}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
+	pod := &registry.Workload{Namespace: "edge", Name: "front-0", Labels: map[string]string{"app": "front"}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
 	plan := Gateway(GatewayInput{View: w.View(mesh.Scope{Role: mesh.RoleRouter, Namespace: "edge", Labels: "app=front"}), Workload: pod, Has: func(string) bool { return true }})
 	for f := range w.Findings() {
 		plan.Findings = append(plan.Findings, f)

@@ -23,6 +23,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 var updateGateways = flag.Bool("update-gateways", false, "write what is made into the golden stories of gateways")
@@ -69,7 +70,7 @@ func gatewayAPIStory(t *testing.T, in txtar.File) ([]txtar.File, []*routev3.Virt
 	label := map[string]string{mesh.GatewayNameLabel: "front"}
 	plan := Gateway(GatewayInput{
 		View:     w.View(mesh.Scope{Role: mesh.RoleRouter, Namespace: "a", Labels: mesh.GatewayNameLabel + "=front"}),
-		Workload: &mesh.Workload{Namespace: "a", Name: "front", Labels: label},
+		Workload: &registry.Workload{Namespace: "a", Name: "front", Labels: label},
 		Has:      func(string) bool { return true },
 	})
 	listeners, findings, hosts := "", "", []*routev3.VirtualHost(nil)

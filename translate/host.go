@@ -6,6 +6,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -29,7 +30,7 @@ func ResolveHost(v *mesh.View, host string) *Plan {
 		p.Findings = append(p.Findings, object.Finding{Object: o.Ref, Field: "spec.hosts", Code: object.CodeConflict, Winner: route.Ref,
 			Message: "another VirtualService for host " + host + " is older, or private to the namespace; this one has no effect on sidecars: merge the two"})
 	}
-	if s != nil && s.Resolution != mesh.ResolutionAlias {
+	if s != nil && s.Resolution != registry.ResolutionAlias {
 		r := resolver{View: v, service: s, endpoints: endpoints, rule: v.Rule(s), route: route, connections: v.ConnectionRoute(host)}
 		for i := range s.Ports {
 			if i == route.FitsPorts() {
@@ -45,7 +46,7 @@ func ResolveHost(v *mesh.View, host string) *Plan {
 	} else if s != nil {
 		p.Findings = append(p.Findings, idleOfAlias(v, s)...)
 	}
-	if winner := v.BeatenBy(host); winner != nil && (s == nil || s.Resolution == mesh.ResolutionAlias) {
+	if winner := v.BeatenBy(host); winner != nil && (s == nil || s.Resolution == registry.ResolutionAlias) {
 		p.Findings = append(p.Findings, object.Finding{Object: route.Ref, Field: "spec.hosts", Code: object.CodeConflict, Winner: winner.Ref,
 			Message: host + " is a name of a Service that has a rule of its own namespace, or an older one; this rule has no effect on sidecars: merge the two"})
 	}
@@ -94,14 +95,14 @@ func destinations(v *mesh.View, hosts []string) map[string]Destination {
 // resolver resolves the ports of one service.
 type resolver struct {
 	*mesh.View
-	service   *mesh.Service
-	endpoints *mesh.EndpointSet
+	service   *registry.Service
+	endpoints *registry.EndpointSet
 	rule      *traffic.DestinationRule
 	// The VirtualServices in force for requests and for connections; nil: none.
 	route, connections *traffic.VirtualService
 }
 
-func (r *resolver) port(p *Plan, port *mesh.Port) {
+func (r *resolver) port(p *Plan, port *registry.Port) {
 	if port.Protocol == object.ProtocolUDP {
 		return
 	}
@@ -125,7 +126,7 @@ func (r *resolver) port(p *Plan, port *mesh.Port) {
 
 // clusters are those of the port: the whole service, each subset and, for a
 // headless service, the pods by their own address.
-func (r *resolver) clusters(port *mesh.Port) []ClusterInput {
+func (r *resolver) clusters(port *registry.Port) []ClusterInput {
 	in := clusterInput(r.View, r.service, r.endpoints, r.rule, port.Number)
 	out := []ClusterInput{in}
 	if r.rule != nil {
@@ -145,19 +146,19 @@ func (r *resolver) clusters(port *mesh.Port) []ClusterInput {
 }
 
 // clusterInput is what the cluster of a service's port is made of in the view.
-func clusterInput(v *mesh.View, s *mesh.Service, endpoints *mesh.EndpointSet, rule *traffic.DestinationRule, port uint32) ClusterInput {
+func clusterInput(v *mesh.View, s *registry.Service, endpoints *registry.EndpointSet, rule *traffic.DestinationRule, port uint32) ClusterInput {
 	in := ClusterInput{
 		Service: s, Port: port, Rule: rule, Config: v.Config, Router: v.Scope.Role == mesh.RoleRouter,
 		Identities: endpoints.Identities, MutualTLS: endpoints.MutualTLS, Client: clientOf(v, s, rule),
 	}
-	if s.Resolution != mesh.ResolutionStatic {
+	if s.Resolution != registry.ResolutionStatic {
 		in.Endpoints, in.PeerAuthentications = endpoints, v.PeerAuthentications
 	}
 	return in
 }
 
 // clientOf is as much of the client as endpoints of the service may depend on.
-func clientOf(v *mesh.View, s *mesh.Service, rule *traffic.DestinationRule) Client {
+func clientOf(v *mesh.View, s *registry.Service, rule *traffic.DestinationRule) Client {
 	var c Client
 	if s.Distribution != "" || rule.AsksLocality() || v.Config.AsksLocality() {
 		c.Locality, c.Labels = v.Scope.Locality, v.Scope.Labels
@@ -170,7 +171,7 @@ func clientOf(v *mesh.View, s *mesh.Service, rule *traffic.DestinationRule) Clie
 
 // http serves requests to a port through the route configuration that services
 // share at the key, which tell them apart by their names.
-func (r *resolver) http(p *Plan, port *mesh.Port, key ListenerKey) {
+func (r *resolver) http(p *Plan, port *registry.Port, key ListenerKey) {
 	if bind := r.Sidecar.BindOf(port.Number); key.reserved(bind.Socket && bind.Address == key.Address) {
 		p.Findings = append(p.Findings, reservedFinding(r.service.Ref, key))
 		return
@@ -180,7 +181,7 @@ func (r *resolver) http(p *Plan, port *mesh.Port, key ListenerKey) {
 }
 
 // answers adds what answers to the names of the service in a route configuration.
-func (r *resolver) answers(p *Plan, port *mesh.Port, config string) {
+func (r *resolver) answers(p *Plan, port *registry.Port, config string) {
 	hosts, others := r.aliases(port, config)
 	p.VirtualHosts = append(p.VirtualHosts, hosts...)
 	domains := domainsOf(r.View, r.service.Host, r.service, port.Number).and(others)
@@ -196,7 +197,7 @@ func (r *resolver) answers(p *Plan, port *mesh.Port, config string) {
 
 // aliases are what answers to other names of the service that have rules of their own,
 // and those names that have none.
-func (r *resolver) aliases(port *mesh.Port, config string) (hosts []VirtualHostInput, others Domains) {
+func (r *resolver) aliases(port *registry.Port, config string) (hosts []VirtualHostInput, others Domains) {
 	for _, alias := range r.AliasesOf(r.service.Host) {
 		a, _ := r.Service(alias)
 		if a == nil {
@@ -219,7 +220,7 @@ func (r *resolver) aliases(port *mesh.Port, config string) (hosts []VirtualHostI
 
 // choosesPods tells whether clients choose a pod by its address: those of a headless
 // service do, unless they find it at an address of the proxy.
-func (r *resolver) choosesPods(port *mesh.Port) bool {
+func (r *resolver) choosesPods(port *registry.Port) bool {
 	return r.service.Headless && r.Sidecar.BindOf(port.Number) == traffic.Bind{}
 }
 
@@ -243,7 +244,7 @@ func (r *resolver) input(vs *traffic.VirtualService, port uint32) RouteInput {
 // its first bytes and routed by a configuration of the port's own, anything
 // else is TCP. At listeners that others share requests are told apart by their
 // host.
-func (r *resolver) sniffed(p *Plan, port *mesh.Port) {
+func (r *resolver) sniffed(p *Plan, port *registry.Port) {
 	claims := r.tcpClaims(port)
 	if r.ByNameOnly(r.service, port.Number) {
 		r.http(p, port, servedAt(r.View, port.Number))
@@ -269,10 +270,10 @@ func (r *resolver) sniffed(p *Plan, port *mesh.Port) {
 // routes lead to: those of all its ports and subsets.
 func ResolveDestination(v *mesh.View, host string) []ClusterInput {
 	s, endpoints := v.Service(host)
-	for hops := 0; s != nil && s.Resolution == mesh.ResolutionAlias && hops < maxAliasHops; hops++ {
+	for hops := 0; s != nil && s.Resolution == registry.ResolutionAlias && hops < maxAliasHops; hops++ {
 		s, endpoints = v.Service(s.Alias)
 	}
-	if s == nil || s.Resolution == mesh.ResolutionAlias {
+	if s == nil || s.Resolution == registry.ResolutionAlias {
 		return nil
 	}
 	rule := v.Rule(s)

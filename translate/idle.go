@@ -6,6 +6,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -71,7 +72,7 @@ func own(rule *traffic.VirtualService, host string) bool {
 // idleOfAlias tells of rules for another name of a service that only the service's own
 // rules could say: connections do not tell by which name they were made, and clusters are
 // the service's.
-func idleOfAlias(v *mesh.View, alias *mesh.Service) (findings []object.Finding) {
+func idleOfAlias(v *mesh.View, alias *registry.Service) (findings []object.Finding) {
 	if rule := v.ConnectionRoute(alias.Host); own(rule, alias.Host) {
 		field := "spec.tcp"
 		if len(rule.Spec.Tcp) == 0 {

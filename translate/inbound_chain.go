@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // sniffedHTTP are the protocols that Envoy's http_inspector finds.
@@ -222,7 +223,7 @@ func (c *portChains) bytes() []*listenerv3.Filter {
 	}, c.tcp...)
 }
 
-func (b *inboundBuilder) reporting(service *mesh.Service, mutualTLS bool) Reporting {
+func (b *inboundBuilder) reporting(service *registry.Service, mutualTLS bool) Reporting {
 	return Reporting{
 		Telemetries: b.in.Telemetries, Tracers: b.in.Backends, Workload: b.in.Workload, Namespace: b.in.Namespace,
 		Service: service, MutualTLS: mutualTLS, local: &b.in,

@@ -33,6 +33,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // authority signs certificates of one trust.
@@ -332,7 +333,7 @@ func headerServer(t testing.TB) string {
 // let in, by what chain, and what is counted of it.
 func TestEnvoyTakesInboundTraffic(t *testing.T) {
 	web, lines, greets := headerServer(t), lineServer(t, ""), lineServer(t, "HELLO")
-	service := &mesh.Service{Host: "web.default.svc.cluster.local", Name: "web", Namespace: "default"}
+	service := &registry.Service{Host: "web.default.svc.cluster.local", Name: "web", Namespace: "default"}
 	permissive, strict, plain, sniffed, bytes := freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)
 	rule := func(principals, paths, notPaths []string) *security.Rule {
 		r := &security.Rule{To: []*security.Rule_To{{Operation: &security.Operation{Paths: paths, NotPaths: notPaths}}}}

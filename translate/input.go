@@ -4,12 +4,13 @@ import (
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // Destination is what a route has to know of the host that it leads to.
 type Destination struct {
-	Service *mesh.Service            // nil: no such host in the scope
+	Service *registry.Service        // nil: no such host in the scope
 	Rule    *traffic.DestinationRule // in force for the host in the scope; nil: the mesh's defaults
 	Kept    *mesh.KeptList           // ports and subsets that are gone and still served; nil: none
 }
@@ -18,7 +19,7 @@ type Destination struct {
 // zero unless the service, its rule or the mesh asks for it, so that clients
 // that need not be told apart share their endpoints.
 type Client struct {
-	Locality mesh.Locality
+	Locality registry.Locality
 	Node     string
 	Labels   string // as in mesh.Scope.Labels
 }
@@ -27,7 +28,7 @@ type Client struct {
 // are to objects of a World, which never change: equal inputs give equal
 // output.
 type ClusterInput struct {
-	Service *mesh.Service
+	Service *registry.Service
 	Port    uint32                   // of Service.Ports
 	Subset  *traffic.Subset          // nil: the whole service
 	Rule    *traffic.DestinationRule // nil: the mesh's defaults
@@ -45,7 +46,7 @@ type ClusterInput struct {
 	// Endpoints stand in the cluster itself when the proxy resolves their
 	// names (DNS resolutions), and decide about mutual TLS where addresses are
 	// the client's choice; nil for clusters that get theirs by EDS.
-	Endpoints *mesh.EndpointSet
+	Endpoints *registry.EndpointSet
 	Client    Client
 	// PeerAuthentications matter to Endpoints; nil without them.
 	PeerAuthentications *mesh.Policies[*security.PeerAuthentication]
@@ -54,12 +55,12 @@ type ClusterInput struct {
 // EndpointsInput is everything that may shape the endpoints of one outbound
 // cluster of type EDS.
 type EndpointsInput struct {
-	Service             *mesh.Service
+	Service             *registry.Service
 	Port                uint32
 	Subset              *traffic.Subset
 	Rule                *traffic.DestinationRule
 	Config              *mesh.Config
-	Endpoints           *mesh.EndpointSet
+	Endpoints           *registry.EndpointSet
 	Client              Client
 	PeerAuthentications *mesh.Policies[*security.PeerAuthentication]
 }

@@ -3,13 +3,14 @@ package translate
 import (
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // KeptCluster is a cluster of a destination that is gone, and that routes in
 // force still name, with the endpoints that it has.
 type KeptCluster struct {
 	Input     ClusterInput
-	Endpoints *mesh.EndpointSet
+	Endpoints *registry.EndpointSet
 }
 
 // KeptClusters are those of a host in the view, each once. None of them is among

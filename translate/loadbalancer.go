@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // The bounds of consistent hashing: what is used where the rule does not say,
@@ -38,7 +38,7 @@ func (b *clusterBuilder) setBalancing() {
 	if c.LbPolicy == clusterv3.Cluster_CLUSTER_PROVIDED {
 		return
 	}
-	if kind, _ := b.Service.Session(); kind != mesh.SessionNone {
+	if kind, _ := b.Service.Session(); kind != registry.SessionNone {
 		c.CommonLbConfig.OverrideHostStatus = overridable()
 	}
 	weighted := len(distribution(b.endpointsInput(), b.policy)) > 0

@@ -9,6 +9,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -66,7 +67,7 @@ func distributionLabels(distribution string) []string {
 // locality; nil: weights are not by locality.
 func distribution(in EndpointsInput, p policy) map[string]uint32 {
 	setting, _ := localitySetting(in, p)
-	if in.Client.Locality == (mesh.Locality{}) {
+	if in.Client.Locality == (registry.Locality{}) {
 		return nil
 	}
 	for _, d := range setting.GetDistribute() {
@@ -80,7 +81,7 @@ func distribution(in EndpointsInput, p policy) map[string]uint32 {
 // localityMatches tells whether the locality is covered by the pattern
 // "region/zone/subzone", of which each part may be "*" and the last ones left
 // out.
-func localityMatches(pattern string, l mesh.Locality) bool {
+func localityMatches(pattern string, l registry.Locality) bool {
 	parts := strings.SplitN(pattern, "/", 3)
 	for i, v := range []string{l.Region, l.Zone, l.SubZone} {
 		if i >= len(parts) || parts[i] == "*" {
@@ -98,7 +99,7 @@ func localityMatches(pattern string, l mesh.Locality) bool {
 // covers by the weight of their endpoints, a locality under several patterns
 // belongs to the longest. Localities without a weight get nothing. nil without
 // a distribution.
-func distribute(to map[string]uint32, endpoints []*mesh.Endpoint) map[mesh.Locality]uint32 {
+func distribute(to map[string]uint32, endpoints []*registry.Endpoint) map[registry.Locality]uint32 {
 	if len(to) == 0 {
 		return nil
 	}
@@ -109,7 +110,7 @@ func distribute(to map[string]uint32, endpoints []*mesh.Endpoint) map[mesh.Local
 	slices.SortFunc(patterns, func(a, b string) int {
 		return cmp.Or(cmp.Compare(specificity(b), specificity(a)), cmp.Compare(a, b))
 	})
-	size, under, total := map[mesh.Locality]uint64{}, map[mesh.Locality]string{}, map[string]uint64{}
+	size, under, total := map[registry.Locality]uint64{}, map[registry.Locality]string{}, map[string]uint64{}
 	for _, e := range endpoints {
 		size[e.Locality] += uint64(max(e.Weight, 1))
 	}
@@ -122,7 +123,7 @@ func distribute(to map[string]uint32, endpoints []*mesh.Endpoint) map[mesh.Local
 			}
 		}
 	}
-	var places []mesh.Locality
+	var places []registry.Locality
 	var given []uint64
 	for l, p := range under {
 		if share := uint64(to[p]); share > 0 {
@@ -130,7 +131,7 @@ func distribute(to map[string]uint32, endpoints []*mesh.Endpoint) map[mesh.Local
 			given = append(given, uint64(math.Ceil(float64(share)*distributionScale*float64(size[l])/float64(total[p]))))
 		}
 	}
-	weights := make(map[mesh.Locality]uint32, len(places))
+	weights := make(map[registry.Locality]uint32, len(places))
 	for i, w := range scaledWeights(given) {
 		weights[places[i]] = w
 	}
@@ -155,7 +156,7 @@ func specificity(pattern string) int {
 // ranking tells how far an endpoint is from the client, 0 for the nearest;
 // nil: all are alike. Envoy leaves a priority only when it knows its endpoints
 // to fail, so settings count only beside outlier detection.
-func ranking(in EndpointsInput, p policy) func(*mesh.Endpoint) uint32 {
+func ranking(in EndpointsInput, p policy) func(*registry.Endpoint) uint32 {
 	setting, nearest := localitySetting(in, p)
 	client := clientLabels(in.Client)
 	if nearest != nil {
@@ -170,18 +171,18 @@ func ranking(in EndpointsInput, p policy) func(*mesh.Endpoint) uint32 {
 	if len(setting.FailoverPriority) > 0 {
 		return byLabels(setting.FailoverPriority, client, in.Client.Locality)
 	}
-	if in.Client.Locality == (mesh.Locality{}) {
+	if in.Client.Locality == (registry.Locality{}) {
 		return nil
 	}
-	return func(e *mesh.Endpoint) uint32 {
+	return func(e *registry.Endpoint) uint32 {
 		return byLocality(in.Client.Locality, located(e.Locality, in.Client.Locality), setting.Failover)
 	}
 }
 
 // byLabels ranks endpoints by how many of the labels, from the first on, they
 // share with the client; "key=value" wants that value whatever the client has.
-func byLabels(labels []string, client func(string) string, near mesh.Locality) func(*mesh.Endpoint) uint32 {
-	return func(e *mesh.Endpoint) uint32 {
+func byLabels(labels []string, client func(string) string, near registry.Locality) func(*registry.Endpoint) uint32 {
+	return func(e *registry.Endpoint) uint32 {
 		place := located(e.Locality, near)
 		for i, l := range labels {
 			key, want, given := strings.Cut(l, "=")
@@ -198,7 +199,7 @@ func byLabels(labels []string, client func(string) string, near mesh.Locality) f
 
 // located is the locality of an endpoint of which perhaps only the zone is known
 // (from an EndpointSlice): that of the client is in the client's region.
-func located(endpoint, client mesh.Locality) mesh.Locality {
+func located(endpoint, client registry.Locality) registry.Locality {
 	if endpoint.Region == "" && endpoint.Zone != "" && endpoint.Zone == client.Zone {
 		endpoint.Region = client.Region
 	}
@@ -207,7 +208,7 @@ func located(endpoint, client mesh.Locality) mesh.Locality {
 
 // byLocality ranks endpoints by how near they are; the region that failover
 // names for the client's comes before the other regions.
-func byLocality(client, endpoint mesh.Locality, failover []*networking.LocalityLoadBalancerSetting_Failover) uint32 {
+func byLocality(client, endpoint registry.Locality, failover []*networking.LocalityLoadBalancerSetting_Failover) uint32 {
 	switch {
 	case client == endpoint:
 		return 0
@@ -233,11 +234,11 @@ func clientLabels(c Client) func(string) string {
 	return func(key string) string { return placeLabel(key, c.Locality, c.Node, labels[labelNetwork], labels) }
 }
 
-func endpointLabel(e *mesh.Endpoint, place mesh.Locality, key string) string {
+func endpointLabel(e *registry.Endpoint, place registry.Locality, key string) string {
 	return placeLabel(key, place, e.Workload.Node, e.Workload.Network, e.Workload.Labels)
 }
 
-func placeLabel(key string, l mesh.Locality, node, network string, labels map[string]string) string {
+func placeLabel(key string, l registry.Locality, node, network string, labels map[string]string) string {
 	switch key {
 	case labelRegion:
 		return l.Region

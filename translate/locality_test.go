@@ -7,11 +7,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	networking "istio.io/api/networking/v1alpha3"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 func TestLocalityMatches(t *testing.T) {
-	at := mesh.Locality{Region: "r1", Zone: "z1", SubZone: "s1"}
+	at := registry.Locality{Region: "r1", Zone: "z1", SubZone: "s1"}
 	for pattern, want := range map[string]bool{
 		"*": true, "r1": true, "r1/*": true, "r1/z1": true, "r1/z1/*": true, "r1/z1/s1": true, "*/z1": true,
 		"r2": false, "r1/z2": false, "r1/z1/s2": false, "": false, "r": false,
@@ -24,9 +24,9 @@ func TestLocalityMatches(t *testing.T) {
 
 // TestByLocality is about row 53: how near a locality is.
 func TestByLocality(t *testing.T) {
-	client := mesh.Locality{Region: "r1", Zone: "z1", SubZone: "s1"}
+	client := registry.Locality{Region: "r1", Zone: "z1", SubZone: "s1"}
 	failover := []*networking.LocalityLoadBalancerSetting_Failover{{From: "r9", To: "r2"}, {From: "r1", To: "r3"}, {From: "r1", To: "r2"}}
-	for at, want := range map[mesh.Locality]uint32{
+	for at, want := range map[registry.Locality]uint32{
 		client: 0,
 		{Region: "r1", Zone: "z1", SubZone: "s2"}: 1,
 		{Region: "r1", Zone: "z1"}:                1,
@@ -39,7 +39,7 @@ func TestByLocality(t *testing.T) {
 			t.Errorf("%v is %d away, want %d", at, got, want)
 		}
 	}
-	if got := byLocality(client, mesh.Locality{Region: "r2"}, nil); got != 3 {
+	if got := byLocality(client, registry.Locality{Region: "r2"}, nil); got != 3 {
 		t.Errorf("without a failover another region is %d away, want 3", got)
 	}
 }
@@ -47,12 +47,12 @@ func TestByLocality(t *testing.T) {
 // TestLocated: an endpoint of which only the zone is known is in the client's region
 // when it is in the client's zone.
 func TestLocated(t *testing.T) {
-	client := mesh.Locality{Region: "r1", Zone: "z1", SubZone: "s1"}
-	for _, c := range []struct{ endpoint, want mesh.Locality }{
-		{mesh.Locality{Zone: "z1"}, mesh.Locality{Region: "r1", Zone: "z1"}},
-		{mesh.Locality{Zone: "z2"}, mesh.Locality{Zone: "z2"}},
-		{mesh.Locality{Region: "r2", Zone: "z1"}, mesh.Locality{Region: "r2", Zone: "z1"}},
-		{mesh.Locality{}, mesh.Locality{}},
+	client := registry.Locality{Region: "r1", Zone: "z1", SubZone: "s1"}
+	for _, c := range []struct{ endpoint, want registry.Locality }{
+		{registry.Locality{Zone: "z1"}, registry.Locality{Region: "r1", Zone: "z1"}},
+		{registry.Locality{Zone: "z2"}, registry.Locality{Zone: "z2"}},
+		{registry.Locality{Region: "r2", Zone: "z1"}, registry.Locality{Region: "r2", Zone: "z1"}},
+		{registry.Locality{}, registry.Locality{}},
 	} {
 		if got := located(c.endpoint, client); got != c.want {
 			t.Errorf("%+v seen from %+v is %+v, want %+v", c.endpoint, client, got, c.want)
@@ -62,14 +62,14 @@ func TestLocated(t *testing.T) {
 
 // TestByLabels is about row 55: the first label that differs decides.
 func TestByLabels(t *testing.T) {
-	rank := byLabels([]string{"team", "version=v2", labelZone}, clientLabels(Client{Locality: mesh.Locality{Region: "r1", Zone: "z1"}, Labels: "team=blue,version=v1"}), mesh.Locality{Region: "r1", Zone: "z1"})
+	rank := byLabels([]string{"team", "version=v2", labelZone}, clientLabels(Client{Locality: registry.Locality{Region: "r1", Zone: "z1"}, Labels: "team=blue,version=v1"}), registry.Locality{Region: "r1", Zone: "z1"})
 	for _, c := range []struct {
 		team, version, zone string
 		want                uint32
 	}{
 		{"blue", "v2", "z1", 0}, {"blue", "v2", "z2", 1}, {"blue", "v1", "z1", 2}, {"red", "v2", "z1", 3}, {"", "", "", 3},
 	} {
-		e := &mesh.Endpoint{Locality: mesh.Locality{Zone: c.zone}, Workload: &mesh.Workload{Labels: map[string]string{"team": c.team, "version": c.version}}}
+		e := &registry.Endpoint{Locality: registry.Locality{Zone: c.zone}, Workload: &registry.Workload{Labels: map[string]string{"team": c.team, "version": c.version}}}
 		if got := rank(e); got != c.want {
 			t.Errorf("%+v has rank %d", c, got)
 		}
@@ -78,15 +78,15 @@ func TestByLabels(t *testing.T) {
 
 // TestDistribute is about row 54: shares of patterns, divided by endpoints.
 func TestDistribute(t *testing.T) {
-	endpoints := func(spec ...string) (out []*mesh.Endpoint) {
+	endpoints := func(spec ...string) (out []*registry.Endpoint) {
 		for _, s := range spec {
-			out = append(out, &mesh.Endpoint{Locality: mesh.Locality{Region: s[:2], Zone: s[3:]}})
+			out = append(out, &registry.Endpoint{Locality: registry.Locality{Region: s[:2], Zone: s[3:]}})
 		}
 		return out
 	}
 	for _, c := range []struct {
 		to   map[string]uint32
-		has  []*mesh.Endpoint
+		has  []*registry.Endpoint
 		want string
 	}{
 		{nil, endpoints("r1/a"), "map[]"},

@@ -5,6 +5,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -12,13 +13,13 @@ import (
 // those that servers of Gateways name, in the namespaces of the Pods that serve
 // them, and those that DestinationRules name, in the namespaces of who may use
 // them. One that several name is there for each.
-func NamedSecrets(w *mesh.World) []mesh.Wanted {
+func NamedSecrets(w *mesh.World) []registry.Wanted {
 	out := w.ListenerSecrets()
 	add := func(uses []SecretUse, namespaces map[string]struct{}) {
 		for _, use := range uses {
 			for namespace := range namespaces {
 				for _, r := range SecretRefs(use.Name, namespace) {
-					out = append(out, mesh.Wanted{Ref: r, By: use.By, Since: use.Since})
+					out = append(out, registry.Wanted{Ref: r, By: use.By, Since: use.Since})
 				}
 			}
 		}

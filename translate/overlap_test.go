@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // matchesOf says what each chain of a listener matches, "prefixes names".
@@ -31,7 +32,7 @@ func matchesOf(chains []*listenerv3.FilterChain) (out []string) {
 // the listener, and with it what every other host has there.
 func TestChainsDoNotOverlap(t *testing.T) {
 	ten, eleven := netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("11.0.0.0/8")
-	a, b := &mesh.Service{Host: "a", Ref: object.Ref{Name: "a"}}, &mesh.Service{Host: "b", Ref: object.Ref{Name: "b"}}
+	a, b := &registry.Service{Host: "a", Ref: object.Ref{Name: "a"}}, &registry.Service{Host: "b", Ref: object.Ref{Name: "b"}}
 	l, findings := OutboundListener(ListenerInput{Key: anyAddress(80), HTTP: true, Config: mesh.DefaultConfig(), Claims: []Claim{
 		{Host: "a", Kind: ClaimTCP, Service: a, Chains: []Chain{{Prefixes: []netip.Prefix{ten}}, {Prefixes: []netip.Prefix{ten}, SNI: []string{"x"}}}},
 		{Host: "b", Kind: ClaimTCP, Service: b, Chains: []Chain{{Prefixes: []netip.Prefix{eleven, ten}}, {Prefixes: []netip.Prefix{ten}}}},
@@ -62,7 +63,7 @@ func TestChainsDoNotOverlap(t *testing.T) {
 func TestWeightsFitTogether(t *testing.T) {
 	in := serversInput(2)
 	for i := range in.Endpoints.Endpoints {
-		in.Endpoints.Endpoints[i].Weight, in.Endpoints.Endpoints[i].Locality = math.MaxUint32, mesh.Locality{}
+		in.Endpoints.Endpoints[i].Weight, in.Endpoints.Endpoints[i].Locality = math.MaxUint32, registry.Locality{}
 	}
 	sum := uint64(0)
 	for _, l := range Endpoints(in).Endpoints {

@@ -3,8 +3,8 @@ package translate
 import (
 	"net/netip"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // podAddresses are the addresses of the pods behind a headless service as they
@@ -12,7 +12,7 @@ import (
 // pods' names, with mutual TLS. An address belongs to one host only: to one that
 // has it for its name or declares it, else to the oldest headless service behind
 // which the pod is.
-func (r *resolver) podAddresses(port *mesh.Port) (out []string) {
+func (r *resolver) podAddresses(port *registry.Port) (out []string) {
 	at := r.service.PortIndex(port.Number)
 	older := r.OlderHeadless(r.service, port.Number)
 	for _, e := range r.endpoints.Endpoints {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -47,7 +48,7 @@ func CatchAll(r *routev3.Route) bool {
 
 // DefaultRoute leads every request to the service: what a host does that no
 // VirtualService speaks of.
-func DefaultRoute(service *mesh.Service, port uint32, d Destination, cfg *mesh.Config) *routev3.Route {
+func DefaultRoute(service *registry.Service, port uint32, d Destination, cfg *mesh.Config) *routev3.Route {
 	host := service.Host
 	t := target{
 		cluster: OutboundCluster(host, port, ""), host: host, port: port,

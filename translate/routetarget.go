@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // target is a destination of a route, resolved.
@@ -70,7 +71,7 @@ func (b *routeBuilder) target(d *networking.Destination, o object.Origin, field 
 	to := b.Destinations[host]
 	kept := to.Kept.Find(d.GetPort().GetNumber(), d.GetSubset())
 	for range maxAliases {
-		if kept != nil || to.Service == nil || to.Service.Resolution != mesh.ResolutionAlias || to.Service.Alias == "" {
+		if kept != nil || to.Service == nil || to.Service.Resolution != registry.ResolutionAlias || to.Service.Alias == "" {
 			break
 		}
 		host = to.Service.Alias
@@ -98,7 +99,7 @@ func (b *routeBuilder) target(d *networking.Destination, o object.Origin, field 
 }
 
 // missing reports a destination that does not exist.
-func (b *routeBuilder) missing(s *mesh.Service, host string, port uint32, o object.Origin, field string) {
+func (b *routeBuilder) missing(s *registry.Service, host string, port uint32, o object.Origin, field string) {
 	if s != nil && s.Port(port) != nil || host == mesh.NoBackend {
 		return
 	}
@@ -119,7 +120,7 @@ func (b *routeBuilder) missing(s *mesh.Service, host string, port uint32, o obje
 }
 
 // defaultPort is the port of destinations that give none.
-func (b *routeBuilder) defaultPort(s *mesh.Service) uint32 {
+func (b *routeBuilder) defaultPort(s *registry.Service) uint32 {
 	if s == nil {
 		return b.Port
 	}

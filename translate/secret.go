@@ -10,8 +10,8 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // The names of the secrets of every workload.
@@ -40,7 +40,7 @@ func RootSecret(bundle []byte) *tlsv3.Secret {
 // the roots for clients under the name with CASecretSuffix (cacert or ca.crt,
 // with crl or ca.crl); either is nil when the Secret does not hold it or
 // holds something that cannot work, which a finding tells.
-func GatewaySecret(name string, s *mesh.Secret) (certificate, roots *tlsv3.Secret, findings []object.Finding) {
+func GatewaySecret(name string, s *registry.Secret) (certificate, roots *tlsv3.Secret, findings []object.Finding) {
 	found := func(field, format string, args ...any) {
 		findings = append(findings, object.Finding{Object: s.Ref, Field: field, Code: object.CodeSecret, Message: fmt.Sprintf(format, args...)})
 	}
@@ -75,7 +75,7 @@ func GatewaySecret(name string, s *mesh.Secret) (certificate, roots *tlsv3.Secre
 }
 
 // either is the first entry that is not empty, with its name.
-func either(s *mesh.Secret, names ...string) ([]byte, string) {
+func either(s *registry.Secret, names ...string) ([]byte, string) {
 	for _, n := range names {
 		if len(s.Data[n]) > 0 {
 			return s.Data[n], n

@@ -15,8 +15,8 @@ import (
 
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // pair makes a certificate of its own with its key, in PEM.
@@ -81,7 +81,7 @@ func TestGatewaySecret(t *testing.T) {
 		{"bad roots beside a good certificate", map[string][]byte{"cert": cert, "key": key, "cacert": []byte("x")}, true, false, "no certificate in PEM"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &mesh.Secret{Ref: object.Ref{Kind: object.KindSecret, Namespace: "ns", Name: "a"}, Data: c.data}
+			s := &registry.Secret{Ref: object.Ref{Kind: object.KindSecret, Namespace: "ns", Name: "a"}, Data: c.data}
 			certificate, roots, findings := GatewaySecret("kubernetes://a", s)
 			if (certificate != nil) != c.certificate || (roots != nil) != c.roots {
 				t.Errorf("certificate %v, roots %v; want %v, %v", certificate != nil, roots != nil, c.certificate, c.roots)
@@ -118,7 +118,7 @@ func FuzzGatewaySecret(f *testing.F) {
 	f.Add(cert, key, cert)
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), key, bytes.ToUpper(cert))
 	f.Fuzz(func(t *testing.T, cert, key, ca []byte) {
-		c, roots, findings := GatewaySecret("a", &mesh.Secret{Data: map[string][]byte{"cert": cert, "key": key, "cacert": ca}})
+		c, roots, findings := GatewaySecret("a", &registry.Secret{Data: map[string][]byte{"cert": cert, "key": key, "cacert": ca}})
 		if c == nil && roots == nil && len(findings) == 0 {
 			t.Error("nothing is served and nothing said")
 		}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // defect is one thing that is wrong with a message: a field that is missing, empty or has
@@ -324,7 +325,7 @@ func TestNoDefectOfAPeerAuthenticationOpens(t *testing.T) {
 		return &security.PeerAuthentication_MutualTLS{Mode: security.PeerAuthentication_MutualTLS_STRICT}
 	}
 	selector := &typev1.WorkloadSelector{MatchLabels: map[string]string{"app": "web"}}
-	x := &mesh.Workload{Namespace: "a", Name: "web", Labels: map[string]string{"app": "web"}}
+	x := &registry.Workload{Namespace: "a", Name: "web", Labels: map[string]string{"app": "web"}}
 	mode := func(port uint32, spec *security.PeerAuthentication) mesh.MutualTLS {
 		o := &securityv1.PeerAuthentication{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "p"}}
 		proto.Merge(&o.Spec, spec)
@@ -370,7 +371,7 @@ func TestNoDefectOfAPeerAuthenticationOpens(t *testing.T) {
 func TestNoDefectOfAReferenceDetaches(t *testing.T) {
 	service := mesh.Change{Ref: object.Ref{Kind: object.KindService, Namespace: "a", Name: "web"}, Object: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web"},
 		Spec: corev1.ServiceSpec{ClusterIP: "10.1.1.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}}
-	x := &mesh.Workload{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: "web"}, Namespace: "a", Name: "web",
+	x := &registry.Workload{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: "web"}, Namespace: "a", Name: "web",
 		Labels: map[string]string{"app": "web", mesh.GatewayNameLabel: "front"}}
 	walked := 0
 	for _, base := range []*typev1.PolicyTargetReference{

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // SessionFilter is the HTTP filter that leads a session to the endpoint which
@@ -26,17 +26,17 @@ const sessionAge = 120
 // session is how the service remembers the endpoint of a session, by its
 // labels (mesh.Service.Session); nil when it does not. It is strict about
 // nothing: when the endpoint is gone another takes over.
-func session(s *mesh.Service) proto.Message {
+func session(s *registry.Service) proto.Message {
 	kind, name := s.Session()
 	state := &corev3.TypedExtensionConfig{}
 	switch kind {
-	case mesh.SessionCookie:
+	case registry.SessionCookie:
 		name, path, _ := strings.Cut(name, ":")
 		state.Name = "envoy.http.stateful_session.cookie"
 		state.TypedConfig = packed(&cookiev3.CookieBasedSessionState{Cookie: &httpv3.Cookie{
 			Name: name, Path: orElse(path, "/"), Ttl: &durationpb.Duration{Seconds: sessionAge},
 		}})
-	case mesh.SessionHeader:
+	case registry.SessionHeader:
 		state.Name = "envoy.http.stateful_session.header"
 		state.TypedConfig = packed(&headerv3.HeaderBasedSessionState{Name: name})
 	default:

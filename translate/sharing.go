@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -26,7 +26,7 @@ const (
 // nil owner is nobody that the view sees. A Service of another namespace shares
 // its address with nobody but by HTTP hosts, which tell apart whom clients mean
 // wherever they connect.
-func (r *resolver) sharing(a netip.Addr, port *mesh.Port) (owner *mesh.Service, how sharing) {
+func (r *resolver) sharing(a netip.Addr, port *registry.Port) (owner *registry.Service, how sharing) {
 	name := r.AddressOwner(a, port.Number)
 	if name == r.service.Host {
 		return r.service, sharedAsOwner
@@ -53,7 +53,7 @@ func (r *resolver) sharing(a netip.Addr, port *mesh.Port) (owner *mesh.Service, 
 
 // shareAddresses serves requests at addresses that another host has, and says
 // what the host loses to it.
-func (r *resolver) shareAddresses(p *Plan, port *mesh.Port) {
+func (r *resolver) shareAddresses(p *Plan, port *registry.Port) {
 	if r.Sidecar.BindOf(port.Number) != (traffic.Bind{}) {
 		return
 	}

@@ -8,8 +8,8 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // L4Route leads connections of one tcp or tls rule.
@@ -204,7 +204,7 @@ func tlsChains(in RouteInput, prefixes []netip.Prefix) []Chain {
 }
 
 // l4Findings are what is wrong with the tcp and tls rules in force for a port.
-func (r *resolver) l4Findings(port *mesh.Port) []object.Finding {
+func (r *resolver) l4Findings(port *registry.Port) []object.Finding {
 	if r.connections == nil {
 		return nil
 	}

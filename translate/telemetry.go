@@ -7,6 +7,7 @@ import (
 	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // Reporting is what is logged and counted of the traffic of one listener.
@@ -18,7 +19,7 @@ type Reporting struct {
 	Telemetries mesh.List[*mesh.Telemetry]
 	// Service is the one that the traffic is for where the listener knows it
 	// (inbound); nil: the cluster's metadata tell.
-	Service *mesh.Service
+	Service *registry.Service
 	// Tracers are the services that spans may be sent to (mesh.View.Tracers).
 	Tracers mesh.List[mesh.Backend]
 	// Workload and Namespace name the proxy in spans where the listener is for

@@ -19,6 +19,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // TestEnvoyTellsItsWorkload holds what a real Envoy says of itself as a caller,
@@ -73,7 +74,7 @@ func TestEnvoyTellsItsWorkload(t *testing.T) {
 // by the name in its certificate, for requests and for bytes.
 func TestEnvoyReadsItsCallersCertificate(t *testing.T) {
 	web, lines := headerServer(t), lineServer(t, "")
-	service := &mesh.Service{Host: "web.default.svc.cluster.local", Name: "web", Namespace: "default"}
+	service := &registry.Service{Host: "web.default.svc.cluster.local", Name: "web", Namespace: "default"}
 	requests, bytes := freePort(t), freePort(t)
 	e := startInboundEnvoy(t, mesh.Inbound{
 		Namespace: "default", Workload: "web", ServiceAccount: "web", IPv4: true, Config: mesh.DefaultConfig(),

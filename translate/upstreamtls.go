@@ -18,6 +18,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -65,7 +66,7 @@ func (b *clusterBuilder) setTransport() {
 
 // autoMutualTLS tells whether the endpoints of the service are asked, each by
 // itself, for the mesh's mutual TLS: unless a rule decides for all of them.
-func autoMutualTLS(config *mesh.Config, p policy, s *mesh.Service) bool {
+func autoMutualTLS(config *mesh.Config, p policy, s *registry.Service) bool {
 	on := config.GetEnableAutoMtls()
 	return p.tls == nil && !s.External && (on == nil || on.Value)
 }
@@ -77,7 +78,7 @@ func (b *clusterBuilder) everyEndpointTakesTLS() bool {
 		return b.MutualTLS
 	}
 	i := b.Service.PortIndex(b.Port)
-	return i >= 0 && !slices.ContainsFunc(b.Endpoints.Endpoints, func(e mesh.Endpoint) bool {
+	return i >= 0 && !slices.ContainsFunc(b.Endpoints.Endpoints, func(e registry.Endpoint) bool {
 		return mesh.MutualTLSOf(b.PeerAuthentications, b.Config.GetRootNamespace(), e.Workload, e.Ports[i]) == mesh.Disabled
 	})
 }

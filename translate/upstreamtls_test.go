@@ -9,12 +9,13 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // TestTLSFiles is about row 62: keys and roots from files of the proxy.
 func TestTLSFiles(t *testing.T) {
-	service := &mesh.Service{Host: "a.example.com", External: true, Ports: []mesh.Port{{Number: 443, Protocol: object.ProtocolTCP}}}
+	service := &registry.Service{Host: "a.example.com", External: true, Ports: []registry.Port{{Number: 443, Protocol: object.ProtocolTCP}}}
 	rule := &traffic.DestinationRule{Refs: []object.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{
 		Mode: networking.ClientTLSSettings_MUTUAL, ClientCertificate: "/c.pem", PrivateKey: "/k.pem", CaCertificates: "/ca.pem", CaCrl: "/crl.pem",
 	}}}
@@ -47,7 +48,7 @@ func TestTLSFiles(t *testing.T) {
 // a server's certificate is checked against roots. Envoy accepts every
 // certificate when none are given.
 func TestTLSNeverUnverified(t *testing.T) {
-	service := &mesh.Service{Host: "a.example.com", External: true, Ports: []mesh.Port{{Number: 80, Protocol: object.ProtocolHTTP}}}
+	service := &registry.Service{Host: "a.example.com", External: true, Ports: []registry.Port{{Number: 80, Protocol: object.ProtocolHTTP}}}
 	for _, s := range []*networking.ClientTLSSettings{
 		{Mode: networking.ClientTLSSettings_SIMPLE},
 		{Mode: networking.ClientTLSSettings_SIMPLE, CaCertificates: "system"},

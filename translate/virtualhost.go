@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // directBodyLimit is how long a directResponse may be; Envoy's own limit of
@@ -20,7 +20,7 @@ type VirtualHostInput struct {
 	Config      string // the route configuration it belongs to: "80", or "host:port" for a port of unknown protocol
 	Name        string // of the virtual host within that
 	Domains     Domains
-	Service     *mesh.Service // nil: only a VirtualService knows the host
+	Service     *registry.Service // nil: only a VirtualService knows the host
 	Port        uint32
 	OriginalDst bool // requests go to the address that the client chose
 	// Beside: the port is none of the service's that has the host. What is wrong with its

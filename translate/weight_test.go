@@ -8,7 +8,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // TestWeightsKeepTheirRatio: weights that are too large together are scaled, and not cut,
@@ -46,7 +46,7 @@ func TestWeightsKeepTheirRatio(t *testing.T) {
 func TestLargeWeightsEverywhere(t *testing.T) {
 	in := serversInput(2)
 	for i, w := range []uint32{4e9, 1e9} {
-		in.Endpoints.Endpoints[i].Weight, in.Endpoints.Endpoints[i].Locality = w, mesh.Locality{}
+		in.Endpoints.Endpoints[i].Weight, in.Endpoints.Endpoints[i].Locality = w, registry.Locality{}
 	}
 	var endpoints []uint32
 	for _, e := range Endpoints(in).Endpoints[0].LbEndpoints {
@@ -54,8 +54,8 @@ func TestLargeWeightsEverywhere(t *testing.T) {
 	}
 	ratio(t, "endpoints", endpoints, 4, 1)
 
-	near, far := mesh.Locality{Region: "near"}, mesh.Locality{Region: "far"}
-	weights := distribute(map[string]uint32{"near": 4e9, "far": 1e9}, []*mesh.Endpoint{{Locality: near}, {Locality: far}})
+	near, far := registry.Locality{Region: "near"}, registry.Locality{Region: "far"}
+	weights := distribute(map[string]uint32{"near": 4e9, "far": 1e9}, []*registry.Endpoint{{Locality: near}, {Locality: far}})
 	ratio(t, "localities", []uint32{weights[near], weights[far]}, 4, 1)
 
 	world := `

@@ -60,7 +60,7 @@ func Handler(c Config) http.Handler {
 func (c Config) pages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /debug/findings", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, Findings(c.Findings())) })
 	mux.HandleFunc("GET /debug/syncz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, proxies(c.Proxies())) })
-	mux.HandleFunc("GET /debug/registryz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, registry(c.World())) })
+	mux.HandleFunc("GET /debug/registryz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, hosts(c.World())) })
 	mux.HandleFunc("GET /debug/endpointz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, endpoints(c.World())) })
 	mux.HandleFunc("GET /debug/viewz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, c.Views()) })
 	mux.HandleFunc("GET /debug/config_dump", func(w http.ResponseWriter, r *http.Request) {

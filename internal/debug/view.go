@@ -7,6 +7,7 @@ import (
 	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // Finding is an object.Finding as JSON shows it.
@@ -88,7 +89,7 @@ type Port struct {
 	Protocol string `json:"protocol"`
 }
 
-func registry(w *mesh.World) []Host {
+func hosts(w *mesh.World) []Host {
 	out := []Host{}
 	if w == nil {
 		return out
@@ -146,12 +147,12 @@ func endpoints(w *mesh.World) []Endpoints {
 	return out
 }
 
-func endpoint(s *mesh.Service, e mesh.Endpoint) Endpoint {
+func endpoint(s *registry.Service, e registry.Endpoint) Endpoint {
 	j := Endpoint{Address: e.Address, Healthy: e.Healthy, Weight: e.Weight, Ports: map[uint32]uint32{}}
 	if e.Workload != nil {
 		j.Workload = e.Workload.Ref.String()
 	}
-	if l := e.Locality; l != (mesh.Locality{}) {
+	if l := e.Locality; l != (registry.Locality{}) {
 		j.Locality = strings.TrimRight(l.Region+"/"+l.Zone+"/"+l.SubZone, "/")
 	}
 	for i, p := range s.Ports {

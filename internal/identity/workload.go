@@ -1,10 +1,12 @@
 package identity
 
-import "github.com/fairway-mesh/fairway/mesh"
+import (
+	"github.com/fairway-mesh/fairway/mesh/registry"
+)
 
 // Of is what the certificate of a workload of the world is about, in the trust
 // domain.
-func Of(w *mesh.Workload, trustDomain string) Workload {
+func Of(w *registry.Workload, trustDomain string) Workload {
 	return Workload{
 		ID:   ID{trustDomain, w.Namespace, w.ServiceAccount},
 		Name: w.Owner, App: w.CanonicalName(), Revision: w.CanonicalRevision(),

@@ -11,6 +11,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/explain"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
@@ -39,7 +40,7 @@ func newOffline(all objects) *Offline {
 }
 
 // attach shows what the proxy of a workload sees.
-func (o *Offline) attach(ctx context.Context, w *mesh.Workload) (*snapshot.View, error) {
+func (o *Offline) attach(ctx context.Context, w *registry.Workload) (*snapshot.View, error) {
 	client := o.clientOf(w)
 	view, err := o.engine.Attach(ctx, &client)
 	if err != nil {
@@ -49,7 +50,7 @@ func (o *Offline) attach(ctx context.Context, w *mesh.Workload) (*snapshot.View,
 }
 
 // Dump is what the workload's proxy would be given.
-func (o *Offline) Dump(ctx context.Context, w *mesh.Workload) (explain.Dump, error) {
+func (o *Offline) Dump(ctx context.Context, w *registry.Workload) (explain.Dump, error) {
 	view, err := o.attach(ctx, w)
 	if err != nil {
 		return nil, err
@@ -68,7 +69,7 @@ func (o *Offline) Dump(ctx context.Context, w *mesh.Workload) (explain.Dump, err
 }
 
 // clientOf is what the proxy of a workload would say of itself.
-func (o *Offline) clientOf(w *mesh.Workload) snapshot.Client {
+func (o *Offline) clientOf(w *registry.Workload) snapshot.Client {
 	role := snapshot.RoleSidecar
 	if o.world.RoleOf(w) == mesh.RoleRouter {
 		role = snapshot.RoleRouter
@@ -81,13 +82,13 @@ func (o *Offline) clientOf(w *mesh.Workload) snapshot.Client {
 	}
 }
 
-func proxyName(w *mesh.Workload) string { return w.Name + "." + w.Namespace }
+func proxyName(w *registry.Workload) string { return w.Name + "." + w.Namespace }
 
 // Findings are what is wrong with the objects, as the control plane tells it
 // while the workloads given are connected.
 func (o *Offline) Findings() []object.Finding { return o.engine.Findings() }
 
 // Workload is a workload of the directory; nil when there is none.
-func (o *Offline) Workload(namespace, name string) *mesh.Workload {
+func (o *Offline) Workload(namespace, name string) *registry.Workload {
 	return o.world.Workload(namespace, name)
 }

@@ -1,8 +1,9 @@
-package mesh
+package registry
 
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -83,12 +84,12 @@ func (s *Service) PortIndex(number uint32) int {
 	return slices.IndexFunc(s.Ports, func(p Port) bool { return p.Number == number })
 }
 
-// exportToAnnotation names the namespaces that see a Service.
-const exportToAnnotation = "networking.istio.io/exportTo"
+// ExportToAnnotation names the namespaces that see a Service.
+const ExportToAnnotation = "networking.istio.io/exportTo"
 
-// exportTo is what the annotation says; nil where there is none.
-func exportTo(o *corev1.Service) (out object.Visibility) {
-	if v := o.Annotations[exportToAnnotation]; v != "" {
+// ExportTo is what the annotation says; nil where there is none.
+func ExportTo(o *corev1.Service) (out object.Visibility) {
+	if v := o.Annotations[ExportToAnnotation]; v != "" {
 		for e := range strings.SplitSeq(v, ",") {
 			out = append(out, strings.TrimSpace(e))
 		}
@@ -96,9 +97,9 @@ func exportTo(o *corev1.Service) (out object.Visibility) {
 	return out
 }
 
-// kubernetesService reads a Service. Ports that are neither TCP nor usable are
+// ParseService reads a Service. Ports that are neither TCP nor usable are
 // left out.
-func kubernetesService(o *corev1.Service, domain string) *Service {
+func ParseService(o *corev1.Service, domain string) *Service {
 	s := &Service{
 		Ref:  object.Ref{Kind: object.KindService, Namespace: o.Namespace, Name: o.Name},
 		Host: strings.ToLower(o.Name + "." + o.Namespace + ".svc." + domain),
@@ -117,7 +118,7 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 		}
 	}
 	s.Published = append(s.Published, o.Spec.ExternalIPs...)
-	s.ExportTo = exportTo(o)
+	s.ExportTo = ExportTo(o)
 	for _, p := range o.Spec.Ports {
 		port := Port{Name: p.Name, Number: uint32(p.Port), Protocol: object.KubernetesProtocol(string(p.Protocol), p.AppProtocol, p.Name, uint32(p.Port))}
 		switch {
@@ -158,9 +159,9 @@ func kubernetesService(o *corev1.Service, domain string) *Service {
 	return s
 }
 
-// checkService says what of a Service is not served that an API server would
+// CheckService says what of a Service is not served that an API server would
 // not have taken.
-func checkService(s *Service, o *corev1.Service) (findings []object.Finding) {
+func CheckService(s *Service, o *corev1.Service) (findings []object.Finding) {
 	if o.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
 		findings = append(findings, object.Finding{Object: s.Ref, Field: "spec.sessionAffinity", Code: object.CodeUnsupported,
 			Message: "proxies choose an endpoint for each request or connection, whoever the client is: use a DestinationRule with loadBalancer.consistentHash.useSourceIp"})
@@ -181,10 +182,12 @@ func distribution(o *corev1.Service) string {
 			return d
 		}
 	}
-	return distributionAnnotation(o.Annotations)
+	return AnnotatedDistribution(o.Annotations)
 }
 
-func distributionAnnotation(a map[string]string) string {
+// AnnotatedDistribution is the trafficDistribution that annotations of a Service or a
+// Namespace choose; "Any" undoes that of the Namespace, and "" chooses nothing.
+func AnnotatedDistribution(a map[string]string) string {
 	switch v := a["networking.istio.io/traffic-distribution"]; v {
 	case "PreferClose", "PreferSameZone", "PreferSameNode", "PreferSameNetwork":
 		return v
@@ -192,4 +195,24 @@ func distributionAnnotation(a map[string]string) string {
 		return "Any"
 	}
 	return ""
+}
+
+// InCluster tells whether endpoints of the service are part of what is made of
+// the host itself: DNS names stand in clusters, headless addresses in
+// listeners.
+func (s *Service) InCluster() bool {
+	return s.Headless || s.Resolution != ResolutionStatic
+}
+
+// Equal compares services that were merged anew.
+func (s *Service) Equal(o *Service) bool {
+	return s.Ref == o.Ref && slices.Equal(s.More, o.More) && slices.Equal(s.Ports, o.Ports) && slices.Equal(s.Addresses, o.Addresses) &&
+		s.Resolution == o.Resolution && s.External == o.External && s.ExportTo.Equal(o.ExportTo) && maps.Equal(s.Labels, o.Labels) &&
+		maps.Equal(s.Selector, o.Selector) && slices.Equal(s.SubjectAltNames, o.SubjectAltNames) && s.Distribution == o.Distribution && s.Created.Equal(o.Created)
+}
+
+// ByItsName tells whether proxies find the service by resolving its host where
+// it lists no endpoints.
+func (s *Service) ByItsName() bool {
+	return (s.Resolution == ResolutionDNS || s.Resolution == ResolutionDNSRoundRobin) && !object.IsWildcard(s.Host)
 }

@@ -1,4 +1,4 @@
-package mesh
+package registry
 
 import (
 	"fmt"
@@ -13,30 +13,30 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-// serviceEntry is a parsed ServiceEntry: a Service per host, and where their
-// endpoints come from.
-type serviceEntry struct {
-	ref      object.Ref
-	services []*Service
-	inline   []*networking.WorkloadEntry
-	selector map[string]string // nil: the inline endpoints; empty: nothing
-	created  time.Time
-	findings []object.Finding
+// ServiceEntry is a ServiceEntry of networking.istio.io that was read: a Service
+// for each host, and where their endpoints come from.
+type ServiceEntry struct {
+	Ref      object.Ref
+	Services []*Service                  // one for each host
+	Inline   []*networking.WorkloadEntry // spec.endpoints
+	Selector map[string]string           // of spec.workloadSelector; nil: Inline counts; empty: nothing is selected
+	Created  time.Time
+	Findings []object.Finding
 }
 
-// parseServiceEntry reads a ServiceEntry: one service for each of its hosts.
-func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntry {
+// ParseServiceEntry reads a ServiceEntry: one service for each of its hosts.
+func ParseServiceEntry(o *networkingv1.ServiceEntry, domain string) *ServiceEntry {
 	ref := object.Ref{Kind: object.KindServiceEntry, Namespace: o.Namespace, Name: o.Name}
-	se := &serviceEntry{ref: ref, inline: o.Spec.Endpoints, created: o.CreationTimestamp.Time}
+	se := &ServiceEntry{Ref: ref, Inline: o.Spec.Endpoints, Created: o.CreationTimestamp.Time}
 	if o.Spec.WorkloadSelector != nil {
-		se.selector = o.Spec.WorkloadSelector.Labels
-		if len(se.selector) == 0 {
-			se.selector = map[string]string{}
+		se.Selector = o.Spec.WorkloadSelector.Labels
+		if len(se.Selector) == 0 {
+			se.Selector = map[string]string{}
 			se.bad("spec.workloadSelector", "the selector is empty and selects nothing; the hosts have no endpoints: list labels of the workloads")
 		}
-		if len(se.inline) > 0 {
+		if len(se.Inline) > 0 {
 			se.bad("spec.endpoints", "endpoints and workloadSelector exclude each other; the endpoints are ignored: remove one of the two")
-			se.inline = nil
+			se.Inline = nil
 		}
 	}
 	base := Service{
@@ -44,14 +44,14 @@ func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntr
 		External: o.Spec.Location == networking.ServiceEntry_MESH_EXTERNAL, ExportTo: o.Spec.ExportTo, SubjectAltNames: o.Spec.SubjectAltNames,
 		Resolution: entryResolution(o.Spec.Resolution),
 	}
-	if len(se.selector) > 0 {
-		base.Selector = se.selector
+	if len(se.Selector) > 0 {
+		base.Selector = se.Selector
 	}
-	base.Distribution = distributionAnnotation(o.Annotations)
+	base.Distribution = AnnotatedDistribution(o.Annotations)
 	se.setPorts(&base, o)
 	se.setAddresses(&base, o)
-	if base.Resolution == ResolutionStatic && len(se.inline) == 0 && se.selector == nil {
-		se.findings = append(se.findings, object.Finding{Object: ref, Field: "spec.resolution", Code: object.CodeUnreferenced,
+	if base.Resolution == ResolutionStatic && len(se.Inline) == 0 && se.Selector == nil {
+		se.Findings = append(se.Findings, object.Finding{Object: ref, Field: "spec.resolution", Code: object.CodeUnreferenced,
 			Message: "nobody resolves names with resolution STATIC, and there are neither endpoints nor a workloadSelector; requests get 503: list endpoints, or use resolution DNS"})
 	}
 	se.keepAddressed(&base)
@@ -60,12 +60,12 @@ func parseServiceEntry(o *networkingv1.ServiceEntry, domain string) *serviceEntr
 }
 
 // bad reports a field that cannot be used.
-func (se *serviceEntry) bad(field, format string, args ...any) {
-	se.findings = append(se.findings, object.Finding{Object: se.ref, Field: field, Code: object.CodeInvalid, Message: fmt.Sprintf(format, args...)})
+func (se *ServiceEntry) bad(field, format string, args ...any) {
+	se.Findings = append(se.Findings, object.Finding{Object: se.Ref, Field: field, Code: object.CodeInvalid, Message: fmt.Sprintf(format, args...)})
 }
 
 // setPorts gives the services their ports, each number once.
-func (se *serviceEntry) setPorts(base *Service, o *networkingv1.ServiceEntry) {
+func (se *ServiceEntry) setPorts(base *Service, o *networkingv1.ServiceEntry) {
 	for i, p := range o.Spec.Ports {
 		proto, ok := object.ParseProtocol(p.Protocol)
 		if !ok && p.Protocol != "" {
@@ -92,7 +92,7 @@ func (se *serviceEntry) setPorts(base *Service, o *networkingv1.ServiceEntry) {
 }
 
 // setAddresses gives the services the addresses that clients connect to.
-func (se *serviceEntry) setAddresses(base *Service, o *networkingv1.ServiceEntry) {
+func (se *ServiceEntry) setAddresses(base *Service, o *networkingv1.ServiceEntry) {
 	known := map[netip.Prefix]bool{}
 	for i, a := range o.Spec.Addresses {
 		p, ok := object.ParseSubnet(a)
@@ -116,10 +116,10 @@ func (se *serviceEntry) setAddresses(base *Service, o *networkingv1.ServiceEntry
 }
 
 // keepAddressed leaves out endpoints without an address where nothing resolves names.
-func (se *serviceEntry) keepAddressed(base *Service) {
-	if base.Resolution == ResolutionStatic && se.selector == nil {
+func (se *ServiceEntry) keepAddressed(base *Service) {
+	if base.Resolution == ResolutionStatic && se.Selector == nil {
 		i := -1
-		se.inline = slices.DeleteFunc(slices.Clone(se.inline), func(e *networking.WorkloadEntry) bool {
+		se.Inline = slices.DeleteFunc(slices.Clone(se.Inline), func(e *networking.WorkloadEntry) bool {
 			i++
 			if _, err := netip.ParseAddr(e.Address); err == nil || strings.HasPrefix(e.Address, "unix://") || e.Address == "" && e.Network != "" {
 				return false
@@ -131,7 +131,7 @@ func (se *serviceEntry) keepAddressed(base *Service) {
 }
 
 // setServices makes a service of each host.
-func (se *serviceEntry) setServices(base *Service, o *networkingv1.ServiceEntry) {
+func (se *ServiceEntry) setServices(base *Service, o *networkingv1.ServiceEntry) {
 	var known object.Set
 	for i, h := range o.Spec.Hosts {
 		host := strings.ToLower(strings.TrimSuffix(h, "."))
@@ -144,10 +144,10 @@ func (se *serviceEntry) setServices(base *Service, o *networkingv1.ServiceEntry)
 		}
 		s := *base
 		s.Host, s.Name = host, host
-		if object.IsWildcard(host) && s.Resolution != ResolutionNone && s.Resolution != ResolutionDynamicDNS && len(se.inline) == 0 && se.selector == nil {
+		if object.IsWildcard(host) && s.Resolution != ResolutionNone && s.Resolution != ResolutionDynamicDNS && len(se.Inline) == 0 && se.Selector == nil {
 			se.bad(fmt.Sprintf("spec.hosts[%d]", i), "a wildcard host cannot be resolved; requests to it are not served: list endpoints, or use resolution NONE")
 		}
-		se.services = append(se.services, &s)
+		se.Services = append(se.Services, &s)
 	}
 }
 
@@ -165,9 +165,9 @@ func entryResolution(r networking.ServiceEntry_Resolution) Resolution {
 	return ResolutionNone
 }
 
-// entryWorkload reads a WorkloadEntry, inline in a ServiceEntry or an object
+// ParseWorkloadEntry reads a WorkloadEntry, inline in a ServiceEntry or an object
 // of its own.
-func entryWorkload(e *networking.WorkloadEntry, ref object.Ref, meta map[string]string, created time.Time) *Workload {
+func ParseWorkloadEntry(e *networking.WorkloadEntry, ref object.Ref, meta map[string]string, created time.Time) *Workload {
 	w := &Workload{
 		Ref: ref, Namespace: ref.Namespace, Name: ref.Name, Owner: ref.Name, Labels: e.Labels,
 		ServiceAccount: e.ServiceAccount, Network: e.Network, Weight: e.Weight, Ports: e.Ports, Ready: true, Created: created,
@@ -182,9 +182,9 @@ func entryWorkload(e *networking.WorkloadEntry, ref object.Ref, meta map[string]
 		}
 	}
 	if e.Locality != "" {
-		w.Locality = parseLocality(e.Locality)
+		w.Locality = ParseLocality(e.Locality)
 	} else if l := w.Labels["topology.istio.io/locality"]; l != "" {
-		w.Locality = parseLocality(l)
+		w.Locality = ParseLocality(l)
 	}
 	if w.ServiceAccount == "" {
 		w.ServiceAccount = "default"
@@ -199,13 +199,13 @@ func entryWorkload(e *networking.WorkloadEntry, ref object.Ref, meta map[string]
 	return w
 }
 
-// entryEndpoint is the workload as an endpoint of a ServiceEntry's service, or
+// EndpointOfEntry is the workload as an endpoint of a ServiceEntry's service, or
 // a WorkloadEntry as one of a Kubernetes Service that selects its labels. It is
 // false for an address that Envoy would refuse: endpoints that nobody resolves
 // need an IP or a Unix socket.
-func entryEndpoint(s *Service, w *Workload) (Endpoint, bool) {
+func EndpointOfEntry(s *Service, w *Workload) (Endpoint, bool) {
 	e := Endpoint{Workload: w, Address: w.Address(), Healthy: w.Ready && !w.Terminating, Weight: w.Weight, Locality: w.Locality}
-	e.Ports = targetPorts(s, w)
+	e.Ports = TargetPorts(s, w)
 	numeric := len(w.Addresses) > 0 || strings.HasPrefix(w.Hostname, "unix://")
 	return e, e.Address != "" && (numeric || s.Resolution != ResolutionStatic)
 }

@@ -1,4 +1,4 @@
-package mesh
+package registry
 
 import (
 	"cmp"
@@ -37,11 +37,13 @@ type EndpointSet struct {
 	Shown *EndpointSet
 }
 
-var noEndpoints = &EndpointSet{}
+// NoEndpoints is the set of a service without endpoints.
+var NoEndpoints = &EndpointSet{}
 
-func newEndpointSet(list []Endpoint) *EndpointSet {
+// NewEndpointSet makes a set of endpoints, each address with the same ports once.
+func NewEndpointSet(list []Endpoint) *EndpointSet {
 	if len(list) == 0 {
-		return noEndpoints
+		return NoEndpoints
 	}
 	slices.SortStableFunc(list, func(a, b Endpoint) int {
 		return cmp.Or(cmp.Compare(a.Address, b.Address), slices.Compare(a.Ports, b.Ports), object.Older(a.Workload.Created, a.Workload.Ref, b.Workload.Created, b.Workload.Ref))
@@ -63,25 +65,25 @@ func newEndpointSet(list []Endpoint) *EndpointSet {
 	return set
 }
 
-// alike tells whether two sets differ at most in which endpoints there are, and
+// Alike tells whether two sets differ at most in which endpoints there are, and
 // not in what all of them have in common.
-func (s *EndpointSet) alike(o *EndpointSet) bool {
+func (s *EndpointSet) Alike(o *EndpointSet) bool {
 	if s == nil || o == nil {
 		return s == o
 	}
-	return s.Identities == o.Identities && s.MutualTLS == o.MutualTLS && s.Shown.alike(o.Shown)
+	return s.Identities == o.Identities && s.MutualTLS == o.MutualTLS && s.Shown.Alike(o.Shown)
 }
 
-// equal tells whether two sets lead to the same configuration.
-func (s *EndpointSet) equal(o *EndpointSet) bool {
-	return s == o || s != nil && o != nil && s.Shown.equal(o.Shown) && slices.EqualFunc(s.Endpoints, o.Endpoints, func(a, b Endpoint) bool {
+// Equal tells whether two sets lead to the same configuration.
+func (s *EndpointSet) Equal(o *EndpointSet) bool {
+	return s == o || s != nil && o != nil && s.Shown.Equal(o.Shown) && slices.EqualFunc(s.Endpoints, o.Endpoints, func(a, b Endpoint) bool {
 		return a.Workload == b.Workload && a.Address == b.Address && a.Healthy == b.Healthy && a.Draining == b.Draining && a.Weight == b.Weight && a.Locality == b.Locality && slices.Equal(a.Ports, b.Ports)
 	})
 }
 
-// podEndpoint is the workload as an endpoint of the Kubernetes service; false
+// EndpointOfPod is the workload as an endpoint of the Kubernetes service; false
 // when it is none by the rules of Kubernetes' EndpointSlice controller.
-func podEndpoint(s *Service, w *Workload) (Endpoint, bool) {
+func EndpointOfPod(s *Service, w *Workload) (Endpoint, bool) {
 	if len(w.Addresses) == 0 {
 		return Endpoint{}, false
 	}
@@ -93,7 +95,7 @@ func podEndpoint(s *Service, w *Workload) (Endpoint, bool) {
 		e.Draining = true
 	}
 	any := len(s.Ports) == 0
-	e.Ports = targetPorts(s, w)
+	e.Ports = TargetPorts(s, w)
 	return e, any || slices.ContainsFunc(e.Ports, func(p uint32) bool { return p != 0 })
 }
 
@@ -110,20 +112,20 @@ func serviceAddress(s *Service, w *Workload) string {
 	return w.Addresses[0].String()
 }
 
-// targetPorts are where the ports of the service lead on the workload, by index of
+// TargetPorts are where the ports of the service lead on the workload, by index of
 // Service.Ports; 0: nowhere.
-func targetPorts(s *Service, w *Workload) []uint32 {
+func TargetPorts(s *Service, w *Workload) []uint32 {
 	out := make([]uint32, len(s.Ports))
 	for i, p := range s.Ports {
-		out[i] = targetPort(p, w)
+		out[i] = TargetPort(p, w)
 	}
 	return out
 }
 
-// targetPort is where the port of a service leads on the workload: of a
+// TargetPort is where the port of a service leads on the workload: of a
 // WorkloadEntry its own port of that name wins over the service's targetPort,
 // which wins over the port's number.
-func targetPort(p Port, w *Workload) uint32 {
+func TargetPort(p Port, w *Workload) uint32 {
 	if w.Ref.Kind != object.KindPod && w.Ports[p.Name] != 0 {
 		if w.Ports[p.Name] > object.MaxPort { // no such port
 			return 0
@@ -139,9 +141,9 @@ func targetPort(p Port, w *Workload) uint32 {
 	return p.Number
 }
 
-// sliceEndpoints reads the EndpointSlices of a service without a selector.
+// EndpointsOfSlices reads the EndpointSlices of a service without a selector.
 // byIP finds the Pod behind an address; nil when there is none.
-func sliceEndpoints(s *Service, list []*discoveryv1.EndpointSlice, byIP func(ns, pod, ip string) *Workload) []Endpoint {
+func EndpointsOfSlices(s *Service, list []*discoveryv1.EndpointSlice, byIP func(ns, pod, ip string) *Workload) []Endpoint {
 	var out []Endpoint
 	for _, sl := range list {
 		if sl.AddressType == discoveryv1.AddressTypeFQDN {
@@ -182,4 +184,14 @@ func sliceEndpoints(s *Service, list []*discoveryv1.EndpointSlice, byIP func(ns,
 		}
 	}
 	return out
+}
+
+// At are the endpoints with the address.
+func (s *EndpointSet) At(address string) []Endpoint {
+	from, _ := slices.BinarySearchFunc(s.Endpoints, address, func(e Endpoint, a string) int { return strings.Compare(e.Address, a) })
+	to := from
+	for to < len(s.Endpoints) && s.Endpoints[to].Address == address {
+		to++
+	}
+	return s.Endpoints[from:to]
 }

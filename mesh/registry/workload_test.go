@@ -1,4 +1,4 @@
-package mesh
+package registry
 
 import (
 	"testing"
@@ -29,7 +29,7 @@ func TestPodLocality(t *testing.T) {
 		{"a zone that slices give", copied, node(map[string]string{zone: "b"}), Locality{"r", "b", "s"}},
 		{"an old node", copied, node(map[string]string{"failure-domain.beta.kubernetes.io/region": "a", "failure-domain.beta.kubernetes.io/zone": "b"}), Locality{"a", "b", "s"}},
 	} {
-		if got := podLocality(c.pod, c.node); got != c.want {
+		if got := LocalityOfPod(c.pod, c.node); got != c.want {
 			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
 		}
 	}

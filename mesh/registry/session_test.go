@@ -1,4 +1,4 @@
-package mesh
+package registry
 
 import (
 	"net/netip"
@@ -30,13 +30,13 @@ func TestEndpointsOfSessionsDrain(t *testing.T) {
 		return &Workload{Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Terminating: true, Ready: ready}
 	}
 	with := &Service{Labels: map[string]string{"istio.io/persistent-session": "id"}}
-	if e, ok := podEndpoint(with, pod(true)); !ok || !e.Draining {
+	if e, ok := EndpointOfPod(with, pod(true)); !ok || !e.Draining {
 		t.Errorf("with sessions: %v, %+v", ok, e)
 	}
-	if _, ok := podEndpoint(with, pod(false)); ok {
+	if _, ok := EndpointOfPod(with, pod(false)); ok {
 		t.Error("with sessions, not ready: is an endpoint")
 	}
-	if _, ok := podEndpoint(&Service{}, pod(true)); ok {
+	if _, ok := EndpointOfPod(&Service{}, pod(true)); ok {
 		t.Error("without sessions: is an endpoint")
 	}
 }

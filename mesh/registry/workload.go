@@ -1,6 +1,7 @@
-package mesh
+package registry
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,9 +17,9 @@ import (
 // (envoy.config.core.v3.Locality).
 type Locality struct{ Region, Zone, SubZone string }
 
-// parseLocality reads "region/zone/subzone", or with dots instead of slashes
+// ParseLocality reads "region/zone/subzone", or with dots instead of slashes
 // as labels have to write it.
-func parseLocality(s string) Locality {
+func ParseLocality(s string) Locality {
 	if !strings.Contains(s, "/") {
 		s = strings.ReplaceAll(s, ".", "/")
 	}
@@ -92,9 +93,9 @@ func (w *Workload) Identity(trustDomain string) string {
 	return "spiffe://" + trustDomain + "/ns/" + w.Namespace + "/sa/" + w.ServiceAccount
 }
 
-// podWorkload reads a Pod; nil when the Pod has no address yet or has ended.
+// ParsePod reads a Pod; nil when the Pod has no address yet or has ended.
 // node may be nil.
-func podWorkload(p *corev1.Pod, node *corev1.Node) *Workload {
+func ParsePod(p *corev1.Pod, node *corev1.Node) *Workload {
 	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 		return nil
 	}
@@ -147,17 +148,17 @@ func podWorkload(p *corev1.Pod, node *corev1.Node) *Workload {
 			}
 		}
 	}
-	w.Locality = podLocality(p.Labels, node)
+	w.Locality = LocalityOfPod(p.Labels, node)
 	return w
 }
 
-// podLocality prefers the Pod's own label to the labels of its Node. What no Node
+// LocalityOfPod prefers the Pod's own label to the labels of its Node. What no Node
 // says, as from a directory without them, the Pod's labels may, to which newer
 // Kubernetes copies those of the Node.
-func podLocality(labels map[string]string, node *corev1.Node) Locality {
+func LocalityOfPod(labels map[string]string, node *corev1.Node) Locality {
 	for _, l := range []string{"topology.istio.io/locality", "istio-locality"} {
 		if v := labels[l]; v != "" {
-			return parseLocality(v)
+			return ParseLocality(v)
 		}
 	}
 	var of map[string]string
@@ -178,4 +179,16 @@ func first(s ...string) string {
 		}
 	}
 	return ""
+}
+
+// SameAs tells whether two workloads are alike in all that matters.
+func (w *Workload) SameAs(o *Workload) bool {
+	return w.SameIdentity(o) && w.Created.Equal(o.Created) && w.Ready == o.Ready && w.Terminating == o.Terminating && w.Weight == o.Weight
+}
+
+// SameIdentity tells whether two workloads differ at most in readiness.
+func (w *Workload) SameIdentity(o *Workload) bool {
+	return w.UID == o.UID && maps.Equal(w.Labels, o.Labels) && slices.Equal(w.Addresses, o.Addresses) && w.Hostname == o.Hostname && w.ServiceAccount == o.ServiceAccount && w.MutualTLS == o.MutualTLS &&
+		w.Node == o.Node && w.HostNetwork == o.HostNetwork && w.Locality == o.Locality && w.Network == o.Network && w.Owner == o.Owner && w.PodHostname == o.PodHostname &&
+		w.Subdomain == o.Subdomain && maps.Equal(w.Ports, o.Ports) && slices.Equal(w.Listening, o.Listening) && maps.Equal(w.Annotations, o.Annotations)
 }

@@ -1,4 +1,4 @@
-package mesh
+package registry
 
 import (
 	"crypto/x509"
@@ -23,17 +23,18 @@ type Secret struct {
 // String names the secret and nothing that it holds.
 func (s *Secret) String() string { return s.Ref.String() }
 
-func parseSecret(o *corev1.Secret) *Secret {
-	return &Secret{Ref: object.Ref{Kind: object.KindSecret, Namespace: o.Namespace, Name: o.Name}, Data: o.Data, authority: authoritySecret(o.Name) || holdsAuthority(o)}
+// ParseSecret reads a Secret.
+func ParseSecret(o *corev1.Secret) *Secret {
+	return &Secret{Ref: object.Ref{Kind: object.KindSecret, Namespace: o.Namespace, Name: o.Name}, Data: o.Data, authority: AuthoritySecret(o.Name) || holdsAuthority(o)}
 }
 
 // HoldsAuthority tells whether the Secret is that of a certificate authority, which
 // no proxy is ever given: whoever has its key is everybody.
 func (s *Secret) HoldsAuthority() bool { return s != nil && s.authority }
 
-// authoritySecret tells whether authorities of meshes keep their keys under the
+// AuthoritySecret tells whether authorities of meshes keep their keys under the
 // name: Fairway's own, Istio's, and those that are plugged in.
-func authoritySecret(name string) bool {
+func AuthoritySecret(name string) bool {
 	return slices.Contains([]string{"cacerts", "fairway-ca-secret", "istio-ca-secret"}, strings.TrimSuffix(name, "-cacert"))
 }
 

@@ -1,4 +1,4 @@
-package mesh
+package registry
 
 import "github.com/fairway-mesh/fairway/mesh/traffic"
 

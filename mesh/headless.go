@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -23,14 +24,16 @@ func (v *View) OlderHeadless(s *registry.Service, port uint32) func(registry.End
 		seen, _ := v.Service(o.Host)
 		return seen == o && v.Listens(o, port)
 	}
-	var selecting []*registry.Service
-	for _, o := range persist.Prefix(v.selecting, s.Namespace+"/") {
-		if rival(o) {
-			selecting = append(selecting, o)
+	selecting := sync.OnceValue(func() (out []*registry.Service) { // few endpoints are asked for
+		for _, o := range persist.Prefix(v.selecting, s.Namespace+"/") {
+			if rival(o) {
+				out = append(out, o)
+			}
 		}
-	}
+		return out
+	})
 	return func(e registry.Endpoint) bool {
-		if slices.ContainsFunc(selecting, func(o *registry.Service) bool {
+		if slices.ContainsFunc(selecting(), func(o *registry.Service) bool {
 			return object.Selects(o.Selector, e.Workload.Labels) && registry.TargetPort(*o.Port(port), e.Workload) != 0
 		}) {
 			return true

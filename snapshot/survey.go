@@ -78,7 +78,7 @@ func (e *Engine) surveyInbound(proxies []*mesh.Proxy) (found []object.Finding) {
 		}
 	}
 	lists := make([][]object.Finding, len(shapes))
-	parallel.Each(len(shapes), func(i int) { lists[i] = translate.Inbound(shapes[i]).Findings })
+	parallel.Each(len(shapes), func(i int) { lists[i] = translate.InboundFindings(shapes[i]) })
 	for _, l := range lists {
 		found = append(found, l...)
 	}

@@ -64,6 +64,43 @@ func sizeOf(filters []*listenerv3.Filter) (n int) {
 	return n
 }
 
+// InboundFindings are those of Inbound, without the work of making what has none.
+func InboundFindings(in mesh.Inbound) []object.Finding {
+	b := newInboundBuilder(in)
+	if b.cannotFill() {
+		return b.findings
+	}
+	return Inbound(in).Findings
+}
+
+const (
+	// chainsPerPort is how many chains a port has at most.
+	chainsPerPort = 6
+	// plainChain is more than what a chain's filters take apart from policies and what
+	// Telemetries say, in bytes.
+	plainChain = 256 << 10
+	// perTelemetry is more than how often a chain says what a Telemetry says.
+	perTelemetry = 64
+)
+
+// cannotFill tells whether the chains stay below their bound whatever else is in them.
+func (b *inboundBuilder) cannotFill() bool {
+	size := plainChain
+	for _, f := range b.http {
+		size += proto.Size(f)
+	}
+	for _, f := range b.tcp {
+		size += proto.Size(f)
+	}
+	for _, t := range b.in.Telemetries.Slice() {
+		size += perTelemetry * proto.Size(t.Spec)
+	}
+	if c := b.in.Config; c != nil {
+		size += perTelemetry * proto.Size(c.MeshConfig)
+	}
+	return size*chainsPerPort*(len(b.ports)+1) < maxChains
+}
+
 // within are the filters of a chain while all fit. A chain that does not ends its
 // connections: without its policies it would let everybody in.
 func (c *portChains) within(make func() []*listenerv3.Filter) []*listenerv3.Filter {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,14 @@ func inboundWorld(t testing.TB, text string) (*mesh.World, mesh.Inbound, Inbound
 	}
 	in, findings := w.InboundOf(x)
 	out := Inbound(in)
+	if alone := InboundFindings(in); !slices.Equal(alone, out.Findings) {
+		t.Errorf("found %v without translating, and %v with it", alone, out.Findings)
+	}
+	for _, c := range out.Listeners[0].FilterChains {
+		if n := sizeOf(c.Filters); len(in.AuthorizationPolicies.Slice())+len(in.RequestAuthentications.Slice())+len(in.Telemetries.Slice()) == 0 && n > plainChain/2 {
+			t.Errorf("chain %s has %d bytes of filters, and no policies", c.Name, n)
+		}
+	}
 	out.Findings = append(findings, out.Findings...)
 	return w, in, out
 }

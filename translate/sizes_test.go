@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,8 +34,9 @@ func TestPoliciesOfManyPortsAreBounded(t *testing.T) {
 	for i := range 200 {
 		ports = append(ports, mesh.InboundPort{Number: uint32(8000 + i), Protocol: object.ProtocolHTTP, MutualTLS: mesh.Permissive})
 	}
-	out := Inbound(mesh.Inbound{Namespace: "evil", Workload: "web", IPv4: true, MutualTLS: mesh.Permissive, Ports: mesh.ListOf(ports...),
-		AuthorizationPolicies: mesh.ListOf(policy), Config: mesh.DefaultConfig()})
+	in := mesh.Inbound{Namespace: "evil", Workload: "web", IPv4: true, MutualTLS: mesh.Permissive, Ports: mesh.ListOf(ports...),
+		AuthorizationPolicies: mesh.ListOf(policy), Config: mesh.DefaultConfig()}
+	out := Inbound(in)
 	if n := proto.Size(out.Listeners[0]); n < maxChains/2 || n > 5*maxChains/4 {
 		t.Errorf("the listener has %d bytes, want up to about %d", n, maxChains)
 	}
@@ -55,6 +57,9 @@ func TestPoliciesOfManyPortsAreBounded(t *testing.T) {
 	}
 	if n := len(out.Findings); n != 1 || out.Findings[0].Object != policy.Ref {
 		t.Errorf("found %v", out.Findings)
+	}
+	if alone := InboundFindings(in); !slices.Equal(alone, out.Findings) {
+		t.Errorf("found %v without translating, and %v with it", alone, out.Findings)
 	}
 }
 

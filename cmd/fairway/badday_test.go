@@ -51,16 +51,24 @@ func newBadDayOf(t *testing.T, make func(*testing.T, *rest.Config) *plane) *badD
 	return d
 }
 
-// change gives the service another endpoint.
+// change gives the service another endpoint: a Pod, and the slice that a cluster's
+// controller would write.
 func (d *badDay) change() {
 	d.Helper()
 	d.pods++
-	create(d.T, d.server.REST, fmt.Sprintf(`apiVersion: v1
+	create(d.T, d.server.REST, strings.ReplaceAll(`apiVersion: v1
 kind: Pod
-metadata: {name: more-%d, namespace: shop, labels: {app: web, version: v1}}
+metadata: {name: more-N, namespace: shop, labels: {app: web, version: v1}}
 spec: {nodeName: node-1, containers: [{name: a, image: a}]}
-status: {phase: Running, podIP: 10.10.2.%d, podIPs: [{ip: 10.10.2.%d}], conditions: [{type: Ready, status: "True"}]}
-`, d.pods, d.pods, d.pods))
+status: {phase: Running, podIP: 10.10.2.N, podIPs: [{ip: 10.10.2.N}], conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-N, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints: [{addresses: [10.10.2.N], conditions: {ready: true}, targetRef: {kind: Pod, name: more-N, namespace: shop}}]
+`, "N", strconv.Itoa(d.pods)))
 }
 
 // endpoints is the version of the service's endpoints that the sidecar holds.

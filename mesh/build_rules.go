@@ -8,7 +8,6 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
@@ -26,41 +25,28 @@ func (b *builder) virtualService(ref object.Ref, o *networkingv1.VirtualService)
 		b.vsRaw[ref] = o
 	}
 	b.setVirtualService(ref, o)
-	key := ref.Namespace + "/" + ref.Name
-	for _, root := range slices.Collect(maps.Keys(b.roots[key])) { // its routes are part of theirs
-		if r := b.vsRaw[root]; r != nil && root != ref {
-			b.setVirtualService(root, r)
-		}
-	}
+	b.delegateChanged(ref) // its routes are part of theirs
 }
 
-// setVirtualService puts what the object says, with its delegates, in place.
+// setVirtualService puts what the object says in place; what delegates, when the pass ends.
 func (b *builder) setVirtualService(ref object.Ref, o *networkingv1.VirtualService) {
+	if o == nil {
+		b.notRoot(ref)
+		b.putVirtualService(ref, nil, nil)
+		return
+	}
+	next, findings := traffic.ParseVirtualService(o, object.Domain)
+	if len(next.Delegates) == 0 {
+		b.notRoot(ref)
+	} else if b.setRoot(next, findings); len(o.Spec.Hosts) > 0 { // no delegate of others, who ask before
+		return
+	}
+	b.putVirtualService(ref, next, findings)
+}
+
+// putVirtualService puts a VirtualService, with what it delegates, in place.
+func (b *builder) putVirtualService(ref object.Ref, next *traffic.VirtualService, findings []object.Finding) {
 	key := ref.Namespace + "/" + ref.Name
-	old, _ := b.world.virtualServices.Get(key)
-	var next *traffic.VirtualService
-	var findings []object.Finding
-	if o != nil {
-		next, findings = traffic.ParseVirtualService(o, object.Domain)
-	}
-	for _, d := range delegatesOf(old) {
-		if delete(b.roots[d], ref); len(b.roots[d]) == 0 {
-			delete(b.roots, d)
-		}
-	}
-	if len(delegatesOf(next)) > 0 {
-		for _, d := range next.Delegates {
-			if b.roots[d] == nil {
-				b.roots[d] = map[object.Ref]struct{}{}
-			}
-			b.roots[d][ref] = struct{}{}
-		}
-		var more []object.Finding
-		next, more = b.withDelegates(next)
-		findings = append(findings, more...)
-	} else {
-		b.delegate(ref, bounds.RuleCost{})
-	}
 	if next != nil {
 		findings = append(append(findings, next.Uncovered(b.world.Config.RootNamespace, b.world.Config.DefaultVirtualServiceExportTo)...), next.Claimless()...)
 	}
@@ -135,32 +121,6 @@ func (b *builder) placeRoute(old, next *traffic.VirtualService) {
 		}
 	}
 	b.dirtyRoute(next, true)
-}
-
-func delegatesOf(v *traffic.VirtualService) []string {
-	if v == nil {
-		return nil
-	}
-	return v.Delegates
-}
-
-// withDelegates is the VirtualService with the routes of its delegates in
-// place of its own that delegate.
-func (b *builder) withDelegates(root *traffic.VirtualService) (*traffic.VirtualService, []object.Finding) {
-	find := func(name string) *traffic.VirtualService {
-		if name == root.Ref.Namespace+"/"+root.Ref.Name {
-			return root // and not what it was before
-		}
-		v, _ := b.world.virtualServices.Get(name)
-		if v == nil || !v.ExportTo.VisibleFrom(v.Namespace, root.Namespace, b.world.Config.DefaultVirtualServiceExportTo) {
-			return nil
-		}
-		return v
-	}
-	if b.delegate(root.Ref, traffic.CostOfDelegates(root, find)) {
-		return traffic.WithoutDelegates(root, b.delegated.out[root.Namespace][root.Ref])
-	}
-	return traffic.MergeDelegates(root, find)
 }
 
 // dirtyRoute marks the hosts that a VirtualService speaks of. own is whether

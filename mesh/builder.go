@@ -35,7 +35,6 @@ type builder struct {
 	seByRef   map[object.Ref]*registry.ServiceEntry
 	ruleByRef map[object.Ref]*traffic.DestinationRule
 	rulesOf   map[string]map[object.Ref]*traffic.DestinationRule // by host
-	roots     map[string]map[object.Ref]struct{}                 // VirtualServices by the delegate "namespace/name" that they name
 	vsRaw     map[object.Ref]*networkingv1.VirtualService        // as delivered; delegates are merged over it
 	asks      map[object.Ref][]traffic.Ask
 	configs   map[object.Kind]*Config
@@ -83,7 +82,7 @@ func newBuilder() *builder {
 	b := &builder{
 		applied: applied(), dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[object.Ref]string{}, pods: map[string]map[string]*registry.Workload{}, entries: map[string]map[string]*registry.Workload{},
 		services: map[string]map[string]*registry.Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
-		declared: map[string]map[object.Ref]*registry.ServiceEntry{}, seByRef: map[object.Ref]*registry.ServiceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, unmerged: object.Set{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{}, roots: map[string]map[object.Ref]struct{}{},
+		declared: map[string]map[object.Ref]*registry.ServiceEntry{}, seByRef: map[object.Ref]*registry.ServiceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, unmerged: object.Set{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{},
 		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
 		targeted: map[object.Ref]targeted{}, targetsIn: object.Set{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*registry.Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
@@ -167,11 +166,11 @@ func (b *builder) finish() (*World, *Dirty) {
 	now := b.clock()
 	b.settleMerged() // before others read the rules
 	b.settleAllowances()
+	b.settleDelegates()
 	b.settleExports()
 	b.settleHosts()
 	b.settleSubsets()
 	b.settleMerged() // those of which it took subsets away, or gave them back
-	b.settleDelegates()
 	b.settleRules()
 	b.settleHeadless()
 	b.settleHolds(now, b.world.Config.RouteHold)

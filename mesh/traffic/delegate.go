@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,6 +13,27 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
+
+// delegatedRule is an HTTP rule of a VirtualService without hosts, as those of roots take it.
+type delegatedRule struct {
+	rule   *networking.HTTPRoute // with its names as the VirtualService means them
+	origin object.Origin
+	cost   bounds.RuleCost
+}
+
+// delegable are the rules that others may delegate to, copied once for all roots, and what
+// they are together.
+func (v *VirtualService) delegable() (out []delegatedRule, all bounds.RuleCost) {
+	for i, r := range v.Spec.Http {
+		if r.Delegate != nil {
+			continue
+		}
+		d := delegatedRule{rule: resolved(r, v.Namespace), origin: v.HTTPOrigin(i)}
+		d.cost.AddHTTP(r)
+		out, all = append(out, d), all.Plus(d.cost, 1)
+	}
+	return out, all
+}
 
 // NoDelegate takes the delegate, and the namespace of what delegates.
 const NoDelegate = "there is no VirtualService %s that is exported to namespace %s; the rule is left out: create it, or mend the name"
@@ -25,6 +47,7 @@ func MergeDelegates(root *VirtualService, find func(name string) *VirtualService
 	spec := root.Spec
 	merged.Spec = &networking.VirtualService{Hosts: spec.Hosts, Gateways: spec.Gateways, ExportTo: spec.ExportTo, Tcp: spec.Tcp, Tls: spec.Tls}
 	merged.origins.http = nil
+	merged.Cost = bounds.CostOfRules(&networking.VirtualService{Tcp: spec.Tcp, Tls: spec.Tls})
 	var findings []object.Finding
 	add := func(r *networking.HTTPRoute, o object.Origin) {
 		merged.Spec.Http = append(merged.Spec.Http, r)
@@ -35,6 +58,7 @@ func MergeDelegates(root *VirtualService, find func(name string) *VirtualService
 		o := root.HTTPOrigin(i)
 		if rule.Delegate == nil {
 			add(rule, o)
+			merged.Cost.AddHTTP(rule)
 			continue
 		}
 		if cost.over {
@@ -58,22 +82,21 @@ func MergeDelegates(root *VirtualService, find func(name string) *VirtualService
 		if len(d.Delegates) > 0 {
 			bad(object.CodeUnsupported, "VirtualService %s delegates on, which only one with hosts may; those rules of it are left out: delegate to %s directly", name, object.Shortened(strings.Join(d.Delegates[:min(3, len(d.Delegates))], ", ")))
 		}
-		for j, part := range d.Spec.Http {
-			from := d.HTTPOrigin(j)
-			if part.Delegate != nil || from.Ref != d.Ref {
-				continue
-			}
-			if !cost.afford(rule, part) {
+		from := newDelegating(rule, root.Namespace)
+		for _, part := range d.parts {
+			with, ok := cost.afford(from, part.cost)
+			if !ok {
 				findings = append(findings, tooManyMerged(root.Ref, o.Field))
 				break
 			}
-			r := resolved(part, d.Namespace)
-			findings = append(findings, outvoted(root.Ref, o.Field, rule, part, from)...)
-			if !inherit(r, rule, root.Namespace) {
-				bad(object.CodeConflict, "%s of VirtualService %s matches requests that this rule does not; it is left out: narrow its match, or widen this one's", from.Field, name)
+			findings = append(findings, from.outvoted(root.Ref, o.Field, part)...)
+			r, ok := from.inherit(part.rule)
+			if !ok {
+				bad(object.CodeConflict, "%s of VirtualService %s matches requests that this rule does not; it is left out: narrow its match, or widen this one's", part.origin.Field, name)
 				continue
 			}
-			add(r, from)
+			add(r, part.origin)
+			merged.Cost = merged.Cost.Plus(with, 1)
 		}
 	}
 	merged.completed(root)
@@ -86,7 +109,6 @@ func (v *VirtualService) completed(root *VirtualService) {
 	v.Destinations = nil
 	v.SetDestinations(object.Domain)
 	v.Delegates = root.Delegates
-	v.Cost = bounds.CostOfRules(v.Spec)
 }
 
 // mergeCost counts what the rules of a root and of its delegates become together: each
@@ -97,13 +119,14 @@ type mergeCost struct {
 }
 
 // afford tells whether a rule of a delegate can be merged into one of its root within
-// the bounds of a VirtualService.
-func (c *mergeCost) afford(root, own *networking.HTTPRoute) bool {
-	pairs := max(1, len(root.Match)) * max(1, len(own.Match))
-	c.pairs += pairs
-	c.bytes += pairs * (proto.Size(root) + proto.Size(own))
+// the bounds of a VirtualService, and what the two become at most.
+func (c *mergeCost) afford(root *delegating, own bounds.RuleCost) (bounds.RuleCost, bool) {
+	matches := max(1, len(root.rule.Match))
+	one := bounds.RuleCost{Matches: matches * own.Matches, Bytes: matches * (own.Bytes + own.Matches*root.size)}
+	c.pairs += one.Matches
+	c.bytes += one.Bytes
 	c.over = c.over || c.pairs*c.hosts > bounds.MaxRoutes || c.pairs > bounds.MaxMatches || c.bytes*c.hosts > bounds.MaxExpanded
-	return !c.over
+	return one, !c.over
 }
 
 // DelegatedField is that of findings about rules and those of delegates together.
@@ -143,18 +166,39 @@ func resolveGateways(matches []*networking.HTTPMatchRequest, namespace string) {
 	}
 }
 
-// inherit gives a delegate's rule the matches of the root's rule, and what
-// only the root's says; false when the two have no request in common.
-func inherit(r, root *networking.HTTPRoute, namespace string) bool {
-	rootMatches := make([]*networking.HTTPMatchRequest, 0, len(root.Match))
-	for _, m := range root.Match {
-		rootMatches = append(rootMatches, proto.CloneOf(m))
+// delegating is a root's rule that delegates, with what is the same for all rules that it
+// gets.
+type delegating struct {
+	rule      *networking.HTTPRoute
+	namespace string
+	size      int                            // of the rule, in bytes
+	matches   []*networking.HTTPMatchRequest // with the names of Gateways as the root means them
+	inherited []protoreflect.FieldDescriptor // what it says for rules that do not say it themselves
+}
+
+func newDelegating(rule *networking.HTTPRoute, namespace string) *delegating {
+	d := &delegating{rule: rule, namespace: namespace, size: proto.Size(rule)}
+	for _, m := range rule.Match {
+		d.matches = append(d.matches, proto.CloneOf(m))
 	}
-	resolveGateways(rootMatches, namespace)
-	matches, ok := bothMatches(rootMatches, r.Match)
+	resolveGateways(d.matches, namespace)
+	of := rule.ProtoReflect()
+	for _, name := range []protoreflect.Name{"rewrite", "timeout", "retries", "fault", "mirror", "mirrors", "cors_policy", "headers"} {
+		if f := of.Descriptor().Fields().ByName(name); of.Has(f) {
+			d.inherited = append(d.inherited, f)
+		}
+	}
+	return d
+}
+
+// inherit is a delegate's rule with the matches of the root's rule, and what only the
+// root's says; false when the two have no request in common.
+func (d *delegating) inherit(own *networking.HTTPRoute) (*networking.HTTPRoute, bool) {
+	matches, ok := bothMatches(d.matches, own.Match)
 	if !ok {
-		return false
+		return nil, false
 	}
+	r, root := CopyOf(own), d.rule
 	r.Match = matches
 	r.Name = joinNames(root.Name, r.Name)
 	inheritField(&r.Rewrite, root.Rewrite)
@@ -164,7 +208,7 @@ func inherit(r, root *networking.HTTPRoute, namespace string) bool {
 	if r.Mirror == nil {
 		r.Mirror = proto.CloneOf(root.Mirror)
 		if root.Mirror != nil {
-			r.Mirror.Host = object.ResolveHost(root.Mirror.Host, namespace, object.Domain)
+			r.Mirror.Host = object.ResolveHost(root.Mirror.Host, d.namespace, object.Domain)
 			r.MirrorPercentage, r.MirrorPercent = root.MirrorPercentage, root.MirrorPercent //nolint:staticcheck // the field of old is still written
 		}
 	}
@@ -173,20 +217,19 @@ func inherit(r, root *networking.HTTPRoute, namespace string) bool {
 	}
 	inheritField(&r.CorsPolicy, root.CorsPolicy)
 	inheritField(&r.Headers, root.Headers)
-	return true
+	return r, true
 }
 
 // outvoted tells of what a root's rule says and a rule of its delegate says in its place.
 // Nothing is merged within a field.
-func outvoted(root object.Ref, field string, rule, part *networking.HTTPRoute, from object.Origin) (findings []object.Finding) {
-	of, own := rule.ProtoReflect(), part.ProtoReflect()
-	for _, name := range []protoreflect.Name{"rewrite", "timeout", "retries", "fault", "mirror", "mirrors", "cors_policy", "headers"} {
-		f := of.Descriptor().Fields().ByName(name)
-		if !of.Has(f) || !own.Has(f) || of.Get(f).Equal(own.Get(f)) {
+func (d *delegating) outvoted(root object.Ref, field string, part delegatedRule) (findings []object.Finding) {
+	of, own := d.rule.ProtoReflect(), part.rule.ProtoReflect()
+	for _, f := range d.inherited {
+		if !own.Has(f) || of.Get(f).Equal(own.Get(f)) {
 			continue
 		}
-		findings = append(findings, object.Finding{Object: root, Field: field + "." + f.JSONName(), Code: object.CodeConflict, Winner: from.Ref,
-			Message: fmt.Sprintf("%s of the delegate says %s too, and that is in force instead of all that stands here: say it in one of the two", from.Field, f.JSONName())})
+		findings = append(findings, object.Finding{Object: root, Field: field + "." + f.JSONName(), Code: object.CodeConflict, Winner: part.origin.Ref,
+			Message: fmt.Sprintf("%s of the delegate says %s too, and that is in force instead of all that stands here: say it in one of the two", part.origin.Field, f.JSONName())})
 	}
 	return findings
 }
@@ -232,7 +275,7 @@ func bothMatches(root, own []*networking.HTTPMatchRequest) ([]*networking.HTTPMa
 // bothMatch is the match of requests that both match; false where it cannot be
 // written as one, or is narrower than own because of root.
 func bothMatch(root, own *networking.HTTPMatchRequest) (*networking.HTTPMatchRequest, bool) {
-	out := proto.CloneOf(own)
+	out := CopyOf(own)
 	if own.Uri == nil {
 		out.Uri, out.IgnoreUriCase = root.Uri, root.IgnoreUriCase
 	} else if root.Uri != nil && !coversURI(root, own) {
@@ -252,14 +295,15 @@ func bothMatch(root, own *networking.HTTPMatchRequest) (*networking.HTTPMatchReq
 	out.Headers = joinText(out.Headers, root.Headers, &ok)
 	out.WithoutHeaders = joinText(out.WithoutHeaders, root.WithoutHeaders, &ok)
 	out.QueryParams = joinText(out.QueryParams, root.QueryParams, &ok)
-	for k, v := range root.SourceLabels {
-		if have, set := out.SourceLabels[k]; set && have != v {
-			return nil, false
+	if len(root.SourceLabels) > 0 {
+		labels := maps.Clone(root.SourceLabels)
+		for k, v := range own.SourceLabels {
+			if have, set := labels[k]; set && have != v {
+				return nil, false
+			}
+			labels[k] = v
 		}
-		if out.SourceLabels == nil {
-			out.SourceLabels = map[string]string{}
-		}
-		out.SourceLabels[k] = v
+		out.SourceLabels = labels
 	}
 	if out.Port == 0 {
 		out.Port = root.Port
@@ -277,18 +321,18 @@ func bothMatch(root, own *networking.HTTPMatchRequest) (*networking.HTTPMatchReq
 	return out, ok
 }
 
-// joinText adds the root's matches by name to the delegate's, each of which
-// must be within the root's of the same name.
+// joinText is the delegate's matches by name with the root's, within each of which
+// must be the delegate's of the same name.
 func joinText(own, root map[string]*networking.StringMatch, ok *bool) map[string]*networking.StringMatch {
-	for k, r := range root {
-		if have, set := own[k]; set {
-			*ok = *ok && (sameText(r, have) || coversText(r, have))
-			continue
-		}
-		if own == nil {
-			own = map[string]*networking.StringMatch{}
-		}
-		own[k] = r
+	if len(root) == 0 {
+		return own
 	}
-	return own
+	out := maps.Clone(root)
+	for k, have := range own {
+		if r, both := root[k]; both {
+			*ok = *ok && (sameText(r, have) || coversText(r, have))
+		}
+		out[k] = have
+	}
+	return out
 }

@@ -14,7 +14,7 @@ import (
 // each rule of each root that delegates to it. One change of a delegate makes all of that
 // in one pass, which is why it may be no more than one object becomes.
 const (
-	MaxDelegatedMatches = bounds.MaxRoutes
+	MaxDelegatedMatches = 2 * bounds.MaxMatches
 	MaxDelegatedBytes   = bounds.MaxExpanded
 )
 
@@ -30,20 +30,11 @@ func CostOfDelegates(root *VirtualService, find func(name string) *VirtualServic
 			continue
 		}
 		if d := find(DelegateName(rule.Delegate, root.Namespace)); d != nil && len(d.Spec.Hosts) == 0 {
-			own := d.part
-			n := max(1, len(rule.Match))
+			own, n := d.ofParts, max(1, len(rule.Match))
 			c = c.Plus(bounds.RuleCost{Matches: n * own.Matches, Bytes: n * (own.Bytes + own.Matches*proto.Size(rule))}, 1)
 		}
 	}
 	return bounds.RuleCost{Matches: min(c.Matches, bounds.MaxMatches), Bytes: min(c.Bytes, bounds.MaxExpanded)} // where merging ends
-}
-
-// costOfPart is what the rules of a delegate are, once.
-func costOfPart(spec *networking.VirtualService) (c bounds.RuleCost) {
-	for _, r := range spec.Http {
-		c.AddHTTP(r)
-	}
-	return c
 }
 
 // WithoutDelegates is the root without the rules that delegate.
@@ -58,6 +49,7 @@ func WithoutDelegates(root *VirtualService, winner object.Ref) (*VirtualService,
 		}
 	}
 	out.completed(root)
+	out.Cost = bounds.CostOfRules(out.Spec)
 	return &out, []object.Finding{{Object: root.Ref, Field: DelegatedField, Code: object.CodeInvalid, Winner: winner, Message: fmt.Sprintf(
 		"with the older roots of namespace %s its delegates add more than %d matches or %d bytes, the most of one namespace; the rules that delegate are left out: delegate from fewer rules",
 		root.Namespace, MaxDelegatedMatches, MaxDelegatedBytes)}}

@@ -36,7 +36,8 @@ type VirtualService struct {
 	Sources    []object.Ref
 
 	origins origins
-	part    bounds.RuleCost // of a delegate's rules, each of which a root's may bring
+	parts   []delegatedRule // of one without hosts: its rules, each of which roots may bring
+	ofParts bounds.RuleCost // all of these, once
 	Cost    bounds.RuleCost // of Spec, for one host; zero for those of Gateways of the Gateway API and of Ingresses
 }
 
@@ -133,7 +134,7 @@ func ParseVirtualService(o *networkingv1.VirtualService, domain string) (*Virtua
 	v.SetDestinations(domain)
 	v.Cost = bounds.CostOfRules(v.Spec)
 	if len(v.Spec.Hosts) == 0 {
-		v.part = costOfPart(v.Spec)
+		v.parts, v.ofParts = v.delegable()
 	}
 	return v, append(findings, more...)
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +23,8 @@ func (highest) Uint64() uint64 { return 1<<64 - 1<<40 }
 
 // BenchmarkWait tells how long an honest change waits that comes right behind what a
 // tenant writes or deletes, of each kind as much as it can be and less, until it is in the
-// layers of the honest proxies.
+// layers of the honest proxies. On a machine that others use too, the time of the
+// processors ("cpu-ms-at-most") says more than that of the clock.
 func BenchmarkWait(b *testing.B) {
 	for _, h := range attack.Tenants {
 		b.Run(h.Name, func(b *testing.B) { timeWait(b, h) })
@@ -68,18 +70,29 @@ func timeWait(b *testing.B, h attack.Hostile) {
 		attach(b, e, &snapshot.Client{NodeID: name, Role: snapshot.RoleSidecar, Namespace: namespace, Pod: name, IP: ip})
 	}
 	attach(b, e, &snapshot.Client{NodeID: "ingress", Role: snapshot.RoleRouter, Namespace: "istio-system", Pod: "ingress", IP: "10.31.0.1"})
-	n, longest := 0, time.Duration(0)
+	n, longest, dearest := 0, time.Duration(0), time.Duration(0)
 	for b.Loop() {
 		for _, c := range all {
 			store.Submit(c)
 			n++
-			began := time.Now()
+			began, before := time.Now(), processorTime(b)
 			store.Submit(changesOf(b, webRule(1, fmt.Sprint("mark-", n))))
 			<-passed
-			longest = max(longest, time.Since(began))
+			longest, dearest = max(longest, time.Since(began)), max(dearest, processorTime(b)-before)
 		}
 	}
 	b.ReportMetric(float64(longest.Milliseconds()), "ms-at-most")
+	b.ReportMetric(float64(dearest.Milliseconds()), "cpu-ms-at-most")
+}
+
+// processorTime is what the process has used of its processors.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func attach(b *testing.B, e *snapshot.Engine, c *snapshot.Client) {

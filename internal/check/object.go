@@ -60,7 +60,7 @@ func checkObject(ctx context.Context, o mesh.Change, names *mesh.Names, config *
 	if len(bounds.Check(o.Ref, o.Object)) > 0 {
 		return r
 	}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && hasOwnTranslation(o.Ref.Kind) {
 		r.add(translated(ctx, mesh.Build([]mesh.Change{o}), o.Ref.Namespace, config)...)
 	}
 	if names != nil && ctx.Err() == nil {
@@ -68,6 +68,16 @@ func checkObject(ctx context.Context, o mesh.Change, names *mesh.Names, config *
 	}
 	r.bound()
 	return r
+}
+
+// hasOwnTranslation tells whether a world of one object of the kind has what translated
+// looks at.
+func hasOwnTranslation(k object.Kind) bool {
+	switch k {
+	case object.KindGateway, object.KindAuthorizationPolicy, object.KindRequestAuthentication, object.KindTelemetry:
+		return true
+	}
+	return strings.HasPrefix(string(k), gatewayAPI)
 }
 
 // translated is what translation finds in a world of one object.

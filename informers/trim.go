@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 )
 
 // trimMeta keeps of the metadata what says who an object is, how old, and what
@@ -42,7 +42,7 @@ func trimMeta(o kubeObject) {
 // Istio and of Fairway. What the injector notes for itself is not among them.
 func readAnnotation(key string) bool {
 	domain, _, _ := strings.Cut(key, "/")
-	return key == mesh.IngressClassAnnotation || key != "sidecar.istio.io/status" &&
+	return key == gatewayapi.IngressClassAnnotation || key != "sidecar.istio.io/status" &&
 		(domain == "istio.io" || strings.HasSuffix(domain, ".istio.io") || domain == "fairway" || strings.HasPrefix(domain, "fairway."))
 }
 

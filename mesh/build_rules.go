@@ -8,6 +8,7 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
@@ -95,13 +96,13 @@ func (b *builder) placeRoute(old, next *traffic.VirtualService) {
 		b.leads.set(old, nil)
 		b.dirtyRoute(old, true)
 		for _, h := range old.Routed() {
-			b.world.routes = listed(b.world.routes, h, is, nil, olderRoute)
+			b.world.routes = persist.Listed(b.world.routes, h, is, nil, olderRoute)
 		}
 		for _, h := range old.Destinations {
-			b.world.referrers = listed(b.world.referrers, h, is, nil, olderRoute)
+			b.world.referrers = persist.Listed(b.world.referrers, h, is, nil, olderRoute)
 		}
 		for _, g := range old.Gateways {
-			b.world.byGateway = listed(b.world.byGateway, g, is, nil, olderRoute)
+			b.world.byGateway = persist.Listed(b.world.byGateway, g, is, nil, olderRoute)
 		}
 	}
 	if next == nil {
@@ -110,14 +111,14 @@ func (b *builder) placeRoute(old, next *traffic.VirtualService) {
 	sidecars, routers := b.world.clientsOf(next)
 	b.leads.set(next, leadsOf(next, append(sidecars, routers...)))
 	for _, h := range next.Routed() {
-		b.world.routes = listed(b.world.routes, h, is, &next, olderRoute)
+		b.world.routes = persist.Listed(b.world.routes, h, is, &next, olderRoute)
 	}
 	for _, h := range next.Destinations {
-		b.world.referrers = listed(b.world.referrers, h, is, &next, olderRoute)
+		b.world.referrers = persist.Listed(b.world.referrers, h, is, &next, olderRoute)
 	}
 	for _, g := range next.Gateways {
 		if g != object.MeshGateway {
-			b.world.byGateway = listed(b.world.byGateway, g, is, &next, olderRoute)
+			b.world.byGateway = persist.Listed(b.world.byGateway, g, is, &next, olderRoute)
 		}
 	}
 	b.dirtyRoute(next, true)

@@ -52,7 +52,9 @@ func (b *builder) service(ref object.Ref, o *corev1.Service) {
 	b.addressed = true
 	b.alias(old, next)
 	b.setAsks(ref, asksOfService(next))
-	b.staleService(ref, cmp.Or(next, old))
+	if s := cmp.Or(next, old); s != nil {
+		b.api.MarkService(ref, s.Host)
+	}
 	b.staleIngresses(ref)
 }
 
@@ -158,7 +160,7 @@ func (b *builder) namespace(ref object.Ref, o *corev1.Namespace) {
 	}
 	b.dirty.Status = true
 	b.rediscover(ref.Name)
-	b.staleNamespace()
+	b.api.MarkNamespaces()
 	if old[spaceDistribution] != labels[spaceDistribution] {
 		for name := range b.services[ref.Name] {
 			r := object.Ref{Kind: object.KindService, Namespace: ref.Name, Name: name}

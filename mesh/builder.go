@@ -9,8 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
-	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/bounds"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
@@ -39,7 +39,8 @@ type builder struct {
 	asks      map[object.Ref][]traffic.Ask
 	configs   map[object.Kind]*Config
 	discovery discovery
-	api       gatewayAPI
+	api       *gatewayapi.Builder
+	apiRules  map[object.Ref][]*traffic.VirtualService // made of routes of the Gateway API, by Service
 	ingresses ingresses
 
 	targeted     map[object.Ref]targeted // policies with references
@@ -83,12 +84,12 @@ func newBuilder() *builder {
 		applied: applied(), dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[object.Ref]string{}, pods: map[string]map[string]*registry.Workload{}, entries: map[string]map[string]*registry.Workload{},
 		services: map[string]map[string]*registry.Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
 		declared: map[string]map[object.Ref]*registry.ServiceEntry{}, seByRef: map[object.Ref]*registry.ServiceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, unmerged: object.Set{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{},
-		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), api: newGatewayAPI(), ingresses: newIngresses(),
+		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), apiRules: map[object.Ref][]*traffic.VirtualService{}, ingresses: newIngresses(),
 		targeted: map[object.Ref]targeted{}, targetsIn: object.Set{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*registry.Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
 	b.boundStale, b.ruled, b.delegated = map[object.Ref]struct{}{}, newRuled(), newDelegated()
-	b.exported = newExported()
+	b.exported, b.api = newExported(), gatewayapi.NewBuilder(&b.world.api)
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*traffic.Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
 	return b
 }
@@ -226,22 +227,6 @@ func remove[K comparable, V any](m map[string]map[K]V, a string, b K) {
 	if len(m[a]) == 0 {
 		delete(m, a)
 	}
-}
-
-// listed returns the index with the value in the list of a key, replacing the
-// one that is the same object and in the order of precedence; a nil value only
-// removes.
-func listed[V any](m persist.Map[string, []V], key string, is func(V) bool, value *V, order func(a, b V) int) persist.Map[string, []V] {
-	l, _ := m.Get(key)
-	l = slices.DeleteFunc(slices.Clone(l), is)
-	if value != nil {
-		i, _ := slices.BinarySearchFunc(l, *value, order)
-		l = slices.Insert(l, i, *value)
-	}
-	if len(l) == 0 {
-		return m.Delete(key)
-	}
-	return m.Set(key, l)
 }
 
 // setAsks replaces what an object asks for.

@@ -88,7 +88,7 @@ func (n *Names) Check(ctx context.Context, obj any) []object.Finding {
 	case *telemetryv1.Telemetry:
 		r.policy(object.KindTelemetry, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
 	default:
-		return w.checkGatewayAPI(obj)
+		return w.GatewayAPI().Check(obj)
 	}
 	return r.findings
 }
@@ -191,7 +191,7 @@ func (r *references) virtualService(o *networkingv1.VirtualService) {
 // noGateway reports that a VirtualService names a Gateway that there is not, or one of
 // the other API.
 func (r *references) noGateway(name, field string) {
-	if g, _ := r.world.api.gateways.Get(name); g != nil {
+	if namespace, of, _ := strings.Cut(name, "/"); r.world.api.Gateway(object.Ref{Kind: object.KindKubeGateway, Namespace: namespace, Name: of}) != nil {
 		r.found(object.CodeUnreferenced, object.Ref{}, field, "%s is a Gateway of the Gateway API, to which no VirtualService is bound; nothing is routed by it: write an HTTPRoute, or a Gateway of networking.istio.io", name)
 		return
 	}

@@ -6,8 +6,9 @@
 // host as seen from this scope?"). It does no I/O, knows no Envoy proto, and
 // nothing that Envoy answers ever changes it.
 //
-// What needs no World is in packages below it, which never import it: registry
-// reads services, workloads, endpoints and Secrets, traffic reads and checks
-// Istio's rules, bounds says how much objects may ask for, and object has the
+// What needs no World is in packages below it, which never import it: gatewayapi
+// makes Gateways and rules of the Gateway API and of Ingresses, registry reads
+// services, workloads, endpoints and Secrets, traffic reads and checks Istio's
+// rules, bounds says how much objects may ask for, and object has the
 // words for objects that everybody uses.
 package mesh

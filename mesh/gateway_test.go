@@ -36,7 +36,7 @@ spec: {from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: %}], 
 		if got := len(w.View(pods).SelectedGateways()) == 1; got != c.want {
 			t.Errorf("%s: pods of namespace b serve it: %v", name, got)
 		}
-		status, _ := w.GatewayStatus(ref)
+		status, _ := w.GatewayAPI().GatewayStatus(ref)
 		if refused := strings.Contains(conditions(status.Conditions), "Accepted=False/UnsupportedAddress"); refused == c.want && name != "its own" || refused && name == "its own" {
 			t.Errorf("%s: %s", name, conditions(status.Conditions))
 		}

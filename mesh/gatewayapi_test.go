@@ -11,6 +11,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -40,7 +41,7 @@ func apiWorld(t *testing.T, text string, changes ...Change) *World {
 		m := o.(metav1.Object)
 		m.SetGeneration(3)
 		m.SetCreationTimestamp(metav1.NewTime(time.Unix(int64(1000+i), 0)))
-		changes = append(changes, Change{object.Ref{Kind: object.Kind(groupGatewayAPI + "/" + head.Kind), Namespace: m.GetNamespace(), Name: m.GetName()}, o})
+		changes = append(changes, Change{object.Ref{Kind: object.Kind(gatewayapi.Group + "/" + head.Kind), Namespace: m.GetNamespace(), Name: m.GetName()}, o})
 	}
 	return Build(changes)
 }
@@ -74,7 +75,7 @@ spec:
 
 func TestGatewayStatus(t *testing.T) {
 	w := apiWorld(t, apiFront)
-	s, generation := w.GatewayStatus(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})
+	s, generation := w.GatewayAPI().GatewayStatus(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})
 	if s == nil || generation != 3 {
 		t.Fatalf("status %v of generation %d", s, generation)
 	}
@@ -96,8 +97,8 @@ func TestGatewayStatus(t *testing.T) {
 	if a := s.Addresses; len(a) != 2 || a[0].Value != "10.0.0.1" || a[1].Value != "web.a.svc.cluster.local" {
 		t.Errorf("addresses are %v", a)
 	}
-	if len(w.ListenerSecrets()) != 1 {
-		t.Errorf("secrets are %v, want a/x alone, since no grant allows b/x", w.ListenerSecrets())
+	if len(w.GatewayAPI().ListenerSecrets()) != 1 {
+		t.Errorf("secrets are %v, want a/x alone, since no grant allows b/x", w.GatewayAPI().ListenerSecrets())
 	}
 }
 
@@ -115,11 +116,11 @@ func TestListenersThatCannotBe(t *testing.T) {
 		{"  - {name: http, port: 80, protocol: HTTP}\n  tls: {frontend: {default: {validation: {caCertificateRefs: [{kind: ConfigMap, name: ca}]}}}}", "Accepted", ""},
 	} {
 		w := apiWorld(t, gateway+c.listeners)
-		s, _ := w.GatewayStatus(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})
+		s, _ := w.GatewayAPI().GatewayStatus(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})
 		if got := s.Listeners[0].Conditions[0]; got.Reason != c.want || !strings.Contains(got.Message, c.says) {
 			t.Errorf("%s\nis %s: %s, want %s", c.listeners, got.Reason, got.Message, c.want)
 		}
-		if opened := len(w.ManagedGateways()[0].Ports) > 0; opened != (c.want == "Accepted") {
+		if opened := len(w.GatewayAPI().ManagedGateways()[0].Ports) > 0; opened != (c.want == "Accepted") {
 			t.Errorf("%s\nis opened: %v", c.listeners, opened)
 		}
 	}
@@ -145,12 +146,12 @@ func TestStaticAddresses(t *testing.T) {
 			service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: c.given}}
 		}
 		w := apiWorld(t, gateway+c.addresses, Change{object.Ref{Kind: object.KindService, Namespace: "a", Name: "front-istio"}, service})
-		s, _ := w.GatewayStatus(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})
+		s, _ := w.GatewayAPI().GatewayStatus(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})
 		if got := conditions(s.Conditions); got != c.want {
 			t.Errorf("with %s, and %q given, the Gateway is %s, want %s", c.addresses, c.given, got, c.want)
 		}
 		asks := ""
-		for _, m := range w.ManagedGateways() {
+		for _, m := range w.GatewayAPI().ManagedGateways() {
 			asks = m.Address
 		}
 		if asks != c.asks {
@@ -182,7 +183,7 @@ func TestRouteStatus(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := apiWorld(t, apiFront+"---\nkind: HTTPRoute\nmetadata: {name: r, namespace: "+c.namespace+"}\nspec:\n  parentRefs: ["+c.parent+"]\n  "+c.spec)
-			parents, generation, ok := w.RouteStatus(object.Ref{Kind: object.KindHTTPRoute, Namespace: c.namespace, Name: "r"})
+			parents, generation, ok := w.GatewayAPI().RouteStatus(object.Ref{Kind: object.KindHTTPRoute, Namespace: c.namespace, Name: "r"})
 			if !ok || generation != 3 {
 				t.Fatalf("there is no status: %v %d", ok, generation)
 			}
@@ -208,7 +209,7 @@ spec:
   hostnames: [x.example]
   rules: [{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 303}}]}]
 `)
-	r := w.Gateway(apiGatewayName(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})).Servers[0].Bound[0].VirtualService.Spec.Http[0]
+	r := w.Gateway(gatewayapi.NameOf(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})).Servers[0].Bound[0].VirtualService.Spec.Http[0]
 	if r.Redirect.GetRedirectCode() != 303 || r.DirectResponse != nil {
 		t.Errorf("the rule is %v, want a redirect with 303", r)
 	}
@@ -239,7 +240,7 @@ spec:
   - {name: exact, matches: [{path: {type: Exact, value: /}}], backendRefs: [{name: web, port: 80}]}
   - {name: longer, matches: [{path: {value: /a/b}}], backendRefs: [{name: web, port: 80}]}
 `)
-	g := w.Gateway(apiGatewayName(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"}))
+	g := w.Gateway(gatewayapi.NameOf(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"}))
 	if g == nil || len(g.Servers) != 3 || len(g.Servers[0].Bound) != 1 {
 		t.Fatalf("the Gateway is %+v", g)
 	}
@@ -254,8 +255,8 @@ spec:
 	if r := b.VirtualService.Spec.Http[4]; r.Match[0].Uri.GetPrefix() != "/a" || r.DirectResponse.GetStatus() != 500 {
 		t.Errorf("a rule without a weight is %v, want prefix /a and 500", r)
 	}
-	if r := b.VirtualService.Spec.Http[6]; len(r.Route) != 2 || r.Route[1].Destination.Host != NoBackend {
-		t.Errorf("a backend that is not granted is %v, want %s with its share", r.Route, NoBackend)
+	if r := b.VirtualService.Spec.Http[6]; len(r.Route) != 2 || r.Route[1].Destination.Host != gatewayapi.NoBackend {
+		t.Errorf("a backend that is not granted is %v, want %s with its share", r.Route, gatewayapi.NoBackend)
 	}
 	if o := b.VirtualService.HTTPOrigin(0); o.Ref.Name != "second" || o.Field != "spec.rules[3]" {
 		t.Errorf("the first rule was written at %v", o)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
@@ -22,7 +23,7 @@ const (
 
 // hold is a route whose newest version waits for a destination that it names.
 type hold struct {
-	next  any // *VirtualService, *apiRoute or *ingress
+	next  any // *traffic.VirtualService, *gatewayapi.Route or *gatewayapi.Ingress
 	until time.Time
 	waits []string // hosts that it waits for
 	// grants: it may also be a ReferenceGrant that it waits for.
@@ -210,21 +211,21 @@ func (b *builder) heldRoute(ref object.Ref) heldRoute {
 	case object.KindIngress:
 		r := &heldIngress{builder: b, ref: ref, next: b.ingresses.all[ref], before: b.ingresses.all[ref]}
 		if changed {
-			r.before, _ = before.(*ingress)
+			r.before, _ = before.(*gatewayapi.Ingress)
 		} else if waiting {
-			r.next, _ = h.next.(*ingress)
+			r.next, _ = h.next.(*gatewayapi.Ingress)
 		}
 		if r.next == nil {
 			return nil
 		}
 		return r
 	}
-	now, _ := b.world.api.routes.Get(ref.String())
+	now := b.world.api.Route(ref)
 	r := &heldAPIRoute{builder: b, ref: ref, next: now, before: now}
 	if changed {
-		r.before, _ = before.(*apiRoute)
+		r.before, _ = before.(*gatewayapi.Route)
 	} else if waiting {
-		r.next, _ = h.next.(*apiRoute)
+		r.next, _ = h.next.(*gatewayapi.Route)
 	}
 	if r.next == nil {
 		return nil

@@ -5,6 +5,7 @@ import (
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -13,8 +14,8 @@ import (
 type heldAPIRoute struct {
 	*builder
 	ref    object.Ref
-	next   *apiRoute
-	before *apiRoute // in force until now; nil: none
+	next   *gatewayapi.Route
+	before *gatewayapi.Route // in force until now; nil: none
 }
 
 func (r *heldAPIRoute) newest() any { return r.next }
@@ -25,7 +26,7 @@ func (r *heldAPIRoute) release() { r.setAPIRoute(r.ref, r.next) }
 
 func (r *heldAPIRoute) torn(j *judge) *waits {
 	var w waits
-	for _, p := range r.next.parentRefs() {
+	for _, p := range r.next.Parents() {
 		c := client{RoleRouter, p.Namespace}
 		if p.Kind == object.KindService {
 			c = client{RoleSidecar, r.ref.Namespace}
@@ -50,17 +51,18 @@ func (r *heldAPIRoute) torn(j *judge) *waits {
 
 // backendsOf are the destinations of a route, which may be nil, and those that
 // no ReferenceGrant lets it use.
-func (j *judge) backendsOf(r *apiRoute, mesh bool) (named, refused []destination) {
+func (j *judge) backendsOf(r *gatewayapi.Route, mesh bool) (named, refused []destination) {
 	if r == nil {
 		return nil, nil
 	}
-	for _, b := range r.backends() {
-		d, problem := j.world.destination(r.ref, b, true)
-		if problem != (backendProblem{}) {
+	api := j.world.GatewayAPI()
+	for _, b := range r.Backends() {
+		d, problem := api.Destination(r.Ref, b, true)
+		if problem != (gatewayapi.BackendProblem{}) {
 			continue
 		}
 		to := destination{d.Host, d.GetPort().GetNumber(), ""}
-		if _, problem = j.world.destination(r.ref, b, mesh); problem.Reason == gatewayv1.RouteReasonRefNotPermitted {
+		if _, problem = api.Destination(r.Ref, b, mesh); problem.Reason == gatewayv1.RouteReasonRefNotPermitted {
 			refused = append(refused, to)
 			continue
 		}
@@ -71,12 +73,11 @@ func (j *judge) backendsOf(r *apiRoute, mesh bool) (named, refused []destination
 
 // parentServed tells whether the clients of a parent were served any of the
 // route's hostnames before: a Service by itself, a Gateway by some route.
-func (j *judge) parentServed(r *apiRoute, parent object.Ref) bool {
+func (j *judge) parentServed(r *gatewayapi.Route, parent object.Ref) bool {
 	if parent.Kind == object.KindService {
 		return j.last.Host(parent.Name+"."+parent.Namespace+".svc."+object.Domain) != nil
 	}
-	routes, _ := j.last.api.routesOf.Get(parent.String())
-	return slices.ContainsFunc(routes, func(o *apiRoute) bool { return len(commonHostnames(r.hostnames, o.hostnames)) > 0 })
+	return slices.ContainsFunc(j.last.api.RoutesOf(parent), func(o *gatewayapi.Route) bool { return len(commonHostnames(r.Hostnames, o.Hostnames)) > 0 })
 }
 
 // commonHostnames are those that two lists have in common; an empty list is all.
@@ -101,8 +102,8 @@ func commonHostnames(a, b []string) (out []string) {
 type heldIngress struct {
 	*builder
 	ref    object.Ref
-	next   *ingress
-	before *ingress // in force until now; nil: none
+	next   *gatewayapi.Ingress
+	before *gatewayapi.Ingress // in force until now; nil: none
 }
 
 func (r *heldIngress) newest() any { return r.next }
@@ -112,7 +113,7 @@ func (r *heldIngress) hold() { r.setIngress(r.ref, r.before) }
 func (r *heldIngress) release() { r.setIngress(r.ref, r.next) }
 
 func (r *heldIngress) torn(j *judge) *waits {
-	if !j.world.Config.servesIngress(r.next, j.ingresses.classes[r.next.class]) || !j.ingressServed(r.next, r.before) {
+	if !r.next.ServedBy(j.world.Config.MeshConfig, j.ingresses.classes[r.next.Class]) || !j.ingressServed(r.next, r.before) {
 		return nil
 	}
 	missing := j.missing(j.placesOf(r.next), j.placesOf(r.before), []client{j.ingressClient()})
@@ -130,14 +131,14 @@ func (b *builder) ingressClient() client { return client{RoleRouter, b.world.Con
 const unnamedPort = 1 << 16
 
 // placesOf are the destinations of an Ingress, which may be nil.
-func (b *builder) placesOf(in *ingress) (out []destination) {
+func (b *builder) placesOf(in *gatewayapi.Ingress) (out []destination) {
 	if in == nil {
 		return nil
 	}
-	for _, p := range in.everything() {
-		d := destination{host: p.to.Name + "." + in.ref.Namespace + ".svc." + object.Domain, port: uint32(p.to.Port.Number)}
-		if p.namely {
-			if d.port = b.portNamed(object.Ref{Kind: object.KindService, Namespace: in.ref.Namespace, Name: p.to.Name}, p.to.Port.Name); d.port == 0 {
+	for _, p := range in.Paths() {
+		d := destination{host: p.To.Name + "." + in.Ref.Namespace + ".svc." + object.Domain, port: uint32(p.To.Port.Number)}
+		if p.ByName {
+			if d.port = b.portNamed(object.Ref{Kind: object.KindService, Namespace: in.Ref.Namespace, Name: p.To.Name}, p.To.Port.Name); d.port == 0 {
 				d.port = unnamedPort
 			}
 		}
@@ -148,18 +149,18 @@ func (b *builder) placesOf(in *ingress) (out []destination) {
 
 // ingressServed tells whether a host of the Ingress was served before, by its
 // last version or by another.
-func (b *builder) ingressServed(next, before *ingress) bool {
+func (b *builder) ingressServed(next, before *gatewayapi.Ingress) bool {
 	served := object.NewHostSet()
 	for ref, in := range b.ingresses.all {
-		if ref == next.ref {
+		if ref == next.Ref {
 			in = before
 		}
 		if in == nil {
 			continue
 		}
-		for _, p := range in.everything() {
-			served.Add(p.host)
+		for _, p := range in.Paths() {
+			served.Add(p.Host)
 		}
 	}
-	return slices.ContainsFunc(next.everything(), func(p ingressPath) bool { return served.Covers(p.host) })
+	return slices.ContainsFunc(next.Paths(), func(p gatewayapi.IngressPath) bool { return served.Covers(p.Host) })
 }

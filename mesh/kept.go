@@ -147,8 +147,8 @@ func (b *builder) keep(old, next *keptDestination) {
 		if k == next {
 			value = &next
 		}
-		b.world.kept = listed(b.world.kept, k.host, is, value, compareKept)
-		b.world.keptAt = listed(b.world.keptAt, k.at, is, value, compareKept)
+		b.world.kept = persist.Listed(b.world.kept, k.host, is, value, compareKept)
+		b.world.keptAt = persist.Listed(b.world.keptAt, k.at, is, value, compareKept)
 		for _, host := range []string{k.host, k.at} {
 			b.dirtyHost(host)
 		}

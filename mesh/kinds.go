@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 )
@@ -51,7 +52,7 @@ func applies[T any](apply func(*builder, object.Ref, *T)) func(*builder, object.
 	}
 }
 
-func applyRoute(b *builder, ref object.Ref, obj any) { b.apiRoute(ref, parseAPIRoute(obj)) }
+func applyRoute(b *builder, ref object.Ref, obj any) { b.apiRoute(ref, gatewayapi.ParseRoute(obj)) }
 
 // Kinds are all kinds that change a World, in order.
 func Kinds() []object.Kind { return slices.Sorted(maps.Keys(applied())) }

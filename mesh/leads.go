@@ -3,6 +3,7 @@ package mesh
 import (
 	networking "istio.io/api/networking/v1alpha3"
 
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
@@ -131,7 +132,7 @@ func leadsOf(v *traffic.VirtualService, clients []client) (out []lead) {
 // destinationsOf are what the routes of a VirtualService name.
 func destinationsOf(v *traffic.VirtualService) (out []destination) {
 	traffic.EachDestination(v.Spec, func(d *networking.Destination) {
-		if host := object.ResolveHost(d.GetHost(), v.Namespace, object.Domain); host != "" && host != NoBackend {
+		if host := object.ResolveHost(d.GetHost(), v.Namespace, object.Domain); host != "" && host != gatewayapi.NoBackend {
 			out = append(out, destination{host, d.GetPort().GetNumber(), d.GetSubset()})
 		}
 	})

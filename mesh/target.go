@@ -7,6 +7,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 	typev1 "istio.io/api/type/v1beta1"
 
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 )
@@ -25,8 +26,8 @@ type target struct {
 // targetGroups are the groups of the kinds that policies attach to. "core" is what some
 // call the group "".
 var targetGroups = map[object.Kind][]string{
-	object.KindKubeGateway:  {groupGatewayAPI},
-	object.KindGatewayClass: {groupGatewayAPI},
+	object.KindKubeGateway:  {gatewayapi.Group},
+	object.KindGatewayClass: {gatewayapi.Group},
 	object.KindService:      {"", "core"},
 	object.KindServiceEntry: {"networking.istio.io"},
 }
@@ -190,15 +191,15 @@ func (f workloadPolicies) behind(t target, namespace string) bool {
 // namespace: by the label, or by a Service that the Gateway has as its address. Name ""
 // is any Gateway.
 func (w *World) servesGateway(x *registry.Workload, name string) bool {
-	if label := x.Labels[GatewayNameLabel]; label != "" && (name == "" || GatewayLabel(name) == label) {
+	if label := x.Labels[gatewayapi.GatewayNameLabel]; label != "" && (name == "" || gatewayapi.GatewayLabel(name) == label) {
 		return true
 	}
 	if name != "" {
-		g := w.Gateway(apiGatewayName(object.Ref{Kind: object.KindKubeGateway, Namespace: x.Namespace, Name: name}))
+		g := w.Gateway(gatewayapi.NameOf(object.Ref{Kind: object.KindKubeGateway, Namespace: x.Namespace, Name: name}))
 		return g != nil && g.Selects(x.Namespace, x.Labels)
 	}
-	for _, g := range w.api.gateways.All() {
-		if g.ref.Namespace == x.Namespace && w.behindGateway(x, g) {
+	for g := range w.api.Gateways() {
+		if g.Ref.Namespace == x.Namespace && w.behindGateway(x, g) {
 			return true
 		}
 	}
@@ -207,8 +208,8 @@ func (w *World) servesGateway(x *registry.Workload, name string) bool {
 
 // servesClass tells whether a workload serves a Gateway of the class; "" is any class.
 func (w *World) servesClass(x *registry.Workload, class string) bool {
-	for _, g := range w.api.gateways.All() {
-		if (class == "" || class == string(g.spec.GatewayClassName)) && w.behindGateway(x, g) {
+	for g := range w.api.Gateways() {
+		if (class == "" || class == string(g.Spec.GatewayClassName)) && w.behindGateway(x, g) {
 			return true
 		}
 	}
@@ -216,12 +217,12 @@ func (w *World) servesClass(x *registry.Workload, class string) bool {
 }
 
 // behindGateway tells whether a workload serves a Gateway of the Gateway API.
-func (w *World) behindGateway(x *registry.Workload, g *apiGateway) bool {
-	if x.Namespace == g.ref.Namespace && x.Labels[GatewayNameLabel] == GatewayLabel(g.ref.Name) {
+func (w *World) behindGateway(x *registry.Workload, g *gatewayapi.Gateway) bool {
+	if x.Namespace == g.Ref.Namespace && x.Labels[gatewayapi.GatewayNameLabel] == gatewayapi.GatewayLabel(g.Ref.Name) {
 		return true
 	}
-	made := w.Gateway(apiGatewayName(g.ref))
-	return made != nil && len(g.services) > 0 && made.Selects(x.Namespace, x.Labels)
+	made := w.Gateway(gatewayapi.NameOf(g.Ref))
+	return made != nil && len(g.Services) > 0 && made.Selects(x.Namespace, x.Labels)
 }
 
 // guarded tells whether a policy that restricts is attached to a Gateway of the Gateway

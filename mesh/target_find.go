@@ -3,6 +3,7 @@ package mesh
 import (
 	"fmt"
 
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -27,20 +28,18 @@ func (b *builder) setTargets(ref object.Ref, targets []target, findings []object
 	if !had && len(targets) == 0 {
 		return
 	}
-	for _, g := range b.world.api.gateways.All() { // pods of other namespaces serve it only without policies
-		if g.ref.Namespace == ref.Namespace && len(g.services) > 0 {
-			b.api.stale[g.ref] = struct{}{}
-		}
-	}
+	b.api.MarkGateways(func(g *gatewayapi.Gateway) bool { // pods of other namespaces serve it only without policies
+		return g.Ref.Namespace == ref.Namespace && len(g.Services) > 0
+	})
 }
 
 // settleTargets says again what policies refer to in vain, in the namespaces where that may
 // have changed: what a policy refers to is in its own.
 func (b *builder) settleTargets() {
 	if b.addressed { // a Service that is the address of a Gateway of another namespace
-		for _, g := range b.world.api.gateways.All() {
-			if len(g.services) > 0 {
-				b.targetsIn.Add(g.ref.Namespace)
+		for g := range b.world.api.Gateways() {
+			if len(g.Services) > 0 {
+				b.targetsIn.Add(g.Ref.Namespace)
 			}
 		}
 	}
@@ -88,11 +87,11 @@ func (w *World) targetFindings(ref object.Ref, p targeted, find func(kind object
 		case object.KindGatewayClass:
 			if ref.Namespace != w.Config.RootNamespace {
 				found(t, object.CodeInvalid, "policies for a GatewayClass belong into the root namespace, %s; %s: refer to Gateways, or move the policy there", w.Config.RootNamespace, instead(ref.Kind))
-			} else if w.api.classes[t.name] == nil && len(w.api.classes) > 0 {
+			} else if w.api.LacksClass(t.name) {
 				missing(t, object.Ref{Kind: object.KindGatewayClass, Name: t.name}, t.name)
 			}
 		case object.KindKubeGateway:
-			g, _ := w.api.gateways.Get(ref.Namespace + "/" + t.name)
+			g := w.api.Gateway(object.Ref{Kind: object.KindKubeGateway, Namespace: ref.Namespace, Name: t.name})
 			switch {
 			case g == nil:
 				missing(t, object.Ref{Kind: object.KindKubeGateway, Namespace: ref.Namespace, Name: t.name}, ref.Namespace+"/"+t.name)
@@ -113,9 +112,9 @@ func (w *World) targetFindings(ref object.Ref, p targeted, find func(kind object
 }
 
 // foreignPods tells whether an address of the Gateway is a Service of another namespace.
-func (w *World) foreignPods(g *apiGateway) bool {
-	for _, host := range g.services {
-		if h := w.Host(host); h != nil && h.Services[0].Kubernetes() && h.Services[0].Namespace != g.ref.Namespace {
+func (w *World) foreignPods(g *gatewayapi.Gateway) bool {
+	for _, host := range g.Services {
+		if h := w.Host(host); h != nil && h.Services[0].Kubernetes() && h.Services[0].Namespace != g.Ref.Namespace {
 			return true
 		}
 	}

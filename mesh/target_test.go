@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 )
@@ -38,9 +39,9 @@ func targetMesh(t *testing.T) []Change {
 
 // targetPlaces are the workloads that policies may reach.
 var targetPlaces = map[string]*registry.Workload{
-	"front":    {Namespace: "a", Name: "front-1", Labels: map[string]string{GatewayNameLabel: "front"}},
+	"front":    {Namespace: "a", Name: "front-1", Labels: map[string]string{gatewayapi.GatewayNameLabel: "front"}},
 	"edge":     {Namespace: "a", Name: "edge-1", Labels: map[string]string{"app": "edge"}},
-	"b":        {Namespace: "b", Name: "front-1", Labels: map[string]string{GatewayNameLabel: "front"}},
+	"b":        {Namespace: "b", Name: "front-1", Labels: map[string]string{gatewayapi.GatewayNameLabel: "front"}},
 	"web":      {Namespace: "a", Name: "web-1", Labels: map[string]string{"app": "web"}},
 	"web of b": {Namespace: "b", Name: "web-1", Labels: map[string]string{"app": "web"}},
 	"vm":       {Namespace: "a", Name: "vm-1", Labels: map[string]string{"app": "vm"}},
@@ -179,7 +180,7 @@ func TestForeignPodsServeNoGuardedGateway(t *testing.T) {
 	served := func(want bool) {
 		t.Helper()
 		w, _ := b.finish()
-		g := w.Gateway(apiGatewayName(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"}))
+		g := w.Gateway(gatewayapi.NameOf(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"}))
 		if got := g.Selects("b", map[string]string{"app": "edge"}); got != want {
 			t.Errorf("served: %v, want %v", got, want)
 		}

@@ -11,6 +11,7 @@ import (
 	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
@@ -42,7 +43,7 @@ type World struct {
 	kept            persist.Map[string, []*keptDestination]         // what is gone and still named, by the host that routes name
 	keptAt          persist.Map[string, []*keptDestination]         // and by the host whose clusters serve it
 
-	api apiIndex // the objects of the Gateway API
+	api gatewayapi.Index // the objects of the Gateway API
 
 	secretsByName bool // only Secrets that are asked for are read
 

@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 )
@@ -98,7 +99,7 @@ var clients = []snapshot.Client{
 
 // routerPod is the Pod of the router among the clients.
 func routerPod() mesh.Change {
-	o := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "gw", Labels: map[string]string{"istio": "ingressgateway", mesh.GatewayNameLabel: "web", "app": "web"}}}
+	o := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "gw", Labels: map[string]string{"istio": "ingressgateway", gatewayapi.GatewayNameLabel: "web", "app": "web"}}}
 	o.Status.PodIP = "10.0.0.9"
 	return mesh.Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: "gw"}, Object: o}
 }

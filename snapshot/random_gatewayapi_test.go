@@ -7,7 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -26,7 +26,7 @@ func randomGatewayAPI(r *rand.Rand, kind object.Kind, m metav1.ObjectMeta) any {
 		return &corev1.Namespace{ObjectMeta: m}
 	case object.KindGatewayClass:
 		o := &gatewayv1.GatewayClass{ObjectMeta: m}
-		o.Spec.ControllerName = pick[gatewayv1.GatewayController](r, mesh.IstioController, mesh.FairwayController, "example.com/other")
+		o.Spec.ControllerName = pick[gatewayv1.GatewayController](r, gatewayapi.IstioController, gatewayapi.FairwayController, "example.com/other")
 		return o
 	case object.KindKubeGateway:
 		return randomGateway(r, m)

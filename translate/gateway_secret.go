@@ -9,6 +9,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
@@ -19,7 +20,7 @@ func SecretRefs(name, namespace string) []object.Ref {
 	if FileSecret(name) != nil {
 		return nil
 	}
-	if rest, ok := strings.CutPrefix(name, mesh.GatewaySecretScheme); ok { // of the Gateway API, which names the namespace
+	if rest, ok := strings.CutPrefix(name, gatewayapi.GatewaySecretScheme); ok { // of the Gateway API, which names the namespace
 		namespace, name, _ = strings.Cut(rest, "/")
 	}
 	name = strings.TrimPrefix(name, secretScheme)

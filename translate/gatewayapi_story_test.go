@@ -22,6 +22,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 )
@@ -67,9 +68,9 @@ func gatewayAPIStory(t *testing.T, in txtar.File) ([]txtar.File, []*routev3.Virt
 		changes = append(changes, gatewayAPIChange(t, doc))
 	}
 	w := worldOf(t, changes)
-	label := map[string]string{mesh.GatewayNameLabel: "front"}
+	label := map[string]string{gatewayapi.GatewayNameLabel: "front"}
 	plan := Gateway(GatewayInput{
-		View:     w.View(mesh.Scope{Role: mesh.RoleRouter, Namespace: "a", Labels: mesh.GatewayNameLabel + "=front"}),
+		View:     w.View(mesh.Scope{Role: mesh.RoleRouter, Namespace: "a", Labels: gatewayapi.GatewayNameLabel + "=front"}),
 		Workload: &registry.Workload{Namespace: "a", Name: "front", Labels: label},
 		Has:      func(string) bool { return true },
 	})

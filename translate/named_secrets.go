@@ -14,7 +14,7 @@ import (
 // them, and those that DestinationRules name, in the namespaces of who may use
 // them. One that several name is there for each.
 func NamedSecrets(w *mesh.World) []registry.Wanted {
-	out := w.ListenerSecrets()
+	out := w.GatewayAPI().ListenerSecrets()
 	add := func(uses []SecretUse, namespaces map[string]struct{}) {
 		for _, use := range uses {
 			for namespace := range namespaces {

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 )
@@ -100,7 +100,7 @@ func (b *routeBuilder) target(d *networking.Destination, o object.Origin, field 
 
 // missing reports a destination that does not exist.
 func (b *routeBuilder) missing(s *registry.Service, host string, port uint32, o object.Origin, field string) {
-	if s != nil && s.Port(port) != nil || host == mesh.NoBackend {
+	if s != nil && s.Port(port) != nil || host == gatewayapi.NoBackend {
 		return
 	}
 	if b.VirtualService.GatewayAPI {

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 )
@@ -372,7 +373,7 @@ func TestNoDefectOfAReferenceDetaches(t *testing.T) {
 	service := mesh.Change{Ref: object.Ref{Kind: object.KindService, Namespace: "a", Name: "web"}, Object: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web"},
 		Spec: corev1.ServiceSpec{ClusterIP: "10.1.1.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}}
 	x := &registry.Workload{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: "web"}, Namespace: "a", Name: "web",
-		Labels: map[string]string{"app": "web", mesh.GatewayNameLabel: "front"}}
+		Labels: map[string]string{"app": "web", gatewayapi.GatewayNameLabel: "front"}}
 	walked := 0
 	for _, base := range []*typev1.PolicyTargetReference{
 		{Kind: "Service", Name: "web"},

@@ -10,12 +10,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 )
 
 // ownClasses are the GatewayClasses that people of Istio expect to be there, with their
 // controllers.
-var ownClasses = map[string]string{"istio": mesh.IstioController, "fairway": mesh.FairwayController}
+var ownClasses = map[string]string{"istio": gatewayapi.IstioController, "fairway": gatewayapi.FairwayController}
 
 // classes makes the GatewayClasses.
 func (t *term) classes(ctx context.Context) {

@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/flowcontrol"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/test/kube"
 	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 )
@@ -20,7 +20,7 @@ func TestRemoveClasses(t *testing.T) {
 	server := kubetest.Start(t, kube.Options{})
 	client := kubetest.Dynamic(t, server)
 	at := client.Resource(classes)
-	for name, controller := range map[string]string{"istio": mesh.IstioController, "mine": mesh.FairwayController} {
+	for name, controller := range map[string]string{"istio": gatewayapi.IstioController, "mine": gatewayapi.FairwayController} {
 		if _, err := at.Create(t.Context(), class(name, controller), metav1.CreateOptions{FieldManager: "somebody"}); err != nil {
 			t.Fatal(err)
 		}

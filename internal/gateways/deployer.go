@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -65,8 +66,8 @@ func (d *Deployer) init() { d.once.Do(func() { d.wake = make(chan struct{}, 1) }
 // term is one of a Deployer as leader.
 type term struct {
 	*Deployer
-	done map[object.Ref]mesh.ManagedGateway // as they were last applied
-	told map[string]struct{}                // warnings that were logged
+	done map[object.Ref]gatewayapi.ManagedGateway // as they were last applied
+	told map[string]struct{}                      // warnings that were logged
 	pace flowcontrol.RateLimiter
 	// swept says that nothing is there which no Gateway needs.
 	swept bool
@@ -76,7 +77,7 @@ type term struct {
 func (d *Deployer) Run(ctx context.Context) error {
 	d.init()
 	defer d.tell(nil) // whoever leads next knows better
-	t := &term{Deployer: d, done: map[object.Ref]mesh.ManagedGateway{}, told: map[string]struct{}{}, pace: flowcontrol.NewTokenBucketRateLimiter(perSecond, perSecond)}
+	t := &term{Deployer: d, done: map[object.Ref]gatewayapi.ManagedGateway{}, told: map[string]struct{}{}, pace: flowcontrol.NewTokenBucketRateLimiter(perSecond, perSecond)}
 	again := time.NewTicker(againEvery)
 	defer again.Stop()
 	t.classes(ctx)
@@ -112,7 +113,7 @@ func (t *term) pass(ctx context.Context) {
 	if w == nil {
 		return
 	}
-	for _, g := range w.ManagedGateways() {
+	for _, g := range w.GatewayAPI().ManagedGateways() {
 		before, troubled := t.trouble(g.Ref)
 		done := reflect.DeepEqual(t.done[g.Ref], g)
 		if done && !troubled {
@@ -141,7 +142,7 @@ func (t *term) pass(ctx context.Context) {
 		}
 	}
 	for ref, g := range t.done {
-		if _, left := w.LeftBehind(ref, g.Name); left {
+		if _, left := w.GatewayAPI().LeftBehind(ref, g.Name); left {
 			delete(t.done, ref)
 			t.swept = false
 		}
@@ -153,7 +154,7 @@ func (t *term) pass(ctx context.Context) {
 }
 
 // look says why no Pod serves a Gateway for which all was made.
-func (t *term) look(ctx context.Context, g mesh.ManagedGateway) (trouble string, err error) {
+func (t *term) look(ctx context.Context, g gatewayapi.ManagedGateway) (trouble string, err error) {
 	if err := t.pace.Wait(ctx); err != nil {
 		return "", err
 	}
@@ -165,7 +166,7 @@ func (t *term) look(ctx context.Context, g mesh.ManagedGateway) (trouble string,
 }
 
 // apply makes what a Gateway needs, and says why no Pod serves it yet.
-func (t *term) apply(ctx context.Context, g mesh.ManagedGateway) (trouble string, err error) {
+func (t *term) apply(ctx context.Context, g gatewayapi.ManagedGateway) (trouble string, err error) {
 	for _, o := range objectsOf(g, t.PullSecrets) {
 		at := t.Client.Resource(o.at).Namespace(g.Ref.Namespace)
 		if err := t.pace.Wait(ctx); err != nil {

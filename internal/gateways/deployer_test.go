@@ -20,6 +20,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/kube"
 	"github.com/fairway-mesh/fairway/test/kube/kubetest"
@@ -109,7 +110,7 @@ func TestDeployer(t *testing.T) {
 	}
 	pod := &corev1.Pod{ObjectMeta: deployment.Spec.Template.ObjectMeta, Spec: deployment.Spec.Template.Spec}
 	pod.Namespace = "default"
-	if !inject.Wanted(pod, nil) || pod.Labels[mesh.GatewayNameLabel] != "front" {
+	if !inject.Wanted(pod, nil) || pod.Labels[gatewayapi.GatewayNameLabel] != "front" {
 		t.Errorf("the Pods are not filled in: %v", pod.ObjectMeta)
 	}
 	checkRestricted(t, typed, pod)

@@ -22,6 +22,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/kube"
 	"github.com/fairway-mesh/fairway/test/kube/kubetest"
@@ -31,7 +32,7 @@ import (
 func ours(t *testing.T, client kubernetes.Interface) string {
 	t.Helper()
 	names := map[string]struct{}{}
-	o := metav1.ListOptions{LabelSelector: mesh.GatewayNameLabel}
+	o := metav1.ListOptions{LabelSelector: gatewayapi.GatewayNameLabel}
 	deployments, err1 := client.AppsV1().Deployments("default").List(t.Context(), o)
 	services, err2 := client.CoreV1().Services("default").List(t.Context(), o)
 	accounts, err3 := client.CoreV1().ServiceAccounts("default").List(t.Context(), o)
@@ -89,7 +90,7 @@ func TestMoves(t *testing.T) {
 		})
 	}
 	// Somebody else's, with the label and no owner, and one of another controller.
-	labels := map[string]string{mesh.GatewayNameLabel: "moves"}
+	labels := map[string]string{gatewayapi.GatewayNameLabel: "moves"}
 	for _, s := range []*corev1.Service{
 		{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Labels: labels}},
 		{ObjectMeta: metav1.ObjectMeta{Name: "theirs-too", Labels: labels, OwnerReferences: []metav1.OwnerReference{
@@ -157,9 +158,9 @@ func TestNames(t *testing.T) {
 		}
 		return err
 	})
-	for _, m := range world.ManagedGateways() {
+	for _, m := range world.GatewayAPI().ManagedGateways() {
 		s, err := typed.CoreV1().Services("default").Get(t.Context(), m.Name, metav1.GetOptions{})
-		if err != nil || s.Spec.Selector[mesh.GatewayNameLabel] != mesh.GatewayLabel(m.Ref.Name) {
+		if err != nil || s.Spec.Selector[gatewayapi.GatewayNameLabel] != gatewayapi.GatewayLabel(m.Ref.Name) {
 			t.Errorf("Gateway %s: %v", m.Ref.Name, err)
 		}
 	}

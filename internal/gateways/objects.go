@@ -8,7 +8,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/internal/redirect"
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 )
 
 var (
@@ -29,14 +29,14 @@ type made struct {
 const statusPort = 15021
 
 // objectsOf are what a Gateway needs, in the order in which to make them.
-func objectsOf(g mesh.ManagedGateway, pullSecrets []string) []made {
+func objectsOf(g gatewayapi.ManagedGateway, pullSecrets []string) []made {
 	labels, annotations := map[string]any{}, map[string]any{}
 	for k, v := range g.Labels {
 		labels[k] = v
 	}
-	selector := map[string]any{mesh.GatewayNameLabel: mesh.GatewayLabel(g.Ref.Name)}
+	selector := map[string]any{gatewayapi.GatewayNameLabel: gatewayapi.GatewayLabel(g.Ref.Name)}
 	maps.Copy(labels, selector) // stronger than what people say
-	labels["gateway.networking.k8s.io/gateway-class-name"] = mesh.GatewayLabel(g.Class)
+	labels["gateway.networking.k8s.io/gateway-class-name"] = gatewayapi.GatewayLabel(g.Class)
 	for k, v := range g.Annotations {
 		annotations[k] = v
 	}
@@ -64,7 +64,7 @@ func objectsOf(g mesh.ManagedGateway, pullSecrets []string) []made {
 }
 
 // servicePorts lead each port of a listener to the same one of the Pods.
-func servicePorts(g mesh.ManagedGateway) []any {
+func servicePorts(g gatewayapi.ManagedGateway) []any {
 	port := func(name string, number int64) any {
 		return map[string]any{"name": name, "port": number, "targetPort": number, "protocol": "TCP"}
 	}
@@ -77,7 +77,7 @@ func servicePorts(g mesh.ManagedGateway) []any {
 
 // podTemplate is a Pod whose proxy injection fills in. It is within the Pod Security
 // Standard "restricted", so that every namespace takes it.
-func podTemplate(g mesh.ManagedGateway, labels, annotations map[string]any, pullSecrets []string) map[string]any {
+func podTemplate(g gatewayapi.ManagedGateway, labels, annotations map[string]any, pullSecrets []string) map[string]any {
 	labels, annotations = maps.Clone(labels), maps.Clone(annotations)
 	labels[inject.InjectName] = "true"
 	labels["service.istio.io/canonical-name"] = g.Name

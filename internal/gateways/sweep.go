@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -21,7 +22,7 @@ const pageSize = 500
 // It tells whether everything was looked at.
 func (t *term) sweep(ctx context.Context, w *mesh.World) bool {
 	for _, at := range []schema.GroupVersionResource{deployments, services, serviceAccounts} {
-		o := metav1.ListOptions{LabelSelector: mesh.GatewayNameLabel, Limit: pageSize}
+		o := metav1.ListOptions{LabelSelector: gatewayapi.GatewayNameLabel, Limit: pageSize}
 		for {
 			if t.pace.Wait(ctx) != nil {
 				return false
@@ -57,7 +58,7 @@ func leftBehind(u *unstructured.Unstructured, w *mesh.World) (gateway metav1.Own
 	if !ours || owner == nil || owner.Kind != "Gateway" || schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind).Group != classes.Group {
 		return metav1.OwnerReference{}, 0, false
 	}
-	generation, left = w.LeftBehind(object.Ref{Kind: object.KindKubeGateway, Namespace: u.GetNamespace(), Name: owner.Name}, u.GetName())
+	generation, left = w.GatewayAPI().LeftBehind(object.Ref{Kind: object.KindKubeGateway, Namespace: u.GetNamespace(), Name: owner.Name}, u.GetName())
 	return *owner, generation, left
 }
 

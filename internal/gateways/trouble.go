@@ -45,7 +45,7 @@ func (d *Deployer) set(ref object.Ref, trouble string) {
 // keep forgets what was the matter with Gateways that are managed no more.
 func (d *Deployer) keep(w *mesh.World) {
 	managed := map[object.Ref]struct{}{}
-	for _, g := range w.ManagedGateways() {
+	for _, g := range w.GatewayAPI().ManagedGateways() {
 		managed[g.Ref] = struct{}{}
 	}
 	for _, f := range d.Findings() {

@@ -12,6 +12,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -26,7 +27,7 @@ var apiKinds = map[schema.GroupResource]object.Kind{
 }
 
 // ownControllers are the names under which parents of routes are ours to write.
-var ownControllers = []string{mesh.IstioController, mesh.FairwayController, mesh.MeshController}
+var ownControllers = []string{gatewayapi.IstioController, gatewayapi.FairwayController, gatewayapi.MeshController}
 
 // apiChange is the status of an object of the Gateway API to write; nil when it
 // stands there already, when the object is not ours, and when the world does
@@ -38,14 +39,14 @@ func apiChange(k *kept, ref object.Ref, w *mesh.World, findings []object.Finding
 	var err error
 	switch ref.Kind {
 	case object.KindGatewayClass:
-		status, n := w.GatewayClassStatus(ref.Name)
+		status, n := w.GatewayAPI().GatewayClassStatus(ref.Name)
 		if status == nil {
 			return nil, nil
 		}
 		generation = n
 		wanted, err = asFields(status)
 	case object.KindKubeGateway:
-		status, n := w.GatewayStatus(ref)
+		status, n := w.GatewayAPI().GatewayStatus(ref)
 		if status == nil {
 			return nil, nil
 		}
@@ -53,7 +54,7 @@ func apiChange(k *kept, ref object.Ref, w *mesh.World, findings []object.Finding
 		generation = n
 		wanted, err = asFields(status)
 	default:
-		parents, n, ok := w.RouteStatus(ref)
+		parents, n, ok := w.GatewayAPI().RouteStatus(ref)
 		if !ok {
 			return nil, nil
 		}

@@ -22,6 +22,7 @@ import (
 
 	xds "github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/kube"
 	"github.com/fairway-mesh/fairway/test/kube/kubetest"
@@ -187,7 +188,7 @@ func TestGatewayAPIStatuses(t *testing.T) {
 		}
 	})
 	class, other, gateway, foreign, good, bad := objects[0], objects[1], objects[2], objects[3], objects[4], objects[5]
-	ours := within("parents", "controllerName", mesh.FairwayController)
+	ours := within("parents", "controllerName", gatewayapi.FairwayController)
 
 	// The other controller tells of its parent, and nobody takes that away.
 	if _, err := good.at.Patch(t.Context(), "good", types.MergePatchType, []byte(`{"status": {"parents": [{"parentRef": {"name": "foreign"}, "controllerName": "example.com/other",

@@ -133,11 +133,11 @@ func (p *plane) of(t testing.TB, obj map[string]any) *outcome {
 		out.served[c.NodeID+" settings"] = string(encode(t, settings))
 	}
 	found(p.engine.Findings()...)
-	out.served["managed"] = string(encode(t, w.ManagedGateways()))
+	out.served["managed"] = string(encode(t, w.GatewayAPI().ManagedGateways()))
 	for _, c := range append(p.rest, out.object) { // what people read of objects of the Gateway API
-		status, _ := w.GatewayStatus(c.Ref)
-		parents, _, _ := w.RouteStatus(c.Ref)
-		class, _ := w.GatewayClassStatus(c.Ref.Name)
+		status, _ := w.GatewayAPI().GatewayStatus(c.Ref)
+		parents, _, _ := w.GatewayAPI().RouteStatus(c.Ref)
+		class, _ := w.GatewayAPI().GatewayClassStatus(c.Ref.Name)
 		if text := encode(t, []any{status, parents, class}); c.Ref.Kind != object.KindGatewayClass || class != nil {
 			out.served["status "+c.Ref.String()] = times.ReplaceAllString(string(text), "")
 		}

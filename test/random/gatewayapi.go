@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -73,7 +73,7 @@ var gatewayWords = map[string][]string{
 	"HTTPHeaderName":             {"x-a", "X-B", "cookie", "host", ":path"},
 	"HeaderName":                 {"x-a", "X-B", "content-length"},
 	"GRPCHeaderName":             {"x-a", "X-B"},
-	"GatewayController":          {mesh.FairwayController, mesh.IstioController, "example.com/other"},
+	"GatewayController":          {gatewayapi.FairwayController, gatewayapi.IstioController, "example.com/other"},
 	"SessionPersistenceType":     {"Cookie", "Header"},
 	"CookieLifetimeType":         {"Permanent", "Session"},
 	"AnnotationKey":              {"a.example/b"},

@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"fmt"
@@ -16,8 +16,8 @@ import (
 // be used: nothing in the mesh has it, so that its share of requests gets 500.
 const NoBackend = "no-backend.invalid"
 
-// apiBackend is a place that a route sends requests to.
-type apiBackend struct {
+// Backend is a place that a route sends requests to.
+type Backend struct {
 	field   string // "spec.rules[0].backendRefs[1]"
 	ref     gatewayv1.BackendObjectReference
 	weight  int32
@@ -26,8 +26,8 @@ type apiBackend struct {
 	refused bool    // it asks for a filter that it cannot have
 }
 
-func newAPIBackend(field string, b gatewayv1.BackendRef) apiBackend {
-	out := apiBackend{field: field, ref: b.BackendObjectReference, weight: 1}
+func newBackend(field string, b gatewayv1.BackendRef) Backend {
+	out := Backend{field: field, ref: b.BackendObjectReference, weight: 1}
 	if b.Weight != nil {
 		out.weight = max(*b.Weight, 0)
 	}
@@ -35,25 +35,25 @@ func newAPIBackend(field string, b gatewayv1.BackendRef) apiBackend {
 }
 
 // namespace is that of the backend, for a route that may leave it out.
-func (b apiBackend) namespace(route object.Ref) string {
+func (b Backend) namespace(route object.Ref) string {
 	return deref(b.ref.Namespace, route.Namespace)
 }
 
 // A backendProblem is why a backend cannot be used; the zero one is none.
-type backendProblem struct {
+type BackendProblem struct {
 	Reason  gatewayv1.RouteConditionReason
 	Message string
 	Missing object.Ref // see Finding.Missing
 }
 
-// destination is where the backend of a route leads: NoBackend with the
+// Destination is where the backend of a route leads: NoBackend with the
 // problem when the route may not lead there. Whether there is such a service
 // is not asked. With mesh the route is for the clients of a Service, who reach
 // every other without it too, so that no ReferenceGrant is asked for.
-func (w *World) destination(route object.Ref, b apiBackend, mesh bool) (*networking.Destination, backendProblem) {
+func (w *View) Destination(route object.Ref, b Backend, mesh bool) (*networking.Destination, BackendProblem) {
 	group, kind := deref(b.ref.Group, ""), deref(b.ref.Kind, "Service")
-	refuse := func(reason gatewayv1.RouteConditionReason, format string, args ...any) (*networking.Destination, backendProblem) {
-		return &networking.Destination{Host: NoBackend, Port: &networking.PortSelector{Number: 1}}, backendProblem{reason, fmt.Sprintf(format, args...), object.Ref{}}
+	refuse := func(reason gatewayv1.RouteConditionReason, format string, args ...any) (*networking.Destination, BackendProblem) {
+		return &networking.Destination{Host: NoBackend, Port: &networking.PortSelector{Number: 1}}, BackendProblem{reason, fmt.Sprintf(format, args...), object.Ref{}}
 	}
 	var host string
 	switch {
@@ -73,23 +73,23 @@ func (w *World) destination(route object.Ref, b apiBackend, mesh bool) (*network
 	if ns := b.namespace(route); !mesh && ns != route.Namespace && !w.granted(route, group, kind, ns, string(b.ref.Name)) {
 		return refuse(gatewayv1.RouteReasonRefNotPermitted, "no ReferenceGrant in namespace %s allows it: add one there", ns)
 	}
-	return &networking.Destination{Host: host, Port: &networking.PortSelector{Number: uint32(*b.ref.Port)}}, backendProblem{}
+	return &networking.Destination{Host: host, Port: &networking.PortSelector{Number: uint32(*b.ref.Port)}}, BackendProblem{}
 }
 
 // backendProblem is why requests to the backend of a route get 500 now.
-func (w *World) backendProblem(route object.Ref, b apiBackend, mesh bool) backendProblem {
-	d, problem := w.destination(route, b, mesh)
-	if problem != (backendProblem{}) {
+func (w *View) backendProblem(route object.Ref, b Backend, mesh bool) BackendProblem {
+	d, problem := w.Destination(route, b, mesh)
+	if problem != (BackendProblem{}) {
 		return problem
 	}
-	h := w.Host(d.Host)
+	h := w.host(d.Host)
 	if h == nil {
-		return backendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("there is no service %s: check the name and the namespace", d.Host), object.Ref{Kind: object.KindHost, Name: d.Host}}
+		return BackendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("there is no service %s: check the name and the namespace", d.Host), object.Ref{Kind: object.KindHost, Name: d.Host}}
 	}
 	if h.Services[0].Resolution != registry.ResolutionAlias && !slices.ContainsFunc(h.Services, func(s *registry.Service) bool { return s.Port(d.Port.Number) != nil }) {
-		return backendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("service %s has no port %d: use one of its ports", d.Host, d.Port.Number), object.Ref{}}
+		return BackendProblem{gatewayv1.RouteReasonBackendNotFound, fmt.Sprintf("service %s has no port %d: use one of its ports", d.Host, d.Port.Number), object.Ref{}}
 	}
-	return backendProblem{}
+	return BackendProblem{}
 }
 
 // referenceGrant is a ReferenceGrant.
@@ -100,9 +100,9 @@ type referenceGrant struct {
 
 // granted tells whether a ReferenceGrant lets an object refer to one of
 // another namespace.
-func (w *World) granted(from object.Ref, group, kind, namespace, name string) bool {
+func (w *View) granted(from object.Ref, group, kind, namespace, name string) bool {
 	fromGroup, fromKind := groupKind(from.Kind)
-	for _, g := range w.api.grants[namespace] {
+	for _, g := range w.grants[namespace] {
 		may := slices.ContainsFunc(g.spec.From, func(f gatewayv1.ReferenceGrantFrom) bool {
 			return string(f.Group) == fromGroup && string(f.Kind) == fromKind && string(f.Namespace) == from.Namespace
 		})

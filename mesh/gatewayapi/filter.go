@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 
 // httpFilters reads the filters of a rule. Requests that would have to pass a
 // filter that is not there get 500.
-func (r *apiRoute) httpFilters(rule *apiRule, filters []gatewayv1.HTTPRouteFilter) {
+func (r *Route) httpFilters(rule *httpRule, filters []gatewayv1.HTTPRouteFilter) {
 	for i, f := range filters {
 		field := fmt.Sprintf("%s.filters[%d]", rule.origin.Field, i)
 		switch {
@@ -24,13 +24,13 @@ func (r *apiRoute) httpFilters(rule *apiRule, filters []gatewayv1.HTTPRouteFilte
 		case f.Type == gatewayv1.HTTPRouteFilterResponseHeaderModifier && f.ResponseHeaderModifier != nil:
 			addResponseOperations(&rule.served.Headers, f.ResponseHeaderModifier)
 		case f.Type == gatewayv1.HTTPRouteFilterRequestRedirect && f.RequestRedirect != nil:
-			rule.served.Redirect = apiRedirect(f.RequestRedirect)
+			rule.served.Redirect = redirectOf(f.RequestRedirect)
 		case f.Type == gatewayv1.HTTPRouteFilterURLRewrite && f.URLRewrite != nil:
-			rule.served.Rewrite = apiRewrite(f.URLRewrite)
+			rule.served.Rewrite = rewriteOf(f.URLRewrite)
 		case f.Type == gatewayv1.HTTPRouteFilterRequestMirror && f.RequestMirror != nil:
-			rule.mirrors = append(rule.mirrors, apiMirror(field+".requestMirror.backendRef", f.RequestMirror))
+			rule.mirrors = append(rule.mirrors, mirrorOf(field+".requestMirror.backendRef", f.RequestMirror))
 		case f.Type == gatewayv1.HTTPRouteFilterCORS && f.CORS != nil:
-			rule.served.CorsPolicy = apiCORS(f.CORS)
+			rule.served.CorsPolicy = corsOf(f.CORS)
 		default:
 			r.refuse(rule, field, string(f.Type))
 		}
@@ -38,13 +38,13 @@ func (r *apiRoute) httpFilters(rule *apiRule, filters []gatewayv1.HTTPRouteFilte
 }
 
 // refuse leaves a filter out, and with it all requests that would pass it.
-func (r *apiRoute) refuse(rule *apiRule, field, kind string) {
+func (r *Route) refuse(rule *httpRule, field, kind string) {
 	r.unsupport(object.CodeUnsupported, field, "the filter %s is not supported or says nothing; requests of the rule get 500: remove it", kind)
 	rule.refused = true
 }
 
 // backendFilters reads the filters of one backend.
-func (r *apiRoute) backendFilters(b *apiBackend, filters []gatewayv1.HTTPRouteFilter) {
+func (r *Route) backendFilters(b *Backend, filters []gatewayv1.HTTPRouteFilter) {
 	for i, f := range filters {
 		switch {
 		case f.Type == gatewayv1.HTTPRouteFilterRequestHeaderModifier && f.RequestHeaderModifier != nil:
@@ -89,9 +89,9 @@ func headerOperations(f *gatewayv1.HTTPHeaderFilter) *networking.Headers_HeaderO
 	return &networking.Headers_HeaderOperations{Set: values(f.Set), Add: values(f.Add), Remove: f.Remove}
 }
 
-// apiRedirect reads a redirect. Without a port it keeps that of the listener,
+// redirectOf reads a redirect. Without a port it keeps that of the listener,
 // unless the scheme is given, which implies one.
-func apiRedirect(f *gatewayv1.HTTPRequestRedirectFilter) *networking.HTTPRedirect {
+func redirectOf(f *gatewayv1.HTTPRequestRedirectFilter) *networking.HTTPRedirect {
 	out := &networking.HTTPRedirect{Scheme: deref(f.Scheme, ""), Authority: deref(f.Hostname, ""), RedirectCode: 302}
 	if f.StatusCode != nil {
 		out.RedirectCode = uint32(max(*f.StatusCode, 0))
@@ -121,7 +121,7 @@ func rooted(path string) string {
 	return path
 }
 
-func apiRewrite(f *gatewayv1.HTTPURLRewriteFilter) *networking.HTTPRewrite {
+func rewriteOf(f *gatewayv1.HTTPURLRewriteFilter) *networking.HTTPRewrite {
 	out := &networking.HTTPRewrite{Authority: deref(f.Hostname, "")}
 	if p := f.Path; p != nil {
 		switch p.Type {
@@ -134,8 +134,8 @@ func apiRewrite(f *gatewayv1.HTTPURLRewriteFilter) *networking.HTTPRewrite {
 	return out
 }
 
-func apiMirror(field string, f *gatewayv1.HTTPRequestMirrorFilter) apiBackend {
-	b := apiBackend{field: field, ref: f.BackendRef, percent: 100}
+func mirrorOf(field string, f *gatewayv1.HTTPRequestMirrorFilter) Backend {
+	b := Backend{field: field, ref: f.BackendRef, percent: 100}
 	switch {
 	case f.Percent != nil:
 		b.percent = float64(*f.Percent)
@@ -151,9 +151,9 @@ func apiMirror(field string, f *gatewayv1.HTTPRequestMirrorFilter) apiBackend {
 	return b
 }
 
-// apiCORS reads a CORS filter. Preflight requests of other origins are
+// corsOf reads a CORS filter. Preflight requests of other origins are
 // answered by nobody but the proxy.
-func apiCORS(f *gatewayv1.HTTPCORSFilter) *networking.CorsPolicy {
+func corsOf(f *gatewayv1.HTTPCORSFilter) *networking.CorsPolicy {
 	out := &networking.CorsPolicy{UnmatchedPreflights: networking.CorsPolicy_IGNORE}
 	for _, o := range f.AllowOrigins {
 		origin := string(o)

@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"fmt"
@@ -24,8 +24,8 @@ var serviceName = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
 
 // deploymentName is what the Deployment and Service of a managed Gateway are called: as
 // Istio calls them, where a Service can have the name; else one that is made of it.
-func (g *apiGateway) deploymentName() string {
-	name := g.ref.Name + "-" + string(g.spec.GatewayClassName)
+func (g *Gateway) deploymentName() string {
+	name := g.Ref.Name + "-" + string(g.Spec.GatewayClassName)
 	if len(name) <= maxLabel && serviceName.MatchString(name) {
 		return name
 	}

@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"fmt"
@@ -19,35 +19,36 @@ import (
 // spec.ingressClassName.
 const IngressClassAnnotation = "kubernetes.io/ingress.class"
 
-// ingressController is what IngressClasses for the mesh's gateways name.
-const ingressController = "istio.io/ingress-controller"
+// IngressController is what IngressClasses for the mesh's gateways name.
+const IngressController = "istio.io/ingress-controller"
 
-// ingress is an Ingress of networking.k8s.io. It never changes.
-type ingress struct {
-	ref        object.Ref
-	created    time.Time
-	annotation *string // of the class; nil: none
-	class      string  // spec.ingressClassName
+// Ingress is an Ingress of networking.k8s.io. It never changes.
+type Ingress struct {
+	Ref        object.Ref
+	Created    time.Time
+	Annotation *string // of the class; nil: none
+	Class      string  // spec.ingressClassName
 	tls        []netv1.IngressTLS
-	paths      []ingressPath
+	paths      []IngressPath
 	// fallback gets the requests that no path matches; nil: nothing does.
-	fallback *ingressPath
-	findings []object.Finding
+	fallback *IngressPath
+	Findings []object.Finding
 }
 
-// ingressPath is one path of one host, and where it leads.
-type ingressPath struct {
-	host   string // "*" for all
-	field  string // "spec.rules[0].http.paths[1]"
+// IngressPath is one path of one host, and where it leads.
+type IngressPath struct {
+	Host   string // "*" for all
+	Field  string // "spec.rules[0].http.paths[1]"
 	match  *networking.HTTPMatchRequest
-	to     netv1.IngressServiceBackend
-	namely bool // the port is given by its name
+	To     netv1.IngressServiceBackend
+	ByName bool // the port is given by its name
 }
 
-func parseIngress(o *netv1.Ingress) *ingress {
-	in := &ingress{ref: object.Ref{Kind: object.KindIngress, Namespace: o.Namespace, Name: o.Name}, created: o.CreationTimestamp.Time, class: deref(o.Spec.IngressClassName, ""), tls: o.Spec.TLS}
+// ParseIngress reads an Ingress. What of it cannot be served is left out, with findings.
+func ParseIngress(o *netv1.Ingress) *Ingress {
+	in := &Ingress{Ref: object.Ref{Kind: object.KindIngress, Namespace: o.Namespace, Name: o.Name}, Created: o.CreationTimestamp.Time, Class: deref(o.Spec.IngressClassName, ""), tls: o.Spec.TLS}
 	if c, ok := o.Annotations[IngressClassAnnotation]; ok {
-		in.annotation = &c
+		in.Annotation = &c
 	}
 	for i, rule := range o.Spec.Rules {
 		host := strings.ToLower(rule.Host)
@@ -64,13 +65,13 @@ func parseIngress(o *netv1.Ingress) *ingress {
 		for j := range rule.HTTP.Paths {
 			field := fmt.Sprintf("spec.rules[%d].http.paths[%d]", i, j)
 			if m, ok := in.match(field, &rule.HTTP.Paths[j]); ok {
-				in.add(ingressPath{host: host, field: field, match: m}, &rule.HTTP.Paths[j].Backend)
+				in.add(IngressPath{Host: host, Field: field, match: m}, &rule.HTTP.Paths[j].Backend)
 			}
 		}
 	}
 	if b := o.Spec.DefaultBackend; b != nil {
 		n := len(in.paths)
-		if in.add(ingressPath{host: "*", field: "spec.defaultBackend", match: &networking.HTTPMatchRequest{}}, b); len(in.paths) > n {
+		if in.add(IngressPath{Host: "*", Field: "spec.defaultBackend", match: &networking.HTTPMatchRequest{}}, b); len(in.paths) > n {
 			in.fallback = &in.paths[n]
 			in.paths = in.paths[:n:n]
 		}
@@ -78,13 +79,13 @@ func parseIngress(o *netv1.Ingress) *ingress {
 	return in
 }
 
-func (in *ingress) find(field, format string, args ...any) {
-	in.findings = append(in.findings, object.Finding{Object: in.ref, Field: field, Code: object.CodeInvalid, Message: fmt.Sprintf(format, args...)})
+func (in *Ingress) find(field, format string, args ...any) {
+	in.Findings = append(in.Findings, object.Finding{Object: in.Ref, Field: field, Code: object.CodeInvalid, Message: fmt.Sprintf(format, args...)})
 }
 
 // match reads a path; false when no request can have it. A type that is left to
 // the implementation is exact, but for ".*" at the end, which stands for anything.
-func (in *ingress) match(field string, p *netv1.HTTPIngressPath) (*networking.HTTPMatchRequest, bool) {
+func (in *Ingress) match(field string, p *netv1.HTTPIngressPath) (*networking.HTTPMatchRequest, bool) {
 	out := &networking.HTTPMatchRequest{}
 	kind := deref(p.PathType, string(netv1.PathTypeImplementationSpecific))
 	begin, any := strings.CutSuffix(p.Path, ".*")
@@ -103,52 +104,53 @@ func (in *ingress) match(field string, p *netv1.HTTPIngressPath) (*networking.HT
 	default:
 		out.Uri = exact(p.Path)
 	}
-	findings, ok := traffic.CheckMatch(in.ref, field, out)
-	in.findings = append(in.findings, findings...)
+	findings, ok := traffic.CheckMatch(in.Ref, field, out)
+	in.Findings = append(in.Findings, findings...)
 	return out, ok
 }
 
 // add adds a path, unless its backend is no service.
-func (in *ingress) add(p ingressPath, b *netv1.IngressBackend) {
+func (in *Ingress) add(p IngressPath, b *netv1.IngressBackend) {
 	switch {
 	case b.Service == nil && b.Resource != nil:
-		in.findings = append(in.findings, object.Finding{Object: in.ref, Field: p.field + ".backend.resource", Code: object.CodeUnsupported, Message: "the backend is no Service, and no others are supported; it is left out: use service"})
+		in.Findings = append(in.Findings, object.Finding{Object: in.Ref, Field: p.Field + ".backend.resource", Code: object.CodeUnsupported, Message: "the backend is no Service, and no others are supported; it is left out: use service"})
 		return
 	case b.Service == nil:
-		in.find(p.field+".backend", "the backend is no Service, and no others are supported; it is left out: use service")
+		in.find(p.Field+".backend", "the backend is no Service, and no others are supported; it is left out: use service")
 		return
 	case b.Service.Port.Name == "" && (b.Service.Port.Number < 1 || b.Service.Port.Number > object.MaxPort):
-		in.find(p.field+".backend.service.port", "the backend has neither the name nor the number of a port; it is left out: give one")
+		in.find(p.Field+".backend.service.port", "the backend has neither the name nor the number of a port; it is left out: give one")
 		return
 	}
-	p.to, p.namely = *b.Service, b.Service.Port.Name != ""
+	p.To, p.ByName = *b.Service, b.Service.Port.Name != ""
 	in.paths = append(in.paths, p)
 }
 
-// refersByName tells whether a port of the Service is meant by its name.
-func (in *ingress) refersByName(service object.Ref) bool {
-	is := func(p ingressPath) bool {
-		return p.namely && in.ref.Namespace == service.Namespace && p.to.Name == service.Name
+// RefersByName tells whether a port of the Service is meant by its name.
+func (in *Ingress) RefersByName(service object.Ref) bool {
+	is := func(p IngressPath) bool {
+		return p.ByName && in.Ref.Namespace == service.Namespace && p.To.Name == service.Name
 	}
 	return slices.ContainsFunc(in.paths, is) || in.fallback != nil && is(*in.fallback)
 }
 
-// servesIngress tells whether the mesh's gateways serve the Ingress, whose class
+// ServedBy tells whether the mesh's gateways serve the Ingress, whose class
 // is made for a controller ("" if there is no such class): an annotation must be
 // the mesh's ingressClass, and without any class the mode decides
 // (MeshConfig.ingressControllerMode).
-func (c *Config) servesIngress(in *ingress, controller string) bool {
+func (in *Ingress) ServedBy(c *meshconfig.MeshConfig, controller string) bool {
 	mode := c.GetIngressControllerMode()
 	switch {
-	case in.annotation != nil:
-		return mode != meshconfig.MeshConfig_OFF && *in.annotation == c.ingressClass()
-	case in.class != "":
-		return controller == ingressController
+	case in.Annotation != nil:
+		return mode != meshconfig.MeshConfig_OFF && *in.Annotation == IngressClass(c)
+	case in.Class != "":
+		return controller == IngressController
 	}
 	return mode == meshconfig.MeshConfig_DEFAULT
 }
 
-func (c *Config) ingressClass() string {
+// IngressClass is the class of the Ingresses that the mesh serves.
+func IngressClass(c *meshconfig.MeshConfig) string {
 	if class := c.GetIngressClass(); class != "" {
 		return class
 	}
@@ -157,7 +159,7 @@ func (c *Config) ingressClass() string {
 
 // ingressSelector selects the gateways that serve Ingresses: by the label istio,
 // which is the mesh's ingressSelector or else the name of its ingressService.
-func (c *Config) ingressSelector() map[string]string {
+func ingressSelector(c *meshconfig.MeshConfig) map[string]string {
 	label := "ingressgateway"
 	if s := c.GetIngressService(); s != "" && s != "istio-ingressgateway" {
 		label = s

@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 
 // attachToService tells why a route with a Service as its parent has no
 // effect on the Service's clients.
-func attachToService(r *apiRoute, p gatewayv1.ParentReference, ref object.Ref, s *registry.Service) attachProblem {
+func attachToService(r *Route, p gatewayv1.ParentReference, ref object.Ref, s *registry.Service) attachProblem {
 	switch {
 	case s == nil:
 		return attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("there is no Service %s/%s: check the name and the namespace", ref.Namespace, ref.Name)}
@@ -26,21 +26,20 @@ func attachToService(r *apiRoute, p gatewayv1.ParentReference, ref object.Ref, s
 	return attachProblem{}
 }
 
-// serviceRoutes are the rules that routes make for the clients of a Service,
+// ServiceRoutes are the rules that routes make for the clients of a Service,
 // which may be nil: one VirtualService of the Service's namespace for all, and
 // for each other namespace with routes one for the clients there.
-func (w *World) serviceRoutes(ref object.Ref, s *registry.Service) (out []*traffic.VirtualService) {
+func (w *View) ServiceRoutes(ref object.Ref, s *registry.Service) (out []*traffic.VirtualService) {
 	if s == nil {
 		return nil
 	}
-	all, _ := w.api.routesOf.Get(ref.String())
 	var namespaces []string
-	of := map[string][]*apiRoute{}
-	for _, r := range all {
-		if of[r.ref.Namespace] == nil {
-			namespaces = append(namespaces, r.ref.Namespace)
+	of := map[string][]*Route{}
+	for _, r := range w.RoutesOf(ref) {
+		if of[r.Ref.Namespace] == nil {
+			namespaces = append(namespaces, r.Ref.Namespace)
 		}
-		of[r.ref.Namespace] = append(of[r.ref.Namespace], r)
+		of[r.Ref.Namespace] = append(of[r.Ref.Namespace], r)
 	}
 	slices.Sort(namespaces)
 	for _, ns := range namespaces {
@@ -57,10 +56,10 @@ func (w *World) serviceRoutes(ref object.Ref, s *registry.Service) (out []*traff
 
 // serviceRoute joins the routes of one namespace for a Service; nil when none
 // of them is attached to it.
-func (w *World) serviceRoute(ref object.Ref, s *registry.Service, routes []*apiRoute) *traffic.VirtualService {
+func (w *View) serviceRoute(ref object.Ref, s *registry.Service, routes []*Route) *traffic.VirtualService {
 	var out *traffic.VirtualService
 	for _, port := range append([]registry.Port{{}}, s.Ports...) { // those for one port beside those for all
-		var here []*apiRoute
+		var here []*Route
 		for _, r := range routes {
 			if slices.ContainsFunc(r.parents, func(p gatewayv1.ParentReference) bool {
 				parent, ok := r.parentOf(p)

@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"slices"
@@ -14,21 +14,21 @@ import (
 // listeners of the Gateway API: "kubernetes-gateway://namespace/name".
 const GatewaySecretScheme = "kubernetes-gateway://"
 
-// apiGatewayName is the name of the Gateway that is made of one of the Gateway
+// NameOf is the name of the Gateway that is made of one of the Gateway
 // API. No VirtualService can be bound to it.
-func apiGatewayName(ref object.Ref) string {
-	return groupGatewayAPI + "/" + ref.Namespace + "/" + ref.Name
+func NameOf(ref object.Ref) string {
+	return Group + "/" + ref.Namespace + "/" + ref.Name
 }
 
-// derive makes of a Gateway of the Gateway API and the routes on it a Gateway
+// Derive makes of a Gateway of the Gateway API and the routes on it a Gateway
 // with servers, which bring their routes along.
-func (w *World) derive(g *apiGateway, selector func(host string) (traffic.PodSelector, bool)) *traffic.Gateway {
-	out := &traffic.Gateway{Ref: g.ref, Name: apiGatewayName(g.ref), Namespace: g.ref.Namespace, Created: g.created}
+func (w *View) Derive(g *Gateway, selector func(host string) (traffic.PodSelector, bool)) *traffic.Gateway {
+	out := &traffic.Gateway{Ref: g.Ref, Name: NameOf(g.Ref), Namespace: g.Ref.Namespace, Created: g.created}
 	if g.managed() {
-		out.Pods = []traffic.PodSelector{{Namespace: g.ref.Namespace, Labels: map[string]string{GatewayNameLabel: GatewayLabel(g.ref.Name)}}}
+		out.Pods = []traffic.PodSelector{{Namespace: g.Ref.Namespace, Labels: map[string]string{GatewayNameLabel: GatewayLabel(g.Ref.Name)}}}
 	}
-	for _, host := range g.services {
-		if s, ok := selector(host); ok && w.foreignAddress(g) == "" && (s.Namespace == g.ref.Namespace || !w.guarded(g.ref)) {
+	for _, host := range g.Services {
+		if s, ok := selector(host); ok && w.ForeignAddress(g) == "" && (s.Namespace == g.Ref.Namespace || !w.Guarded(g.Ref)) {
 			out.Pods = append(out.Pods, s)
 		}
 	}
@@ -51,7 +51,7 @@ func (w *World) derive(g *apiGateway, selector func(host string) (traffic.PodSel
 
 // servers are those of one listener: one, but for TLS that ends here and is led
 // on by the name that clients ask for, which takes one for each name.
-func (w *World) servers(g *apiGateway, l *apiListener, attached []attachment, secrets []object.Ref) []*traffic.Server {
+func (w *View) servers(g *Gateway, l *listener, attached []attachment, secrets []object.Ref) []*traffic.Server {
 	s := &traffic.Server{Index: l.index, Number: uint32(l.spec.Port), Listener: string(l.spec.Name), Hosts: []traffic.GatewayHost{{Namespace: "*", Host: l.hostname}}}
 	s.Spec = &networking.Server{Port: &networking.Port{Number: s.Number, Name: string(l.spec.Name), Protocol: string(l.spec.Protocol)}, Hosts: []string{l.hostname}}
 	s.Protocol, _ = object.ParseProtocol(string(l.spec.Protocol))
@@ -64,7 +64,7 @@ func (w *World) servers(g *apiGateway, l *apiListener, attached []attachment, se
 			}
 		}
 	}
-	byHost := map[string][]*apiRoute{}
+	byHost := map[string][]*Route{}
 	var hosts []string
 	for _, a := range attached {
 		for _, h := range a.hosts {
@@ -117,12 +117,12 @@ type mergedRule struct {
 
 // merge joins routes, which are in order of precedence, to one VirtualService:
 // the most specific match first.
-func (w *World) merge(routes []*apiRoute, how merging) *traffic.VirtualService {
+func (w *View) merge(routes []*Route, how merging) *traffic.VirtualService {
 	first := routes[0]
-	v := &traffic.VirtualService{Ref: first.ref, Namespace: first.ref.Namespace, Created: first.created, Hosts: []string{how.host}, GatewayAPI: true,
+	v := &traffic.VirtualService{Ref: first.Ref, Namespace: first.Ref.Namespace, Created: first.created, Hosts: []string{how.host}, GatewayAPI: true,
 		Spec: &networking.VirtualService{Hosts: []string{how.host}}}
 	for _, r := range routes {
-		v.Sources = append(v.Sources, r.ref)
+		v.Sources = append(v.Sources, r.Ref)
 	}
 	w.addRules(v, routes, how)
 	v.SetDestinations(object.Domain)
@@ -131,12 +131,12 @@ func (w *World) merge(routes []*apiRoute, how merging) *traffic.VirtualService {
 }
 
 // addRules adds the rules of routes to a VirtualService.
-func (w *World) addRules(v *traffic.VirtualService, routes []*apiRoute, how merging) {
+func (w *View) addRules(v *traffic.VirtualService, routes []*Route, how merging) {
 	var http []mergedRule
 	for _, r := range routes {
 		for _, rule := range r.http {
 			for _, m := range rule.matches {
-				http = append(http, mergedRule{w.httpRule(r.ref, rule, onPort(m, how.port), how.mesh), rule.origin})
+				http = append(http, mergedRule{w.httpRule(r.Ref, rule, onPort(m, how.port), how.mesh), rule.origin})
 			}
 		}
 		for _, rule := range r.l4 {
@@ -149,21 +149,21 @@ func (w *World) addRules(v *traffic.VirtualService, routes []*apiRoute, how merg
 	}
 }
 
-func (w *World) addL4Rule(v *traffic.VirtualService, r *apiRoute, rule apiL4Rule, how merging) {
+func (w *View) addL4Rule(v *traffic.VirtualService, r *Route, rule l4Rule, how merging) {
 	var to []*networking.RouteDestination
 	for _, b := range rule.backends {
 		if b.weight > 0 {
-			d, _ := w.destination(r.ref, b, how.mesh)
+			d, _ := w.Destination(r.Ref, b, how.mesh)
 			to = append(to, &networking.RouteDestination{Destination: d, Weight: b.weight})
 		}
 	}
 	if len(to) == 0 { // connections are closed
 		to = []*networking.RouteDestination{{Destination: &networking.Destination{Host: NoBackend, Port: &networking.PortSelector{Number: 1}}}}
 	}
-	if r.ref.Kind == object.KindTLSRoute && how.names {
+	if r.Ref.Kind == object.KindTLSRoute && how.names {
 		names := []string{how.host}
 		if how.mesh {
-			if names = r.hostnames; len(names) == 0 {
+			if names = r.Hostnames; len(names) == 0 {
 				names = []string{"*"}
 			}
 		}
@@ -189,7 +189,7 @@ func onPort(m *networking.HTTPMatchRequest, port uint32) *networking.HTTPMatchRe
 
 // httpRule is a rule as VirtualServices have them, with one of its matches. A
 // backend that may not be used keeps its share, and NoBackend gets it.
-func (w *World) httpRule(route object.Ref, rule apiRule, m *networking.HTTPMatchRequest, mesh bool) *networking.HTTPRoute {
+func (w *View) httpRule(route object.Ref, rule httpRule, m *networking.HTTPMatchRequest, mesh bool) *networking.HTTPRoute {
 	out := traffic.CopyOf(rule.served)
 	out.Match = []*networking.HTTPMatchRequest{m}
 	if out.Redirect != nil && !rule.refused {
@@ -197,7 +197,7 @@ func (w *World) httpRule(route object.Ref, rule apiRule, m *networking.HTTPMatch
 	}
 	for _, b := range rule.backends {
 		if b.weight > 0 && !rule.refused {
-			d, _ := w.destination(route, b, mesh)
+			d, _ := w.Destination(route, b, mesh)
 			out.Route = append(out.Route, &networking.HTTPRouteDestination{Destination: d, Weight: b.weight, Headers: b.headers})
 		}
 	}
@@ -206,7 +206,7 @@ func (w *World) httpRule(route object.Ref, rule apiRule, m *networking.HTTPMatch
 		return out
 	}
 	for _, b := range rule.mirrors {
-		if d, problem := w.destination(route, b, mesh); problem == (backendProblem{}) && b.percent > 0 {
+		if d, problem := w.Destination(route, b, mesh); problem == (BackendProblem{}) && b.percent > 0 {
 			out.Mirrors = append(out.Mirrors, &networking.HTTPMirrorPolicy{Destination: d, Percentage: &networking.Percent{Value: b.percent}})
 		}
 	}

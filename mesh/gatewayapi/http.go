@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"cmp"
@@ -15,24 +15,24 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
-// apiRule is a rule of an HTTPRoute or GRPCRoute in the terms of VirtualServices.
-type apiRule struct {
+// httpRule is a rule of an HTTPRoute or GRPCRoute in the terms of VirtualServices.
+type httpRule struct {
 	origin object.Origin
 	// matches are at least one. Prefixes are whole segments of the path,
 	// without "/" at the end; all paths are a match without uri.
 	matches []*networking.HTTPMatchRequest
 	// served is what becomes of the requests, but for match, route and mirrors.
 	served   *networking.HTTPRoute
-	backends []apiBackend
-	mirrors  []apiBackend
+	backends []Backend
+	mirrors  []Backend
 	refused  bool // all requests get 500: the rule asks for something that it cannot have
 }
 
-func parseHTTPRoute(o *gatewayv1.HTTPRoute) *apiRoute {
-	r := newAPIRoute(object.KindHTTPRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, o.Spec.Hostnames)
+func parseHTTPRoute(o *gatewayv1.HTTPRoute) *Route {
+	r := newRoute(object.KindHTTPRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, o.Spec.Hostnames)
 	for i := range o.Spec.Rules {
 		in := &o.Spec.Rules[i]
-		rule := apiRule{origin: object.Origin{Ref: r.ref, Field: fmt.Sprintf("spec.rules[%d]", i)}, served: &networking.HTTPRoute{Name: deref(in.Name, "")}}
+		rule := httpRule{origin: object.Origin{Ref: r.Ref, Field: fmt.Sprintf("spec.rules[%d]", i)}, served: &networking.HTTPRoute{Name: deref(in.Name, "")}}
 		for j, m := range in.Matches {
 			if match, ok := r.httpMatch(fmt.Sprintf("%s.matches[%d]", rule.origin.Field, j), m); ok {
 				rule.matches = append(rule.matches, match)
@@ -45,7 +45,7 @@ func parseHTTPRoute(o *gatewayv1.HTTPRoute) *apiRoute {
 		r.httpTimes(&rule, in)
 		for j, b := range in.BackendRefs {
 			field := fmt.Sprintf("%s.backendRefs[%d]", rule.origin.Field, j)
-			backend := newAPIBackend(field, b.BackendRef)
+			backend := newBackend(field, b.BackendRef)
 			r.backendFilters(&backend, b.Filters)
 			rule.backends = append(rule.backends, backend)
 		}
@@ -58,7 +58,7 @@ func parseHTTPRoute(o *gatewayv1.HTTPRoute) *apiRoute {
 }
 
 // httpMatch reads a match; false when it cannot be served.
-func (r *apiRoute) httpMatch(field string, m gatewayv1.HTTPRouteMatch) (*networking.HTTPMatchRequest, bool) {
+func (r *Route) httpMatch(field string, m gatewayv1.HTTPRouteMatch) (*networking.HTTPMatchRequest, bool) {
 	out := &networking.HTTPMatchRequest{}
 	if m.Path != nil {
 		value := deref(m.Path.Value, "/")
@@ -127,7 +127,7 @@ func regex(text string) *networking.StringMatch {
 }
 
 // unsupport reports something that keeps a part of the route from being served.
-func (r *apiRoute) unsupport(code object.Code, field, format string, args ...any) {
+func (r *Route) unsupport(code object.Code, field, format string, args ...any) {
 	r.find(code, field, format, args...)
 	if r.unsupported == "" {
 		r.unsupported = field + ": " + fmt.Sprintf(format, args...)
@@ -135,7 +135,7 @@ func (r *apiRoute) unsupport(code object.Code, field, format string, args ...any
 }
 
 // httpTimes reads timeouts and retries.
-func (r *apiRoute) httpTimes(rule *apiRule, in *gatewayv1.HTTPRouteRule) {
+func (r *Route) httpTimes(rule *httpRule, in *gatewayv1.HTTPRouteRule) {
 	duration := func(field string, d *gatewayv1.Duration) *durationpb.Duration {
 		if d == nil {
 			return nil
@@ -179,7 +179,7 @@ const (
 
 // addRule adds a rule after the checks that rules of VirtualServices go
 // through. What they leave out is a finding.
-func (r *apiRoute) addRule(rule apiRule) {
+func (r *Route) addRule(rule httpRule) {
 	if len(rule.matches) == 0 {
 		return // all of them are left out
 	}
@@ -194,10 +194,10 @@ func (r *apiRoute) addRule(rule apiRule) {
 	if len(probe.Route) == 0 && probe.Redirect == nil {
 		probe.DirectResponse = &networking.HTTPDirectResponse{Status: 500}
 	}
-	served := traffic.CheckAPIRule(r.ref, rule.origin.Field, probe)
+	served := traffic.CheckAPIRule(r.Ref, rule.origin.Field, probe)
 	for _, f := range served.Findings {
-		f.Field = apiField(rule.origin.Field, f.Field)
-		r.findings = append(r.findings, f)
+		f.Field = fieldOf(rule.origin.Field, f.Field)
+		r.Findings = append(r.Findings, f)
 	}
 	rule.refused = rule.refused || served.Unusable
 	rule.matches = served.Matches
@@ -216,8 +216,8 @@ func (r *apiRoute) addRule(rule apiRule) {
 // listIndex begins a part of a field's path with a list's place.
 var listIndex = regexp.MustCompile(`^\.(match|route)(\[\d+\])`)
 
-// apiField is what the Gateway API calls a field of a VirtualService's rule.
-func apiField(rule, field string) string {
+// fieldOf is what the Gateway API calls a field of a VirtualService's rule.
+func fieldOf(rule, field string) string {
 	rest := strings.TrimPrefix(field, rule)
 	if m := listIndex.FindStringSubmatch(rest); m != nil {
 		return rule + map[string]string{"match": ".matches", "route": ".backendRefs"}[m[1]] + m[2]

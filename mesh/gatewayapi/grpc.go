@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"fmt"
@@ -11,11 +11,11 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-func parseGRPCRoute(o *gatewayv1.GRPCRoute) *apiRoute {
-	r := newAPIRoute(object.KindGRPCRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, o.Spec.Hostnames)
+func parseGRPCRoute(o *gatewayv1.GRPCRoute) *Route {
+	r := newRoute(object.KindGRPCRoute, &o.ObjectMeta, &o.Spec.CommonRouteSpec, o.Spec.Hostnames)
 	for i := range o.Spec.Rules {
 		in := &o.Spec.Rules[i]
-		rule := apiRule{origin: object.Origin{Ref: r.ref, Field: fmt.Sprintf("spec.rules[%d]", i)}, served: &networking.HTTPRoute{Name: deref(in.Name, "")}}
+		rule := httpRule{origin: object.Origin{Ref: r.Ref, Field: fmt.Sprintf("spec.rules[%d]", i)}, served: &networking.HTTPRoute{Name: deref(in.Name, "")}}
 		for j, m := range in.Matches {
 			if match, ok := r.grpcMatch(fmt.Sprintf("%s.matches[%d]", rule.origin.Field, j), m); ok {
 				rule.matches = append(rule.matches, match)
@@ -26,7 +26,7 @@ func parseGRPCRoute(o *gatewayv1.GRPCRoute) *apiRoute {
 		}
 		r.httpFilters(&rule, asHTTPFilters(in.Filters))
 		for j, b := range in.BackendRefs {
-			backend := newAPIBackend(fmt.Sprintf("%s.backendRefs[%d]", rule.origin.Field, j), b.BackendRef)
+			backend := newBackend(fmt.Sprintf("%s.backendRefs[%d]", rule.origin.Field, j), b.BackendRef)
 			r.backendFilters(&backend, asHTTPFilters(b.Filters))
 			rule.backends = append(rule.backends, backend)
 		}
@@ -40,7 +40,7 @@ func parseGRPCRoute(o *gatewayv1.GRPCRoute) *apiRoute {
 
 // grpcMatch reads a match of a service and method, which are the two segments
 // of the path of a call; false when it cannot be served.
-func (r *apiRoute) grpcMatch(field string, m gatewayv1.GRPCRouteMatch) (*networking.HTTPMatchRequest, bool) {
+func (r *Route) grpcMatch(field string, m gatewayv1.GRPCRouteMatch) (*networking.HTTPMatchRequest, bool) {
 	out := &networking.HTTPMatchRequest{}
 	if c := m.Method; c != nil {
 		service, method := deref(c.Service, ""), deref(c.Method, "")

@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"fmt"
@@ -35,17 +35,17 @@ const serviceTypeAnnotation = "networking.istio.io/service-type"
 
 // ManagedGateways are the Gateways of the Gateway API that name no Service of
 // their own, in the order of their names.
-func (w *World) ManagedGateways() (out []ManagedGateway) {
-	for _, x := range w.api.gateways.All() {
-		g := w.apiGateway(x.ref)
-		if g == nil || !g.managed() || g.unusable != "" || g.spec.Infrastructure != nil && g.spec.Infrastructure.ParametersRef != nil {
+func (w *View) ManagedGateways() (out []ManagedGateway) {
+	for x := range w.Gateways() {
+		g := w.Served(x.Ref)
+		if g == nil || !g.managed() || g.unusable != "" || g.Spec.Infrastructure != nil && g.Spec.Infrastructure.ParametersRef != nil {
 			continue
 		}
-		m := ManagedGateway{Ref: g.ref, UID: g.uid, Class: string(g.spec.GatewayClassName), Name: g.deploymentName(), ServiceType: g.serviceType, Labels: map[string]string{}, Annotations: map[string]string{}}
+		m := ManagedGateway{Ref: g.Ref, UID: g.uid, Class: string(g.Spec.GatewayClassName), Name: g.deploymentName(), ServiceType: g.serviceType, Labels: map[string]string{}, Annotations: map[string]string{}}
 		if len(g.addresses) > 0 { // a Service can ask for one
 			m.Address = g.addresses[0]
 		}
-		if in := g.spec.Infrastructure; in != nil {
+		if in := g.Spec.Infrastructure; in != nil {
 			for k, v := range in.Labels {
 				m.Labels[string(k)] = string(v)
 			}
@@ -68,14 +68,14 @@ func (w *World) ManagedGateways() (out []ManagedGateway) {
 // its addresses are others now. Where that cannot be told, as of a Gateway or a class
 // that is not there, or of one that is wrong for the moment, what runs is to stay; so is
 // what bears the name that another controller would give, as most do.
-func (w *World) LeftBehind(ref object.Ref, name string) (generation int64, left bool) {
-	g, _ := w.api.gateways.Get(ref.Namespace + "/" + ref.Name)
-	if g == nil || g.unusable != "" || g.spec.Infrastructure != nil && g.spec.Infrastructure.ParametersRef != nil {
+func (w *View) LeftBehind(ref object.Ref, name string) (generation int64, left bool) {
+	g := w.Gateway(ref)
+	if g == nil || g.unusable != "" || g.Spec.Infrastructure != nil && g.Spec.Infrastructure.ParametersRef != nil {
 		return 0, false
 	}
-	class := string(g.spec.GatewayClassName)
+	class := string(g.Spec.GatewayClassName)
 	if w.controllerOf(class) != "" {
 		return g.generation, !g.managed() || name != g.deploymentName()
 	}
-	return g.generation, w.api.classes[class] != nil && name != g.deploymentName()
+	return g.generation, w.classes[class] != nil && name != g.deploymentName()
 }

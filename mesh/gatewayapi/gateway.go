@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"fmt"
@@ -21,26 +21,26 @@ import (
 // API have, with GatewayLabel of its name.
 const GatewayNameLabel = "gateway.networking.k8s.io/gateway-name"
 
-// apiGateway is a Gateway of the Gateway API, read once. It never changes.
-type apiGateway struct {
-	ref         object.Ref
+// Gateway is a Gateway of the Gateway API, read once. It never changes.
+type Gateway struct {
+	Ref         object.Ref
 	uid         types.UID
 	generation  int64
 	created     time.Time
 	serviceType string // of the Service that the control plane makes for it
-	spec        *gatewayv1.GatewaySpec
-	listeners   []*apiListener
-	// services are the hosts that spec.addresses names: their Pods serve it.
-	services []string
+	Spec        *gatewayv1.GatewaySpec
+	listeners   []*listener
+	// Services are the hosts that spec.addresses names: their Pods serve it.
+	Services []string
 	// addresses are those that the load balancer of its own Service is to give it.
 	addresses []string
 	// unusable are the other addresses that it asks for.
 	unusable string
-	findings []object.Finding
+	Findings []object.Finding
 }
 
-// apiListener is a listener of an apiGateway.
-type apiListener struct {
+// listener is a listener of a Gateway.
+type listener struct {
 	spec     *gatewayv1.Listener
 	field    string // "spec.listeners[0]"
 	index    int
@@ -62,15 +62,15 @@ type listenerProblem struct {
 }
 
 // serves tells whether the listener is one that can be opened.
-func (l *apiListener) serves() bool {
+func (l *listener) serves() bool {
 	return l.refused == listenerProblem{} && l.conflict == listenerProblem{} && len(l.kinds) > 0
 }
 
 // managed tells whether the control plane is to run the Pods of the Gateway.
-func (g *apiGateway) managed() bool { return len(g.services) == 0 }
+func (g *Gateway) managed() bool { return len(g.Services) == 0 }
 
-func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
-	g := &apiGateway{ref: object.Ref{Kind: object.KindKubeGateway, Namespace: o.Namespace, Name: o.Name}, uid: o.UID, generation: o.Generation, created: o.CreationTimestamp.Time, spec: &o.Spec}
+func parseGateway(o *gatewayv1.Gateway) *Gateway {
+	g := &Gateway{Ref: object.Ref{Kind: object.KindKubeGateway, Namespace: o.Namespace, Name: o.Name}, uid: o.UID, generation: o.Generation, created: o.CreationTimestamp.Time, Spec: &o.Spec}
 	switch g.serviceType = o.Annotations[serviceTypeAnnotation]; g.serviceType {
 	case "LoadBalancer", "ClusterIP", "NodePort":
 	default:
@@ -79,7 +79,7 @@ func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
 	for i, a := range o.Spec.Addresses {
 		kind := deref(a.Type, string(gatewayv1.IPAddressType))
 		if gatewayv1.AddressType(kind) == gatewayv1.HostnameAddressType && a.Value != "" {
-			g.services = append(g.services, object.ResolveHost(a.Value, o.Namespace, object.Domain))
+			g.Services = append(g.Services, object.ResolveHost(a.Value, o.Namespace, object.Domain))
 			continue
 		}
 		if ip, err := netip.ParseAddr(a.Value); err == nil && gatewayv1.AddressType(kind) == gatewayv1.IPAddressType {
@@ -89,7 +89,7 @@ func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
 		g.unusable = fmt.Sprintf("addresses of type %s cannot be chosen", kind)
 		g.find(object.CodeUnsupported, fmt.Sprintf("spec.addresses[%d]", i), "%s; it is ignored: name a Service with type Hostname, or an address with type IPAddress", g.unusable)
 	}
-	if len(g.services) > 0 && len(g.addresses) > 0 {
+	if len(g.Services) > 0 && len(g.addresses) > 0 {
 		g.unusable = "addresses of type IPAddress cannot be chosen for a Service that exists"
 		g.find(object.CodeUnsupported, "spec.addresses", "%s; they are ignored: choose them in the Service", g.unusable)
 	}
@@ -117,17 +117,17 @@ func parseAPIGateway(o *gatewayv1.Gateway) *apiGateway {
 }
 
 // unread tells of fields that nothing follows.
-func (g *apiGateway) unread() {
-	if a := g.spec.AllowedListeners; a != nil && a.Namespaces != nil && deref(a.Namespaces.From, string(gatewayv1.NamespacesFromNone)) != string(gatewayv1.NamespacesFromNone) {
+func (g *Gateway) unread() {
+	if a := g.Spec.AllowedListeners; a != nil && a.Namespaces != nil && deref(a.Namespaces.From, string(gatewayv1.NamespacesFromNone)) != string(gatewayv1.NamespacesFromNone) {
 		g.find(object.CodeUnsupported, "spec.allowedListeners", "ListenerSets are not read, so that none is attached: write the listeners into the Gateway")
 	}
-	if g.spec.DefaultScope != "" && g.spec.DefaultScope != gatewayv1.GatewayDefaultScopeNone {
+	if g.Spec.DefaultScope != "" && g.Spec.DefaultScope != gatewayv1.GatewayDefaultScopeNone {
 		g.find(object.CodeUnsupported, "spec.defaultScope", "no route is attached to a Gateway by default: name the Gateway in parentRefs of the routes")
 	}
-	if t := g.spec.TLS; t != nil && t.Frontend != nil {
+	if t := g.Spec.TLS; t != nil && t.Frontend != nil {
 		g.find(object.CodeUnsupported, "spec.tls.frontend", "clients are asked for no certificates here; listeners that are to ask for some are left out: use a Gateway of networking.istio.io with tls.mode MUTUAL")
 	}
-	if in := g.spec.Infrastructure; in != nil && in.ParametersRef != nil {
+	if in := g.Spec.Infrastructure; in != nil && in.ParametersRef != nil {
 		g.find(object.CodeUnsupported, "spec.infrastructure.parametersRef", "no parameters are read, and no pods are made for the Gateway: remove it")
 	}
 	for _, l := range g.listeners {
@@ -141,7 +141,7 @@ func (g *apiGateway) unread() {
 var proxyPorts = []gatewayv1.PortNumber{15020, 15021, 15090}
 
 // refusePorts leaves out what cannot be opened beside the proxy's own ports.
-func (g *apiGateway) refusePorts() {
+func (g *Gateway) refusePorts() {
 	for _, l := range g.listeners {
 		if slices.Contains(proxyPorts, l.spec.Port) && l.refused == (listenerProblem{}) {
 			l.refused = listenerProblem{gatewayv1.ListenerReasonPortUnavailable, fmt.Sprintf("port %d is the proxy's own; the listener is left out: use another one", l.spec.Port)}
@@ -151,11 +151,11 @@ func (g *apiGateway) refusePorts() {
 
 // refuseFrontend leaves out the listeners whose clients are to show certificates, which
 // is not supported here: they would be served to everybody.
-func (g *apiGateway) refuseFrontend() {
-	if g.spec.TLS == nil || g.spec.TLS.Frontend == nil {
+func (g *Gateway) refuseFrontend() {
+	if g.Spec.TLS == nil || g.Spec.TLS.Frontend == nil {
 		return
 	}
-	f := g.spec.TLS.Frontend
+	f := g.Spec.TLS.Frontend
 	for _, l := range g.listeners {
 		ends := l.sort() == traffic.SortTLS && l.spec.TLS != nil && deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) == string(gatewayv1.TLSModeTerminate)
 		if !ends || l.refused != (listenerProblem{}) {
@@ -173,8 +173,8 @@ func (g *apiGateway) refuseFrontend() {
 	}
 }
 
-func (g *apiGateway) find(code object.Code, field, format string, args ...any) {
-	g.findings = append(g.findings, object.Finding{Object: g.ref, Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
+func (g *Gateway) find(code object.Code, field, format string, args ...any) {
+	g.Findings = append(g.Findings, object.Finding{Object: g.Ref, Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
 }
 
 // protocolKinds are the routes that listeners of a protocol take.
@@ -193,8 +193,8 @@ func protocolKinds(l *gatewayv1.Listener) []object.Kind {
 	return nil
 }
 
-func (g *apiGateway) listener(i int, in *gatewayv1.Listener) *apiListener {
-	l := &apiListener{spec: in, index: i, field: fmt.Sprintf("spec.listeners[%d]", i), hostname: strings.ToLower(deref(in.Hostname, "")), from: gatewayv1.NamespacesFromSame}
+func (g *Gateway) listener(i int, in *gatewayv1.Listener) *listener {
+	l := &listener{spec: in, index: i, field: fmt.Sprintf("spec.listeners[%d]", i), hostname: strings.ToLower(deref(in.Hostname, "")), from: gatewayv1.NamespacesFromSame}
 	if l.hostname == "" {
 		l.hostname = "*"
 	}
@@ -217,7 +217,7 @@ func (g *apiGateway) listener(i int, in *gatewayv1.Listener) *apiListener {
 	if len(allowed.Kinds) > 0 {
 		l.kinds = nil
 		for _, k := range allowed.Kinds {
-			kind := object.Kind(deref(k.Group, groupGatewayAPI) + "/" + string(k.Kind))
+			kind := object.Kind(deref(k.Group, Group) + "/" + string(k.Kind))
 			if slices.Contains(supported, kind) {
 				l.kinds = append(l.kinds, kind)
 			} else {
@@ -242,7 +242,7 @@ func (g *apiGateway) listener(i int, in *gatewayv1.Listener) *apiListener {
 // conflictOf is what keeps a listener from being served beside earlier ones of
 // its Gateway: a port has one sort of protocol, and each of its hostnames one
 // listener.
-func conflictOf(earlier []*apiListener, l *apiListener) listenerProblem {
+func conflictOf(earlier []*listener, l *listener) listenerProblem {
 	for _, e := range earlier {
 		if e.spec.Port != l.spec.Port || e.refused != (listenerProblem{}) || e.conflict != (listenerProblem{}) {
 			continue
@@ -257,7 +257,7 @@ func conflictOf(earlier []*apiListener, l *apiListener) listenerProblem {
 	return listenerProblem{}
 }
 
-func (l *apiListener) sort() traffic.ServerSort {
+func (l *listener) sort() traffic.ServerSort {
 	switch l.spec.Protocol {
 	case gatewayv1.HTTPProtocolType:
 		return traffic.SortHTTP
@@ -267,8 +267,8 @@ func (l *apiListener) sort() traffic.ServerSort {
 	return traffic.SortTLS
 }
 
-// apiClass is a GatewayClass.
-type apiClass struct {
+// class is a GatewayClass.
+type class struct {
 	ref        object.Ref
 	generation int64
 	controller string
@@ -281,8 +281,8 @@ var builtInClasses = map[string]string{"istio": IstioController, "fairway": Fair
 
 // controllerOf is the name under which this control plane serves Gateways of
 // the class; "" when it does not.
-func (w *World) controllerOf(class string) string {
-	if c := w.api.classes[class]; c != nil {
+func (w *View) controllerOf(class string) string {
+	if c := w.classes[class]; c != nil {
 		if c.controller == IstioController || c.controller == FairwayController {
 			return c.controller
 		}
@@ -291,28 +291,28 @@ func (w *World) controllerOf(class string) string {
 	return builtInClasses[class]
 }
 
-// apiGateway finds a Gateway of the Gateway API that this control plane serves;
+// Served finds a Gateway of the Gateway API that this control plane serves;
 // nil when there is none.
-func (w *World) apiGateway(ref object.Ref) *apiGateway {
-	g, _ := w.api.gateways.Get(ref.Namespace + "/" + ref.Name)
-	if g == nil || w.controllerOf(string(g.spec.GatewayClassName)) == "" {
+func (w *View) Served(ref object.Ref) *Gateway {
+	g := w.Gateway(ref)
+	if g == nil || w.controllerOf(string(g.Spec.GatewayClassName)) == "" {
 		return nil
 	}
 	return g
 }
 
-// foreignAddress says which Service of another namespace the Gateway names as its
+// ForeignAddress says which Service of another namespace the Gateway names as its
 // address without that namespace's consent: the Service's Pods would serve its
 // listeners; "" when there is none.
-func (w *World) foreignAddress(g *apiGateway) string {
-	for _, host := range g.services {
-		h := w.Host(host)
+func (w *View) ForeignAddress(g *Gateway) string {
+	for _, host := range g.Services {
+		h := w.host(host)
 		if h == nil || !h.Services[0].Kubernetes() {
 			continue
 		}
-		if s := h.Services[0]; s.Namespace != g.ref.Namespace && !w.granted(g.ref, "", string(object.KindService), s.Namespace, s.Name) {
+		if s := h.Services[0]; s.Namespace != g.Ref.Namespace && !w.granted(g.Ref, "", string(object.KindService), s.Namespace, s.Name) {
 			return fmt.Sprintf("Service %s is of namespace %s, and no ReferenceGrant there allows Gateways of namespace %s to refer to it; no pod serves the Gateway: add one there, or name a Service of namespace %s",
-				s.Name, s.Namespace, g.ref.Namespace, g.ref.Namespace)
+				s.Name, s.Namespace, g.Ref.Namespace, g.Ref.Namespace)
 		}
 	}
 	return ""
@@ -320,16 +320,16 @@ func (w *World) foreignAddress(g *apiGateway) string {
 
 // ListenerSecrets are the Secrets that listeners of the Gateways of the
 // Gateway API show and may show.
-func (w *World) ListenerSecrets() (out []registry.Wanted) {
-	for _, x := range w.api.gateways.All() {
-		g := w.apiGateway(x.ref)
+func (w *View) ListenerSecrets() (out []registry.Wanted) {
+	for x := range w.Gateways() {
+		g := w.Served(x.Ref)
 		if g == nil {
 			continue
 		}
 		for _, l := range g.listeners {
 			secrets, _ := w.certificates(g, l)
 			for _, s := range secrets {
-				if wanted := (registry.Wanted{Ref: s, By: g.ref, Since: g.created}); !slices.Contains(out, wanted) {
+				if wanted := (registry.Wanted{Ref: s, By: g.Ref, Since: g.created}); !slices.Contains(out, wanted) {
 					out = append(out, wanted)
 				}
 			}
@@ -340,7 +340,7 @@ func (w *World) ListenerSecrets() (out []registry.Wanted) {
 
 // certificates are the Secrets that a listener which ends TLS shows, or why it
 // cannot have one of them.
-func (w *World) certificates(g *apiGateway, l *apiListener) (secrets []object.Ref, problem listenerProblem) {
+func (w *View) certificates(g *Gateway, l *listener) (secrets []object.Ref, problem listenerProblem) {
 	if l.sort() != traffic.SortTLS || l.spec.TLS == nil || deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) != string(gatewayv1.TLSModeTerminate) {
 		return nil, listenerProblem{}
 	}
@@ -353,8 +353,8 @@ func (w *World) certificates(g *apiGateway, l *apiListener) (secrets []object.Re
 		if group != "" || kind != "Secret" {
 			return nil, listenerProblem{gatewayv1.ListenerReasonInvalidCertificateRef, fmt.Sprintf("%s: certificates of kind %s are not supported: use a Secret", field, strings.TrimPrefix(group+"/"+kind, "/"))}
 		}
-		ns := deref(c.Namespace, g.ref.Namespace)
-		if ns != g.ref.Namespace && !w.granted(g.ref, "", "Secret", ns, string(c.Name)) {
+		ns := deref(c.Namespace, g.Ref.Namespace)
+		if ns != g.Ref.Namespace && !w.granted(g.Ref, "", "Secret", ns, string(c.Name)) {
 			return nil, listenerProblem{gatewayv1.ListenerReasonRefNotPermitted, fmt.Sprintf("%s: no ReferenceGrant in namespace %s allows it: add one there", field, ns)}
 		}
 		secrets = append(secrets, object.Ref{Kind: object.KindSecret, Namespace: ns, Name: string(c.Name)})

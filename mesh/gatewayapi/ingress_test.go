@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"slices"
@@ -19,25 +19,25 @@ func TestServesIngress(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		mode       meshconfig.MeshConfig_IngressControllerMode
-		in         ingress
+		in         Ingress
 		controller string
 		want       bool
 	}{
-		{"annotation", strict, ingress{annotation: &istio}, "", true},
-		{"annotation without a mode", meshconfig.MeshConfig_UNSPECIFIED, ingress{annotation: &istio}, "", true},
-		{"annotation of others", standard, ingress{annotation: &other}, "", false},
-		{"annotation over class", strict, ingress{annotation: &other, class: "mesh"}, ingressController, false},
-		{"annotation, off", off, ingress{annotation: &istio}, "", false},
-		{"class", strict, ingress{class: "mesh"}, ingressController, true},
-		{"class of others", standard, ingress{class: "nginx"}, "k8s.io/ingress-nginx", false},
-		{"class that is not there", standard, ingress{class: "nginx"}, "", false},
-		{"none, strict", strict, ingress{}, "", false},
-		{"none, default", standard, ingress{}, "", true},
-		{"none, off", off, ingress{}, "", false},
+		{"annotation", strict, Ingress{Annotation: &istio}, "", true},
+		{"annotation without a mode", meshconfig.MeshConfig_UNSPECIFIED, Ingress{Annotation: &istio}, "", true},
+		{"annotation of others", standard, Ingress{Annotation: &other}, "", false},
+		{"annotation over class", strict, Ingress{Annotation: &other, Class: "mesh"}, IngressController, false},
+		{"annotation, off", off, Ingress{Annotation: &istio}, "", false},
+		{"class", strict, Ingress{Class: "mesh"}, IngressController, true},
+		{"class of others", standard, Ingress{Class: "nginx"}, "k8s.io/ingress-nginx", false},
+		{"class that is not there", standard, Ingress{Class: "nginx"}, "", false},
+		{"none, strict", strict, Ingress{}, "", false},
+		{"none, default", standard, Ingress{}, "", true},
+		{"none, off", off, Ingress{}, "", false},
 	} {
-		config := DefaultConfig()
+		config := &meshconfig.MeshConfig{}
 		config.IngressControllerMode = c.mode
-		if got := config.servesIngress(&c.in, c.controller); got != c.want {
+		if got := c.in.ServedBy(config, c.controller); got != c.want {
 			t.Errorf("%s: served %v, want %v", c.name, got, c.want)
 		}
 	}
@@ -47,9 +47,9 @@ func TestIngressSelector(t *testing.T) {
 	for _, c := range []struct{ service, selector, want string }{
 		{"", "", "ingressgateway"}, {"istio-ingressgateway", "", "ingressgateway"}, {"edge", "", "edge"}, {"edge", "front", "front"},
 	} {
-		config := DefaultConfig()
+		config := &meshconfig.MeshConfig{}
 		config.IngressService, config.IngressSelector = c.service, c.selector
-		if got := config.ingressSelector()["istio"]; got != c.want {
+		if got := ingressSelector(config)["istio"]; got != c.want {
 			t.Errorf("service %q and selector %q select %q, want %q", c.service, c.selector, got, c.want)
 		}
 	}
@@ -78,24 +78,24 @@ spec:
 	if err := yaml.Unmarshal([]byte(text), o); err != nil {
 		t.Fatal(err)
 	}
-	in := parseIngress(o)
+	in := ParseIngress(o)
 	var paths []string
-	for _, p := range in.everything() {
-		paths = append(paths, strings.Join(strings.Fields(p.host+" "+p.match.GetUri().String()), " "))
+	for _, p := range in.Paths() {
+		paths = append(paths, strings.Join(strings.Fields(p.Host+" "+p.match.GetUri().String()), " "))
 	}
 	want := []string{`a.example exact:"/1"`, `a.example prefix:"/3"`, `a.example regex:"/4\\.x.*"`, `a.example <nil>`}
 	if !slices.Equal(paths, want) {
 		t.Errorf("got %q, want %q", paths, want)
 	}
 	var fields []string
-	for _, f := range in.findings {
+	for _, f := range in.Findings {
 		fields = append(fields, f.Field)
 	}
 	want = []string{"spec.rules[0].host", "spec.rules[1].http.paths[0].path", "spec.rules[1].http.paths[2].backend.service.port", "spec.defaultBackend.backend.resource"}
 	if !slices.Equal(fields, want) {
 		t.Errorf("found %q, want %q", fields, want)
 	}
-	if !in.refersByName(object.Ref{Kind: object.KindService, Namespace: "b", Name: "s"}) || in.refersByName(object.Ref{Kind: object.KindService, Namespace: "other", Name: "s"}) {
+	if !in.RefersByName(object.Ref{Kind: object.KindService, Namespace: "b", Name: "s"}) || in.RefersByName(object.Ref{Kind: object.KindService, Namespace: "other", Name: "s"}) {
 		t.Error("a port is not found to be given by its name")
 	}
 }

@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"fmt"
@@ -14,8 +14,8 @@ import (
 
 // attachment is a route on a listener.
 type attachment struct {
-	route    *apiRoute
-	listener *apiListener
+	route    *Route
+	listener *listener
 	hosts    []string // in common; "*": all
 }
 
@@ -28,41 +28,41 @@ type attachProblem struct {
 
 // attach finds the listeners of a Gateway that a reference of a route attaches
 // it to.
-func (w *World) attach(r *apiRoute, p gatewayv1.ParentReference, g *apiGateway) (out []attachment, problem attachProblem) {
+func (w *View) attach(r *Route, p gatewayv1.ParentReference, g *Gateway) (out []attachment, problem attachProblem) {
 	var found, allowed bool
 	for _, l := range g.listeners {
 		if p.SectionName != nil && *p.SectionName != l.spec.Name || p.Port != nil && *p.Port != l.spec.Port {
 			continue
 		}
 		found = true
-		if !slices.Contains(l.kinds, r.ref.Kind) || !w.admits(g, l, r.ref.Namespace) {
+		if !slices.Contains(l.kinds, r.Ref.Kind) || !w.admits(g, l, r.Ref.Namespace) {
 			continue
 		}
 		allowed = true
-		if hosts := commonHosts(l.hostname, r.hostnames); len(hosts) > 0 {
+		if hosts := commonHosts(l.hostname, r.Hostnames); len(hosts) > 0 {
 			out = append(out, attachment{r, l, hosts})
 		}
 	}
 	switch {
 	case !found:
-		return nil, attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("Gateway %s/%s has no listener with this sectionName and port: correct the reference", g.ref.Namespace, g.ref.Name)}
+		return nil, attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("Gateway %s/%s has no listener with this sectionName and port: correct the reference", g.Ref.Namespace, g.Ref.Name)}
 	case !allowed:
-		return nil, attachProblem{gatewayv1.RouteReasonNotAllowedByListeners, fmt.Sprintf("no listener of Gateway %s/%s allows routes of this kind from namespace %s: change allowedRoutes there", g.ref.Namespace, g.ref.Name, r.ref.Namespace)}
+		return nil, attachProblem{gatewayv1.RouteReasonNotAllowedByListeners, fmt.Sprintf("no listener of Gateway %s/%s allows routes of this kind from namespace %s: change allowedRoutes there", g.Ref.Namespace, g.Ref.Name, r.Ref.Namespace)}
 	case len(out) == 0:
-		return nil, attachProblem{gatewayv1.RouteReasonNoMatchingListenerHostname, fmt.Sprintf("no listener of Gateway %s/%s has a hostname in common with the route: change one of them", g.ref.Namespace, g.ref.Name)}
+		return nil, attachProblem{gatewayv1.RouteReasonNoMatchingListenerHostname, fmt.Sprintf("no listener of Gateway %s/%s has a hostname in common with the route: change one of them", g.Ref.Namespace, g.Ref.Name)}
 	}
 	return out, attachProblem{}
 }
 
 // attachProblem is why a reference of the route has no effect; false when the
 // parent is for other controllers, or there is none.
-func (w *World) attachProblem(r *apiRoute, p gatewayv1.ParentReference) (attachProblem, bool) {
+func (w *View) attachProblem(r *Route, p gatewayv1.ParentReference) (attachProblem, bool) {
 	ref, ok := r.parentOf(p)
 	if !ok {
 		return attachProblem{}, false
 	}
 	if ref.Kind == object.KindKubeGateway {
-		g := w.apiGateway(ref)
+		g := w.Served(ref)
 		if g == nil {
 			return attachProblem{}, false
 		}
@@ -70,22 +70,22 @@ func (w *World) attachProblem(r *apiRoute, p gatewayv1.ParentReference) (attachP
 		return problem, true
 	}
 	var s *registry.Service
-	if h := w.Host(strings.ToLower(ref.Name + "." + ref.Namespace + ".svc." + object.Domain)); h != nil && h.Services[0].Kubernetes() {
+	if h := w.host(strings.ToLower(ref.Name + "." + ref.Namespace + ".svc." + object.Domain)); h != nil && h.Services[0].Kubernetes() {
 		s = h.Services[0]
 	}
 	return attachToService(r, p, ref, s), true
 }
 
 // admits tells whether the listener takes routes of the namespace.
-func (w *World) admits(g *apiGateway, l *apiListener, namespace string) bool {
+func (w *View) admits(g *Gateway, l *listener, namespace string) bool {
 	switch l.from {
 	case gatewayv1.NamespacesFromAll:
 		return true
 	case gatewayv1.NamespacesFromSame:
-		return namespace == g.ref.Namespace
+		return namespace == g.Ref.Namespace
 	case gatewayv1.NamespacesFromSelector:
 		set := labels.Set{"kubernetes.io/metadata.name": namespace} // as the API server sets it
-		for k, v := range w.spaces[namespace] {
+		for k, v := range w.Namespaces[namespace] {
 			set[k] = v
 		}
 		return l.selector.Matches(set)
@@ -109,12 +109,11 @@ func commonHosts(listener string, route []string) (out []string) {
 
 // routesOn are the routes on each listener of a Gateway, each once, in order
 // of precedence.
-func (w *World) routesOn(g *apiGateway) map[*apiListener][]attachment {
-	out := map[*apiListener][]attachment{}
-	routes, _ := w.api.routesOf.Get(g.ref.String())
-	for _, r := range routes {
+func (w *View) routesOn(g *Gateway) map[*listener][]attachment {
+	out := map[*listener][]attachment{}
+	for _, r := range w.RoutesOf(g.Ref) {
 		for _, p := range r.parents {
-			if ref, ok := r.parentOf(p); !ok || ref != g.ref {
+			if ref, ok := r.parentOf(p); !ok || ref != g.Ref {
 				continue
 			}
 			attached, _ := w.attach(r, p, g)
@@ -130,7 +129,7 @@ func (w *World) routesOn(g *apiGateway) map[*apiListener][]attachment {
 
 // ownHost tells whether requests for a host belong to the listener, and not to
 // another of the Gateway's port that has a hostname closer to it.
-func ownHost(g *apiGateway, l *apiListener, host string) bool {
+func ownHost(g *Gateway, l *listener, host string) bool {
 	best := l
 	for _, o := range g.listeners {
 		if o.serves() && o.spec.Port == l.spec.Port && o.sort() == l.sort() && object.HostMatches(o.hostname, host) && len(o.hostname) > len(best.hostname) {

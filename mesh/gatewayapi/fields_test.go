@@ -1,4 +1,4 @@
-package mesh
+package gatewayapi
 
 import (
 	"iter"
@@ -17,16 +17,16 @@ import (
 // TestRulesOfRoutesKeepTheirFields: whatever a rule of a route says is in each of the rules
 // that are made of it, and so is whatever a match says.
 func TestRulesOfRoutesKeepTheirFields(t *testing.T) {
-	w := Build(nil)
+	w := &View{Index: &Index{}}
 	port := gatewayv1.PortNumber(80)
-	backend := apiBackend{weight: 1, ref: gatewayv1.BackendObjectReference{Name: "web", Port: &port}}
+	backend := Backend{weight: 1, ref: gatewayv1.BackendObjectReference{Name: "web", Port: &port}}
 	made := []string{"match", "route", "mirrors", "direct_response"} // of what else the rule has
 	for f := range eachField(&networking.HTTPRoute{}) {
 		if slices.Contains(made, string(f.Name())) {
 			continue
 		}
-		rule := apiRule{served: &networking.HTTPRoute{}, backends: []apiBackend{backend}}
-		giveSome(rule.served.ProtoReflect(), f)
+		rule := httpRule{served: &networking.HTTPRoute{}, backends: []Backend{backend}}
+		fill(rule.served.ProtoReflect(), f)
 		out := w.httpRule(object.Ref{Kind: object.KindHTTPRoute, Namespace: "a", Name: "r"}, rule, &networking.HTTPMatchRequest{}, false)
 		if !out.ProtoReflect().Has(f) || !out.ProtoReflect().Get(f).Equal(rule.served.ProtoReflect().Get(f)) {
 			t.Errorf("%s is lost: %v", f.Name(), out)
@@ -34,7 +34,7 @@ func TestRulesOfRoutesKeepTheirFields(t *testing.T) {
 	}
 	for f := range eachField(&networking.HTTPMatchRequest{}) {
 		m := &networking.HTTPMatchRequest{}
-		giveSome(m.ProtoReflect(), f)
+		fill(m.ProtoReflect(), f)
 		out := onPort(m, 8080)
 		want := proto.CloneOf(m)
 		want.Port = 8080
@@ -73,4 +73,33 @@ func TestFiltersOfGRPCRoutesKeepTheirFields(t *testing.T) {
 			t.Errorf("%s is lost", of.Field(i).Name)
 		}
 	}
+}
+
+// fill gives a field some value that is not its default.
+func fill(m protoreflect.Message, f protoreflect.FieldDescriptor) {
+	switch {
+	case f.IsList():
+		l := m.Mutable(f).List()
+		l.Append(anyValue(f, l.NewElement))
+	case f.IsMap():
+		m.Mutable(f).Map().Set(protoreflect.ValueOfString("a").MapKey(), anyValue(f.MapValue(), m.Mutable(f).Map().NewValue))
+	default:
+		m.Set(f, anyValue(f, func() protoreflect.Value { return m.NewField(f) }))
+	}
+}
+
+func anyValue(f protoreflect.FieldDescriptor, fresh func() protoreflect.Value) protoreflect.Value {
+	switch f.Kind() {
+	case protoreflect.StringKind:
+		return protoreflect.ValueOfString("a")
+	case protoreflect.BoolKind:
+		return protoreflect.ValueOfBool(true)
+	case protoreflect.EnumKind:
+		return protoreflect.ValueOfEnum(1)
+	case protoreflect.Int32Kind:
+		return protoreflect.ValueOfInt32(1)
+	case protoreflect.Uint32Kind:
+		return protoreflect.ValueOfUint32(1)
+	}
+	return fresh()
 }

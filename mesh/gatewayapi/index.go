@@ -1,0 +1,71 @@
+package gatewayapi
+
+import (
+	"iter"
+
+	"github.com/fairway-mesh/fairway/internal/persist"
+	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
+)
+
+// Index is all objects of the Gateway API. Who reads it has a copy that never
+// changes; Builder makes the next one.
+type Index struct {
+	gateways persist.Map[string, *Gateway] // by "namespace/name"
+	routes   persist.Map[string, *Route]   // by Ref.String
+	routesOf persist.Map[string, []*Route] // by the Ref.String of each parent, in order of precedence
+	classes  map[string]*class             // by name
+	grants   map[string][]*referenceGrant  // by namespace
+}
+
+// Gateways are all Gateways, for whatever controller, in the order of
+// "namespace/name".
+func (x *Index) Gateways() iter.Seq[*Gateway] {
+	return func(yield func(*Gateway) bool) {
+		for _, g := range x.gateways.All() {
+			if !yield(g) {
+				return
+			}
+		}
+	}
+}
+
+// Gateway finds a Gateway for whatever controller; nil when there is none.
+func (x *Index) Gateway(ref object.Ref) *Gateway {
+	g, _ := x.gateways.Get(ref.Namespace + "/" + ref.Name)
+	return g
+}
+
+// Route finds a route; nil when there is none.
+func (x *Index) Route(ref object.Ref) *Route {
+	r, _ := x.routes.Get(ref.String())
+	return r
+}
+
+// RoutesOf are the routes that name a Gateway or Service as their parent, in
+// order of precedence.
+func (x *Index) RoutesOf(parent object.Ref) []*Route {
+	l, _ := x.routesOf.Get(parent.String())
+	return l
+}
+
+// LacksClass tells whether there are GatewayClasses, and none of the name.
+func (x *Index) LacksClass(name string) bool { return len(x.classes) > 0 && x.classes[name] == nil }
+
+// View answers questions about the Gateway API that take more of the mesh: all
+// that it asks of the rest is here. It never changes.
+type View struct {
+	*Index
+	Hosts      persist.Map[string, *registry.Host]   // by name
+	Secrets    persist.Map[string, *registry.Secret] // by "namespace/name"
+	Namespaces map[string]map[string]string          // their labels by name
+	// Guarded tells whether a policy that restricts is attached to a Gateway: only pods
+	// of its own namespace can enforce that.
+	Guarded func(gateway object.Ref) bool
+}
+
+// host finds a host by its exact name; nil when nothing declares it.
+func (w *View) host(name string) *registry.Host {
+	h, _ := w.Hosts.Get(name)
+	return h
+}

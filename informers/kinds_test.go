@@ -15,7 +15,7 @@ import (
 // TestMeshAppliesWhatIsRead: each kind that is read does something to the mesh, and the mesh
 // knows none that nobody reads.
 func TestMeshAppliesWhatIsRead(t *testing.T) {
-	read := []object.Kind{object.KindMeshConfigFile} // which is a file, see meshConfigFile
+	read := []object.Kind{object.KindMeshConfigFile, object.KindIssuer} // a file, see meshConfigFile, and what internal/issuers finds out
 	for _, k := range kinds() {
 		read = append(read, k.mesh)
 	}

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +18,14 @@ func (b *builder) node(ref object.Ref, o *corev1.Node) {
 		delete(b.nodes, ref.Name)
 	} else {
 		b.nodes[ref.Name] = o
+	}
+	b.world.nodeAddresses = map[netip.Addr]struct{}{}
+	for _, n := range b.nodes {
+		for _, x := range n.Status.Addresses {
+			if a, err := netip.ParseAddr(x.Address); err == nil {
+				b.world.nodeAddresses[a.Unmap()] = struct{}{}
+			}
+		}
 	}
 	if old != nil && o != nil && maps.Equal(old.Labels, o.Labels) {
 		return

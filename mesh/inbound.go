@@ -34,6 +34,7 @@ type Inbound struct {
 	IPv4, IPv6 bool
 
 	RequestAuthentications List[*RequestAuthentication] // those that apply, farthest first
+	Issuers                List[*IssuerKeys]            // that those name and say no keys of, as far as they were asked
 	AuthorizationPolicies  List[*AuthorizationPolicy]
 	Telemetries            List[*Telemetry]
 	Backends               List[Backend] // that the policies need
@@ -81,6 +82,7 @@ func (w *World) InboundOf(x *registry.Workload) (Inbound, []object.Finding) {
 	ports, findings := w.inboundPorts(x)
 	in.Ports = ListOf(ports...)
 	in.RequestAuthentications = ListOf(w.RequestAuthenticationsOf(x)...)
+	in.Issuers = w.IssuersOf(in.RequestAuthentications.Slice())
 	in.AuthorizationPolicies = ListOf(w.AuthorizationPoliciesOf(x)...)
 	view := w.View(Scope{Role: RoleSidecar, Namespace: x.Namespace, Labels: object.CanonicalLabels(x.Labels)})
 	telemetries := w.TelemetriesOf(x)

@@ -21,6 +21,7 @@ func applied() map[object.Kind]func(b *builder, ref object.Ref, obj any) {
 		object.KindSecret:                (*builder).secret,
 		object.KindConfigMap:             applies((*builder).configMap),
 		object.KindMeshConfigFile:        func(b *builder, ref object.Ref, obj any) { text, _ := obj.([]byte); b.config(ref, text) },
+		object.KindIssuer:                applies((*builder).issuerKeys),
 		object.KindVirtualService:        applies((*builder).virtualService),
 		object.KindDestinationRule:       applies((*builder).destinationRule),
 		object.KindGateway:               applies((*builder).gateway),

@@ -43,12 +43,23 @@ type Settings struct {
 	// Every sidecar that sees them holds them. Of too many the newest objects are served in
 	// their own namespace only.
 	ExportedResources int
+	// IssuerKeysWritten (issuerKeys: written) keeps the control plane from asking issuers
+	// of tokens for their keys. By default (discover) it asks those that a
+	// RequestAuthentication names without jwks and jwksUri.
+	IssuerKeysWritten bool
+	// IssuerAddresses (issuerAddresses: "10.96.0.0/12, 192.0.2.7/32") are prefixes of
+	// addresses at which issuers may be asked though they are private, of the cluster or
+	// the control plane's own. By default there are none.
+	IssuerAddresses string
+	// IssuerRefresh (issuerRefresh: 20m, from 5s to 24h) is how long after keys have come
+	// the issuer is asked for them again.
+	IssuerRefresh time.Duration
 }
 
 // DefaultSettings are the settings of a mesh configuration that has no section
 // `fairway`.
 func DefaultSettings() Settings {
-	return Settings{RouteHold: 3 * time.Second, NamedSecrets: 500, SubsetClusters: 4000, ExportedResources: 4000}
+	return Settings{RouteHold: 3 * time.Second, NamedSecrets: 500, SubsetClusters: 4000, ExportedResources: 4000, IssuerRefresh: 20 * time.Minute}
 }
 
 // MayLeadInside tells whether objects of the namespace may name addresses that
@@ -84,6 +95,19 @@ var settings = map[string]func(*Settings, json.RawMessage) error{
 	},
 	"exportedResources": func(s *Settings, v json.RawMessage) (err error) {
 		s.ExportedResources, err = numberWithin(v, 1, 100_000)
+		return err
+	},
+	"issuerKeys": func(s *Settings, v json.RawMessage) error {
+		word, err := oneOf(v, "discover", "written")
+		s.IssuerKeysWritten = word == "written"
+		return err
+	},
+	"issuerAddresses": func(s *Settings, v json.RawMessage) (err error) {
+		s.IssuerAddresses, err = prefixesIn(v)
+		return err
+	},
+	"issuerRefresh": func(s *Settings, v json.RawMessage) (err error) {
+		s.IssuerRefresh, err = durationWithin(v, 5*time.Second, 24*time.Hour)
 		return err
 	},
 }
@@ -152,4 +176,16 @@ func durationWithin(v json.RawMessage, least, most time.Duration) (time.Duration
 		return 0, fmt.Errorf("%q is not a duration from %s to %s", text, least, most)
 	}
 	return d, nil
+}
+
+// prefixesIn reads a list of prefixes of addresses.
+func prefixesIn(v json.RawMessage) (string, error) {
+	var list string
+	if err := decode(v, &list); err != nil {
+		return "", err
+	}
+	if n := strings.Count(list, ","); list != "" && len(prefixes(list)) != n+1 {
+		return "", fmt.Errorf("%q is not a list of prefixes such as \"10.96.0.0/12, 192.0.2.7/32\"", list)
+	}
+	return list, nil
 }

@@ -41,6 +41,7 @@ type World struct {
 	secrets         persist.Map[string, *registry.Secret]           // by "namespace/name"; nil: it was looked for and does not exist
 	findings        persist.Map[string, []object.Finding]           // of building, by the object and the step
 	kept            persist.Map[string, []*keptDestination]         // what is gone and still named, by the host that routes name
+	issuers         persist.Map[string, *IssuerKeys]                // by issuer, those who have been asked
 	keptAt          persist.Map[string, []*keptDestination]         // and by the host whose clusters serve it
 
 	api gatewayapi.Index // the objects of the Gateway API
@@ -52,6 +53,8 @@ type World struct {
 	unruled    map[ruledKey]map[string]struct{} // for the services of which namespaces rules are left out, see ruled
 	spaces     map[string]map[string]string     // labels by namespace
 	asked      *asked
+
+	nodeAddresses map[netip.Addr]struct{}
 
 	PeerAuthentications    *Policies[*security.PeerAuthentication]
 	RequestAuthentications *Policies[*security.RequestAuthentication]

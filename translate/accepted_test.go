@@ -13,7 +13,9 @@ import (
 func TestValidAndWithoutEffect(t *testing.T) {
 	for _, c := range []struct{ what, object, code, field, message string }{
 		{"an issuer alone", `{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: a, namespace: x}, spec: {jwtRules: [{issuer: "https://login.example"}]}}`,
-			"Unsupported", "spec.jwtRules[0]", "set jwksUri to what its /.well-known/openid-configuration says"},
+			"NotLookedUp", "spec.jwtRules[0]", "a running control plane does by itself; every token of issuer \"https://login.example\" is refused until then"},
+		{"an issuer alone that is no address", `{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: a, namespace: x}, spec: {jwtRules: [{issuer: login}]}}`,
+			"Unsupported", "spec.jwtRules[0]", "no https URL that could be asked for its keys"},
 		{"keys that are none", `{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: a, namespace: x}, spec: {jwtRules: [{issuer: i, jwks: "none"}]}}`,
 			"Invalid", "spec.jwtRules[0]", "no JSON Web Key Set"},
 		{"a network filter", `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: a, namespace: x}, spec: {action: DENY, rules: [{when: [{key: "experimental.envoy.filters.network.mysql_proxy[db.table]", values: [update]}]}]}}`,

@@ -25,7 +25,7 @@ func ResolvePolicies(in *GatewayInput) GatewayPolicies {
 	policies := v.AuthorizationPoliciesOf(x)
 	telemetries := v.TelemetriesOf(x)
 	backends := v.Backends(authentications, policies, telemetries)
-	jwt := JWTFilters(JWTInput{Policies: mesh.ListOf(authentications...), Backends: backends, Config: v.Config})
+	jwt := JWTFilters(JWTInput{Policies: mesh.ListOf(authentications...), Issuers: v.IssuersOf(authentications), Backends: backends, Config: v.Config})
 	authz := AuthorizationInput{Policies: mesh.ListOf(policies...), Backends: backends, Config: v.Config}
 	http, httpFindings := AuthorizationHTTP(authz)
 	tcp, tcpFindings := AuthorizationTCP(authz)

@@ -36,7 +36,7 @@ type inboundBuilder struct {
 
 func newInboundBuilder(in mesh.Inbound) *inboundBuilder {
 	b := &inboundBuilder{in: in, ports: in.Ports.Slice()}
-	jwt := JWTFilters(JWTInput{in.RequestAuthentications, in.Backends, in.Config})
+	jwt := JWTFilters(JWTInput{in.RequestAuthentications, in.Issuers, in.Backends, in.Config})
 	authz := AuthorizationInput{in.AuthorizationPolicies, in.Backends, in.Config}
 	http, found := AuthorizationHTTP(authz)
 	tcp, more := AuthorizationTCP(authz)

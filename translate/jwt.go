@@ -30,6 +30,9 @@ type JWTInput struct {
 	// Policies are those that apply to the workload
 	// (mesh.World.RequestAuthenticationsOf).
 	Policies mesh.List[*mesh.RequestAuthentication]
+	// Issuers are what came of asking those that policies name without keys
+	// (mesh.World.IssuersOf).
+	Issuers mesh.List[*mesh.IssuerKeys]
 	// Backends are services of the mesh that are known to hold keys.
 	Backends mesh.List[mesh.Backend]
 	Config   *mesh.Config
@@ -43,8 +46,9 @@ type JWTOutput struct {
 }
 
 // JWTFilters make the filter of RequestAuthentication: a request without token
-// passes, one whose token no rule finds good is answered 401. Keys that are not
-// written down are fetched by the proxy itself.
+// passes, one whose token no rule finds good is answered 401. Keys with an address
+// (jwksUri) are fetched by the proxy itself; those of an issuer alone have been fetched
+// by the control plane, and are written down.
 func JWTFilters(in JWTInput) JWTOutput {
 	var out JWTOutput
 	auth := &jwtv3.JwtAuthentication{Providers: map[string]*jwtv3.JwtProvider{}, BypassCorsPreflight: true}
@@ -56,12 +60,17 @@ func JWTFilters(in JWTInput) JWTOutput {
 				provider.JwksSourceSpecifier, cluster = &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: noKeys()}, nil
 			}
 			if err != nil {
-				code := object.CodeInvalid
-				if errors.Is(err, errIssuerAlone) {
-					code = object.CodeUnsupported
+				found := object.Finding{Object: p.Ref, Field: fmt.Sprintf("spec.jwtRules[%d]", i), Code: object.CodeInvalid, Message: err.Error()}
+				if unknown := new(keysUnknown); errors.As(err, unknown) {
+					found.Code = unknown.code
 				}
-				out.Findings = append(out.Findings, object.Finding{Object: p.Ref, Field: fmt.Sprintf("spec.jwtRules[%d]", i), Code: code,
-					Message: fmt.Sprintf("%v; every token of issuer %q is refused", err, rule.GetIssuer())})
+				if provider.GetLocalJwks() == nil {
+					found.Message += fmt.Sprintf("; every token of issuer %q is refused", rule.GetIssuer())
+					if found.Code == object.CodeNotLookedUp {
+						found.Message += " until then"
+					}
+				}
+				out.Findings = append(out.Findings, found)
 			}
 			name := "origins-" + strconv.Itoa(len(any))
 			auth.Providers[name] = provider
@@ -125,21 +134,25 @@ func jwtProvider(r *security.JWTRule, in JWTInput) (*jwtv3.JwtProvider, *cluster
 	for _, c := range r.GetOutputClaimToHeaders() {
 		p.ClaimToHeaders = append(p.ClaimToHeaders, &jwtv3.JwtClaimToHeader{HeaderName: c.GetHeader(), ClaimName: c.GetClaim()})
 	}
-	err := usable(r)
-	if err != nil {
+	if err := usable(r); err != nil {
 		p.FromHeaders, p.ClaimToHeaders, p.ForwardPayloadHeader = slices.DeleteFunc(p.FromHeaders, badHeader), nil, ""
-	}
-	switch {
-	case err != nil:
 		p.JwksSourceSpecifier = &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: noKeys()}
 		return p, nil, err
-	case r.GetJwks() != "":
-		p.JwksSourceSpecifier = &jwtv3.JwtProvider_LocalJwks{LocalJwks: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: r.GetJwks()}}}
-		return p, nil, nil
 	}
-	remote, cluster := remoteKeys(r, in)
-	p.JwksSourceSpecifier = &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: remote}
-	return p, cluster, nil
+	if r.GetJwksUri() != "" && r.GetJwks() == "" {
+		remote, cluster := remoteKeys(r, in)
+		p.JwksSourceSpecifier = &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: remote}
+		return p, cluster, nil
+	}
+	keys, err := r.GetJwks(), error(nil)
+	if keys == "" {
+		keys, err = discovered(r.GetIssuer(), in)
+	}
+	p.JwksSourceSpecifier = &jwtv3.JwtProvider_LocalJwks{LocalJwks: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: keys}}}
+	if keys == "" {
+		p.JwksSourceSpecifier = &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: noKeys()}
+	}
+	return p, nil, err
 }
 
 // noKeys are keys that never arrive: Envoy takes no empty set, and any key
@@ -151,10 +164,6 @@ func noKeys() *jwtv3.RemoteJwks {
 }
 
 func badHeader(h *jwtv3.JwtHeader) bool { return !headerName.MatchString(h.GetName()) }
-
-// errIssuerAlone is what a rule says that Istio's API allows, and that needs somebody to
-// ask the issuer for the address of its keys.
-var errIssuerAlone = errors.New("the issuer alone is given, and nobody asks it where its keys are: set jwksUri to what its /.well-known/openid-configuration says as jwks_uri, or write the keys to jwks")
 
 // usable says what of a rule Envoy would not take.
 func usable(r *security.JWTRule) error {
@@ -181,8 +190,6 @@ func usable(r *security.JWTRule) error {
 		if _, _, _, ok := mesh.KeysAddress(r.GetJwksUri()); !ok {
 			return fmt.Errorf("jwksUri %q is no http or https URL", r.GetJwksUri())
 		}
-	default:
-		return errIssuerAlone
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/internal/debug"
+	"github.com/fairway-mesh/fairway/internal/issuers"
 	"github.com/fairway-mesh/fairway/internal/outdated"
 	"github.com/fairway-mesh/fairway/internal/reserve"
 	"github.com/fairway-mesh/fairway/internal/version"
@@ -106,20 +107,23 @@ func serve(ctx context.Context, f serveFlags) error {
 	engine := snapshot.NewEngine(log, ids.certificates(), source.want)
 	ids.renewed = engine.Renew
 	reports.engine = engine
+	var asked *issuers.Source
 	var started sync.Once
 	store := mesh.NewStore(log, func(w *mesh.World, d *mesh.Dirty) {
 		metrics.changed(d)
 		engine.Update(w, d)
+		asked.Want(w)
 		started.Do(func() { log.Info("ready", "hosts", w.HostCount()) })
 		reports.signal()
 	})
 	store.HoldRoutes = true
 	ids.world = store.World
-	start := &starting{source: source, ids: ids, store: store, log: log}
+	asked = issuers.New(store.Submit, nil)
+	start := &starting{source: source, ids: ids, asked: asked, store: store, log: log}
 	store.Complete, store.SecretsByName = start.complete, source.client != nil
 	server := discovery.New(discovery.Config{Attach: engine.Attach, Ready: engine.Ready(), Workload: ownerIn(store.World), OnProgress: reports.signal, Log: log, Registerer: registry})
 	reports.refusals = server.Refusals
-	reports.more = []func() []object.Finding{ids.findings, func() []object.Finding { return outdated.Findings(version.String(), server.Clients()) }}
+	reports.more = []func() []object.Finding{ids.findings, asked.Findings, func() []object.Finding { return outdated.Findings(version.String(), server.Clients()) }}
 	registry.MustRegister(stateMetrics{store.World, reports.all}, viewMetrics{source}, rootMetrics{ids.authority})
 	over := newHandOver(source, f.namespace, store.World, server, log)
 	leading, err := newLeading(f, source, reports, server, store.World, log)
@@ -134,6 +138,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	g.Go(func() error { memory.Run(ctx); return nil })
 	g.Go(func() error { return store.Run(ctx) })
 	g.Go(func() error { engine.Run(ctx); return nil })
+	g.Go(func() error { asked.Run(ctx); return nil })
 	g.Go(func() error {
 		return source.run(ctx, metrics.counting(store.Submit), func() { log.Info("the first lists are in"); store.Synced() })
 	})

@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairway-mesh/fairway/informers"
+	"github.com/fairway-mesh/fairway/internal/issuers"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
@@ -21,15 +24,21 @@ import (
 type starting struct {
 	source *source
 	ids    *identities
+	asked  *issuers.Source
 	store  *mesh.Store
 	log    *slog.Logger
 
-	listed time.Time // when complete was called first
+	listed time.Time                 // when complete was called first
+	asking atomic.Pointer[time.Time] // since when it waits for issuers; nil: it does not
 }
 
 // refusedWait is how long a start waits for Secrets that the API server
 // refuses. Proxies that need them wait on.
 const refusedWait = 30 * time.Second
+
+// issuersWait is how long a start waits for the keys of issuers, without which proxies
+// would refuse tokens that they take now.
+const issuersWait = 6 * time.Second
 
 // complete tells whether the first world may be published: all is in that it
 // is made of, Secrets too, and proxies can have certificates. It is called by
@@ -43,6 +52,13 @@ func (s *starting) complete(w *mesh.World) bool {
 	if !s.ids.isOpen() {
 		return false
 	}
+	s.asked.Want(w)
+	if !s.asked.Answered(w) && time.Since(s.listed) < issuersWait {
+		since := s.listed
+		s.asking.Store(&since)
+		return false
+	}
+	s.asking.Store(nil)
 	unread := slices.DeleteFunc(named, func(r object.Ref) bool { return w.SecretRead(r.Namespace, r.Name) })
 	return len(unread) == 0 || time.Since(s.listed) > refusedWait && s.allRefused(unread)
 }
@@ -61,6 +77,9 @@ func (s *starting) missing() []informers.Awaited {
 	out := s.source.missing()
 	if why := s.ids.missing(); why != "" {
 		out = append(out, informers.Awaited{What: "the certificate authority", Since: s.ids.opening.since, Why: why})
+	}
+	if since := s.asking.Load(); since != nil {
+		out = append(out, informers.Awaited{What: "the keys of issuers of tokens", Since: *since, Why: fmt.Sprintf("they are asked, for %s at most", issuersWait)})
 	}
 	return out
 }

@@ -24,6 +24,7 @@ const (
 	CodeNotLookedUp       Code = "NotLookedUp"
 	CodeShadowed          Code = "Shadowed"
 	CodeSharedCertificate Code = "CertificateShared"
+	CodeKeysUnknown       Code = "KeysNotKnown"
 	CodeInjection         Code = "Injection"
 	CodeSecret            Code = "SecretInvalid"
 	CodeWithheld          Code = "Withheld"
@@ -71,6 +72,7 @@ func Codes() []CodeMeaning {
 		{CodeProviderMissing, SeverityWarning, "The mesh configuration has no such provider.", "Add it to extensionProviders, or correct the name."},
 		{CodeHostNotAdmitted, SeverityWarning, "No server of the Gateway has the host of a VirtualService bound to it.", "Correct the host, or add it to a server."},
 		{CodeClaimUnknown, SeverityWarning, "A rule matches a claim of a token where no RequestAuthentication reads tokens.", "Add a RequestAuthentication for the gateway."},
+		{CodeKeysUnknown, SeverityWarning, "An issuer of tokens did not say what its keys are, so that its tokens are refused, or checked with the keys of before. Only a running control plane tells it.", "Read why in the message; or set jwksUri, or write the keys to jwks."},
 		{CodeUnreferenced, SeverityWarning, "Nothing uses the object, or a part of it.", "Correct the name or the labels that it is found by."},
 		{CodeSharedCertificate, SeverityWarning, "Two Gateways serve different hosts with one certificate, so that HTTP/2 clients send the requests of the one to the other.", "Use one Gateway, or a certificate for each."},
 		{CodeSecret, SeverityWarning, "A Secret is missing or cannot be used.", "Create it, or correct its content."},
@@ -79,6 +81,6 @@ func Codes() []CodeMeaning {
 		{CodeRejected, SeverityWarning, "A proxy refused what was made of the object, and keeps what it had. Only a running control plane tells it.", "Read what the proxy says in the message."},
 		{CodeOutdated, SeverityWarning, "The proxies of a workload were made by another version. Only a running control plane tells it.", "Restart the workload."},
 		{CodeForeign, SeverityNote, "A kind of which nothing is known is not read.", "Nothing, where it is not meant for the mesh."},
-		{CodeNotLookedUp, SeverityNote, "Names were not looked up, since the files hold a part of the mesh.", "Give the other files too, or --kubeconfig."},
+		{CodeNotLookedUp, SeverityNote, "Something was not looked up: names, since the files hold a part of the mesh, or the keys of an issuer, which only a running control plane asks.", "For names, give the other files too, or --kubeconfig."},
 	}
 }

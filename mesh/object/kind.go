@@ -38,6 +38,9 @@ const (
 	// KindMeshConfigFile is the file given by --mesh-config. Its object is a
 	// []byte with the YAML of a MeshConfig and wins over the ConfigMap.
 	KindMeshConfigFile Kind = "MeshConfigFile"
+	// KindIssuer is an issuer of tokens, whose name is the object's. Its object is what came
+	// of asking it for its keys.
+	KindIssuer Kind = "Issuer"
 	// KindWorkload is a Deployment, StatefulSet or other owner of Pods. Findings
 	// name it; it is never read.
 	KindWorkload Kind = "Workload"

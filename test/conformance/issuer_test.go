@@ -14,6 +14,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -31,7 +32,9 @@ type authority struct {
 }
 
 // issuer is made once for the test program.
-var issuer = sync.OnceValue(func() *authority {
+var issuer = sync.OnceValue(newAuthority)
+
+func newAuthority() *authority {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "conformance"}, IsCA: true, BasicConstraintsValid: true,
@@ -43,7 +46,7 @@ var issuer = sync.OnceValue(func() *authority {
 		pairs: map[string][2][]byte{}, key: key, cert: must(x509.ParseCertificate(der)), root: encode("CERTIFICATE", der),
 		keys: fmt.Sprintf(`{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","kid":"conformance","x":%q,"y":%q}]}`, raw(point[1:33]), raw(point[33:])),
 	}
-})
+}
 
 func must[T any](v T, err error) T {
 	if err != nil {
@@ -80,6 +83,9 @@ func (a *authority) issue(name string) (cert, key []byte) {
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	if ip := net.ParseIP(name); ip != nil {
+		template.DNSNames, template.IPAddresses = nil, []net.IP{ip}
 	}
 	der := must(x509.CreateCertificate(rand.Reader, template, a.cert, k.Public(), a.key))
 	return encode("CERTIFICATE", der), encode("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(k)))

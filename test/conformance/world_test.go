@@ -113,6 +113,11 @@ func (w *world) startControlPlane(t *testing.T) {
 		"--xds-address", netip.AddrPortFrom(routerAddress, xdsPort).String(), "--secure-xds-address", "", "--webhook-address", "",
 		"--debug-address", netip.AddrPortFrom(routerAddress, debugPort).String())
 	cmd.Stdout, cmd.Stderr = log, log
+	roots := filepath.Join(w.dir, "roots.pem")
+	if err := os.WriteFile(roots, issuer().root, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+roots)
 	if err := w.router.Namespace.Start(cmd); err != nil {
 		t.Fatal(err)
 	}

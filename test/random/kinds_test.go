@@ -14,7 +14,7 @@ import (
 func TestEveryKindIsRandom(t *testing.T) {
 	have := slices.Concat(random.Kinds, random.KubernetesKinds, random.GatewayKinds,
 		[]object.Kind{object.KindConfigMap, object.KindMeshConfigFile},
-		[]object.Kind{object.KindIngress, object.KindIngressClass}) // no random objects
+		[]object.Kind{object.KindIngress, object.KindIngressClass, object.KindIssuer}) // no random objects
 	slices.Sort(have)
 	if all := mesh.Kinds(); !slices.Equal(slices.Compact(have), all) {
 		t.Errorf("random objects are of kinds\n%v\nthe mesh applies\n%v", have, all)

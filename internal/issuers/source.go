@@ -1,0 +1,218 @@
+package issuers
+
+import (
+	"context"
+	"crypto/x509"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
+)
+
+const (
+	// maxAsked is how many issuers are asked at a time, and maxAskedEach how many of them
+	// for the objects of one namespace.
+	maxAsked     = 16
+	maxAskedEach = 2
+	// firstPause is how long an issuer that says no keys is left alone at first. It is
+	// twice as long each time, up to longestPause.
+	firstPause   = time.Second
+	longestPause = 5 * time.Minute
+)
+
+// Source is where the keys of issuers come from: it delivers a mesh.IssuerKeys for each
+// one that the world wants.
+type Source struct {
+	sink   func([]mesh.Change)
+	client *http.Client
+	wake   chan struct{} // of size 1
+	all    chan struct{} // places of those that are asked now
+
+	world atomic.Pointer[mesh.World] // by which addresses are refused
+
+	mu       sync.Mutex
+	policies *mesh.World // the newest whose policies or settings differ from those before
+	wanted   []mesh.Issuer
+	findings []object.Finding
+	tries    map[string]*try
+	places   map[string]chan struct{}   // those that are asked now, by namespace
+	known    map[string]mesh.IssuerKeys // what was delivered last
+}
+
+// try is an issuer that is being asked.
+type try struct {
+	refresh time.Duration
+	before  mesh.IssuerKeys // what came of asking it before; zero: it was not
+	stop    context.CancelFunc
+}
+
+// New makes a source that delivers to sink, which is safe for use by several goroutines.
+// Issuers' certificates are verified by roots; nil: by those of the system.
+func New(sink func([]mesh.Change), roots *x509.CertPool) *Source {
+	s := &Source{sink: sink, wake: make(chan struct{}, 1), all: make(chan struct{}, maxAsked),
+		tries: map[string]*try{}, places: map[string]chan struct{}{}, known: map[string]mesh.IssuerKeys{}}
+	s.client = newClient(s.refuse, roots)
+	return s
+}
+
+// refuse says why an address is not dialled.
+func (s *Source) refuse(a netip.Addr) string {
+	if w := s.world.Load(); w != nil {
+		return w.NoKeysFrom(a)
+	}
+	return "an address of which nothing is known yet"
+}
+
+// Want asks for the keys of the issuers that the world's policies name, and no others.
+func (s *Source) Want(w *mesh.World) {
+	s.world.Store(w)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.policies; p != nil && p.RequestAuthentications == w.RequestAuthentications && p.Config.Settings == w.Config.Settings {
+		return
+	}
+	again := s.policies != nil && s.policies.Config.Settings != w.Config.Settings
+	s.policies = w
+	s.wanted, s.findings = w.Issuers()
+	if again { // what was refused may be allowed
+		for name := range s.tries {
+			s.end(name)
+		}
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Findings are about issuers that are not asked, since there are too many.
+func (s *Source) Findings() []object.Finding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.findings
+}
+
+// Answered tells whether each issuer that the world wants has been asked once.
+func (s *Source) Answered(w *mesh.World) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, i := range s.wanted {
+		if w.IssuerKeys(i.Name) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Run asks until the context ends.
+func (s *Source) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		}
+		s.begin(ctx, &running)
+	}
+}
+
+// begin has each issuer that is wanted asked, and no others.
+func (s *Source) begin(ctx context.Context, running *sync.WaitGroup) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wanted := map[string]bool{}
+	places := map[string]chan struct{}{}
+	for _, i := range s.wanted {
+		wanted[i.Name] = true
+		of := i.By.Namespace
+		if places[of] == nil {
+			if places[of] = s.places[of]; places[of] == nil {
+				places[of] = make(chan struct{}, maxAskedEach)
+			}
+		}
+		if s.tries[i.Name] != nil {
+			continue
+		}
+		its, stop := context.WithCancel(ctx)
+		t := &try{refresh: s.policies.Config.IssuerRefresh, stop: stop, before: s.known[i.Name]}
+		s.tries[i.Name] = t
+		running.Go(func() { s.ask(its, t, i.Name, places[of]) })
+	}
+	s.places = places
+	for name := range s.tries {
+		if !wanted[name] {
+			s.end(name)
+			delete(s.known, name)
+			s.sink([]mesh.Change{{Ref: refOf(name)}})
+		}
+	}
+}
+
+func (s *Source) end(name string) {
+	s.tries[name].stop()
+	delete(s.tries, name)
+}
+
+func refOf(issuer string) object.Ref { return object.Ref{Kind: object.KindIssuer, Name: issuer} }
+
+// ask asks one issuer again and again until the context ends.
+func (s *Source) ask(ctx context.Context, t *try, issuer string, places chan struct{}) {
+	now := t.before
+	pause := firstPause
+	for first := true; ; first = false {
+		began := time.Now()
+		keys, err := s.inTurn(ctx, issuer, places)
+		next := mesh.IssuerKeys{Issuer: issuer, Keys: keys}
+		wait := t.refresh
+		if err != nil {
+			next = mesh.IssuerKeys{Issuer: issuer, Keys: now.Keys, Problem: err.Error(), Since: now.Since}
+			if now.Problem == "" {
+				next.Since = began
+			}
+			wait, pause = pause, min(2*pause, longestPause, t.refresh)
+		} else {
+			pause = firstPause
+		}
+		if first || next != now {
+			now = next
+			s.deliver(ctx, next)
+		}
+		timer := time.NewTimer(wait*9/10 + rand.N(wait/5+1)) // not all at once
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// inTurn asks once there is a place, of those of the namespace and of all.
+func (s *Source) inTurn(ctx context.Context, issuer string, places chan struct{}) (string, error) {
+	for _, c := range []chan struct{}{places, s.all} {
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case c <- struct{}{}:
+			defer func() { <-c }()
+		}
+	}
+	return ask(ctx, s.client, issuer)
+}
+
+// deliver hands on what came of asking, unless nobody wants it any more.
+func (s *Source) deliver(ctx context.Context, k mesh.IssuerKeys) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ctx.Err() == nil {
+		s.known[k.Issuer] = k
+		s.sink([]mesh.Change{{Ref: refOf(k.Issuer), Object: &k}})
+	}
+}

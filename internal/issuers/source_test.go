@@ -1,0 +1,245 @@
+package issuers
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fairway-mesh/fairway/informers"
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
+)
+
+const (
+	oneKey   = `{"kty":"OKP","crv":"Ed25519","kid":"one","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+	otherKey = `{"kty":"OKP","crv":"Ed25519","kid":"other","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+)
+
+// bed is an issuer on loopback, and a source that asks it.
+type bed struct {
+	*httptest.Server
+	source *Source
+	mux    *http.ServeMux
+
+	mu  sync.Mutex
+	now map[string]*mesh.IssuerKeys
+}
+
+func newBed(t *testing.T) *bed {
+	t.Helper()
+	b := &bed{mux: http.NewServeMux(), now: map[string]*mesh.IssuerKeys{}}
+	b.Server = httptest.NewTLSServer(b.mux)
+	t.Cleanup(b.Close)
+	b.source = New(func(changes []mesh.Change) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, c := range changes {
+			b.now[c.Ref.Name], _ = c.Object.(*mesh.IssuerKeys)
+		}
+	}, rootsOf(b.Server))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); b.source.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	return b
+}
+
+func rootsOf(s *httptest.Server) *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	return roots
+}
+
+// serve has the issuer say something under a path.
+func (b *bed) serve(path, text string) {
+	b.mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })
+}
+
+// want has the source ask for what a world's policies name, with some settings.
+func (b *bed) want(t *testing.T, settings string, issuers ...string) {
+	t.Helper()
+	b.source.Want(worldOf(t, settings, issuers...))
+}
+
+func worldOf(t *testing.T, settings string, issuers ...string) *mesh.World {
+	t.Helper()
+	changes := []mesh.Change{{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, Object: []byte("fairway: " + settings)}}
+	for i, issuer := range issuers {
+		objects, _, err := informers.Parse([]byte(fmt.Sprintf(`{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: a%d, namespace: shop}, spec: {jwtRules: [{issuer: %q}]}}`, i, issuer)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes = append(changes, objects[0].Change)
+	}
+	return mesh.Build(changes)
+}
+
+// until waits for what came of asking an issuer.
+func (b *bed) until(t *testing.T, issuer, what string, ok func(*mesh.IssuerKeys) bool) {
+	t.Helper()
+	var k *mesh.IssuerKeys
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		b.mu.Lock()
+		k = b.now[issuer]
+		b.mu.Unlock()
+		if ok(k) {
+			return
+		}
+	}
+	t.Fatalf("%s: %s: %+v", issuer, what, k)
+}
+
+// onLoopback allows the issuers of these tests.
+const onLoopback = `{issuerAddresses: "127.0.0.0/8, ::1/128"}`
+
+func TestKeysAreDiscovered(t *testing.T) {
+	b := newBed(t)
+	b.serve("/good"+discoveryPath, `{"issuer": "x", "jwks_uri": "`+b.URL+`/keys"}`)
+	b.serve("/keys", `{"keys": [{"kty":"oct","k":"c2VjcmV0"}, `+oneKey+`]}`)
+	b.want(t, onLoopback, b.URL+"/good")
+	b.until(t, b.URL+"/good", "no keys", func(k *mesh.IssuerKeys) bool {
+		return k != nil && k.Problem == "" && strings.Contains(k.Keys, `"kid":"one"`) && !strings.Contains(k.Keys, "oct")
+	})
+	b.want(t, onLoopback) // nobody names it any more
+	b.until(t, b.URL+"/good", "still there", func(k *mesh.IssuerKeys) bool { return k == nil })
+}
+
+// TestIssuersThatAreNoGood are told why, and the others have their keys all the same.
+func TestIssuersThatAreNoGood(t *testing.T) {
+	b := newBed(t)
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	cases := map[string]struct {
+		answer func(w http.ResponseWriter, r *http.Request)
+		says   string
+	}{
+		"missing":  {http.NotFound, "it answers 404"},
+		"nonsense": {says: "names no jwks_uri", answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }},
+		"huge": {says: "more than 1048576 bytes", answer: func(w http.ResponseWriter, _ *http.Request) {
+			w.Write([]byte(strings.Repeat("x", 2<<20)))
+		}},
+		"hangs":     {says: "does not answer within 5s", answer: func(http.ResponseWriter, *http.Request) { <-hang }},
+		"plain":     {says: "leads to what is no https URL", answer: http.RedirectHandler("http://login.example/", http.StatusFound).ServeHTTP},
+		"circles":   {says: "redirects more than 3 times", answer: http.RedirectHandler("/circles"+discoveryPath, http.StatusFound).ServeHTTP},
+		"inside":    {says: "a loopback address", answer: http.RedirectHandler("https://[::1]:1/", http.StatusFound).ServeHTTP},
+		"metadata":  {says: "a link-local address", answer: http.RedirectHandler("https://169.254.169.254/", http.StatusFound).ServeHTTP},
+		"private":   {says: "a private network", answer: http.RedirectHandler("https://10.96.0.1/", http.StatusFound).ServeHTTP},
+		"keyswrong": {says: "its jwks_uri: it leads to what is no https URL", answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"jwks_uri": "http://login.example"}`) }},
+		"nokeys": {says: "no public key", answer: func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"jwks_uri": "`+b.URL+`/symmetric"}`)
+		}},
+	}
+	b.serve("/symmetric", `{"keys": [{"kty":"oct","k":"c2VjcmV0"}]}`)
+	var all []string
+	for name, c := range cases {
+		b.mux.HandleFunc("/"+name+discoveryPath, c.answer)
+		all = append(all, b.URL+"/"+name)
+	}
+	b.want(t, `{issuerAddresses: "127.0.0.1/32"}`, all...)
+	for name, c := range cases {
+		b.until(t, b.URL+"/"+name, "want "+c.says, func(k *mesh.IssuerKeys) bool {
+			return k != nil && k.Keys == "" && !k.Since.IsZero() && strings.Contains(k.Problem, c.says)
+		})
+	}
+}
+
+// TestKeysStayAndChange: when an issuer fails its last keys stay, with the reason; when it
+// comes back its new ones are in force.
+func TestKeysStayAndChange(t *testing.T) {
+	b := newBed(t)
+	var phase atomic.Int32
+	b.mux.HandleFunc(discoveryPath, func(w http.ResponseWriter, _ *http.Request) {
+		if phase.Load() == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, `{"jwks_uri": "`+b.URL+`/keys"}`)
+	})
+	b.mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"keys": [%s]}`, map[bool]string{true: oneKey, false: otherKey}[phase.Load() == 0])
+	})
+	settings := func(more string) string { return `{issuerAddresses: "127.0.0.0/8", issuerRefresh: ` + more + `}` }
+	b.want(t, settings("5s"), b.URL)
+	b.until(t, b.URL, "first keys", func(k *mesh.IssuerKeys) bool { return k != nil && strings.Contains(k.Keys, `"one"`) })
+	phase.Store(1)
+	b.want(t, settings("6s"), b.URL) // asks again at once
+	b.until(t, b.URL, "keys of before", func(k *mesh.IssuerKeys) bool {
+		return strings.Contains(k.Keys, `"one"`) && strings.Contains(k.Problem, "it answers 503")
+	})
+	phase.Store(2)
+	b.until(t, b.URL, "new keys", func(k *mesh.IssuerKeys) bool {
+		return strings.Contains(k.Keys, `"other"`) && k.Problem == "" && k.Since.IsZero()
+	})
+}
+
+// TestAddressesAreLookedAtWhenDialled: whatever a name is resolved to, the address itself is
+// looked at, so that one which changes in between gains nothing.
+func TestAddressesAreLookedAtWhenDialled(t *testing.T) {
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	defer s.Close()
+	var dialled []netip.Addr
+	client := newClient(func(a netip.Addr) string { dialled = append(dialled, a); return "an address of a test" }, rootsOf(s))
+	_, err := ask(t.Context(), client, strings.Replace(s.URL, "127.0.0.1", "localhost", 1))
+	if err == nil || !strings.Contains(err.Error(), "an address of a test") {
+		t.Errorf("%v", err)
+	}
+	for _, a := range dialled {
+		if !a.IsLoopback() {
+			t.Errorf("looked at %s", a)
+		}
+	}
+	if len(dialled) == 0 {
+		t.Error("nothing was looked at")
+	}
+}
+
+// TestCertificatesOfIssuersAreVerified: who is not who its name says has no keys.
+func TestCertificatesOfIssuersAreVerified(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.TLS = &tls.Config{}
+	s.StartTLS()
+	defer s.Close()
+	_, err := ask(t.Context(), newClient(func(netip.Addr) string { return "" }, x509.NewCertPool()), s.URL)
+	if err == nil || !strings.Contains(err.Error(), "its certificate is not verified") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestAskedAtATime: of one namespace no more issuers are asked at a time than may be, and
+// others do not wait for those that hang.
+func TestAskedAtATime(t *testing.T) {
+	b := newBed(t)
+	var now, most atomic.Int32
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	b.mux.HandleFunc("/", func(_ http.ResponseWriter, r *http.Request) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		select {
+		case <-r.Context().Done():
+		case <-hang:
+		}
+	})
+	var all []string
+	for i := range 4 {
+		all = append(all, fmt.Sprintf("%s/%d", b.URL, i))
+	}
+	b.want(t, onLoopback, all...)
+	for _, i := range all {
+		b.until(t, i, "asked", func(k *mesh.IssuerKeys) bool { return k != nil })
+	}
+	if most.Load() > maxAskedEach {
+		t.Errorf("%d at a time, %d may be", most.Load(), maxAskedEach)
+	}
+}

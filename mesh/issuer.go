@@ -1,0 +1,170 @@
+package mesh
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
+)
+
+// IssuerKeys are what came of asking an issuer of tokens for its keys, since a
+// RequestAuthentication names it and says nothing of its keys. They never change.
+type IssuerKeys struct {
+	Issuer string
+	// Keys are the newest that there were, a JSON Web Key Set (RFC 7517); empty: none yet.
+	Keys string
+	// Problem is why the newest attempt came to nothing; empty when it did not.
+	Problem string
+	// Since is when the first of the attempts was made that came to nothing since then.
+	Since time.Time
+}
+
+// Issuer is an issuer of tokens who has to be asked for its keys.
+type Issuer struct {
+	Name string
+	By   object.Ref // the oldest RequestAuthentication that names it
+}
+
+const (
+	// maxIssuers bounds how many issuers are asked for their keys in all, and
+	// maxIssuersEach how many the objects of one namespace may name first.
+	maxIssuers     = 500
+	maxIssuersEach = 50
+)
+
+// issuerAlone is the issuer of a rule that says nothing of its keys; "" for others.
+func issuerAlone(r *security.JWTRule) string {
+	if r.GetJwks() != "" || r.GetJwksUri() != "" {
+		return ""
+	}
+	return r.GetIssuer()
+}
+
+// CheckIssuer says why nobody can ask an issuer for its keys; nil when its name is the
+// address that OpenID Connect Discovery 1.0, section 4, asks it to be.
+func CheckIssuer(issuer string) error {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(issuer) > 2048 {
+		return fmt.Errorf("issuer %q is no https URL that could be asked for its keys: write the keys to jwks, or their address to jwksUri", object.Shortened(issuer))
+	}
+	return nil
+}
+
+// Issuers are those who have to be asked for their keys, the ones of the oldest objects
+// first. Findings tell which are too many.
+func (w *World) Issuers() (out []Issuer, findings []object.Finding) {
+	if w.Config.IssuerKeysWritten || w.RequestAuthentications == nil {
+		return nil, nil
+	}
+	var all []*RequestAuthentication
+	for _, l := range w.RequestAuthentications.byNamespace {
+		all = append(all, l...)
+	}
+	slices.SortFunc(all, func(a, b *RequestAuthentication) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) })
+	taken, payers := map[string]bool{}, map[string]int{}
+	for _, p := range all {
+		for i, rule := range p.Spec.GetJwtRules() {
+			issuer := issuerAlone(rule)
+			if issuer == "" || taken[issuer] || CheckIssuer(issuer) != nil {
+				continue
+			}
+			if payers[p.Namespace] == maxIssuersEach || len(out) == maxIssuers {
+				findings = append(findings, object.Finding{Object: p.Ref, Field: fmt.Sprintf("spec.jwtRules[%d]", i), Code: object.CodeKeysUnknown, Message: fmt.Sprintf(
+					"issuer %q is not asked for its keys, since older objects name %d of the namespace or %d in all; every token of it is refused: set jwksUri, or write the keys to jwks", issuer, maxIssuersEach, maxIssuers)})
+				break
+			}
+			taken[issuer] = true
+			payers[p.Namespace]++
+			out = append(out, Issuer{issuer, p.Ref})
+		}
+	}
+	return out, findings
+}
+
+// IssuerKeys are what came of asking an issuer; nil: it has not been asked yet.
+func (w *World) IssuerKeys(issuer string) *IssuerKeys {
+	k, _ := w.issuers.Get(issuer)
+	return k
+}
+
+// IssuersOf are what came of asking the issuers of policies that say nothing of the keys.
+func (w *World) IssuersOf(policies []*RequestAuthentication) List[*IssuerKeys] {
+	var out []*IssuerKeys
+	for _, p := range policies {
+		for _, rule := range p.Spec.GetJwtRules() {
+			if k := w.IssuerKeys(issuerAlone(rule)); k != nil && !slices.Contains(out, k) {
+				out = append(out, k)
+			}
+		}
+	}
+	return ListOf(out...)
+}
+
+// issuerKeys takes in what came of asking an issuer; nil: nobody asks it any more.
+func (b *builder) issuerKeys(ref object.Ref, k *IssuerKeys) {
+	if k == nil {
+		b.world.issuers = b.world.issuers.Delete(ref.Name)
+	} else {
+		b.world.issuers = b.world.issuers.Set(ref.Name, k)
+	}
+	if b.world.RequestAuthentications == nil {
+		return
+	}
+	for namespace, l := range b.world.RequestAuthentications.byNamespace {
+		if slices.ContainsFunc(l, func(p *RequestAuthentication) bool {
+			return slices.ContainsFunc(p.Spec.GetJwtRules(), func(r *security.JWTRule) bool { return issuerAlone(r) == ref.Name })
+		}) {
+			b.dirtyInbound(namespace)
+			b.dirty.Gateways = true
+		}
+	}
+}
+
+// NoKeysFrom says why the control plane asks nobody at the address for keys, since it may
+// reach what tenants may not; "" when it does. Addresses that the mesh setting
+// issuerAddresses names are allowed whatever they are.
+func (w *World) NoKeysFrom(a netip.Addr) string {
+	a = a.WithZone("").Unmap()
+	for _, p := range prefixes(w.Config.IssuerAddresses) {
+		if p.Contains(a) {
+			return ""
+		}
+	}
+	if why := insideAddress(a); why != "" {
+		return why
+	}
+	for _, x := range append(embedded(a), a) {
+		_, node := w.nodeAddresses[x]
+		owners, _ := w.vips.Get(x.String())
+		switch {
+		case x.IsPrivate(), sharedAddresses.Contains(x):
+			return "an address of a private network"
+		case node, len(owners) > 0, w.WorkloadAt(x) != nil:
+			return "an address of the cluster"
+		}
+	}
+	if !a.IsGlobalUnicast() {
+		return "no public address"
+	}
+	return ""
+}
+
+// sharedAddresses are those of RFC 6598, which clusters use as if they were private.
+var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
+
+// prefixes reads a list of prefixes of addresses ("10.0.0.0/8, 192.0.2.1/32"), without
+// what is none.
+func prefixes(list string) (out []netip.Prefix) {
+	for text := range strings.SplitSeq(list, ",") {
+		if p, err := netip.ParsePrefix(strings.TrimSpace(text)); err == nil {
+			out = append(out, p.Masked())
+		}
+	}
+	return out
+}

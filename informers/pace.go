@@ -30,16 +30,23 @@ func (p *pace) pause() time.Duration {
 	return min(maxListPause, listPause*took)
 }
 
-// wait takes a list, and returns how long to wait before it begins.
+// wait is how long to wait before the next list. It takes nothing: who waits may be
+// told to begin again.
 func (p *pace) wait(now time.Time) time.Duration {
-	pause := p.pause()
-	if pause > 0 {
-		p.used = max(0, p.used-float64(now.Sub(p.since))/float64(pause))
-	}
-	over := max(0, p.used+1-listsAtOnce)
-	p.used, p.since = p.used+1, now
-	return time.Duration(over * float64(pause))
+	return time.Duration(max(0, p.owed(now)+1-listsAtOnce) * float64(p.pause()))
 }
 
-// ended says how long a list took.
-func (p *pace) ended(took time.Duration) { p.took, p.before = took, p.took }
+// ended says that a list has been read, and how long it took.
+func (p *pace) ended(now time.Time, took time.Duration) {
+	p.used, p.since = p.owed(now)+1, now
+	p.took, p.before = took, p.took
+}
+
+// owed are the lists that have not come back.
+func (p *pace) owed(now time.Time) float64 {
+	pause := p.pause()
+	if pause <= 0 {
+		return p.used
+	}
+	return max(0, p.used-float64(now.Sub(p.since))/float64(pause))
+}

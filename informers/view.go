@@ -117,7 +117,7 @@ func (v *view) lists() {
 	if v.listing.IsZero() {
 		v.listing = now
 	}
-	v.pace.ended(now.Sub(v.listing))
+	v.pace.ended(now, now.Sub(v.listing))
 	if v.listing.After(v.confirmed) {
 		v.confirmed = v.listing
 	}
@@ -133,7 +133,7 @@ func (v *view) rejects(err error) {
 	if v.listing.IsZero() {
 		v.listing = now
 	}
-	v.pace.ended(max(minRejected, now.Sub(v.listing)))
+	v.pace.ended(now, max(minRejected, now.Sub(v.listing)))
 	v.listing, v.problem = time.Time{}, problem
 }
 

@@ -19,13 +19,17 @@ import (
 func encode(t Type, name string, message proto.Message, owners ...object.Ref) (*Resource, []object.Finding) {
 	r, err := NewResource(t, name, message, owners...)
 	if err != nil {
-		var findings []object.Finding
-		for _, o := range owners {
-			findings = append(findings, object.Finding{Object: o, Code: object.CodeInvalid, Message: err.Error() + "; it is left out"})
-		}
-		return nil, findings
+		return nil, unencoded(err, owners)
 	}
 	return r, nil
+}
+
+// unencoded tells the objects that a resource was made of that it cannot be encoded.
+func unencoded(err error, owners []object.Ref) (findings []object.Finding) {
+	for _, o := range owners {
+		findings = append(findings, object.Finding{Object: o, Code: object.CodeInvalid, Message: err.Error() + "; it is left out"})
+	}
+	return findings
 }
 
 // cluster builds a cluster and, when the control plane knows its endpoints,

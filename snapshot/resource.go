@@ -92,6 +92,9 @@ type Resource struct {
 	lean  *lean // not nil: body and entry are not kept
 }
 
+// deterministic encodes equal messages alike.
+var deterministic = proto.MarshalOptions{Deterministic: true}
+
 // NewResource encodes message deterministically. It fails when the message
 // cannot be encoded (text that is not UTF-8) or bears another name.
 func NewResource(t Type, name string, message proto.Message, owners ...object.Ref) (*Resource, error) {
@@ -103,7 +106,7 @@ func NewResource(t Type, name string, message proto.Message, owners ...object.Re
 		return nil, fmt.Errorf("encoding %s resource %q: %w", t, name, err)
 	}
 	r := &Resource{Type: t, Name: name, Needs: needs, Owners: owners}
-	encoding := proto.MarshalOptions{Deterministic: true}
+	encoding := deterministic
 	size := encoding.Size(message)
 	encoding.UseCachedSize = true // of the line above
 	if err := r.seal(size, func(b []byte) ([]byte, error) { return encoding.MarshalAppend(b, message) }); err != nil {

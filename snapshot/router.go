@@ -17,6 +17,7 @@ type routerLayer struct {
 	scope    mesh.Scope
 	workload *registry.Workload // one of its Pods; those of a scope have the same labels
 
+	virtual  routerHosts
 	hosts    map[string]destination
 	behind   map[string][]string // destinations by the host that serves them, where that is another
 	rest     []*Resource
@@ -106,8 +107,19 @@ func (r *routerLayer) build(w *mesh.World) {
 	for _, name := range plan.Frames {
 		add(encode(RouteConfig, name, translate.RouteFrame(name)))
 	}
-	for _, vh := range plan.VirtualHosts {
-		add(encode(VirtualHost, vh.Name, vh.VirtualHost, vh.Owners...))
+	r.virtual = r.virtual.update(plan.Hosts, r.memo.intern)
+	told := map[*object.Finding]struct{}{} // hosts share those of their rules
+	for _, h := range plan.Hosts {
+		vh := r.virtual[h.Name]
+		if len(vh.findings) > 0 {
+			if _, done := told[&vh.findings[0]]; !done {
+				told[&vh.findings[0]] = struct{}{}
+				r.findings = append(r.findings, vh.findings...)
+			}
+		}
+		if vh.resource != nil {
+			r.rest = append(r.rest, vh.resource)
+		}
 	}
 	for _, c := range append(translate.BasicClusters(w.Config), extra.Clusters...) {
 		add(encode(Cluster, c.Name, c))

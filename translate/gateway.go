@@ -7,7 +7,6 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -38,11 +37,11 @@ type GatewayInput struct {
 }
 
 // GatewayPlan is what a router needs. Clusters are inputs, since they are
-// shared with other routers.
+// shared with other routers, and so are virtual hosts, which mostly are as they were.
 type GatewayPlan struct {
 	Listeners    []GatewayListener
 	Frames       []string // names of route configurations
-	VirtualHosts []GatewayVirtualHost
+	Hosts        []GatewayHost
 	Destinations []string    // hosts whose clusters the routes name, in order
 	Secrets      []SecretUse // SDS secrets that the listeners ask for, those of the oldest Gateways first
 	Findings     []object.Finding
@@ -54,18 +53,13 @@ type GatewayListener struct {
 	Owners []object.Ref
 }
 
-// GatewayVirtualHost is one virtual host with the objects that it is made of.
-type GatewayVirtualHost struct {
-	*routev3.VirtualHost
-	Owners []object.Ref
-}
-
 // gatewayBuilder gathers a GatewayPlan.
 type gatewayBuilder struct {
 	GatewayInput
 	topology *meshconfig.Topology
 	plan     GatewayPlan
 	names    map[string]bool // of route configurations
+	rules    ruleInputs
 	bindings map[*traffic.Server][]traffic.Bound
 	share    mesh.RouterShare
 	tooMuch  map[*traffic.VirtualService]bool // rules that were found to be too many
@@ -74,7 +68,7 @@ type gatewayBuilder struct {
 
 // Gateway makes the listeners and routes of a router.
 func Gateway(in GatewayInput) *GatewayPlan {
-	b := &gatewayBuilder{GatewayInput: in, names: map[string]bool{}, bindings: map[*traffic.Server][]traffic.Bound{}, tooMuch: map[*traffic.VirtualService]bool{}, bytes: map[string]int{}}
+	b := &gatewayBuilder{GatewayInput: in, names: map[string]bool{}, rules: newRuleInputs(), bindings: map[*traffic.Server][]traffic.Bound{}, tooMuch: map[*traffic.VirtualService]bool{}, bytes: map[string]int{}}
 	ports, findings := in.View.Ports(in.Workload)
 	topology, found := in.View.Config.TopologyOf(in.Workload)
 	b.topology, b.plan.Findings = topology, append(findings, found...)

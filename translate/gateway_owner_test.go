@@ -93,7 +93,7 @@ func checkPlan(t testing.TB, plan *GatewayPlan) {
 		}
 		frames[f] = true
 	}
-	for _, vh := range plan.VirtualHosts {
+	for _, vh := range plan.virtualHosts() {
 		config, _, _ := strings.Cut(vh.Name, "/")
 		for _, d := range vh.Domains {
 			if !frames[config] || domains[config+"/"+d] {
@@ -140,10 +140,10 @@ func (p *GatewayPlan) answer(t *testing.T, bind string, port uint32, sni, host, 
 	}
 	var found *routev3.VirtualHost
 	longest := -1
-	for _, vh := range p.VirtualHosts {
+	for _, vh := range p.virtualHosts() {
 		for _, d := range vh.Domains {
 			if strings.HasPrefix(vh.Name, config+"/") && object.HostMatches(d, host) && near(d) > longest {
-				found, longest = vh.VirtualHost, near(d)
+				found, longest = vh, near(d)
 			}
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
@@ -15,10 +13,10 @@ import (
 type hostRoutes struct {
 	host      string
 	owner     *traffic.Server // the first that has the host
-	routes    []*routev3.Route
-	catchAll  *routev3.Route  // it comes last, so that it hides nothing
-	closing   *traffic.Server // whose catchAll is
+	rules     []*RouteInput
+	closing   *traffic.Server // whose rules take every request
 	owners    []object.Ref
+	serves    bool // some request
 	needsTLS  bool
 	keep      bool // also when it has nothing to serve: its requests are nobody else's
 	elsewhere bool // its requests belong to another server: they came on a connection for this one
@@ -100,9 +98,7 @@ func (b *gatewayBuilder) routes(name string, port uint32, servers []*traffic.Ser
 		served = b.virtualHost(name, byHost[h]) || served
 	}
 	if !served {
-		b.plan.VirtualHosts = append(b.plan.VirtualHosts, GatewayVirtualHost{VirtualHost: &routev3.VirtualHost{
-			Name: fmt.Sprintf("%s/blackhole:%d", name, port), Domains: []string{"*"},
-		}})
+		b.plan.Hosts = append(b.plan.Hosts, GatewayHost{Name: fmt.Sprintf("%s/blackhole:%d", name, port), Domain: "*"})
 	}
 }
 
@@ -164,17 +160,15 @@ func misdirected(s *traffic.Server, hostings []hosting, names *nameClaims) (out 
 // matches could tell apart.
 func (b *gatewayBuilder) add(h *hostRoutes, s *traffic.Server, vs *traffic.VirtualService) {
 	h.processed[vs] = true
-	routes, findings := Routes(routerInput(b.View, s, vs))
-	b.plan.Findings = append(b.plan.Findings, findings...)
+	in := b.rules.of(b.View, s, vs)
 	b.plan.Destinations = append(b.plan.Destinations, vs.Destinations...)
 	h.owners = append(h.owners, vs.Objects()...)
-	for _, r := range routes {
-		switch {
-		case !CatchAll(r):
-			h.routes = append(h.routes, r)
-		case h.catchAll == nil:
-			h.catchAll, h.closing = r, s
-		}
+	some, all := b.rules.reach(in)
+	if h.rules = append(h.rules, in); some {
+		h.serves = true
+	}
+	if all && h.closing == nil {
+		h.closing = s
 	}
 }
 
@@ -193,31 +187,9 @@ func asksForPort(vs *traffic.VirtualService) bool {
 
 // virtualHost adds the host to the plan; false when it has nothing to serve.
 func (b *gatewayBuilder) virtualHost(config string, h *hostRoutes) bool {
-	routes := h.routes
-	if h.catchAll != nil {
-		routes = append(routes, h.catchAll)
-	}
-	if len(routes) == 0 && !h.needsTLS && !h.keep && !h.elsewhere {
+	if !h.serves && !h.needsTLS && !h.keep && !h.elsewhere {
 		return false
 	}
-	vh := &routev3.VirtualHost{Name: config + "/" + h.host, Domains: []string{h.host}, Routes: routes}
-	if h.elsewhere {
-		vh.Routes = []*routev3.Route{{
-			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 421}},
-		}}
-	}
-	if h.needsTLS {
-		vh.RequireTls = routev3.VirtualHost_ALL
-		if len(routes) == 0 { // the redirect happens before routes are looked at, but Envoy wants one to match
-			vh.Routes = []*routev3.Route{{
-				Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-				Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 404}},
-			}}
-		}
-	}
-	vh.Routes = slices.Clone(vh.Routes)
-	retriedOnce(vh)
-	b.plan.VirtualHosts = append(b.plan.VirtualHosts, GatewayVirtualHost{VirtualHost: vh, Owners: h.owners})
+	b.plan.Hosts = append(b.plan.Hosts, GatewayHost{Name: config + "/" + h.host, Domain: h.host, Rules: h.rules, RequiresTLS: h.needsTLS, Elsewhere: h.elsewhere, Owners: h.owners})
 	return true
 }

@@ -81,11 +81,13 @@ func gatewayAPIStory(t *testing.T, in txtar.File) ([]txtar.File, []*routev3.Virt
 		}
 		listeners += chainLines(t, l.Listener)
 	}
-	for _, vh := range plan.VirtualHosts {
+	for _, h := range plan.Hosts {
+		vh, found := h.built()
+		plan.Findings = append(plan.Findings, found...)
 		if err := vh.ValidateAll(); err != nil {
 			t.Errorf("virtual host %s: %v", vh.Name, err)
 		}
-		hosts = append(hosts, vh.VirtualHost)
+		hosts = append(hosts, vh)
 	}
 	for _, f := range plan.Findings {
 		findings += string(f.Code) + " " + f.String() + "\n"

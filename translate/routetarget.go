@@ -121,21 +121,25 @@ func (b *routeBuilder) missing(s *registry.Service, host string, port uint32, o 
 
 // defaultPort is the port of destinations that give none.
 func (b *routeBuilder) defaultPort(s *registry.Service) uint32 {
-	if s == nil {
-		return b.Port
+	if only := onlyPort(s); only != 0 {
+		return only
 	}
-	only := uint32(0)
+	return b.Port
+}
+
+// onlyPort is the one port of a service; 0 when it has several or none.
+func onlyPort(s *registry.Service) (only uint32) {
+	if s == nil {
+		return 0
+	}
 	for _, p := range s.Ports {
 		if p.Protocol == object.ProtocolUDP {
 			continue
 		}
 		if only != 0 {
-			return b.Port
+			return 0
 		}
 		only = p.Number
-	}
-	if only == 0 {
-		return b.Port
 	}
 	return only
 }

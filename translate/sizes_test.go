@@ -116,7 +116,7 @@ func TestRulesOfManyServersAreBounded(t *testing.T) {
 	rules("shop", "other", 0, 5)
 	plan := planOf(t, changes)
 	routes := map[string]int{}
-	for _, vh := range plan.VirtualHosts {
+	for _, vh := range plan.virtualHosts() {
 		routes[vh.Domains[0]] += len(vh.Routes)
 	}
 	if routes["old.example"] != 500 || routes["other.example"] != 500 || routes["new.example"] == 0 || routes["new.example"] > 200_000 {

@@ -130,13 +130,10 @@ func (c *Config) RegistryOnly() bool {
 	return c.GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY
 }
 
-// checkOutbound tells of a mode for unknown destinations that is not served as it says.
-func (c *Config) checkOutbound() []object.Finding {
-	if c.GetOutboundTrafficPolicy().GetMode() != meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY_DYNAMIC_DNS {
-		return nil
-	}
-	return []object.Finding{{Object: c.Ref, Field: "outboundTrafficPolicy.mode", Code: object.CodeUnsupported,
-		Message: "proxies do not resolve names of unknown destinations; connections to these go to the address that the client found, as in mode ALLOW_ANY: use ALLOW_ANY, and ServiceEntries with resolution DYNAMIC_DNS for names that proxies are to resolve"}}
+// ResolvesUnknown tells whether proxies resolve the names that requests carry for hosts
+// which the mesh does not know (outboundTrafficPolicy, ALLOW_ANY_DYNAMIC_DNS).
+func (c *Config) ResolvesUnknown() bool {
+	return c.GetOutboundTrafficPolicy().GetMode() == meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY_DYNAMIC_DNS
 }
 
 func (c *Config) equal(o *Config) bool {

@@ -54,16 +54,6 @@ func TestEntriesThatAreNotMerged(t *testing.T) {
 	}
 }
 
-// TestModeForUnknownDestinations: a mode that is not served as it says is told.
-func TestModeForUnknownDestinations(t *testing.T) {
-	for mode, want := range map[string]int{"ALLOW_ANY": 0, "REGISTRY_ONLY": 0, "ALLOW_ANY_DYNAMIC_DNS": 1} {
-		_, findings, err := parseConfig(object.Ref{Name: "istio"}, []byte("outboundTrafficPolicy: {mode: "+mode+"}\n"))
-		if err != nil || len(findings) != want {
-			t.Errorf("%s: %v, findings %v", mode, err, findings)
-		}
-	}
-}
-
 // TestPublishedEntriesAreNotWrittenTo: what readers may hold has all that it says from the
 // moment it was read. The race detector sees what is written later.
 func TestPublishedEntriesAreNotWrittenTo(t *testing.T) {

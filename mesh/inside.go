@@ -37,6 +37,10 @@ var metadataNames = []string{"metadata.google.internal", "metadata.goog", "metad
 // every image, beside localhost and all below it (RFC 6761, section 6.3).
 var loopbackNames = []string{"localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback", "broadcasthost"}
 
+// InsideNames are names, other than those below "localhost", that mean the proxy's own pod
+// or a metadata server by themselves.
+func InsideNames() []string { return slices.Concat(loopbackNames, metadataNames) }
+
 // insideAddress says why an address means the proxy's own pod or node, or is
 // no address of one host; "" when it may be dialled by any proxy. The forms
 // of IPv6 that carry an IPv4 address mean what that one means.

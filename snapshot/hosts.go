@@ -89,11 +89,11 @@ func (l *hostLayer) setFixed() {
 	if l.base != nil {
 		return
 	}
-	for _, c := range translate.BasicClusters(l.view.Config) {
+	for _, c := range append(translate.BasicClusters(l.view.Config), translate.DynamicClusters(l.view.Config)...) {
 		r, _ := encode(Cluster, c.Name, c)
 		l.fixed = append(l.fixed, l.memo.intern.Intern(r))
 	}
-	o := translate.VirtualOutbound(translate.Unclaimed(l.view), l.ipv6, l.reporting, l.view.Config)
+	o := translate.VirtualOutbound(translate.Unclaimed(l.view), translate.UnclaimedRequests(l.view), l.ipv6, l.reporting, l.view.Config)
 	r, _ := encode(Listener, o.Name, o)
 	l.fixed = append(l.fixed, l.memo.intern.Intern(r))
 	l.revision = l.revision.With(l.fixed)

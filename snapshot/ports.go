@@ -188,7 +188,7 @@ type fallbackKey struct {
 func (l *hostLayer) routes(u *uses, at translate.ListenerKey) []*Resource {
 	name := at.RouteConfig()
 	out := []*Resource{l.frame(u, name)}
-	key := fallbackKey{name, translate.Unclaimed(l.view)}
+	key := fallbackKey{name, translate.UnclaimedRequests(l.view)}
 	b := l.memo.get(u, key, func() (*Resource, []object.Finding) {
 		vh := translate.FallbackVirtualHost(key.config, key.unclaimed)
 		return encode(VirtualHost, vh.Name, vh)

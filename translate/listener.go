@@ -231,8 +231,9 @@ func unclaimedChain(cluster string, r Reporting, cfg *mesh.Config) *listenerv3.F
 }
 
 // VirtualOutbound is the listener that receives every captured connection and
-// hands it to the listener of its destination.
-func VirtualOutbound(unclaimed string, ipv6 bool, r Reporting, cfg *mesh.Config) *listenerv3.Listener {
+// hands it to the listener of its destination. Connections and requests are the clusters of
+// what no listener has.
+func VirtualOutbound(connections, requests string, ipv6 bool, r Reporting, cfg *mesh.Config) *listenerv3.Listener {
 	l := &listenerv3.Listener{
 		Name:             "virtualOutbound",
 		Address:          socketAddress(AnyAddress, OutboundPort),
@@ -243,7 +244,10 @@ func VirtualOutbound(unclaimed string, ipv6 bool, r Reporting, cfg *mesh.Config)
 			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(OutboundPort)},
 			Filters:          TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster, Weight: 1}}, Reporting: r, Config: cfg}),
 		}},
-		DefaultFilterChain: unclaimedChain(unclaimed, r, cfg),
+		DefaultFilterChain: unclaimedChain(connections, r, cfg),
+	}
+	if requests == DynamicCluster {
+		setDynamic(l, r, cfg)
 	}
 	if ipv6 {
 		l.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: socketAddress("::", OutboundPort)}}

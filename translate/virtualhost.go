@@ -70,17 +70,25 @@ func FallbackVirtualHost(config, unclaimed string) *routev3.VirtualHost {
 			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 502}},
 		}}}
 	}
-	return &routev3.VirtualHost{Name: config + "/allow_any", Domains: []string{"*"}, Routes: []*routev3.Route{{
-		Name:  "allow_any",
+	vh := &routev3.VirtualHost{Name: config + "/allow_any", Domains: []string{"*"}, Routes: []*routev3.Route{allowAny("allow_any", unclaimed)}}
+	if unclaimed == DynamicCluster {
+		vh.Routes = append([]*routev3.Route{byAddress()}, vh.Routes...)
+	}
+	return vh
+}
+
+func allowAny(name, cluster string) *routev3.Route {
+	return &routev3.Route{
+		Name:  name,
 		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: unclaimed},
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster},
 			Timeout:          durationpb.New(0),
 			MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{
 				MaxStreamDuration: durationpb.New(0), GrpcTimeoutHeaderMax: durationpb.New(0),
 			},
 		}},
-	}}}
+	}
 }
 
 // RouteFrame is a route configuration without its virtual hosts, which travel

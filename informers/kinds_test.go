@@ -25,6 +25,15 @@ func TestMeshAppliesWhatIsRead(t *testing.T) {
 	}
 }
 
+// TestKindsOfIstioAreKnown: those that are read as messages of istio.io/api, and no others.
+func TestKindsOfIstioAreKnown(t *testing.T) {
+	for _, k := range kinds() {
+		if k.proto != k.mesh.Istio() {
+			t.Errorf("%s is of Istio's API: %v; it is said to be: %v", k.mesh, k.proto, k.mesh.Istio())
+		}
+	}
+}
+
 // TestChartGrantsWhatIsRead: the chart lets the control plane watch each kind that is read.
 func TestChartGrantsWhatIsRead(t *testing.T) {
 	granted := map[string]bool{} // "group/resource"

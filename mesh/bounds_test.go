@@ -203,7 +203,7 @@ func TestDelegatesMultiplyWithinBounds(t *testing.T) {
 		t.Errorf("findings of %q", fields)
 	}
 	refused := false
-	for _, f := range w.CheckReferences(t.Context(), root) {
+	for _, f := range w.CheckReferences(t.Context(), object.Ref{Kind: object.KindVirtualService, Namespace: root.Namespace, Name: root.Name}, root) {
 		refused = refused || f.Field == traffic.DelegatedField && f.Code == object.CodeInvalid
 	}
 	if !refused {

@@ -31,7 +31,7 @@ func (b *builder) peerAuthentication(ref object.Ref, o *securityv1.PeerAuthentic
 	var p *PeerAuthentication
 	var findings []object.Finding
 	if o != nil {
-		findings = checkPeerAuthentication(o)
+		findings = checkPeerAuthentication(ref, o)
 		p = policy[*security.PeerAuthentication](ref, o.ObjectMeta, o.Spec.GetSelector().GetMatchLabels(), &o.Spec)
 	}
 	b.world.PeerAuthentications = b.world.PeerAuthentications.with(ref, p)

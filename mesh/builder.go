@@ -19,9 +19,9 @@ import (
 // builder is the writer's side of the world: the indexes that only building
 // needs, and the next World while it is made. One goroutine uses it.
 type builder struct {
-	world   World
-	dirty   *Dirty
-	applied map[object.Kind]func(b *builder, ref object.Ref, obj any)
+	world World
+	dirty *Dirty
+	kinds map[object.Kind]kind
 
 	nodes     map[string]*corev1.Node
 	zones     map[string]map[object.Ref]string                            // zones of nodes by what EndpointSlices say of them
@@ -81,7 +81,7 @@ type builder struct {
 
 func newBuilder() *builder {
 	b := &builder{
-		applied: applied(), dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[object.Ref]string{}, pods: map[string]map[string]*registry.Workload{}, entries: map[string]map[string]*registry.Workload{},
+		kinds: kinds(), dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[object.Ref]string{}, pods: map[string]map[string]*registry.Workload{}, entries: map[string]map[string]*registry.Workload{},
 		services: map[string]map[string]*registry.Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
 		declared: map[string]map[object.Ref]*registry.ServiceEntry{}, seByRef: map[object.Ref]*registry.ServiceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, unmerged: object.Set{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{},
 		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), apiRules: map[object.Ref][]*traffic.VirtualService{}, ingresses: newIngresses(),
@@ -156,8 +156,8 @@ func (b *builder) take(c Change) {
 
 // dispatch hands a change to what its kind does.
 func (b *builder) dispatch(c Change) {
-	if apply := b.applied[c.Ref.Kind]; apply != nil {
-		apply(b, c.Ref, c.Object)
+	if k := b.kinds[c.Ref.Kind]; k.apply != nil {
+		k.apply(b, c.Ref, c.Object)
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -22,35 +20,8 @@ func Check(ref object.Ref, obj any) []object.Finding {
 	if over := bounds.Check(ref, obj); len(over) > 0 {
 		return over
 	}
-	switch o := obj.(type) {
-	case *networkingv1.VirtualService:
-		v, findings := traffic.ParseVirtualService(o, object.Domain)
-		return append(append(traffic.CheckRoutes(o), findings...), v.Claimless()...)
-	case *networkingv1.DestinationRule:
-		_, findings := traffic.ParseDestinationRule(o, object.Domain)
-		return findings
-	case *networkingv1.Gateway:
-		_, findings := traffic.ParseGateway(o)
-		return append(traffic.CheckServers(o), findings...)
-	case *networkingv1.ServiceEntry:
-		return append(traffic.CheckEntryHosts(o), registry.ParseServiceEntry(o, object.Domain).Findings...)
-	case *networkingv1.WorkloadEntry:
-		return traffic.CheckWorkloadEntry(o)
-	case *networkingv1.Sidecar:
-		return checkSidecar(o)
-	case *securityv1.PeerAuthentication:
-		return checkPeerAuthentication(o)
-	case *securityv1.RequestAuthentication:
-		_, findings := targetsOf(ref, o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
-		return findings
-	case *securityv1.AuthorizationPolicy:
-		_, findings := targetsOf(ref, o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
-		return findings
-	case *telemetryv1.Telemetry:
-		_, findings := targetsOf(ref, o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
-		return findings
-	case *corev1.ConfigMap, *corev1.Namespace, *corev1.Service, *corev1.Pod:
-		return checkCore(ref, o.(metav1.Object))
+	if check := kinds()[ref.Kind].check; check != nil {
+		return check(ref, obj)
 	}
 	return nil
 }
@@ -64,8 +35,46 @@ func Build(changes []Change) *World {
 	return w
 }
 
+func checkVirtualService(_ object.Ref, o *networkingv1.VirtualService) []object.Finding {
+	v, findings := traffic.ParseVirtualService(o, object.Domain)
+	return append(append(traffic.CheckRoutes(o), findings...), v.Claimless()...)
+}
+
+func checkDestinationRule(_ object.Ref, o *networkingv1.DestinationRule) []object.Finding {
+	_, findings := traffic.ParseDestinationRule(o, object.Domain)
+	return findings
+}
+
+func checkGateway(_ object.Ref, o *networkingv1.Gateway) []object.Finding {
+	_, findings := traffic.ParseGateway(o)
+	return append(traffic.CheckServers(o), findings...)
+}
+
+func checkServiceEntry(_ object.Ref, o *networkingv1.ServiceEntry) []object.Finding {
+	return append(traffic.CheckEntryHosts(o), registry.ParseServiceEntry(o, object.Domain).Findings...)
+}
+
+func checkWorkloadEntry(_ object.Ref, o *networkingv1.WorkloadEntry) []object.Finding {
+	return traffic.CheckWorkloadEntry(o)
+}
+
 // checkSidecar looks at the listeners; those of inbound traffic as the proxies
 // of any workload would get them.
-func checkSidecar(o *networkingv1.Sidecar) (findings []object.Finding) {
+func checkSidecar(_ object.Ref, o *networkingv1.Sidecar) []object.Finding {
 	return append(traffic.CheckEgress(o), ingressPorts(traffic.ParseSidecar(o), nil, func(InboundPort) {})...)
+}
+
+func checkRequestAuthentication(ref object.Ref, o *securityv1.RequestAuthentication) []object.Finding {
+	_, findings := targetsOf(ref, o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
+	return findings
+}
+
+func checkAuthorizationPolicy(ref object.Ref, o *securityv1.AuthorizationPolicy) []object.Finding {
+	_, findings := targetsOf(ref, o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
+	return findings
+}
+
+func checkTelemetry(ref object.Ref, o *telemetryv1.Telemetry) []object.Finding {
+	_, findings := targetsOf(ref, o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
+	return findings
 }

@@ -33,12 +33,12 @@ func checkLabels(ref object.Ref, labels map[string]string) (findings []object.Fi
 	return findings
 }
 
-// checkCore is what is wrong with an object of Kubernetes by itself.
-func checkCore(ref object.Ref, obj metav1.Object) []object.Finding {
-	if c, ok := obj.(*corev1.ConfigMap); ok {
-		return checkConfigMap(ref, c)
-	}
-	return checkLabels(ref, obj.GetLabels())
+// checkMeta tells of the labels of an object of Kubernetes.
+func checkMeta[T any, P interface {
+	*T
+	metav1.Object
+}](ref object.Ref, o *T) []object.Finding {
+	return checkLabels(ref, P(o).GetLabels())
 }
 
 // checkConfigMap is what is wrong with a mesh configuration.

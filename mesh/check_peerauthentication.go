@@ -9,7 +9,7 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-func checkPeerAuthentication(o *securityv1.PeerAuthentication) (findings []object.Finding) {
+func checkPeerAuthentication(_ object.Ref, o *securityv1.PeerAuthentication) (findings []object.Finding) {
 	bad := object.Invalid(object.Ref{Kind: object.KindPeerAuthentication, Namespace: o.Namespace, Name: o.Name}, &findings)
 	if len(o.Spec.PortLevelMtls) > 0 && len(o.Spec.GetSelector().GetMatchLabels()) == 0 {
 		bad("spec.portLevelMtls", "ports have modes of their own only with a selector; those that are STRICT are in force, and others ignored: add spec.selector.matchLabels")

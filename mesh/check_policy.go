@@ -7,12 +7,45 @@ import (
 	"strings"
 
 	security "istio.io/api/security/v1beta1"
+	typev1 "istio.io/api/type/v1beta1"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 )
+
+func (r *references) peerAuthentication(o *securityv1.PeerAuthentication) {
+	r.policy(o.Spec.GetSelector().GetMatchLabels(), nil, nil)
+	r.peerPorts(o)
+}
+
+func (r *references) requestAuthentication(o *securityv1.RequestAuthentication) {
+	r.policy(o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
+}
+
+func (r *references) authorizationPolicy(o *securityv1.AuthorizationPolicy) {
+	r.policy(o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
+	r.authorization(o)
+}
+
+func (r *references) telemetry(o *telemetryv1.Telemetry) {
+	r.policy(o.Spec.GetSelector().GetMatchLabels(), o.Spec.TargetRef, o.Spec.TargetRefs)
+}
+
+// policy looks for what a policy selects, and for what it refers to.
+func (r *references) policy(selector map[string]string, target *typev1.PolicyTargetReference, targets []*typev1.PolicyTargetReference) {
+	namespace := r.ref.Namespace
+	if namespace == r.world.Config.RootNamespace {
+		namespace = ""
+	}
+	r.selected("spec.selector", selector, namespace)
+	if target != nil || len(targets) > 0 {
+		read, _ := targetsOf(r.ref, selector, target, targets)
+		r.targets(r.ref.Kind, read)
+	}
+}
 
 // authorization looks up what the rules of a policy are compared with: the ports of the
 // pods that it selects, and tokens that somebody reads.

@@ -8,11 +8,7 @@ import (
 	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
-	typev1 "istio.io/api/type/v1beta1"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
-	securityv1 "istio.io/client-go/pkg/apis/security/v1"
-	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
@@ -24,8 +20,8 @@ import (
 // that do not exist, objects that win against it, selectors that select
 // nothing. All of that may be mended by other objects later. When ctx ends it says
 // what it has found until then.
-func (w *World) CheckReferences(ctx context.Context, obj any) []object.Finding {
-	return w.NamesOfOne().Check(ctx, obj)
+func (w *World) CheckReferences(ctx context.Context, ref object.Ref, obj any) []object.Finding {
+	return w.NamesOfOne().Check(ctx, ref, obj)
 }
 
 // NamesOfOne are the names of the World for who checks one object alone.
@@ -54,41 +50,10 @@ func (w *World) Names() *Names {
 }
 
 // Check is World.CheckReferences.
-func (n *Names) Check(ctx context.Context, obj any) []object.Finding {
-	w := n.world
-	r := &references{ctx: ctx, world: w, names: n}
-	switch o := obj.(type) {
-	case *networkingv1.VirtualService:
-		r.ref = object.Ref{Kind: object.KindVirtualService, Namespace: o.Namespace, Name: o.Name}
-		r.virtualService(o)
-	case *networkingv1.DestinationRule:
-		r.ref = object.Ref{Kind: object.KindDestinationRule, Namespace: o.Namespace, Name: o.Name}
-		r.destinationRule(o)
-	case *networkingv1.ServiceEntry:
-		r.ref = object.Ref{Kind: object.KindServiceEntry, Namespace: o.Namespace, Name: o.Name}
-		r.serviceEntry(o)
-	case *networkingv1.WorkloadEntry:
-		r.ref = object.Ref{Kind: object.KindWorkloadEntry, Namespace: o.Namespace, Name: o.Name}
-		r.leadsInside(registry.ParseWorkloadEntry(&o.Spec, r.ref, o.Labels, o.CreationTimestamp.Time).Address())
-	case *networkingv1.Gateway:
-		r.ref = object.Ref{Kind: object.KindGateway, Namespace: o.Namespace, Name: o.Name}
-		r.selected("spec.selector", o.Spec.Selector, "")
-	case *networkingv1.Sidecar:
-		r.ref = object.Ref{Kind: object.KindSidecar, Namespace: o.Namespace, Name: o.Name}
-		r.selected("spec.workloadSelector", o.Spec.GetWorkloadSelector().GetLabels(), o.Namespace)
-		r.egressHosts(o)
-	case *securityv1.PeerAuthentication:
-		r.policy(object.KindPeerAuthentication, o, o.Spec.GetSelector().GetMatchLabels())
-		r.peerPorts(o)
-	case *securityv1.RequestAuthentication:
-		r.policy(object.KindRequestAuthentication, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
-	case *securityv1.AuthorizationPolicy:
-		r.policy(object.KindAuthorizationPolicy, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
-		r.authorization(o)
-	case *telemetryv1.Telemetry:
-		r.policy(object.KindTelemetry, o, o.Spec.GetSelector().GetMatchLabels(), append([]*typev1.PolicyTargetReference{o.Spec.TargetRef}, o.Spec.TargetRefs...)...)
-	default:
-		return w.GatewayAPI().Check(obj)
+func (n *Names) Check(ctx context.Context, ref object.Ref, obj any) []object.Finding {
+	r := &references{ctx: ctx, world: n.world, names: n, ref: ref}
+	if refer := kinds()[ref.Kind].refer; refer != nil {
+		refer(r, obj)
 	}
 	return r.findings
 }
@@ -111,17 +76,17 @@ func (r *references) missing(code object.Code, what object.Ref, field, format st
 	r.findings = append(r.findings, object.Finding{Object: r.ref, Field: field, Code: code, Missing: what, Message: fmt.Sprintf(format, args...)})
 }
 
-func (r *references) policy(kind object.Kind, o metav1.Object, selector map[string]string, targets ...*typev1.PolicyTargetReference) {
-	r.ref = object.Ref{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
-	namespace := o.GetNamespace()
-	if namespace == r.world.Config.RootNamespace {
-		namespace = ""
-	}
-	r.selected("spec.selector", selector, namespace)
-	if len(targets) > 0 && (targets[0] != nil || len(targets) > 1) {
-		read, _ := targetsOf(r.ref, selector, targets[0], targets[1:])
-		r.targets(kind, read)
-	}
+func (r *references) workloadEntry(o *networkingv1.WorkloadEntry) {
+	r.leadsInside(registry.ParseWorkloadEntry(&o.Spec, r.ref, o.Labels, o.CreationTimestamp.Time).Address())
+}
+
+func (r *references) gateway(o *networkingv1.Gateway) {
+	r.selected("spec.selector", o.Spec.Selector, "")
+}
+
+func (r *references) sidecar(o *networkingv1.Sidecar) {
+	r.selected("spec.workloadSelector", o.Spec.GetWorkloadSelector().GetLabels(), o.Namespace)
+	r.egressHosts(o)
 }
 
 // selected looks for a workload; namespace "" is any.

@@ -78,7 +78,7 @@ func TestRulesOfManyHostsAreBounded(t *testing.T) {
 		}
 	}
 	refused := false
-	for _, f := range Build([]Change{hosts}).CheckReferences(t.Context(), newer.Object) {
+	for _, f := range Build([]Change{hosts}).CheckReferences(t.Context(), newer.Ref, newer.Object) {
 		refused = refused || f.Field == ruledField && f.Code == object.CodeInvalid
 	}
 	if !refused {

@@ -117,7 +117,8 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%s: closed at %q, want %q", c.what, got, c.closed)
 		}
 		for kind, obj := range map[object.Kind]any{object.KindAuthorizationPolicy: authz, object.KindRequestAuthentication: jwt, object.KindTelemetry: logs} {
-			said := slices.Concat(Check(object.Ref{Kind: kind, Namespace: c.namespace, Name: "p"}, obj), w.CheckReferences(t.Context(), obj))
+			ref := object.Ref{Kind: kind, Namespace: c.namespace, Name: "p"}
+			said := slices.Concat(Check(ref, obj), w.CheckReferences(t.Context(), ref, obj))
 			var built []object.Finding
 			for f := range w.Findings() {
 				if f.Object == (object.Ref{Kind: kind, Namespace: c.namespace, Name: "p"}) {

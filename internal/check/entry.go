@@ -58,23 +58,13 @@ func severityOf(f object.Finding) object.Severity {
 	case object.CodeUnreadable, object.CodeUnknownKind, object.CodeInvalid:
 		return object.SeverityError
 	case object.CodeUnknownField: // of Kubernetes there may be newer versions than this one knows
-		if ofIstio(f.Object.Kind) {
+		if f.Object.Kind.Istio() {
 			return object.SeverityError
 		}
 	case object.CodeForeign, object.CodeNotLookedUp:
 		return object.SeverityNote
 	}
 	return object.SeverityWarning
-}
-
-// ofIstio tells whether a kind is one of Istio's own API.
-func ofIstio(k object.Kind) bool {
-	switch k {
-	case object.KindVirtualService, object.KindDestinationRule, object.KindGateway, object.KindServiceEntry, object.KindWorkloadEntry, object.KindSidecar, object.KindPeerAuthentication,
-		object.KindRequestAuthentication, object.KindAuthorizationPolicy, object.KindTelemetry, object.KindProxyConfig:
-		return true
-	}
-	return false
 }
 
 // position is where an object stands.

@@ -64,7 +64,7 @@ func checkObject(ctx context.Context, o mesh.Change, names *mesh.Names, config *
 		r.add(translated(ctx, mesh.Build([]mesh.Change{o}), o.Ref.Namespace, config)...)
 	}
 	if names != nil && ctx.Err() == nil {
-		r.add(names.Check(ctx, o.Object)...)
+		r.add(names.Check(ctx, o.Ref, o.Object)...)
 	}
 	r.bound()
 	return r

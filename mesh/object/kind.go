@@ -6,6 +6,16 @@ package object
 // networking.istio.io's, "gateway.networking.k8s.io/Gateway" the other one.
 type Kind string
 
+// Istio tells whether the kind is one of Istio's own API.
+func (k Kind) Istio() bool {
+	switch k {
+	case KindVirtualService, KindDestinationRule, KindGateway, KindServiceEntry, KindWorkloadEntry, KindSidecar, KindProxyConfig,
+		KindPeerAuthentication, KindRequestAuthentication, KindAuthorizationPolicy, KindTelemetry:
+		return true
+	}
+	return false
+}
+
 // The kinds that the world reads.
 const (
 	KindService               Kind = "Service"

@@ -33,6 +33,7 @@ func (b *builder) settleHost(name string) {
 	t := compareHosts(old, next)
 	b.coverHost(name, old, next)
 	b.ruleHost(name, old, next)
+	b.exported.countPods(old, next)
 	b.indexAddresses(old, next)
 	b.indexListed(old, next)
 	if next == nil {

@@ -170,6 +170,10 @@ func (b *builder) finish() (*World, *Dirty) {
 	b.settleDelegates()
 	b.settleExports()
 	b.settleHosts()
+	if b.settlePods() { // which the records of hosts tell
+		b.settleExports()
+		b.settleHosts()
+	}
 	b.settleSubsets()
 	b.settleMerged() // those of which it took subsets away, or gave them back
 	b.settleRules()

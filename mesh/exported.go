@@ -26,6 +26,8 @@ const plainExport = 100
 type exported struct {
 	of    map[string]map[object.Ref]*export // those that count, by namespace
 	stale map[string]struct{}               // namespaces that have to be looked at again
+	pods  map[object.Ref]int                // behind headless Services: each has listeners of its own
+	again map[object.Ref]struct{}           // Services whose pods have become more or fewer
 }
 
 // export is an object that counts.
@@ -37,13 +39,13 @@ type export struct {
 }
 
 func newExported() exported {
-	return exported{of: map[string]map[object.Ref]*export{}, stale: map[string]struct{}{}}
+	return exported{of: map[string]map[object.Ref]*export{}, stale: map[string]struct{}{}, pods: map[object.Ref]int{}, again: map[object.Ref]struct{}{}}
 }
 
 // exportsOf is how many clusters and listeners an object puts on sidecars of other
 // namespaces. Ports of HTTP have a cluster each, and share a listener; others have a
-// listener at each address as well.
-func exportsOf(obj any) (n int) {
+// listener at each address as well, which of a headless Service are those of its pods.
+func exportsOf(obj any, pods int) (n int) {
 	switch o := obj.(type) {
 	case *corev1.Service:
 		if v := registry.ExportTo(o); v.Private(o.Namespace, nil) || v.None() {
@@ -52,7 +54,7 @@ func exportsOf(obj any) (n int) {
 		for _, p := range o.Spec.Ports {
 			n++
 			if !object.KubernetesProtocol(string(p.Protocol), p.AppProtocol, p.Name, uint32(p.Port)).IsHTTP() { //nolint:gosec // the API server has checked it
-				n += max(1, len(o.Spec.ClusterIPs))
+				n += max(1, len(o.Spec.ClusterIPs), pods)
 			}
 		}
 	case *networkingv1.ServiceEntry:
@@ -67,28 +69,76 @@ func exportsOf(obj any) (n int) {
 // exporting notes a change of a Service or ServiceEntry, and returns what of it is in
 // force: one that is kept to its namespace stays so until the namespace is looked at.
 func (b *builder) exporting(c Change) Change {
-	at := b.exported.of[c.Ref.Namespace]
-	was := at[c.Ref]
-	n := exportsOf(c.Object)
-	if n <= plainExport {
-		if was != nil {
-			delete(at, c.Ref)
-			b.exported.stale[c.Ref.Namespace] = struct{}{}
-			b.foundAs(c.Ref, "exports", nil)
-		}
-		return c
-	}
-	if at == nil {
-		at = map[object.Ref]*export{}
-		b.exported.of[c.Ref.Namespace] = at
-	}
-	next := &export{object: c.Object, created: createdAt(c.Object), resources: n, kept: was != nil && was.kept}
-	at[c.Ref] = next
-	b.exported.stale[c.Ref.Namespace] = struct{}{}
-	if next.kept {
+	if b.countExport(c.Ref, c.Object) {
 		c.Object = keptHome(c.Object)
 	}
 	return c
+}
+
+// countExport counts an object in place of what it was before, and tells whether it is kept
+// to its namespace for now.
+func (b *builder) countExport(ref object.Ref, obj any) (kept bool) {
+	was := b.exported.of[ref.Namespace][ref]
+	n := exportsOf(obj, b.exported.pods[ref])
+	if n <= plainExport {
+		if was != nil {
+			remove(b.exported.of, ref.Namespace, ref)
+			b.exported.stale[ref.Namespace] = struct{}{}
+			b.foundAs(ref, "exports", nil)
+		}
+		return false
+	}
+	kept = was != nil && was.kept
+	put(b.exported.of, ref.Namespace, ref, &export{object: obj, created: createdAt(obj), resources: n, kept: kept})
+	b.exported.stale[ref.Namespace] = struct{}{}
+	return kept
+}
+
+// countPods notes how many pods are behind the headless Services of a host.
+func (e *exported) countPods(old, next *registry.Host) {
+	n := map[object.Ref]int{}
+	for _, h := range []*registry.Host{old, next} {
+		if h == nil {
+			continue
+		}
+		for i, s := range h.Services {
+			if s.Kubernetes() && s.Headless {
+				n[s.Ref] = 0
+				if h == next {
+					n[s.Ref] = len(h.Endpoints[i].Endpoints)
+				}
+			}
+		}
+	}
+	for ref, pods := range n {
+		if e.pods[ref] == pods {
+			continue
+		}
+		if e.again[ref] = struct{}{}; pods == 0 {
+			delete(e.pods, ref)
+		} else {
+			e.pods[ref] = pods
+		}
+	}
+}
+
+// settlePods counts Services again whose pods have become more or fewer, and tells whether
+// namespaces have to be looked at because of that.
+func (b *builder) settlePods() (changed bool) {
+	for ref := range b.exported.again {
+		was := b.exported.of[ref.Namespace][ref]
+		if was == nil {
+			if o := b.raw[ref]; o != nil {
+				b.countExport(ref, o)
+			}
+			continue
+		}
+		if kept := b.countExport(ref, was.object); was.kept && !kept { // it has become small
+			b.dispatch(Change{ref, was.object})
+		}
+	}
+	clear(b.exported.again)
+	return len(b.exported.stale) > 0
 }
 
 // exportAgain has all namespaces looked at again.

@@ -9,6 +9,7 @@ import (
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -125,5 +126,66 @@ func TestKeptHomeShowsNothingMore(t *testing.T) {
 	}
 	if kept := keptOf(w); len(kept) != 1 || kept["elsewhere"].Winner != large.Ref {
 		t.Errorf("found %v", kept)
+	}
+}
+
+// slicesOf are EndpointSlices of a Service of "evil", 100 addresses each.
+func slicesOf(service string, addresses, ports int) (out []Change) {
+	for n := 0; n*100 < addresses; n++ {
+		o := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "evil", Name: fmt.Sprint(service, "-", n), Labels: map[string]string{discoveryv1.LabelServiceName: service}}, AddressType: discoveryv1.AddressTypeIPv4}
+		for i := range ports {
+			name, port := fmt.Sprint("tcp-", i), int32(1000+i) //nolint:gosec // few
+			o.Ports = append(o.Ports, discoveryv1.EndpointPort{Name: &name, Port: &port})
+		}
+		for i := range min(100, addresses-n*100) {
+			o.Endpoints = append(o.Endpoints, discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("10.77.%d.%d", n, i)}})
+		}
+		out = append(out, Change{object.Ref{Kind: object.KindEndpointSlice, Namespace: "evil", Name: o.Name}, o})
+	}
+	return out
+}
+
+// TestPodsOfHeadlessServicesCountAsExports: each has a listener of its own for each port,
+// on the sidecars of all namespaces. What a StatefulSet has fits in.
+func TestPodsOfHeadlessServicesCountAsExports(t *testing.T) {
+	headless := func(name string, age time.Duration, ports int) Change {
+		c := serviceOf(name, age, ports, "")
+		c.Object.(*corev1.Service).Spec.ClusterIP, c.Object.(*corev1.Service).Spec.ClusterIPs = "None", []string{"None"}
+		return c
+	}
+	changes := append(append([]Change{headless("honest", 2*time.Hour, 3), headless("many", time.Hour, 20)}, slicesOf("honest", 100, 3)...), slicesOf("many", 300, 20)...)
+	for range 4 {
+		rand.Shuffle(len(changes), func(i, j int) { changes[i], changes[j] = changes[j], changes[i] })
+		b := newBuilder()
+		var w *World
+		step := func(c ...Change) {
+			b.apply(c)
+			w, _ = b.finish()
+		}
+		for _, c := range changes {
+			step(c)
+		}
+		if got := seen(w, "shop"); !slices.Equal(got, []string{"honest"}) {
+			t.Errorf("others see %v", got)
+		}
+		if got := seen(w, "evil"); !slices.Equal(got, []string{"honest", "many"}) {
+			t.Errorf("its own namespace sees %v", got)
+		}
+		if f := keptOf(w)["many"]; f.Winner.Name != "honest" {
+			t.Errorf("found %v", keptOf(w))
+		}
+		if all := Build(changes); !slices.Equal(seen(all, "shop"), []string{"honest"}) {
+			t.Errorf("from nothing others see %v", seen(all, "shop"))
+		}
+		gone := slicesOf("many", 300, 20)
+		step(Change{gone[0].Ref, nil}, Change{gone[1].Ref, nil}) // 100 pods × 20 ports are left
+		if got := seen(w, "shop"); !slices.Equal(got, []string{"honest", "many"}) || len(keptOf(w)) > 0 {
+			t.Errorf("with fewer pods others see %v; found %v", got, keptOf(w))
+		}
+		step(gone...)
+		step(Change{gone[0].Ref, nil}, Change{gone[1].Ref, nil}, Change{gone[2].Ref, nil})
+		if got := seen(w, "shop"); !slices.Equal(got, []string{"honest", "many"}) || len(keptOf(w)) > 0 || len(b.exported.pods) != 1 {
+			t.Errorf("without pods others see %v; found %v; pods %v", got, keptOf(w), b.exported.pods)
+		}
 	}
 }

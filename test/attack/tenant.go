@@ -161,6 +161,16 @@ var Tenants = []Hostile{
 				t.Namespace, age, many(size(r, 200), numbered("{addresses: [10.32.0.%d]}"))) +
 			t.networking("DestinationRule", "heads", "{host: heads, trafficPolicy: {tls: {mode: SIMPLE}}}")
 	}},
+	{"headless Service of many pods", func(t Tenant, r *rand.Rand) string {
+		ports := size(r, 40)
+		objects := []string{fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: crowd, namespace: %s, %s}\nspec: {clusterIP: None, ports: [%s]}\n", t.Namespace, age,
+			many(ports, func(i int) string { return fmt.Sprintf("{port: %d, name: tcp-%d}", 4000+i, i) }))}
+		for n := range size(r, 10) {
+			objects = append(objects, fmt.Sprintf("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: crowd-%d, namespace: %s, labels: {kubernetes.io/service-name: crowd}, %s}\naddressType: IPv4\nports: [%s]\nendpoints: [%s]\n",
+				n, t.Namespace, age, many(ports, func(i int) string { return fmt.Sprintf("{name: tcp-%d, port: %d}", i, 4000+i) }), many(size(r, 200), func(i int) string { return fmt.Sprintf("{addresses: [10.40.%d.%d]}", n, i) })))
+		}
+		return documents(objects...)
+	}},
 	{"rules for others' services", func(t Tenant, r *rand.Rand) string {
 		return t.networking("DestinationRule", "foreign", fmt.Sprintf("{host: web.%s.svc.cluster.local, exportTo: ['*'], trafficPolicy: {tls: {mode: SIMPLE}, connectionPool: {http: {http1MaxPendingRequests: %d}}}}", t.Victim, size(r, 9)))
 	}},

@@ -240,17 +240,33 @@ func (v *View) RegistryOnly() bool {
 	return v.Config.RegistryOnly()
 }
 
+// AddressClaims are the services of the view that declare a virtual address.
+type AddressClaims []*registry.Service
+
+// ClaimsTo are the services that declare a virtual address which does not belong to another
+// namespace than theirs.
+func (v *View) ClaimsTo(a netip.Addr) (out AddressClaims) {
+	hosts, _ := v.vips.Get(a.String())
+	holder := v.AddressHolder(a)
+	for _, h := range hosts {
+		if s, _ := v.Service(h); s != nil && (holder == (object.Ref{}) || holder.Namespace == s.Namespace) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // AddressOwner is the host that a virtual address stands for in the view on a port:
 // of all that declare both, and that the address does not belong to another
 // namespace than theirs, the one from Kubernetes, else the oldest; "" when the
 // view sees none.
-func (v *View) AddressOwner(a netip.Addr, port uint32) string {
-	hosts, _ := v.vips.Get(a.String())
-	holder := v.AddressHolder(a)
+func (v *View) AddressOwner(a netip.Addr, port uint32) string { return v.ClaimsTo(a).Owner(port) }
+
+// Owner is the host of the service that has the address on a port; "" when there is none.
+func (c AddressClaims) Owner(port uint32) string {
 	var owner *registry.Service
-	for _, h := range hosts {
-		s, _ := v.Service(h)
-		if s == nil || s.Port(port) == nil || holder != (object.Ref{}) && holder.Namespace != s.Namespace {
+	for _, s := range c {
+		if s.Port(port) == nil {
 			continue
 		}
 		if owner == nil || s.Kubernetes() && !owner.Kubernetes() || s.Kubernetes() == owner.Kubernetes() && object.Older(s.Created, s.Ref, owner.Created, owner.Ref) < 0 {

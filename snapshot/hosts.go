@@ -148,9 +148,10 @@ func (l *hostLayer) update(view *mesh.View, dirty map[string]mesh.Touch) {
 			l.asking[host] = struct{}{}
 		}
 	}
-	for _, key := range l.affected(keys) {
+	affected := l.affected(keys)
+	for i, next := range l.portsOf(affected) {
+		key := affected[i]
 		old := l.ports[key]
-		next := l.port(key)
 		if old != nil {
 			for _, r := range old.resources {
 				gone = append(gone, Key{r.Type, r.Name})

@@ -123,13 +123,13 @@ func (l *hostLayer) claimsTo(key translate.ListenerKey) (http bool, other []tran
 // port builds the listener of a key and what its route configuration needs
 // beside the virtual hosts of hosts; nil when nothing claims it, or when the
 // base's is right.
-func (l *hostLayer) port(key translate.ListenerKey) *portState {
+func (l *hostLayer) port(key translate.ListenerKey, report *translate.TCPReport) *portState {
 	http, other := l.claimsTo(key)
 	s := &portState{}
 	if http || len(other) > 0 {
 		bind := l.view.Sidecar.BindOf(key.Port)
 		listener, findings := translate.OutboundListener(translate.ListenerInput{
-			Key: key, Socket: bind.Socket && bind.Address == key.Address, HTTP: http, Claims: other, Unclaimed: translate.Unclaimed(l.view), IPv6: l.ipv6, Reporting: l.reporting, Config: l.view.Config,
+			Key: key, Socket: bind.Socket && bind.Address == key.Address, HTTP: http, Claims: other, Unclaimed: translate.Unclaimed(l.view), IPv6: l.ipv6, Reporting: l.reporting, Report: report, Config: l.view.Config,
 		})
 		s.findings = findings
 		if listener != nil {

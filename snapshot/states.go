@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/fairway-mesh/fairway/internal/parallel"
+	"github.com/fairway-mesh/fairway/translate"
 )
 
 const (
@@ -35,15 +36,29 @@ func (l *hostLayer) states(hosts []string) iter.Seq2[string, *hostState] {
 }
 
 func (l *hostLayer) statesOf(hosts []string) []*hostState {
-	out := make([]*hostState, len(hosts))
-	size := max(statesApart, (len(hosts)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
-	parallel.Each((len(hosts)+size-1)/size, func(part int) {
+	return onAll(l, hosts, (*hostLayer).host)
+}
+
+// portsOf are what is built of the claims to the listeners now, in their order.
+func (l *hostLayer) portsOf(keys []translate.ListenerKey) []*portState {
+	if len(keys) == 0 {
+		return nil
+	}
+	report := translate.NewTCPReport(l.reporting, translate.DirectionOutbound, l.view.Config)
+	return onAll(l, keys, func(own *hostLayer, key translate.ListenerKey) *portState { return own.port(key, report) })
+}
+
+// onAll computes something of a layer for each of a list, on all processors.
+func onAll[K, V any](l *hostLayer, list []K, compute func(*hostLayer, K) V) []V {
+	out := make([]V, len(list))
+	size := max(statesApart, (len(list)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	parallel.Each((len(list)+size-1)/size, func(part int) {
 		own := *l // one goroutine may use a View
 		if part > 0 {
 			own.view = l.view.World.View(l.view.Scope)
 		}
-		for i := part * size; i < min((part+1)*size, len(hosts)); i++ {
-			out[i] = own.host(hosts[i])
+		for i := part * size; i < min((part+1)*size, len(list)); i++ {
+			out[i] = compute(&own, list[i])
 		}
 	})
 	return out

@@ -142,7 +142,7 @@ func (r *resolver) doors(port *registry.Port) (out []door) {
 	for _, p := range r.service.Addresses {
 		if !p.IsSingleIP() {
 			ranges = append(ranges, p)
-		} else if r.AddressOwner(p.Addr(), port.Number) == r.service.Host { // only one can have the listener
+		} else if r.addressOwner(p.Addr(), port.Number) == r.service.Host { // only one can have the listener
 			out = append(out, door{key: ListenerKey{p.Addr().String(), port.Number}, cluster: cluster})
 		} else if _, how := r.sharing(p.Addr(), port); how == sharedByServerName && len(serverNames(r.service.Host)) > 0 {
 			out = append(out, door{key: ListenerKey{p.Addr().String(), port.Number}, names: serverNames(r.service.Host), cluster: cluster})

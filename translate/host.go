@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -100,6 +101,19 @@ type resolver struct {
 	rule      *traffic.DestinationRule
 	// The VirtualServices in force for requests and for connections; nil: none.
 	route, connections *traffic.VirtualService
+	claims             map[netip.Addr]mesh.AddressClaims // to addresses of the service, once looked for
+}
+
+// addressOwner is AddressOwner for an address of the service.
+func (r *resolver) addressOwner(a netip.Addr, port uint32) string {
+	claims, known := r.claims[a]
+	if !known {
+		if claims = r.ClaimsTo(a); r.claims == nil {
+			r.claims = map[netip.Addr]mesh.AddressClaims{}
+		}
+		r.claims[a] = claims
+	}
+	return claims.Owner(port)
 }
 
 func (r *resolver) port(p *Plan, port *registry.Port) {

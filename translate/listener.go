@@ -27,6 +27,7 @@ type ListenerInput struct {
 	Unclaimed string  // the cluster of connections that match nothing, see [Unclaimed]
 	IPv6      bool    // the proxy has an IPv6 address
 	Reporting Reporting
+	Report    *TCPReport // what chains for bytes report; nil: it is made of Reporting
 	Config    *mesh.Config
 }
 
@@ -127,7 +128,7 @@ func (l *listenerBuilder) chain(c Claim, chain Chain) {
 	}
 	key := matchKey(chain)
 	fc := &listenerv3.FilterChain{
-		Filters: TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: chain.Clusters, HashSourceIP: chain.HashSourceIP, Tunnel: chain.Tunnel, IdleTimeout: chain.IdleTimeout, Reporting: l.in.Reporting, Config: l.in.Config}),
+		Filters: TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: chain.Clusters, HashSourceIP: chain.HashSourceIP, Tunnel: chain.Tunnel, IdleTimeout: chain.IdleTimeout, Reporting: l.in.Reporting, Report: l.in.Report, Config: l.in.Config}),
 		Name:    c.Host,
 	}
 	if len(chain.Prefixes) == 0 && len(chain.SNI) == 0 {

@@ -27,7 +27,7 @@ const (
 // its address with nobody but by HTTP hosts, which tell apart whom clients mean
 // wherever they connect.
 func (r *resolver) sharing(a netip.Addr, port *registry.Port) (owner *registry.Service, how sharing) {
-	name := r.AddressOwner(a, port.Number)
+	name := r.addressOwner(a, port.Number)
 	if name == r.service.Host {
 		return r.service, sharedAsOwner
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -39,6 +40,7 @@ type TCPProxyInput struct {
 	// AwaitTLS connects upstream only when the client has proved who it is.
 	AwaitTLS  bool
 	Reporting Reporting
+	Report    *TCPReport   // what is made of Reporting; nil: it is made anew
 	Config    *mesh.Config // not nil
 }
 
@@ -46,12 +48,28 @@ type TCPProxyInput struct {
 // what is to be asked before bytes are passed on, and first what its metrics
 // need.
 func TCPFilters(in TCPProxyInput, before ...*listenerv3.Filter) []*listenerv3.Filter {
-	return slices.Concat(connectionFacts(report{in.Reporting, in.Direction, in.Config, false}), before, []*listenerv3.Filter{TCPProxy(in)})
+	if in.Report == nil {
+		in.Report = NewTCPReport(in.Reporting, in.Direction, in.Config)
+	}
+	return slices.Concat(in.Report.facts, before, []*listenerv3.Filter{tcpProxy(in)})
 }
 
-// TCPProxy is the network filter that passes bytes on to clusters.
-func TCPProxy(in TCPProxyInput) *listenerv3.Filter {
-	p := &tcpv3.TcpProxy{StatPrefix: in.StatPrefix, TunnelingConfig: in.Tunnel.config(), AccessLog: accessLogs(report{in.Reporting, in.Direction, in.Config, false})}
+// TCPReport is what chains for bytes report, made once for many of them.
+type TCPReport struct {
+	facts     []*listenerv3.Filter
+	logs      []*accesslogv3.AccessLog
+	connected bool // the logs hear of a connection when it begins, too
+}
+
+// NewTCPReport makes what chains for bytes report in a direction.
+func NewTCPReport(of Reporting, direction Direction, cfg *mesh.Config) *TCPReport {
+	r := report{of, direction, cfg, false}
+	return &TCPReport{connectionFacts(r), accessLogs(r), countsTCP(r)}
+}
+
+// tcpProxy is the network filter that passes bytes on to clusters.
+func tcpProxy(in TCPProxyInput) *listenerv3.Filter {
+	p := &tcpv3.TcpProxy{StatPrefix: in.StatPrefix, TunnelingConfig: in.Tunnel.config(), AccessLog: in.Report.logs}
 	setClusters(p, in)
 	switch {
 	case in.IdleTimeout > 0:
@@ -66,7 +84,7 @@ func TCPProxy(in TCPProxyInput) *listenerv3.Filter {
 		p.UpstreamConnectMode = tcpv3.UpstreamConnectMode_ON_DOWNSTREAM_TLS_HANDSHAKE
 		p.MaxEarlyDataBytes = wrapperspb.UInt32(0) // Envoy wants it beside the mode
 	}
-	if countsTCP(report{in.Reporting, in.Direction, in.Config, false}) {
+	if in.Report.connected {
 		p.AccessLogOptions = &tcpv3.TcpProxy_TcpAccessLogOptions{FlushAccessLogOnConnected: true}
 	}
 	return networkFilter("envoy.filters.network.tcp_proxy", p)

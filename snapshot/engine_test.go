@@ -72,15 +72,18 @@ func startPlane(t *testing.T, holds bool) *plane {
 	return p
 }
 
-// settle waits until a marker object, submitted last, has gone through a pass.
+// settle waits until marker objects, submitted last, have gone through a pass: one of each
+// namespace, since namespaces take turns.
 func (p *plane) settle(t *testing.T, n int) {
 	t.Helper()
-	ref := object.Ref{Kind: object.KindSecret, Namespace: "marker", Name: fmt.Sprint("m", n)}
-	p.store.Submit([]mesh.Change{{Ref: ref, Object: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name}}}})
-	for deadline := time.After(20 * time.Second); ; {
-		if w := p.shown.Load(); w != nil && w.Secret(ref.Namespace, ref.Name) != nil {
-			break
-		}
+	var markers []mesh.Change
+	for _, ns := range []string{"a", "b", "c", "istio-system", "marker"} {
+		o := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: fmt.Sprint("m", n)}}
+		markers = append(markers, mesh.Change{Ref: object.Ref{Kind: object.KindSecret, Namespace: ns, Name: o.Name}, Object: o})
+	}
+	p.store.Submit(markers)
+	missing := func(c mesh.Change) bool { return p.shown.Load().Secret(c.Ref.Namespace, c.Ref.Name) == nil }
+	for deadline := time.After(20 * time.Second); p.shown.Load() == nil || slices.ContainsFunc(markers, missing); {
 		select {
 		case <-p.passes:
 		case <-deadline:

@@ -20,7 +20,7 @@ func GatewayFindings(g *traffic.Gateway, c *mesh.Config) []object.Finding {
 		case networking.ServerTLSSettings_PASSTHROUGH, networking.ServerTLSSettings_AUTO_PASSTHROUGH:
 			continue
 		}
-		if _, _, problem := serverSocket(c, s); problem != "" {
+		if _, _, problem := serverSocket(c, s, ""); problem != "" {
 			out = append(out, object.Finding{Object: g.Ref, Field: s.Field() + ".tls", Code: object.CodeInvalid, Message: problem})
 		}
 	}

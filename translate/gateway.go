@@ -183,7 +183,7 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *traffic.Server, names *nameCl
 		b.finding(s, object.CodeUnsupported, "tls.mode", "AUTO_PASSTHROUGH is not supported; the server is left out: use PASSTHROUGH and a VirtualService with tls routes")
 		return nil
 	}
-	socket, secrets, problem := serverSocket(b.View.Config, s)
+	socket, secrets, problem := serverSocket(b.View.Config, s, b.View.Scope.Namespace)
 	if problem != "" {
 		b.finding(s, object.CodeInvalid, "tls", problem)
 		return nil

@@ -1,10 +1,15 @@
 package translate
 
 import (
+	"cmp"
+	"fmt"
+	"strings"
+
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	networking "istio.io/api/networking/v1alpha3"
 
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -23,28 +28,46 @@ func verifiesClients(t *networking.ServerTLSSettings) bool {
 }
 
 // serverCredentials takes a server's certificates, and the roots of its
-// clients, from Secrets, whose SDS names it returns.
-func serverCredentials(common *tlsv3.CommonTlsContext, s *traffic.Server) (secrets []string) {
+// clients, from Secrets, whose SDS names it returns. problem says why it cannot.
+func serverCredentials(common *tlsv3.CommonTlsContext, s *traffic.Server, namespace string) (secrets []string, problem string) {
 	t := s.Spec.Tls
+	own := func(name string) string {
+		own, wrong := ownSecret(name, namespace)
+		problem = cmp.Or(problem, wrong)
+		return secretScheme + own
+	}
 	names := credentialNames(t)
 	for _, n := range names {
 		if !s.Gateway.OfAPI() {
-			n = secretScheme + n
+			n = own(n)
 		}
 		common.TlsCertificateSdsSecretConfigs = append(common.TlsCertificateSdsSecretConfigs, secretByADS(n))
 		secrets = append(secrets, n)
 	}
 	if !verifiesClients(t) {
-		return secrets
+		return secrets, problem
 	}
-	ca := secretScheme + names[0] + CASecretSuffix
-	if c := t.GetCaCertCredentialName(); c != "" {
-		ca = secretScheme + c + CASecretSuffix
-	}
+	ca := own(cmp.Or(t.GetCaCertCredentialName(), names[0])) + CASecretSuffix
 	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
 		DefaultValidationContext: clientVerification(t), ValidationContextSdsSecretConfig: secretByADS(ca),
 	}}
-	return append(secrets, ca)
+	return append(secrets, ca), problem
+}
+
+// ownSecret is the Secret that a credentialName of networking.istio.io means, in the
+// namespace of the router's pods. It may be written as "NAMESPACE/NAME", and after
+// "kubernetes://", but is none of another namespace: that its Secrets are for the router
+// is for nobody else to say. namespace "" is not known yet, and may be any.
+func ownSecret(name, namespace string) (own, problem string) {
+	own = strings.TrimPrefix(name, secretScheme)
+	if of, rest, ok := strings.Cut(own, "/"); ok && of != "" && (of == namespace || namespace == "") {
+		own = rest
+	}
+	if own == "" || strings.ContainsAny(own, "/:") {
+		return own, fmt.Sprintf("%q is no Secret of the namespace of the gateway's pods (%s), where Secrets of a Gateway are looked up, whatever namespace it is in itself; the server is left out: "+
+			"name the Secret alone and keep it in that namespace, or use a Gateway of the Gateway API, which may name those of others with a ReferenceGrant", object.Shortened(name), cmp.Or(namespace, "which the selector tells"))
+	}
+	return own, ""
 }
 
 // serverFiles takes them from files of the proxy, by secrets whose SDS names it

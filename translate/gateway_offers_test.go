@@ -28,7 +28,7 @@ import (
 func TestServerOffers(t *testing.T) {
 	s := &traffic.Server{Protocol: object.ProtocolHTTPS, Gateway: &traffic.Gateway{}, Spec: &networking.Server{Tls: &networking.ServerTLSSettings{
 		Mode: networking.ServerTLSSettings_SIMPLE, ServerCertificate: "/c", PrivateKey: "/k", AlpnProtocols: []string{"acme-tls/1", "http/1.1"}, EcdhCurves: []string{"P-384"}}}}
-	socket, _, problem := serverSocket(mesh.DefaultConfig(), s)
+	socket, _, problem := serverSocket(mesh.DefaultConfig(), s, "")
 	if problem != "" {
 		t.Fatal(problem)
 	}

@@ -30,3 +30,18 @@ func TestRuleSecrets(t *testing.T) {
 		t.Errorf("no rule asks for %v", got)
 	}
 }
+
+func TestOwnSecret(t *testing.T) {
+	for name, want := range map[string]string{
+		"cert": "cert", "edge/cert": "cert", "kubernetes://cert": "cert", "kubernetes://edge/cert": "cert", "cert-cacert": "cert-cacert",
+		"shop/cert": "", "kubernetes://shop/cert": "", "kubernetes-gateway://edge/cert": "", "kubernetes-gateway://shop/cert": "", "edge/shop/cert": "", "/cert": "", "edge/": "", "builtin://": "", "file:/etc/cert": "",
+	} {
+		own, problem := ownSecret(name, "edge")
+		if problem == "" && own != want || (problem != "") != (want == "") {
+			t.Errorf("%q in namespace edge is %q, %q; want %q", name, own, problem, want)
+		}
+	}
+	if own, problem := ownSecret("shop/cert", ""); own != "cert" || problem != "" {
+		t.Errorf("where the namespace is not known, shop/cert is %q, %q", own, problem)
+	}
+}

@@ -16,8 +16,8 @@ const secretScheme = "kubernetes://"
 
 // serverSocket is the transport socket of a server that ends TLS, and the
 // names of the SDS secrets that it asks for. problem says why there can be
-// none.
-func serverSocket(cfg *mesh.Config, s *traffic.Server) (socket *corev3.TransportSocket, secrets []string, problem string) {
+// none. namespace is that of the router's pods; "" where they are not known.
+func serverSocket(cfg *mesh.Config, s *traffic.Server, namespace string) (socket *corev3.TransportSocket, secrets []string, problem string) {
 	t := s.Spec.Tls
 	if t.GetMode() == networking.ServerTLSSettings_ISTIO_MUTUAL {
 		return routerMutualTLS(cfg, s), nil, ""
@@ -30,7 +30,9 @@ func serverSocket(cfg *mesh.Config, s *traffic.Server) (socket *corev3.Transport
 		common.AlpnProtocols = t.AlpnProtocols
 	}
 	if len(credentialNames(t)) > 0 {
-		secrets = serverCredentials(common, s)
+		if secrets, problem = serverCredentials(common, s, namespace); problem != "" {
+			return nil, nil, problem
+		}
 	} else if secrets, problem = serverFiles(common, t); problem != "" {
 		return nil, nil, problem
 	}

@@ -29,8 +29,10 @@ func NamedSecrets(w *mesh.World) []registry.Wanted {
 		for namespace := range namespaces {
 			routers[namespace] = struct{}{}
 		}
-		for _, s := range g.Servers {
-			add(serverUses(s), namespaces)
+		for namespace := range namespaces {
+			for _, s := range g.Servers {
+				add(serverUses(s, namespace), map[string]struct{}{namespace: {}})
+			}
 		}
 	}
 	for _, rules := range w.DestinationRules() {
@@ -45,13 +47,17 @@ func NamedSecrets(w *mesh.World) []registry.Wanted {
 	return out
 }
 
-// serverUses are the SDS secrets that a server asks for.
-func serverUses(s *traffic.Server) (uses []SecretUse) {
+// serverUses are the SDS secrets that a server asks for on pods of the namespace.
+func serverUses(s *traffic.Server, namespace string) (uses []SecretUse) {
 	t := s.Spec.Tls
 	if len(credentialNames(t)) == 0 || t.GetMode() == networking.ServerTLSSettings_ISTIO_MUTUAL {
 		return nil
 	}
-	for _, name := range serverCredentials(&tlsv3.CommonTlsContext{}, s) {
+	names, problem := serverCredentials(&tlsv3.CommonTlsContext{}, s, namespace)
+	if problem != "" {
+		return nil
+	}
+	for _, name := range names {
 		uses = append(uses, SecretUse{Name: name, By: s.Gateway.Ref, Since: s.Gateway.Created})
 	}
 	return uses

@@ -187,7 +187,7 @@ func TestNoDefectOfAServerLetsIn(t *testing.T) {
 		case networking.ServerTLSSettings_PASSTHROUGH:
 			return demands{}
 		}
-		socket, _, problem := serverSocket(w.Config, servers[0])
+		socket, _, problem := serverSocket(w.Config, servers[0], "a")
 		if problem != "" {
 			return nil
 		}

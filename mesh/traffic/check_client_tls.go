@@ -1,10 +1,13 @@
 package traffic
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // tls reports what is wrong with the block, and corrects what would have the proxy look at
@@ -12,6 +15,11 @@ import (
 // that says who the server is must never accept another.
 func (c *destinationCheck) tls(at string, t *networking.ClientTLSSettings) {
 	c.verified(at, t)
+	for _, named := range []struct{ field, name string }{{".credentialName", t.GetCredentialName()}, {".caCertCredentialName", t.GetCaCertCredentialName()}} {
+		if strings.ContainsAny(named.name, "/:") {
+			c.unsupported(at+named.field, fmt.Sprintf("%q is the name of no Secret, which is looked up in the namespace of the proxy's pod; connections that need it fail: name the Secret alone, and keep it there", object.Shortened(named.name)))
+		}
+	}
 	files := t.GetClientCertificate() != "" || t.GetPrivateKey() != ""
 	switch t.GetMode() {
 	case networking.ClientTLSSettings_MUTUAL:

@@ -126,6 +126,36 @@ func TestListenersThatCannotBe(t *testing.T) {
 	}
 }
 
+// TestListenersThatAskClients: the option of a listener decides about certificates of
+// clients, which are verified by a Secret that the Gateway may use.
+func TestListenersThatAskClients(t *testing.T) {
+	const front = "kind: Gateway\nmetadata: {name: front, namespace: a}\nspec:\n  gatewayClassName: istio\n  listeners:\n" +
+		"  - {name: tls, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: x, namespace: %s}], options: {gateway.istio.io/tls-terminate-mode: %s}}}\n"
+	const grant = "---\nkind: ReferenceGrant\nmetadata: {name: g, namespace: b}\nspec:\n  from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: a}]\n  to: [{group: '', kind: Secret%s}]\n"
+	for _, c := range []struct{ namespace, mode, grant, accepted, secrets string }{
+		{"a", "MUTUAL", "", "Accepted", "Secret a/x, Secret a/x-cacert"},
+		{"a", "OPTIONAL_MUTUAL", "", "Accepted", "Secret a/x, Secret a/x-cacert"},
+		{"a", "SIMPLE", "", "Accepted", "Secret a/x"},
+		{"a", "ISTIO_MUTUAL", "", "UnsupportedValue", "Secret a/x"},
+		{"b", "SIMPLE", fmt.Sprintf(grant, ", name: x"), "Accepted", "Secret b/x"},
+		{"b", "MUTUAL", fmt.Sprintf(grant, ", name: x"), "Accepted", ""},
+		{"b", "MUTUAL", fmt.Sprintf(grant, ""), "Accepted", "Secret b/x, Secret b/x-cacert"},
+	} {
+		w := apiWorld(t, fmt.Sprintf(front, c.namespace, c.mode)+c.grant)
+		s, _ := w.GatewayAPI().GatewayStatus(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})
+		if got := s.Listeners[0].Conditions[0].Reason; got != c.accepted {
+			t.Errorf("%s with a certificate of namespace %s is %s, want %s", c.mode, c.namespace, got, c.accepted)
+		}
+		var secrets []string
+		for _, x := range w.GatewayAPI().ListenerSecrets() {
+			secrets = append(secrets, x.Ref.String())
+		}
+		if got := strings.Join(secrets, ", "); got != c.secrets {
+			t.Errorf("%s with a certificate of namespace %s reads %q, want %q", c.mode, c.namespace, got, c.secrets)
+		}
+	}
+}
+
 // TestStaticAddresses: a Gateway with an address of its own is programmed when its
 // Service has it.
 func TestStaticAddresses(t *testing.T) {

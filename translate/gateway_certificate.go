@@ -32,15 +32,16 @@ func verifiesClients(t *networking.ServerTLSSettings) bool {
 func serverCredentials(common *tlsv3.CommonTlsContext, s *traffic.Server, namespace string) (secrets []string, problem string) {
 	t := s.Spec.Tls
 	own := func(name string) string {
+		if s.Gateway.OfAPI() {
+			return name // which says the namespace
+		}
 		own, wrong := ownSecret(name, namespace)
 		problem = cmp.Or(problem, wrong)
 		return secretScheme + own
 	}
 	names := credentialNames(t)
 	for _, n := range names {
-		if !s.Gateway.OfAPI() {
-			n = own(n)
-		}
+		n = own(n)
 		common.TlsCertificateSdsSecretConfigs = append(common.TlsCertificateSdsSecretConfigs, secretByADS(n))
 		secrets = append(secrets, n)
 	}

@@ -22,7 +22,7 @@ const (
 
 // CASecretSuffix ends the name of the secret that holds the roots for the
 // clients of a gateway, beside the one with the gateway's own certificate.
-const CASecretSuffix = "-cacert"
+const CASecretSuffix = registry.CASecretSuffix
 
 // WorkloadSecret is the certificate chain and the key of a workload, in PEM.
 func WorkloadSecret(chain, key []byte) *tlsv3.Secret {

@@ -58,7 +58,7 @@ func (w *View) servers(g *Gateway, l *listener, attached []attachment, secrets [
 	if l.sort() == traffic.SortTLS {
 		s.Spec.Tls = &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_PASSTHROUGH}
 		if deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) == string(gatewayv1.TLSModeTerminate) {
-			s.Spec.Tls.Mode = networking.ServerTLSSettings_SIMPLE
+			s.Spec.Tls.Mode, _ = l.terminateMode()
 			for _, c := range secrets {
 				s.Spec.Tls.CredentialNames = append(s.Spec.Tls.CredentialNames, GatewaySecretScheme+c.Namespace+"/"+c.Name)
 			}

@@ -98,6 +98,7 @@ func parseGateway(o *gatewayv1.Gateway) *Gateway {
 	}
 	g.refusePorts()
 	g.refuseFrontend()
+	g.refuseModes()
 	for i, l := range g.listeners {
 		l.conflict = conflictOf(g.listeners[:i], l)
 		for _, problem := range []listenerProblem{l.refused, l.conflict} {
@@ -131,8 +132,8 @@ func (g *Gateway) unread() {
 		g.find(object.CodeUnsupported, "spec.infrastructure.parametersRef", "no parameters are read, and no pods are made for the Gateway: remove it")
 	}
 	for _, l := range g.listeners {
-		if l.spec.TLS != nil && len(l.spec.TLS.Options) > 0 {
-			g.find(object.CodeUnsupported, l.field+".tls.options", "no options are known, and they are ignored: use a Gateway of networking.istio.io for more of TLS")
+		if l.unknownOptions() {
+			g.find(object.CodeUnsupported, l.field+".tls.options", "no option but "+terminateOption+" is known, and the others are ignored: use a Gateway of networking.istio.io for more of TLS")
 		}
 	}
 }
@@ -157,8 +158,7 @@ func (g *Gateway) refuseFrontend() {
 	}
 	f := g.Spec.TLS.Frontend
 	for _, l := range g.listeners {
-		ends := l.sort() == traffic.SortTLS && l.spec.TLS != nil && deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) == string(gatewayv1.TLSModeTerminate)
-		if !ends || l.refused != (listenerProblem{}) {
+		if !l.endsTLS() || l.refused != (listenerProblem{}) {
 			continue
 		}
 		field, validation := "spec.tls.frontend.default", f.Default.Validation
@@ -328,7 +328,7 @@ func (w *View) ListenerSecrets() (out []registry.Wanted) {
 		}
 		for _, l := range g.listeners {
 			secrets, _ := w.certificates(g, l)
-			for _, s := range secrets {
+			for _, s := range append(secrets, l.roots(secrets)...) {
 				if wanted := (registry.Wanted{Ref: s, By: g.Ref, Since: g.created}); !slices.Contains(out, wanted) {
 					out = append(out, wanted)
 				}
@@ -341,7 +341,7 @@ func (w *View) ListenerSecrets() (out []registry.Wanted) {
 // certificates are the Secrets that a listener which ends TLS shows, or why it
 // cannot have one of them.
 func (w *View) certificates(g *Gateway, l *listener) (secrets []object.Ref, problem listenerProblem) {
-	if l.sort() != traffic.SortTLS || l.spec.TLS == nil || deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) != string(gatewayv1.TLSModeTerminate) {
+	if !l.endsTLS() {
 		return nil, listenerProblem{}
 	}
 	if len(l.spec.TLS.CertificateRefs) == 0 {
@@ -356,6 +356,9 @@ func (w *View) certificates(g *Gateway, l *listener) (secrets []object.Ref, prob
 		ns := deref(c.Namespace, g.Ref.Namespace)
 		if ns != g.Ref.Namespace && !w.granted(g.Ref, "", "Secret", ns, string(c.Name)) {
 			return nil, listenerProblem{gatewayv1.ListenerReasonRefNotPermitted, fmt.Sprintf("%s: no ReferenceGrant in namespace %s allows it: add one there", field, ns)}
+		}
+		if roots := string(c.Name) + registry.CASecretSuffix; i == 0 && l.asksClients() && ns != g.Ref.Namespace && !w.granted(g.Ref, "", "Secret", ns, roots) {
+			return nil, listenerProblem{gatewayv1.ListenerReasonRefNotPermitted, fmt.Sprintf("%s: clients are verified by Secret %s, and no ReferenceGrant in namespace %s allows it: add one there", field, roots, ns)}
 		}
 		secrets = append(secrets, object.Ref{Kind: object.KindSecret, Namespace: ns, Name: string(c.Name)})
 	}

@@ -137,6 +137,9 @@ func (w *View) certificateProblem(g *Gateway, l *listener) listenerProblem {
 			return listenerProblem{gatewayv1.ListenerReasonInvalidCertificateRef, fmt.Sprintf("Secret %s/%s holds no certificate with its key: put them in PEM into tls.crt and tls.key", ref.Namespace, ref.Name)}
 		}
 	}
+	if problem == (listenerProblem{}) {
+		problem = w.rootsProblem(l, secrets)
+	}
 	return problem
 }
 

@@ -20,6 +20,10 @@ type Secret struct {
 	authority bool
 }
 
+// CASecretSuffix ends the name of a Secret with the roots that belong to the certificate
+// in the Secret of the name before it.
+const CASecretSuffix = "-cacert"
+
 // String names the secret and nothing that it holds.
 func (s *Secret) String() string { return s.Ref.String() }
 
@@ -35,7 +39,7 @@ func (s *Secret) HoldsAuthority() bool { return s != nil && s.authority }
 // AuthoritySecret tells whether authorities of meshes keep their keys under the
 // name: Fairway's own, Istio's, and those that are plugged in.
 func AuthoritySecret(name string) bool {
-	return slices.Contains([]string{"cacerts", "fairway-ca-secret", "istio-ca-secret"}, strings.TrimSuffix(name, "-cacert"))
+	return slices.Contains([]string{"cacerts", "fairway-ca-secret", "istio-ca-secret"}, strings.TrimSuffix(name, CASecretSuffix))
 }
 
 // holdsAuthority tells whether a Secret of whatever name holds an authority's key:

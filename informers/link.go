@@ -227,7 +227,7 @@ func (l *Link) giveUp(since time.Time) (silent bool) {
 		_ = c.Close()
 	}
 	if len(dead) > 0 {
-		l.log.Debug("connections with the API server are silent and given up", "connections", len(dead))
+		l.log.Debug("connections to the API server are silent; closing them", "connections", len(dead))
 	}
 	return silent
 }

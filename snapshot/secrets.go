@@ -66,7 +66,7 @@ func (s *secretLayers) enter(w *mesh.World, x *registry.Workload) *secretLayer {
 		release, err := s.source.Acquire(key)
 		if err != nil {
 			if _, again := s.failed[key]; !again {
-				s.log.Error("a workload gets no certificate; this is tried again", "namespace", key.Namespace, "serviceAccount", key.ServiceAccount, "err", err)
+				s.log.Error("signing for a workload failed; trying again", "namespace", key.Namespace, "serviceAccount", key.ServiceAccount, "err", err)
 				s.fail(key)
 			}
 			return nil

@@ -90,14 +90,14 @@ func (h *handOver) run(ctx context.Context) error {
 		}
 		switch s.next(time.Now(), oldest, h.othersFresh(ctx)) {
 		case leave:
-			h.log.Warn("this replica gives its proxies to others, whose view of the API server is newer")
+			h.log.Warn("this replica hands its proxies to others that have read the API server more recently")
 			h.away.Store(true)
 		case sendAway:
 			h.server.Away(handOverWithin)
 		case stay:
 			h.away.Store(false)
 			h.server.Back()
-			h.log.Info("this replica takes proxies in again", "fresh", oldest < informers.StaleAfter, "othersFresh", s.others > 0)
+			h.log.Info("this replica accepts proxies again", "fresh", oldest < informers.StaleAfter, "othersFresh", s.others > 0)
 		}
 	}
 }

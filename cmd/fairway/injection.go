@@ -73,7 +73,7 @@ func (i *injection) ask(ctx context.Context, client kubernetes.Interface, log *s
 		}
 		if !told && ctx.Err() == nil {
 			told = true
-			log.Warn("the API server does not tell its version; it is asked again, and its webhooks wait", "err", err)
+			log.Warn("the API server did not answer with its version; asking again, and its webhooks wait", "err", err)
 		}
 		select {
 		case <-ctx.Done():

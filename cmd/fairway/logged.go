@@ -50,7 +50,7 @@ func (l *findingLog) write(now time.Time, findings []object.Finding) {
 	}
 	for _, ns := range slices.Sorted(maps.Keys(unlogged)) {
 		if l.shares[ns].AllowN(now, 1) {
-			l.log.Warn("more findings of the namespace are not logged, as there are too many; /debug/findings has all", "namespace", ns, "findings", unlogged[ns])
+			l.log.Warn("too many findings in the namespace; the rest are not logged, and /debug/findings has all", "namespace", ns, "findings", unlogged[ns])
 		}
 	}
 	maps.DeleteFunc(l.shares, func(_ string, s *rate.Limiter) bool { return s.TokensAt(now) >= loggedAtOnce })

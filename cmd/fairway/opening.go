@@ -68,7 +68,7 @@ func (ids *identities) openAtLast(ctx context.Context) bool {
 		ids.opening.mu.Unlock()
 		if !told && ctx.Err() == nil {
 			told = true
-			ids.log.Error("the certificate authority cannot be opened; it is tried again", "err", err)
+			ids.log.Error("the certificate authority cannot be opened; trying again", "err", err)
 		}
 		select {
 		case <-ctx.Done():

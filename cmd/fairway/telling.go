@@ -33,7 +33,7 @@ func (t *telling) undone(namespace, by string) {
 		return
 	}
 	t.logged = t.at
-	t.log.Error("somebody else keeps writing the ConfigMap that tells proxies whom to trust, here and maybe elsewhere; it is put back ever more rarely",
+	t.log.Error("another writer keeps changing the ConfigMap with the root certificates, here and maybe elsewhere; restoring it less and less often",
 		"configMap", namespace+"/"+kube.BundleConfigMap, "who", t.who(), "atMostEvery", rival.Longest)
 }
 
@@ -51,5 +51,5 @@ func (t *telling) findings() []object.Finding {
 		return nil
 	}
 	return []object.Finding{{Object: object.Ref{Kind: object.KindConfigMap, Namespace: t.namespace, Name: kube.BundleConfigMap}, Code: object.CodeConflict,
-		Message: fmt.Sprintf("somebody else keeps writing it, here and maybe in other namespaces, so that proxies may not believe this control plane; it is put back ever more rarely. Who: %s", t.who())}}
+		Message: fmt.Sprintf("another writer keeps changing it, here and maybe in other namespaces, so proxies may stop trusting this control plane; it is restored less and less often. The writer: %s", t.who())}}
 }

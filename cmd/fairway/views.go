@@ -80,14 +80,14 @@ func (s *source) watchViews(ctx context.Context, log *slog.Logger) error {
 			fresh = time.Time{}
 			if told.IsZero() {
 				told = time.Now()
-				log.Warn("the view of the API server is old: proxies are served what was read last", "kinds", shortList(stale), "confirmed", time.Since(oldest.Confirmed).Round(time.Second).String()+" ago",
+				log.Warn("the API server does not answer; serving proxies what was read last", "kinds", shortList(stale), "confirmed", time.Since(oldest.Confirmed).Round(time.Second).String()+" ago",
 					"problem", oldest.Problem, "remedy", "see whether this replica reaches the API server, and what it answers; /readyz says more")
 			}
 		case told.IsZero():
 		case fresh.IsZero():
 			fresh = time.Now()
 		case time.Since(fresh) > viewsSettle:
-			log.Info("the view of the API server is confirmed again", "after", time.Since(told).Round(time.Second).String())
+			log.Info("the API server answers again; what was read is current", "after", time.Since(told).Round(time.Second).String())
 			told, fresh = time.Time{}, time.Time{}
 		}
 	}

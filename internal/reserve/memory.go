@@ -94,12 +94,12 @@ func (m *Memory) look(alive int64) bool {
 	case !m.near && share >= nearShare:
 		m.near = true
 		m.nearing.Set(1)
-		m.log.Warn("memory runs short: what can be built again is let go of", "liveMB", alive>>20, "limitMB", m.limit>>20,
+		m.log.Warn("memory is short; dropping what can be built again", "liveMB", alive>>20, "limitMB", m.limit>>20,
 			"remedy", "raise the memory limit of the control plane (controlPlane.resources.limits.memory of the chart), or run more replicas")
 	case m.near && share < wellShare:
 		m.near = false
 		m.nearing.Set(0)
-		m.log.Info("memory suffices again", "liveMB", alive>>20, "limitMB", m.limit>>20)
+		m.log.Info("memory is no longer short", "liveMB", alive>>20, "limitMB", m.limit>>20)
 	}
 	return m.near
 }

@@ -94,7 +94,7 @@ func (r *Reserve) enter() bool {
 	r.refused.Inc()
 	if !r.full && (r.told.IsZero() || time.Since(r.told) > tellEvery) {
 		r.full, r.told = true, time.Now()
-		r.log.Warn("no more proxies are taken in: the file descriptors that are left are kept for the API server, health and debugging",
+		r.log.Warn("no more proxies are accepted; the remaining file descriptors are kept for the API server, health and debugging",
 			"connections", r.open, "remedy", "raise the limit of open files (ulimit -n, LimitNOFILE), or run more replicas")
 	}
 	return false
@@ -106,7 +106,7 @@ func (r *Reserve) leave() {
 	r.open--
 	if r.full && r.open <= r.max-max(1, r.max/20) { // not at the first that goes: others wait for its place
 		r.full = false
-		r.log.Info("proxies are taken in again", "connections", r.open)
+		r.log.Info("proxies are accepted again", "connections", r.open)
 	}
 }
 

@@ -108,7 +108,7 @@ func TestListener(t *testing.T) {
 	if _, err := dial(0).Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("a place was given twice: %v", err)
 	}
-	if !strings.Contains(said.String(), "taken in again") {
+	if !strings.Contains(said.String(), "accepted again") {
 		t.Errorf("nothing says that it is over:\n%s", said.String())
 	}
 	if got := value(t, registry, "fairway_xds_connections_limit"); got != 4 {

@@ -152,7 +152,7 @@ func (t *Trust) keep(ctx context.Context, configuration any, pace *rival.Pace) (
 		return 0, fmt.Errorf("writing the caBundle of %T %s: %w", configuration, t.Name, err)
 	}
 	if pace.Wrote(string(bundle), time.Now()) {
-		t.Log.Error("somebody keeps writing another caBundle into the webhook configuration; it is put back ever more rarely, and meanwhile the API server cannot ask this control plane: let only one write it",
+		t.Log.Error("another writer keeps changing caBundle of the webhook configuration; restoring it less and less often, and meanwhile the API server cannot ask this control plane: let only one write it",
 			"kind", fmt.Sprintf("%T", configuration), "configuration", t.Name, "atMostEvery", rival.Longest)
 	}
 	return 0, nil

@@ -126,7 +126,7 @@ func (g *Gateway) unread() {
 		g.find(object.CodeUnsupported, "spec.defaultScope", "no route is attached to a Gateway by default: name the Gateway in parentRefs of the routes")
 	}
 	if t := g.Spec.TLS; t != nil && t.Frontend != nil {
-		g.find(object.CodeUnsupported, "spec.tls.frontend", "clients are asked for no certificates here; listeners that are to ask for some are left out: use a Gateway of networking.istio.io with tls.mode MUTUAL")
+		g.find(object.CodeUnsupported, "spec.tls.frontend", "the field is not read, and listeners for which it asks for certificates of clients are left out: set the option gateway.istio.io/tls-terminate-mode: MUTUAL of their tls")
 	}
 	if in := g.Spec.Infrastructure; in != nil && in.ParametersRef != nil {
 		g.find(object.CodeUnsupported, "spec.infrastructure.parametersRef", "no parameters are read, and no pods are made for the Gateway: remove it")
@@ -168,7 +168,7 @@ func (g *Gateway) refuseFrontend() {
 			}
 		}
 		if validation != nil {
-			l.refused = listenerProblem{gatewayv1.ListenerReasonUnsupportedValue, field + ".validation asks for certificates of clients, which is not supported here; the listener is left out, since everybody could use it: use a Gateway of networking.istio.io with tls.mode MUTUAL"}
+			l.refused = listenerProblem{gatewayv1.ListenerReasonUnsupportedValue, field + ".validation asks for certificates of clients, and is not read; the listener is left out, since everybody could use it: set the option gateway.istio.io/tls-terminate-mode: MUTUAL of its tls"}
 		}
 	}
 }

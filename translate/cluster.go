@@ -149,9 +149,13 @@ func (b *clusterBuilder) metadata() *corev3.Metadata {
 	if b.Subset != nil {
 		istio["subset"] = structpb.NewStringValue(b.Subset.Name)
 	}
+	service := []string{"host", s.Host, "name", s.Name, "namespace", s.Namespace}
+	if d := b.discovery(b.policy); d == DiscoverOriginal || d == DiscoverByHost {
+		service = append(service, unknownServer()...)
+	}
 	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
 		"istio": {Fields: istio},
-		"mesh":  structValue("host", s.Host, "name", s.Name, "namespace", s.Namespace).GetStructValue(),
+		"mesh":  structValue(service...).GetStructValue(),
 	}}
 }
 

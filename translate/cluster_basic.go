@@ -2,7 +2,9 @@ package translate
 
 import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/fairway-mesh/fairway/mesh"
 )
@@ -24,6 +26,11 @@ func BasicClusters(config *mesh.Config) []*clusterv3.Cluster {
 		// What the client speaks is spoken to the server, which is not known.
 		TypedExtensionProtocolOptions: protocolOptions(downstreamProtocol(nil)),
 		UpstreamConnectionOptions:     keepaliveOptions(config.GetTcpKeepalive()),
+	}
+	for _, c := range []*clusterv3.Cluster{pass, black} { // for the metrics, as Istio names them
+		c.Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
+			"mesh": structValue(append(unknownServer(), "host", unknown, "name", c.Name, "namespace", unknown)...).GetStructValue(),
+		}}
 	}
 	return []*clusterv3.Cluster{pass, black}
 }

@@ -168,19 +168,18 @@ func (b *endpointsBuilder) additional(e *registry.Endpoint, port uint32) []*endp
 	return nil
 }
 
-// endpointMetadata tells which transport socket the endpoint takes and, for
-// telemetry, which workload it is: under "mesh" by field, under "istio" in the
-// form that Istio's tools read.
+// endpointMetadata tells which transport socket the endpoint takes and, for telemetry,
+// which workload it is. All stands under the one name that Envoy matches transport sockets
+// by: another would take an Envoy 2 kB an endpoint. What is not known is said to be unknown,
+// as in Istio's metrics.
 func (b *endpointsBuilder) endpointMetadata(w *registry.Workload, port uint32) *corev3.Metadata {
-	m := map[string]*structpb.Struct{
-		"mesh": structValue("workload", w.Owner, "namespace", w.Namespace, "app", w.Labels["app"], "version", w.Labels["version"],
-			"service", w.CanonicalName(), "revision", w.CanonicalRevision()).GetStructValue(),
-		"istio": structValue("workload", strings.Join([]string{w.Owner, w.Namespace, w.CanonicalName(), w.CanonicalRevision(), clusterID}, ";")).GetStructValue(),
-	}
+	known := func(s string) string { return cmp.Or(s, unknown) }
+	m := structValue("workload", known(w.Owner), "namespace", known(w.Namespace), "app", known(w.Labels["app"]), "version", known(w.Labels["version"]),
+		"service", known(w.CanonicalName()), "revision", known(w.CanonicalRevision())).GetStructValue()
 	if b.auto && w.MutualTLS && mesh.MutualTLSOf(b.PeerAuthentications, b.Config.GetRootNamespace(), w, port) != mesh.Disabled {
-		m[transportSocketMatch] = structValue(tlsModeKey, tlsModeIstio).GetStructValue()
+		m.Fields[tlsModeKey] = structpb.NewStringValue(tlsModeIstio)
 	}
-	return &corev3.Metadata{FilterMetadata: m}
+	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{transportSocketMatch: m}}
 }
 
 // clusterID is the name of the one Kubernetes cluster that a mesh has, as in

@@ -7,7 +7,7 @@ const unknown = "unknown"
 
 // The names under which clusters and endpoints tell what they stand for.
 const (
-	ofEndpoint = "%METADATA(UPSTREAM_HOST:mesh:"
+	ofEndpoint = "%METADATA(UPSTREAM_HOST:" + transportSocketMatch + ":"
 	ofCluster  = "%METADATA(CLUSTER:mesh:"
 )
 
@@ -32,21 +32,37 @@ func callerItself() []*statsv3.Config_Tag {
 	return tags
 }
 
-// serverSeenByCaller takes what is known of the server from the endpoint and
-// the cluster.
+// serverSeenByCaller takes what is known of the server from the endpoint and the cluster.
+// A request that reaches no endpoint has no value for its workload: rules that put a word
+// there would make each listener half as large again.
 func serverSeenByCaller() []*statsv3.Config_Tag {
+	server := func(name, field string) *statsv3.Config_Tag { // one of the two has a value
+		return tag(name, ofCluster+ofAll(field)+")%"+ofEndpoint+field+")%")
+	}
 	return []*statsv3.Config_Tag{
-		tag("destination_workload", ofEndpoint+"workload)%"),
-		tag("destination_workload_namespace", ofEndpoint+"namespace)%"),
+		server("destination_workload", "workload"),
+		server("destination_workload_namespace", "namespace"),
 		orUnknown("destination_principal", "%UPSTREAM_PEER_URI_SAN%"),
-		tag("destination_app", ofEndpoint+"app)%"),
-		tag("destination_version", ofEndpoint+"version)%"),
-		tag("destination_canonical_service", ofEndpoint+"service)%"),
-		tag("destination_canonical_revision", ofEndpoint+"revision)%"),
+		server("destination_app", "app"),
+		server("destination_version", "version"),
+		server("destination_canonical_service", "service"),
+		server("destination_canonical_revision", "revision"),
 		tag("destination_service", ofCluster+"host)%"),
 		tag("destination_service_name", ofCluster+"name)%"),
 		tag("destination_service_namespace", ofCluster+"namespace)%"),
 	}
+}
+
+// ofAll is the name in a cluster's metadata of what is so of all its endpoints.
+func ofAll(field string) string { return field + "s" }
+
+// unknownServer says in a cluster's metadata, as names and values in turn, that nothing is
+// known of its endpoints, which are those that clients ask for.
+func unknownServer() (pairs []string) {
+	for _, field := range []string{"workload", "namespace", "app", "version", "service", "revision"} {
+		pairs = append(pairs, ofAll(field), unknown)
+	}
+	return pairs
 }
 
 // callerSeenByServer is what the caller's certificate tells. Nothing that a

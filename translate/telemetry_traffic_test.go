@@ -37,10 +37,18 @@ func TestEnvoyCountsAsCaller(t *testing.T) {
 			Metadata: &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"mesh": structValue("host", "web.default.svc.cluster.local", "name", "web").GetStructValue()}},
 			LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
 				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: localAddress(to.String())}},
-				Metadata:       &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"mesh": structValue("workload", "web-v1", "version", "v1").GetStructValue()}},
+				Metadata:       &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{transportSocketMatch: structValue("workload", "web-v1", "version", "v1").GetStructValue()}},
 			}}}}},
 		})
 	}
+	pass := inboundJSON(t, &clusterv3.Cluster{ // its endpoints are those that clients ask for
+		Name: "pass", ConnectTimeout: durationpb.New(1e9), ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		Metadata: BasicClusters(mesh.DefaultConfig())[0].Metadata,
+		LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: "pass", Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
+			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: localAddress(lines.String())}},
+		}}}}},
+	})
+	passed := freePort(t)
 	routes := &routev3.RouteConfiguration{Name: "80", VirtualHosts: []*routev3.VirtualHost{{Name: "web", Domains: []string{"*"}, Routes: []*routev3.Route{{
 		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: "web"}}},
@@ -49,8 +57,9 @@ func TestEnvoyCountsAsCaller(t *testing.T) {
 		"listeners": []json.RawMessage{
 			listener("requests", requests, HTTPFilters(HCMInput{Direction: DirectionOutbound, Routes: routes, Config: mesh.DefaultConfig()})),
 			listener("bytes", bytes, TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: "lines"}}, Config: mesh.DefaultConfig()})),
+			listener("passed", passed, TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: "pass"}}, Config: mesh.DefaultConfig()})),
 		},
-		"clusters": []json.RawMessage{cluster("web", web), cluster("lines", lines)},
+		"clusters": []json.RawMessage{cluster("web", web), cluster("lines", lines), pass},
 	}, map[string]any{"WORKLOAD_NAME": "sleep", "NAMESPACE": "default", "LABELS": map[string]any{"app": "sleep-app", "service.istio.io/canonical-revision": "r2"}})
 
 	var plaintext *caller
@@ -59,8 +68,10 @@ func TestEnvoyCountsAsCaller(t *testing.T) {
 			t.Fatal(status, err)
 		}
 	}
-	if got, err := plaintext.say(t, bytes, "ping"); got != "ping" {
-		t.Fatal(got, err)
+	for _, port := range []uint32{bytes, passed} {
+		if got, err := plaintext.say(t, port, "ping"); got != "ping" {
+			t.Fatal(got, err)
+		}
 	}
 	common := map[string]string{
 		"reporter": "source", "source_workload": "sleep", "source_workload_namespace": "default", "source_app": "sleep-app", "source_version": "unknown",
@@ -88,4 +99,9 @@ func TestEnvoyCountsAsCaller(t *testing.T) {
 		}
 		within(t, fmt.Sprint(labels), func() error { return e.counted(labels) })
 	}
+	labels := map[string]string{"__name__": "envoy_istio_tcp_connections_opened_total", "destination_service": "unknown", "destination_service_name": "PassthroughCluster"}
+	for _, name := range []string{"workload", "workload_namespace", "app", "version", "canonical_service", "canonical_revision", "service_namespace"} {
+		labels["destination_"+name] = "unknown"
+	}
+	within(t, fmt.Sprint(labels), func() error { return e.counted(labels) })
 }

@@ -124,7 +124,7 @@ func (b *builder) portNamed(service object.Ref, name string) uint32 {
 func (b *builder) portFindings(in *gatewayapi.Ingress) (out []object.Finding) {
 	for _, p := range in.Paths() {
 		if p.ByName && b.portNamed(object.Ref{Kind: object.KindService, Namespace: in.Ref.Namespace, Name: p.To.Name}, p.To.Port.Name) == 0 {
-			out = append(out, object.Finding{Object: in.Ref, Field: p.Field + ".backend.service.port.name", Code: object.CodePortNotFound,
+			out = append(out, object.Finding{Object: in.Ref, Field: p.Backend + ".service.port.name", Code: object.CodePortNotFound,
 				Message: "there is no Service " + in.Ref.Namespace + "/" + p.To.Name + " with a port named " + p.To.Port.Name + "; requests get 500 until there is: check both names"})
 		}
 	}

@@ -37,11 +37,12 @@ type Ingress struct {
 
 // IngressPath is one path of one host, and where it leads.
 type IngressPath struct {
-	Host   string // "*" for all
-	Field  string // "spec.rules[0].http.paths[1]"
-	match  *networking.HTTPMatchRequest
-	To     netv1.IngressServiceBackend
-	ByName bool // the port is given by its name
+	Host    string // "*" for all
+	Field   string // "spec.rules[0].http.paths[1]"
+	Backend string // the path of its backend
+	match   *networking.HTTPMatchRequest
+	To      netv1.IngressServiceBackend
+	ByName  bool // the port is given by its name
 }
 
 // ParseIngress reads an Ingress. What of it cannot be served is left out, with findings.
@@ -65,13 +66,13 @@ func ParseIngress(o *netv1.Ingress) *Ingress {
 		for j := range rule.HTTP.Paths {
 			field := fmt.Sprintf("spec.rules[%d].http.paths[%d]", i, j)
 			if m, ok := in.match(field, &rule.HTTP.Paths[j]); ok {
-				in.add(IngressPath{Host: host, Field: field, match: m}, &rule.HTTP.Paths[j].Backend)
+				in.add(IngressPath{Host: host, Field: field, Backend: field + ".backend", match: m}, &rule.HTTP.Paths[j].Backend)
 			}
 		}
 	}
 	if b := o.Spec.DefaultBackend; b != nil {
 		n := len(in.paths)
-		if in.add(IngressPath{Host: "*", Field: "spec.defaultBackend", match: &networking.HTTPMatchRequest{}}, b); len(in.paths) > n {
+		if in.add(IngressPath{Host: "*", Field: "spec.defaultBackend", Backend: "spec.defaultBackend", match: &networking.HTTPMatchRequest{}}, b); len(in.paths) > n {
 			in.fallback = &in.paths[n]
 			in.paths = in.paths[:n:n]
 		}
@@ -113,13 +114,13 @@ func (in *Ingress) match(field string, p *netv1.HTTPIngressPath) (*networking.HT
 func (in *Ingress) add(p IngressPath, b *netv1.IngressBackend) {
 	switch {
 	case b.Service == nil && b.Resource != nil:
-		in.Findings = append(in.Findings, object.Finding{Object: in.Ref, Field: p.Field + ".backend.resource", Code: object.CodeUnsupported, Message: "the backend is no Service, and no others are supported; it is left out: use service"})
+		in.Findings = append(in.Findings, object.Finding{Object: in.Ref, Field: p.Backend + ".resource", Code: object.CodeUnsupported, Message: "the backend is no Service, and no others are supported; it is left out: use service"})
 		return
 	case b.Service == nil:
-		in.find(p.Field+".backend", "the backend is no Service, and no others are supported; it is left out: use service")
+		in.find(p.Backend, "the backend is no Service, and no others are supported; it is left out: use service")
 		return
 	case b.Service.Port.Name == "" && (b.Service.Port.Number < 1 || b.Service.Port.Number > object.MaxPort):
-		in.find(p.Field+".backend.service.port", "the backend has neither the name nor the number of a port; it is left out: give one")
+		in.find(p.Backend+".service.port", "the backend has neither the name nor the number of a port; it is left out: give one")
 		return
 	}
 	p.To, p.ByName = *b.Service, b.Service.Port.Name != ""

@@ -91,7 +91,7 @@ spec:
 	for _, f := range in.Findings {
 		fields = append(fields, f.Field)
 	}
-	want = []string{"spec.rules[0].host", "spec.rules[1].http.paths[0].path", "spec.rules[1].http.paths[2].backend.service.port", "spec.defaultBackend.backend.resource"}
+	want = []string{"spec.rules[0].host", "spec.rules[1].http.paths[0].path", "spec.rules[1].http.paths[2].backend.service.port", "spec.defaultBackend.resource"}
 	if !slices.Equal(fields, want) {
 		t.Errorf("found %q, want %q", fields, want)
 	}

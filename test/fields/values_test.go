@@ -79,12 +79,23 @@ var examples = map[string]string{
 	"SessionPersistence": `{"type": "Cookie", "sessionName": "s"}`, "HTTPHeaderMatch": `{"name": "a", "value": "b"}`, "GRPCHeaderMatch": `{"name": "a", "value": "b"}`, "HTTPQueryParamMatch": `{"name": "a", "value": "b"}`,
 	"HTTPHeader": `{"name": "a", "value": "b"}`, "HTTPHeaderFilter": `{"set": [{"name": "a", "value": "b"}]}`, "HTTPPathModifier": `{"type": "ReplaceFullPath", "replaceFullPath": "/x"}`,
 	"HTTPRouteTimeouts": `{"request": "7s", "backendRequest": "3s"}`, "HTTPRouteRetry": `{"attempts": 2}`, "HTTPCORSFilter": `{"allowOrigins": ["https://a.example"]}`,
-	"HTTPExternalAuthFilter": `{"protocol": "HTTP", "backendRef": {"name": "web", "port": 80}}`, "CookieConfig": `{"lifetimeType": "Permanent"}`, "RouteGroupKind": `{"kind": "TCPRoute"}`,
+	"HTTPExternalAuthFilter": `{"protocol": "HTTP", "backendRef": {"name": "web", "port": 80}}`, "CookieConfig": `{"lifetimeType": "Permanent"}`, "RouteGroupKind": `{"kind": "HTTPRoute"}`,
+	"LabelSelectorRequirement": `{"key": "team", "operator": "NotIn", "values": ["other"]}`,
+}
+
+// companions are fields beside a field without which it is not valid, by its type and name.
+// The field is compared with what they do without it.
+var companions = map[string]string{
+	"ServerTLSSettings.serverCertificate": `{"privateKey": "/k"}`, "ServerTLSSettings.privateKey": `{"serverCertificate": "/c"}`,
+	"ClientTLSSettings.clientCertificate": `{"mode": "MUTUAL", "privateKey": "/k"}`, "ClientTLSSettings.privateKey": `{"mode": "MUTUAL", "clientCertificate": "/c"}`,
+	"HTTPRouteFilter.extensionRef": `{"type": "ExtensionRef"}`, "GRPCRouteFilter.extensionRef": `{"type": "ExtensionRef"}`, "HTTPRouteFilter.externalAuth": `{"type": "ExternalAuth"}`,
+	"RouteNamespaces.selector": `{"from": "Selector"}`,
 }
 
 // texts are what a field of text may hold, by its type and name or by its name.
 var texts = map[string][]string{
-	"host": {"web", "far.other.svc.cluster.local"},
+	"RouteGroupKind.kind": {"HTTPRoute", "TLSRoute", "TCPRoute"},
+	"host":                {"web", "far.other.svc.cluster.local"},
 }
 
 func parsed(text string) any {

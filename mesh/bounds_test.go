@@ -80,6 +80,14 @@ func TestProductsAreBounded(t *testing.T) {
 	subsets.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE, SubjectAltNames: times(9000, func(i int) string { return fmt.Sprint("n", i) })}}
 	subsets.Spec.Subsets = times(400, func(i int) *networking.Subset { return &networking.Subset{Name: fmt.Sprint("v", i)} })
 	policy := manyConditions(1000, 1000)
+	named := &networkingv1.DestinationRule{ObjectMeta: evil("many")}
+	named.Spec.Host = "*.evil.example"
+	named.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE, SubjectAltNames: times(5000, func(i int) string { return fmt.Sprint("n", i) })}}
+	ports := &networkingv1.DestinationRule{ObjectMeta: evil("many")}
+	ports.Spec.Host = "h.evil.example"
+	ports.Spec.TrafficPolicy = &networking.TrafficPolicy{PortLevelSettings: times(50, func(i int) *networking.TrafficPolicy_PortTrafficPolicy {
+		return &networking.TrafficPolicy_PortTrafficPolicy{Port: &networking.PortSelector{Number: uint32(1 + i)}, Tls: &networking.ClientTLSSettings{SubjectAltNames: times(50, func(j int) string { return fmt.Sprint("name-", j) })}} //nolint:gosec // few
+	})}
 	filter := &telemetryv1.Telemetry{ObjectMeta: evil("many")}
 	filter.Spec.AccessLogging = []*telemetry.AccessLogging{{Filter: &telemetry.AccessLogging_Filter{Expression: "response.code == 1" + strings.Repeat(" || response.code == 2", 20_000)}}}
 	for _, c := range []struct {
@@ -96,6 +104,8 @@ func TestProductsAreBounded(t *testing.T) {
 		{"100 hosts × 100 addresses × 200 ports", object.KindServiceEntry, manyOfEntry(100, 100, 200, 1), "spec.hosts × addresses × ports"},
 		{"100 hosts × 10 ports × 1000 endpoints", object.KindServiceEntry, manyOfEntry(100, 0, 10, 1000), "spec.hosts × endpoints × ports"},
 		{"400 subsets with 9000 names", object.KindDestinationRule, subsets, "spec.subsets × trafficPolicy"},
+		{"5000 names, in each cluster", object.KindDestinationRule, named, "a trafficPolicy, of the rule, a subset or a port"},
+		{"50 ports of a policy each", object.KindDestinationRule, ports, ""},
 		{"1000 sources × 1000 conditions", object.KindAuthorizationPolicy, policy, "spec.rules × from and to × when"},
 		{"a large gateway's routes", object.KindVirtualService, manyRules(20, 500), ""},
 		{"routes of one host", object.KindVirtualService, manyRules(1, 3000), ""},
@@ -306,5 +316,24 @@ func TestDelegatesOfManyRootsAreBounded(t *testing.T) {
 			t.Error("the room of one that is gone is not the next one's")
 		}
 		slices.Reverse(changes)
+	}
+}
+
+// TestTLSTooLargeTrustsNobody: of a rule whose TLS settings are more than each cluster may
+// say, what is in force lets no server be trusted, and not any.
+func TestTLSTooLargeTrustsNobody(t *testing.T) {
+	for _, mode := range []networking.ClientTLSSettings_TLSmode{networking.ClientTLSSettings_DISABLE, networking.ClientTLSSettings_SIMPLE, networking.ClientTLSSettings_MUTUAL, networking.ClientTLSSettings_ISTIO_MUTUAL} {
+		o := &networkingv1.DestinationRule{ObjectMeta: evil("many")}
+		o.Spec.Host = "h.evil.example"
+		o.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: mode, SubjectAltNames: times(5000, func(i int) string { return fmt.Sprint("n", i) })}}
+		tls := bounds.Restricted(o).(*networkingv1.DestinationRule).Spec.TrafficPolicy.Tls
+		if ok := tls.Mode == networking.ClientTLSSettings_SIMPLE || tls.Mode == mode; !ok || tls.Mode == networking.ClientTLSSettings_DISABLE || len(tls.SubjectAltNames) != 1 || !strings.HasSuffix(tls.SubjectAltNames[0], ".invalid") {
+			t.Errorf("mode %v: %v is in force", mode, tls)
+		}
+		small := o.DeepCopy()
+		small.Spec.TrafficPolicy.Tls.SubjectAltNames = []string{"h"}
+		if got := bounds.Restricted(small).(*networkingv1.DestinationRule).Spec.TrafficPolicy.Tls; got.Mode != mode || got.SubjectAltNames[0] != "h" {
+			t.Errorf("mode %v: of small settings %v are in force", mode, got)
+		}
 	}
 }

@@ -20,6 +20,10 @@ import (
 // whose number a ResourceQuota bounds. What puts more there is small and multiplies.
 const plainExport = 100
 
+// plainNames is how many bytes of subjectAltNames a cluster may have without counting as
+// several.
+const plainNames = 1 << 10
+
 // exported counts the clusters and listeners that the Services and ServiceEntries of a
 // namespace put on the sidecars of all others, whose memory they are, and knows which
 // objects are kept to their own namespace because these are too many.
@@ -61,7 +65,11 @@ func exportsOf(obj any, pods int) (n int) {
 		if v := object.Visibility(o.Spec.ExportTo); v.Private(o.Namespace, nil) || v.None() {
 			return 0
 		}
-		n = len(o.Spec.Hosts) * (len(o.Spec.Ports) + bounds.EntryPortsOfTCP(o)*max(1, len(o.Spec.Addresses)))
+		names := 0 // each cluster says them again
+		for _, name := range o.Spec.SubjectAltNames {
+			names += len(name)
+		}
+		n = len(o.Spec.Hosts) * (len(o.Spec.Ports)*(1+names/plainNames) + bounds.EntryPortsOfTCP(o)*max(1, len(o.Spec.Addresses)))
 	}
 	return n
 }

@@ -189,3 +189,20 @@ func TestPodsOfHeadlessServicesCountAsExports(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesOfClustersCountAsExports: each cluster of a ServiceEntry says its subjectAltNames
+// again.
+func TestNamesOfClustersCountAsExports(t *testing.T) {
+	long, plain := entryOf("long", 0, 1, 0, 50), entryOf("plain", 0, 1, 0, 50)
+	plain.Object.(*networkingv1.ServiceEntry).Spec.SubjectAltNames = []string{"one.example", "two.example"}
+	for i := range 5000 {
+		long.Object.(*networkingv1.ServiceEntry).Spec.SubjectAltNames = append(long.Object.(*networkingv1.ServiceEntry).Spec.SubjectAltNames, fmt.Sprintf("name-%d.of.a.server.example", i))
+	}
+	w := Build([]Change{long, plain})
+	if got := seen(w, "shop"); !slices.Equal(got, []string{"plain"}) {
+		t.Errorf("others see %v", got)
+	}
+	if got := seen(w, "evil"); !slices.Equal(got, []string{"long", "plain"}) {
+		t.Errorf("its own namespace sees %v", got)
+	}
+}

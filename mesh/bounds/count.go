@@ -67,6 +67,25 @@ func costOfPolicies(spec *networking.DestinationRule) int {
 	return (1+len(spec.Subsets))*proto.Size(spec.TrafficPolicy) + sizes(spec.Subsets)
 }
 
+// largestPolicy is the size of the largest trafficPolicy of a rule. That of a port is one
+// by itself.
+func largestPolicy(spec *networking.DestinationRule) (n int) {
+	largest := func(p *networking.TrafficPolicy) {
+		ports := 0
+		for _, at := range p.GetPortLevelSettings() {
+			size := proto.Size(at)
+			n = max(n, size)
+			ports += size
+		}
+		n = max(n, proto.Size(p)-ports)
+	}
+	largest(spec.TrafficPolicy)
+	for _, s := range spec.Subsets {
+		largest(s.GetTrafficPolicy())
+	}
+	return n
+}
+
 // clustersOf is how many clusters a ServiceEntry makes.
 func clustersOf(o *networkingv1.ServiceEntry) int {
 	return len(o.Spec.Hosts) * max(1, len(o.Spec.Ports))

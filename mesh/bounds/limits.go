@@ -41,6 +41,7 @@ const (
 	maxExports        = 1000
 	maxTargets        = 64 // of one policy; Istio's own CRDs allow 16
 	maxPolicy         = MaxExpanded / 4
+	maxClusterPolicy  = 8 << 10 // bytes of a trafficPolicy, which each cluster says again
 )
 
 // Limits are those of each kind. They lie well over what people write: Istio's own
@@ -61,6 +62,7 @@ var Limits = []Limit{
 	{object.KindDestinationRule, "spec.subsets", MaxSubsets, "subsets", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.Subsets) })},
 	{object.KindDestinationRule, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.ExportTo) })},
 	{object.KindDestinationRule, "portLevelSettings", 1000, "entries", of(func(o *networkingv1.DestinationRule) int { return portSettings(&o.Spec) })},
+	{object.KindDestinationRule, "a trafficPolicy, of the rule, a subset or a port", maxClusterPolicy, "bytes", of(func(o *networkingv1.DestinationRule) int { return largestPolicy(&o.Spec) })},
 	{object.KindDestinationRule, "spec.subsets × trafficPolicy", MaxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
 
 	{object.KindServiceEntry, "spec.hosts", 256, "hosts", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Hosts) })},
@@ -176,8 +178,24 @@ func Restricted(obj any) any {
 	case *networkingv1.DestinationRule:
 		out := &networkingv1.DestinationRule{ObjectMeta: o.ObjectMeta}
 		out.Spec.Host, out.Spec.ExportTo, out.Spec.WorkloadSelector = o.Spec.Host, o.Spec.ExportTo[:min(len(o.Spec.ExportTo), maxExports)], o.Spec.WorkloadSelector
-		out.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: o.Spec.GetTrafficPolicy().GetTls()}
+		out.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: restrictedTLS(o.Spec.GetTrafficPolicy().GetTls())}
 		return out
 	}
 	return nil
+}
+
+// nobody is a name that no server has (RFC 6761, section 6.4).
+const nobody = "too-large.invalid"
+
+// restrictedTLS is the settings, or where they are too large for each cluster to say them
+// such that no server is trusted.
+func restrictedTLS(t *networking.ClientTLSSettings) *networking.ClientTLSSettings {
+	if proto.Size(t) <= maxClusterPolicy {
+		return t
+	}
+	mode := networking.ClientTLSSettings_SIMPLE
+	if t.Mode == networking.ClientTLSSettings_ISTIO_MUTUAL {
+		mode = t.Mode
+	}
+	return &networking.ClientTLSSettings{Mode: mode, SubjectAltNames: []string{nobody}}
 }

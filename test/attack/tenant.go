@@ -81,6 +81,12 @@ var Tenants = []Hostile{
 				many(size(r, 250), numbered("h%d.covered.example")), many(size(r, 8), func(i int) string { return fmt.Sprintf("{number: %d, name: tcp-%d, protocol: TCP}", 2000+i, i) }))),
 			t.networking("DestinationRule", "covered", fmt.Sprintf("{host: '*.covered.example', subsets: [%s]}", many(size(r, 500), numbered("{name: v%[1]d, labels: {v: '%[1]d'}}")))))
 	}},
+	{"a large policy × clusters", func(t Tenant, r *rand.Rand) string {
+		return documents(
+			t.networking("ServiceEntry", "alike", fmt.Sprintf("{hosts: [%s], ports: [%s], resolution: STATIC, endpoints: [{address: 10.9.9.9}], subjectAltNames: [%s]}",
+				many(size(r, 80), numbered("h%d.alike.example")), many(size(r, 50), func(i int) string { return fmt.Sprintf("{number: %d, name: http-%d, protocol: HTTP}", 5000+i, i) }), many(size(r, 100), numbered("server-%d.alike.example")))),
+			t.networking("DestinationRule", "alike", fmt.Sprintf("{host: '*.alike.example', trafficPolicy: {tls: {mode: SIMPLE, subjectAltNames: [%s]}}}", many(size(r, 20_000), numbered("server-%d.alike.example")))))
+	}},
 	{"rules × hosts × ports", func(t Tenant, r *rand.Rand) string {
 		return documents(
 			t.networking("ServiceEntry", "below", fmt.Sprintf("{hosts: [%s], ports: [%s], resolution: STATIC, endpoints: [{address: 10.9.9.9}]}",

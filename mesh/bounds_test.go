@@ -83,6 +83,12 @@ func TestProductsAreBounded(t *testing.T) {
 	named := &networkingv1.DestinationRule{ObjectMeta: evil("many")}
 	named.Spec.Host = "*.evil.example"
 	named.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE, SubjectAltNames: times(5000, func(i int) string { return fmt.Sprint("n", i) })}}
+	word := strings.Repeat("x", 1024)
+	long := &networkingv1.DestinationRule{ObjectMeta: evil("many")}
+	long.Spec.Host, long.Spec.Subsets = "h.evil.example", []*networking.Subset{{Name: word}}
+	labelled, placed := manyOfEntry(1, 1, 1, 1), &networkingv1.WorkloadEntry{ObjectMeta: evil("many")}
+	labelled.Spec.Endpoints[0].Labels = map[string]string{"version": word}
+	placed.Spec.Address, placed.Spec.Locality = "10.9.9.9", word
 	ports := &networkingv1.DestinationRule{ObjectMeta: evil("many")}
 	ports.Spec.Host = "h.evil.example"
 	ports.Spec.TrafficPolicy = &networking.TrafficPolicy{PortLevelSettings: times(50, func(i int) *networking.TrafficPolicy_PortTrafficPolicy {
@@ -105,6 +111,9 @@ func TestProductsAreBounded(t *testing.T) {
 		{"100 hosts × 10 ports × 1000 endpoints", object.KindServiceEntry, manyOfEntry(100, 0, 10, 1000), "spec.hosts × endpoints × ports"},
 		{"400 subsets with 9000 names", object.KindDestinationRule, subsets, "spec.subsets × trafficPolicy"},
 		{"5000 names, in each cluster", object.KindDestinationRule, named, "a trafficPolicy, of the rule, a subset or a port"},
+		{"a name of a subset of 1 kB", object.KindDestinationRule, long, "spec.subsets[*].name"},
+		{"a label of 1 kB", object.KindServiceEntry, labelled, "a value of spec.endpoints[*].labels, locality, network and serviceAccount"},
+		{"a locality of 1 kB", object.KindWorkloadEntry, placed, "a value of spec.labels, locality, network and serviceAccount"},
 		{"50 ports of a policy each", object.KindDestinationRule, ports, ""},
 		{"1000 sources × 1000 conditions", object.KindAuthorizationPolicy, policy, "spec.rules × from and to × when"},
 		{"a large gateway's routes", object.KindVirtualService, manyRules(20, 500), ""},

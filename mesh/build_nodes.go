@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 func (b *builder) node(ref object.Ref, o *corev1.Node) {
@@ -30,28 +31,32 @@ func (b *builder) node(ref object.Ref, o *corev1.Node) {
 	if old != nil && o != nil && maps.Equal(old.Labels, o.Labels) {
 		return
 	}
-	b.relocate(ref.Name)
+	for ns := range b.pods {
+		b.relocate(ns, map[string]struct{}{ref.Name: {}})
+	}
 }
 
-// relocate makes the Pods of a node again.
-func (b *builder) relocate(node string) {
-	for _, pods := range b.pods {
-		for _, w := range pods {
-			if w.Node == node {
-				b.pod(w.Ref, b.placed(w))
-				b.dirty.Scopes = true
-			}
+// relocate makes the Pods of a namespace again that are on one of the nodes.
+func (b *builder) relocate(namespace string, nodes map[string]struct{}) {
+	for _, w := range b.pods[namespace] {
+		if _, moved := nodes[w.Node]; moved {
+			b.pod(w.Ref, b.placed(w))
+			b.dirty.Scopes = true
 		}
 	}
 }
 
+// nodeIn is a node as a namespace knows it.
+type nodeIn struct{ namespace, name string }
+
 // nodeOf is the Node of a name. Where nobody delivers Nodes, as from a directory
-// without them, EndpointSlices say at least in which zone it is.
-func (b *builder) nodeOf(name string) *corev1.Node {
-	if n := b.nodes[name]; n != nil {
+// without them, EndpointSlices say at least in which zone it is: those of the namespace
+// that asks, so that nobody moves the Pods of others.
+func (b *builder) nodeOf(at nodeIn) *corev1.Node {
+	if n := b.nodes[at.name]; n != nil {
 		return n
 	}
-	said := slices.Sorted(maps.Values(b.zones[name]))
+	said := slices.Sorted(maps.Values(b.zones[at]))
 	if len(said) == 0 {
 		return nil
 	}
@@ -64,33 +69,35 @@ func (b *builder) learnZones(ref object.Ref, o *discoveryv1.EndpointSlice) {
 	next := map[string]string{}
 	if o != nil {
 		for _, e := range o.Endpoints {
-			if e.NodeName != nil && e.Zone != nil && *e.Zone != "" {
-				next[*e.NodeName] = *e.Zone
+			if zone := registry.ZoneOf(e); e.NodeName != nil && zone != "" {
+				next[*e.NodeName] = zone
 			}
 		}
 	}
-	for node, said := range b.zones {
-		if old, ok := said[ref]; ok && next[node] != old {
-			if delete(said, ref); len(said) == 0 {
-				delete(b.zones, node)
+	moved := map[string]struct{}{} // nodes, whose Pods are looked for once
+	for node, zone := range b.zonesBy[ref] {
+		if at := (nodeIn{ref.Namespace, node}); next[node] != zone {
+			if delete(b.zones[at], ref); len(b.zones[at]) == 0 {
+				delete(b.zones, at)
 			}
-			b.relocateUnknown(node)
+			moved[node] = struct{}{}
 		}
 	}
 	for node, zone := range next {
-		if b.zones[node] == nil {
-			b.zones[node] = map[object.Ref]string{}
+		at := nodeIn{ref.Namespace, node}
+		if b.zones[at] == nil {
+			b.zones[at] = map[object.Ref]string{}
 		}
-		if b.zones[node][ref] != zone {
-			b.zones[node][ref] = zone
-			b.relocateUnknown(node)
+		if b.zones[at][ref] != zone {
+			b.zones[at][ref] = zone
+			moved[node] = struct{}{}
 		}
 	}
-}
-
-// relocateUnknown makes the Pods of a node again that has no Node.
-func (b *builder) relocateUnknown(node string) {
-	if b.nodes[node] == nil {
-		b.relocate(node)
+	if b.zonesBy[ref] = next; len(next) == 0 {
+		delete(b.zonesBy, ref)
+	}
+	maps.DeleteFunc(moved, func(node string, _ struct{}) bool { return b.nodes[node] != nil })
+	if len(moved) > 0 {
+		b.relocate(ref.Namespace, moved)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // when it has none. With the Pods themselves a large world would need half as
 // much memory again.
 func (b *builder) servedBy(o *corev1.Pod) any {
-	if w := registry.ParsePod(o, b.nodeOf(o.Spec.NodeName)); w != nil {
+	if w := registry.ParsePod(o, b.nodeOf(nodeIn{o.Namespace, o.Spec.NodeName})); w != nil {
 		return w
 	}
 	return nil
@@ -43,7 +43,7 @@ func (b *builder) placed(w *registry.Workload) *registry.Workload {
 	if w == nil {
 		return nil
 	}
-	l := registry.LocalityOfPod(w.Labels, b.nodeOf(w.Node))
+	l := registry.LocalityOfPod(w.Labels, b.nodeOf(nodeIn{w.Namespace, w.Node}))
 	if l == w.Locality {
 		return w
 	}

@@ -24,7 +24,8 @@ type builder struct {
 	kinds map[object.Kind]kind
 
 	nodes     map[string]*corev1.Node
-	zones     map[string]map[object.Ref]string                            // zones of nodes by what EndpointSlices say of them
+	zones     map[nodeIn]map[object.Ref]string                            // zones of nodes by what EndpointSlices say of them
+	zonesBy   map[object.Ref]map[string]string                            // the same by EndpointSlice and node
 	pods      map[string]map[string]*registry.Workload                    // by namespace and name
 	entries   map[string]map[string]*registry.Workload                    // WorkloadEntries by namespace and name
 	services  map[string]map[string]*registry.Service                     // Kubernetes Services by namespace and name
@@ -81,7 +82,7 @@ type builder struct {
 
 func newBuilder() *builder {
 	b := &builder{
-		kinds: kinds(), dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[string]map[object.Ref]string{}, pods: map[string]map[string]*registry.Workload{}, entries: map[string]map[string]*registry.Workload{},
+		kinds: kinds(), dirty: newDirty(), nodes: map[string]*corev1.Node{}, zones: map[nodeIn]map[object.Ref]string{}, zonesBy: map[object.Ref]map[string]string{}, pods: map[string]map[string]*registry.Workload{}, entries: map[string]map[string]*registry.Workload{},
 		services: map[string]map[string]*registry.Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
 		declared: map[string]map[object.Ref]*registry.ServiceEntry{}, seByRef: map[object.Ref]*registry.ServiceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, unmerged: object.Set{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{},
 		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), apiRules: map[object.Ref][]*traffic.VirtualService{}, ingresses: newIngresses(),

@@ -86,6 +86,27 @@ func largestPolicy(spec *networking.DestinationRule) (n int) {
 	return n
 }
 
+// longestSubset is the length of a rule's longest name of a subset, which each cluster, and
+// its endpoints, say several times.
+func longestSubset(spec *networking.DestinationRule) (n int) {
+	for _, s := range spec.Subsets {
+		n = max(n, len(s.GetName()))
+	}
+	return n
+}
+
+// longestWord is the length of the longest of what endpoints say of themselves, which each
+// cluster that they are in says again.
+func longestWord(endpoints ...*networking.WorkloadEntry) (n int) {
+	for _, e := range endpoints {
+		n = max(n, len(e.GetLocality()), len(e.GetNetwork()), len(e.GetServiceAccount()))
+		for _, value := range e.GetLabels() {
+			n = max(n, len(value))
+		}
+	}
+	return n
+}
+
 // clustersOf is how many clusters a ServiceEntry makes.
 func clustersOf(o *networkingv1.ServiceEntry) int {
 	return len(o.Spec.Hosts) * max(1, len(o.Spec.Ports))

@@ -41,6 +41,7 @@ const (
 	maxExports        = 1000
 	maxTargets        = 64 // of one policy; Istio's own CRDs allow 16
 	maxPolicy         = MaxExpanded / 4
+	maxWord           = 253     // bytes of a name, of which Kubernetes has none that is longer
 	maxClusterPolicy  = 8 << 10 // bytes of a trafficPolicy, which each cluster says again
 )
 
@@ -60,6 +61,7 @@ var Limits = []Limit{
 	})},
 
 	{object.KindDestinationRule, "spec.subsets", MaxSubsets, "subsets", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.Subsets) })},
+	{object.KindDestinationRule, "spec.subsets[*].name", maxWord, "bytes", of(func(o *networkingv1.DestinationRule) int { return longestSubset(&o.Spec) })},
 	{object.KindDestinationRule, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.ExportTo) })},
 	{object.KindDestinationRule, "portLevelSettings", 1000, "entries", of(func(o *networkingv1.DestinationRule) int { return portSettings(&o.Spec) })},
 	{object.KindDestinationRule, "a trafficPolicy, of the rule, a subset or a port", maxClusterPolicy, "bytes", of(func(o *networkingv1.DestinationRule) int { return largestPolicy(&o.Spec) })},
@@ -69,6 +71,7 @@ var Limits = []Limit{
 	{object.KindServiceEntry, "spec.addresses", MaxEntryAddresses, "addresses", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Addresses) })},
 	{object.KindServiceEntry, "spec.ports", MaxEntryPorts, "ports", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Ports) })},
 	{object.KindServiceEntry, "spec.endpoints", 4096, "endpoints", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Endpoints) })},
+	{object.KindServiceEntry, "a value of spec.endpoints[*].labels, locality, network and serviceAccount", maxWord, "bytes", of(func(o *networkingv1.ServiceEntry) int { return longestWord(o.Spec.Endpoints...) })},
 	{object.KindServiceEntry, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.ExportTo) })},
 	{object.KindServiceEntry, "spec.hosts × ports", 2000, "clusters", of(clustersOf)},
 	{object.KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
@@ -78,6 +81,7 @@ var Limits = []Limit{
 		return clustersOf(o) * proto.Size(&networking.ServiceEntry{Endpoints: o.Spec.Endpoints, SubjectAltNames: o.Spec.SubjectAltNames})
 	})},
 
+	{object.KindWorkloadEntry, "a value of spec.labels, locality, network and serviceAccount", maxWord, "bytes", of(func(o *networkingv1.WorkloadEntry) int { return longestWord(&o.Spec) })},
 	{object.KindWorkloadEntry, "spec.ports", 1000, "ports", of(func(o *networkingv1.WorkloadEntry) int { return len(o.Spec.Ports) })},
 	{object.KindService, "spec.ports", 1000, "ports", of(func(o *corev1.Service) int { return len(o.Spec.Ports) })},
 

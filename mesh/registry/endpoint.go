@@ -173,9 +173,7 @@ func EndpointsOfSlices(s *Service, list []*discoveryv1.EndpointSlice, byIP func(
 			w := byIP(s.Namespace, pod, a.String())
 			if w == nil {
 				w = &Workload{Ref: s.Ref, Namespace: s.Namespace, Name: s.Name, Owner: s.Name, Addresses: []netip.Addr{a}, Ready: ready, ServiceAccount: "default"}
-				if ep.Zone != nil {
-					w.Locality.Zone = *ep.Zone
-				}
+				w.Locality.Zone = ZoneOf(ep)
 				if ep.NodeName != nil {
 					w.Node = *ep.NodeName
 				}
@@ -194,4 +192,17 @@ func (s *EndpointSet) At(address string) []Endpoint {
 		to++
 	}
 	return s.Endpoints[from:to]
+}
+
+// maxZone is how long the name of a zone may be: every cluster that an endpoint is in says
+// it again, and the API server does not look at it.
+const maxZone = 253
+
+// ZoneOf is the zone that an EndpointSlice gives for an endpoint; "" when it gives none, or
+// none that is a name.
+func ZoneOf(e discoveryv1.Endpoint) string {
+	if e.Zone == nil || len(*e.Zone) > maxZone {
+		return ""
+	}
+	return *e.Zone
 }

@@ -87,6 +87,19 @@ var Tenants = []Hostile{
 				many(size(r, 80), numbered("h%d.alike.example")), many(size(r, 50), func(i int) string { return fmt.Sprintf("{number: %d, name: http-%d, protocol: HTTP}", 5000+i, i) }), many(size(r, 100), numbered("server-%d.alike.example")))),
 			t.networking("DestinationRule", "alike", fmt.Sprintf("{host: '*.alike.example', trafficPolicy: {tls: {mode: SIMPLE, subjectAltNames: [%s]}}}", many(size(r, 20_000), numbered("server-%d.alike.example")))))
 	}},
+	{"long words × clusters", func(t Tenant, r *rand.Rand) string {
+		word := strings.Repeat("x", size(r, 60_000))
+		return documents(
+			t.networking("ServiceEntry", "words", fmt.Sprintf("{hosts: [words.evil.example], ports: [%s], resolution: STATIC, endpoints: [{address: 10.9.9.9, labels: {app: %[2]s, version: %[2]s}, locality: %[2]s, network: %[2]s}]}",
+				many(size(r, 50), func(i int) string { return fmt.Sprintf("{number: %d, name: http-%d, protocol: HTTP}", 6000+i, i) }), word[:size(r, len(word))])),
+			t.networking("DestinationRule", "words", fmt.Sprintf("{host: words.evil.example, subsets: [{name: %s, labels: {app: x}}]}", word)))
+	}},
+	{"slices of nodes that are not there", func(t Tenant, r *rand.Rand) string {
+		return fmt.Sprintf("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: nodes, namespace: %s, labels: {kubernetes.io/service-name: nodes}, %s}\naddressType: IPv4\nports: [{name: http, port: 80}]\nendpoints: [%s]\n",
+			t.Namespace, age, many(size(r, 1000), func(i int) string {
+				return fmt.Sprintf("{addresses: [10.41.%d.%d], nodeName: n%d-%d, zone: z%d}", i/250, i%250, i, r.IntN(1000), r.IntN(9))
+			}))
+	}},
 	{"rules × hosts × ports", func(t Tenant, r *rand.Rand) string {
 		return documents(
 			t.networking("ServiceEntry", "below", fmt.Sprintf("{hosts: [%s], ports: [%s], resolution: STATIC, endpoints: [{address: 10.9.9.9}]}",

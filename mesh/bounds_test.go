@@ -281,7 +281,7 @@ func TestPoliciesOfANamespaceAreBounded(t *testing.T) {
 // TestDelegatesOfManyRootsAreBounded: many roots of one namespace, each within the bounds of
 // its own. The oldest have what they delegate, in whatever order objects come.
 func TestDelegatesOfManyRootsAreBounded(t *testing.T) {
-	delegate := manyRules(0, 2000)
+	delegate := manyRules(0, 1000)
 	delegate.Name = "d"
 	changes := []Change{{object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "d"}, delegate}}
 	for i := range 30 {

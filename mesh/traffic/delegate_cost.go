@@ -14,7 +14,7 @@ import (
 // each rule of each root that delegates to it. One change of a delegate makes all of that
 // in one pass, which is why it may be no more than one object becomes.
 const (
-	MaxDelegatedMatches = 2 * bounds.MaxMatches
+	MaxDelegatedMatches = bounds.MaxMatches
 	MaxDelegatedBytes   = bounds.MaxExpanded
 )
 

@@ -18,7 +18,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	var missing []string
-	for _, l := range append(slices.Clone(bounds.Limits), bounds.NamespaceLimits...) {
+	for _, l := range slices.Concat(bounds.Limits, bounds.Lengths, bounds.NamespaceLimits) {
 		if row := limitRow(l); !strings.Contains(string(text), row) {
 			missing = append(missing, row)
 		}

@@ -61,17 +61,14 @@ var Limits = []Limit{
 	})},
 
 	{object.KindDestinationRule, "spec.subsets", MaxSubsets, "subsets", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.Subsets) })},
-	{object.KindDestinationRule, "spec.subsets[*].name", maxWord, "bytes", of(func(o *networkingv1.DestinationRule) int { return longestSubset(&o.Spec) })},
 	{object.KindDestinationRule, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.ExportTo) })},
 	{object.KindDestinationRule, "portLevelSettings", 1000, "entries", of(func(o *networkingv1.DestinationRule) int { return portSettings(&o.Spec) })},
-	{object.KindDestinationRule, "a trafficPolicy, of the rule, a subset or a port", maxClusterPolicy, "bytes", of(func(o *networkingv1.DestinationRule) int { return largestPolicy(&o.Spec) })},
 	{object.KindDestinationRule, "spec.subsets × trafficPolicy", MaxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
 
 	{object.KindServiceEntry, "spec.hosts", 256, "hosts", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Hosts) })},
 	{object.KindServiceEntry, "spec.addresses", MaxEntryAddresses, "addresses", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Addresses) })},
 	{object.KindServiceEntry, "spec.ports", MaxEntryPorts, "ports", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Ports) })},
 	{object.KindServiceEntry, "spec.endpoints", 4096, "endpoints", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Endpoints) })},
-	{object.KindServiceEntry, "a value of spec.endpoints[*].labels, locality, network and serviceAccount", maxWord, "bytes", of(func(o *networkingv1.ServiceEntry) int { return longestWord(o.Spec.Endpoints...) })},
 	{object.KindServiceEntry, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.ExportTo) })},
 	{object.KindServiceEntry, "spec.hosts × ports", 2000, "clusters", of(clustersOf)},
 	{object.KindServiceEntry, "spec.hosts × addresses × ports", 20_000, "addresses of listeners", of(func(o *networkingv1.ServiceEntry) int { return clustersOf(o) * len(o.Spec.Addresses) })},
@@ -81,7 +78,6 @@ var Limits = []Limit{
 		return clustersOf(o) * proto.Size(&networking.ServiceEntry{Endpoints: o.Spec.Endpoints, SubjectAltNames: o.Spec.SubjectAltNames})
 	})},
 
-	{object.KindWorkloadEntry, "a value of spec.labels, locality, network and serviceAccount", maxWord, "bytes", of(func(o *networkingv1.WorkloadEntry) int { return longestWord(&o.Spec) })},
 	{object.KindWorkloadEntry, "spec.ports", 1000, "ports", of(func(o *networkingv1.WorkloadEntry) int { return len(o.Spec.Ports) })},
 	{object.KindService, "spec.ports", 1000, "ports", of(func(o *corev1.Service) int { return len(o.Spec.Ports) })},
 
@@ -111,6 +107,15 @@ var Limits = []Limit{
 	{object.KindIngress, "spec.tls", 5000, "hosts", of(ingressHosts)},
 }
 
+// Lengths are bounds of what clusters and their endpoints say again. How long a word is
+// tells nothing of the work for an object.
+var Lengths = []Limit{
+	{object.KindDestinationRule, "spec.subsets[*].name", maxWord, "bytes", of(func(o *networkingv1.DestinationRule) int { return longestSubset(&o.Spec) })},
+	{object.KindDestinationRule, "a trafficPolicy, of the rule, a subset or a port", maxClusterPolicy, "bytes", of(func(o *networkingv1.DestinationRule) int { return largestPolicy(&o.Spec) })},
+	{object.KindServiceEntry, "a value of spec.endpoints[*].labels, locality, network and serviceAccount", maxWord, "bytes", of(func(o *networkingv1.ServiceEntry) int { return longestWord(o.Spec.Endpoints...) })},
+	{object.KindWorkloadEntry, "a value of spec.labels, locality, network and serviceAccount", maxWord, "bytes", of(func(o *networkingv1.WorkloadEntry) int { return longestWord(&o.Spec) })},
+}
+
 // of is the count for one type of object; others have none.
 func of[T any](count func(*T) int) func(any) int {
 	return func(obj any) int {
@@ -123,19 +128,21 @@ func of[T any](count func(*T) int) func(any) int {
 
 // Bounded tells whether objects of a kind have bounds.
 func Bounded(kind object.Kind) bool {
-	return slices.ContainsFunc(Limits, func(l Limit) bool { return l.Kind == kind })
+	return slices.ContainsFunc(slices.Concat(Limits, Lengths), func(l Limit) bool { return l.Kind == kind })
 }
 
 // Check says which bounds an object is over. Such an object is not used at all:
 // what a part of it would do, nobody asked for.
 func Check(ref object.Ref, obj any) (findings []object.Finding) {
-	for _, b := range Limits {
-		if b.Kind != ref.Kind {
-			continue
-		}
-		if n := b.Count(obj); n > b.Most {
-			findings = append(findings, object.Finding{Object: ref, Field: b.Field, Code: object.CodeInvalid,
-				Message: fmt.Sprintf("it is too large, with %d %s of at most %d: %s; split it into several objects", n, b.Unit, b.Most, leftOut(ref.Kind))})
+	for _, list := range [][]Limit{Limits, Lengths} {
+		for _, b := range list {
+			if b.Kind != ref.Kind {
+				continue
+			}
+			if n := b.Count(obj); n > b.Most {
+				findings = append(findings, object.Finding{Object: ref, Field: b.Field, Code: object.CodeInvalid,
+					Message: fmt.Sprintf("it is too large, with %d %s of at most %d: %s; split it into several objects", n, b.Unit, b.Most, leftOut(ref.Kind))})
+			}
 		}
 	}
 	return findings

@@ -3,7 +3,6 @@ package mesh
 import (
 	"maps"
 	"net/netip"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -56,11 +55,22 @@ func (b *builder) nodeOf(at nodeIn) *corev1.Node {
 	if n := b.nodes[at.name]; n != nil {
 		return n
 	}
-	said := slices.Sorted(maps.Values(b.zones[at]))
-	if len(said) == 0 {
+	zone := b.zoneSaid(at)
+	if zone == "" {
 		return nil
 	}
-	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{corev1.LabelTopologyZone: said[0]}}}
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{corev1.LabelTopologyZone: zone}}}
+}
+
+// zoneSaid is the zone that EndpointSlices give for a node, the first in order of several;
+// "": none does.
+func (b *builder) zoneSaid(at nodeIn) (zone string) {
+	for _, said := range b.zones[at] {
+		if zone == "" || said < zone {
+			zone = said
+		}
+	}
+	return zone
 }
 
 // learnZones takes note of the zones that an EndpointSlice gives for nodes; nil
@@ -74,13 +84,18 @@ func (b *builder) learnZones(ref object.Ref, o *discoveryv1.EndpointSlice) {
 			}
 		}
 	}
-	moved := map[string]struct{}{} // nodes, whose Pods are looked for once
+	before := map[string]string{} // the zones of the nodes that the slice says something else of
+	note := func(at nodeIn) {
+		if _, noted := before[at.name]; !noted {
+			before[at.name] = b.zoneSaid(at)
+		}
+	}
 	for node, zone := range b.zonesBy[ref] {
 		if at := (nodeIn{ref.Namespace, node}); next[node] != zone {
+			note(at)
 			if delete(b.zones[at], ref); len(b.zones[at]) == 0 {
 				delete(b.zones, at)
 			}
-			moved[node] = struct{}{}
 		}
 	}
 	for node, zone := range next {
@@ -89,14 +104,19 @@ func (b *builder) learnZones(ref object.Ref, o *discoveryv1.EndpointSlice) {
 			b.zones[at] = map[object.Ref]string{}
 		}
 		if b.zones[at][ref] != zone {
+			note(at)
 			b.zones[at][ref] = zone
-			moved[node] = struct{}{}
 		}
 	}
 	if b.zonesBy[ref] = next; len(next) == 0 {
 		delete(b.zonesBy, ref)
 	}
-	maps.DeleteFunc(moved, func(node string, _ struct{}) bool { return b.nodes[node] != nil })
+	moved := map[string]struct{}{} // nodes, whose Pods are looked for once; many slices say the same of one
+	for node, zone := range before {
+		if b.nodes[node] == nil && b.zoneSaid(nodeIn{ref.Namespace, node}) != zone {
+			moved[node] = struct{}{}
+		}
+	}
 	if len(moved) > 0 {
 		b.relocate(ref.Namespace, moved)
 	}

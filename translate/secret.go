@@ -48,7 +48,7 @@ func GatewaySecret(name string, s *registry.Secret) (certificate, roots *tlsv3.S
 	key, keyField := either(s, "tls.key", "key")
 	switch {
 	case len(chain) > 0 && len(key) > 0:
-		if err := keyPair(chain, key); err != nil {
+		if err := s.CheckPair(func() error { return keyPair(chain, key) }); err != nil {
 			found("data["+keyField+"]", "%v; the secret is not used: put a certificate chain into %s and its key into %s, both in PEM", err, chainField, keyField)
 		} else {
 			certificate = certificateSecret(name, chain, key)

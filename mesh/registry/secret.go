@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +19,16 @@ type Secret struct {
 	Ref       object.Ref
 	Data      map[string][]byte
 	authority bool
+
+	checked sync.Once // of the pair
+	pair    error
+}
+
+// CheckPair says what check finds wrong with the certificate and key of the Secret, which
+// is asked only the first time: each proxy that is made listeners for asks again.
+func (s *Secret) CheckPair(check func() error) error {
+	s.checked.Do(func() { s.pair = check() })
+	return s.pair
 }
 
 // CASecretSuffix ends the name of a Secret with the roots that belong to the certificate

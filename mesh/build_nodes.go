@@ -3,6 +3,7 @@ package mesh
 import (
 	"maps"
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -19,19 +20,30 @@ func (b *builder) node(ref object.Ref, o *corev1.Node) {
 	} else {
 		b.nodes[ref.Name] = o
 	}
-	b.world.nodeAddresses = map[netip.Addr]struct{}{}
-	for _, n := range b.nodes {
-		for _, x := range n.Status.Addresses {
-			if a, err := netip.ParseAddr(x.Address); err == nil {
-				b.world.nodeAddresses[a.Unmap()] = struct{}{}
-			}
-		}
+	if old == nil || o == nil || !slices.Equal(old.Status.Addresses, o.Status.Addresses) {
+		b.renumbered = true
 	}
 	if old != nil && o != nil && maps.Equal(old.Labels, o.Labels) {
 		return
 	}
 	for ns := range b.pods {
 		b.relocate(ns, map[string]struct{}{ref.Name: {}})
+	}
+}
+
+// settleNodes notes the addresses of nodes where they have changed.
+func (b *builder) settleNodes() {
+	if !b.renumbered {
+		return
+	}
+	b.renumbered = false
+	b.world.nodeAddresses = make(map[netip.Addr]struct{}, len(b.nodes))
+	for _, n := range b.nodes {
+		for _, x := range n.Status.Addresses {
+			if a, err := netip.ParseAddr(x.Address); err == nil {
+				b.world.nodeAddresses[a.Unmap()] = struct{}{}
+			}
+		}
 	}
 }
 

@@ -23,26 +23,27 @@ type builder struct {
 	dirty *Dirty
 	kinds map[object.Kind]kind
 
-	nodes     map[string]*corev1.Node
-	zones     map[nodeIn]map[object.Ref]string                            // zones of nodes by what EndpointSlices say of them
-	zonesBy   map[object.Ref]map[string]string                            // the same by EndpointSlice and node
-	pods      map[string]map[string]*registry.Workload                    // by namespace and name
-	entries   map[string]map[string]*registry.Workload                    // WorkloadEntries by namespace and name
-	services  map[string]map[string]*registry.Service                     // Kubernetes Services by namespace and name
-	raw       map[object.Ref]*corev1.Service                              // for a change of a namespace's annotation
-	slices    map[string]map[string]map[string]*discoveryv1.EndpointSlice // by namespace, service and name
-	sliceOf   map[object.Ref]string                                       // the service of each of them
-	declared  map[string]map[object.Ref]*registry.ServiceEntry            // ServiceEntries by host
-	seByRef   map[object.Ref]*registry.ServiceEntry
-	ruleByRef map[object.Ref]*traffic.DestinationRule
-	rulesOf   map[string]map[object.Ref]*traffic.DestinationRule // by host
-	vsRaw     map[object.Ref]*networkingv1.VirtualService        // as delivered; delegates are merged over it
-	asks      map[object.Ref][]traffic.Ask
-	configs   map[object.Kind]*Config
-	discovery discovery
-	api       *gatewayapi.Builder
-	apiRules  map[object.Ref][]*traffic.VirtualService // made of routes of the Gateway API, by Service
-	ingresses ingresses
+	nodes      map[string]*corev1.Node
+	renumbered bool                                                        // addresses of nodes are others than the world's
+	zones      map[nodeIn]map[object.Ref]string                            // zones of nodes by what EndpointSlices say of them
+	zonesBy    map[object.Ref]map[string]string                            // the same by EndpointSlice and node
+	pods       map[string]map[string]*registry.Workload                    // by namespace and name
+	entries    map[string]map[string]*registry.Workload                    // WorkloadEntries by namespace and name
+	services   map[string]map[string]*registry.Service                     // Kubernetes Services by namespace and name
+	raw        map[object.Ref]*corev1.Service                              // for a change of a namespace's annotation
+	slices     map[string]map[string]map[string]*discoveryv1.EndpointSlice // by namespace, service and name
+	sliceOf    map[object.Ref]string                                       // the service of each of them
+	declared   map[string]map[object.Ref]*registry.ServiceEntry            // ServiceEntries by host
+	seByRef    map[object.Ref]*registry.ServiceEntry
+	ruleByRef  map[object.Ref]*traffic.DestinationRule
+	rulesOf    map[string]map[object.Ref]*traffic.DestinationRule // by host
+	vsRaw      map[object.Ref]*networkingv1.VirtualService        // as delivered; delegates are merged over it
+	asks       map[object.Ref][]traffic.Ask
+	configs    map[object.Kind]*Config
+	discovery  discovery
+	api        *gatewayapi.Builder
+	apiRules   map[object.Ref][]*traffic.VirtualService // made of routes of the Gateway API, by Service
+	ingresses  ingresses
 
 	targeted     map[object.Ref]targeted // policies with references
 	targetsStale bool                    // what is found about them may have changed, all of them
@@ -166,6 +167,7 @@ func (b *builder) dispatch(c Change) {
 // what it changed.
 func (b *builder) finish() (*World, *Dirty) {
 	now := b.clock()
+	b.settleNodes()
 	b.settleMerged() // before others read the rules
 	b.settleAllowances()
 	b.settleDelegates()

@@ -1,6 +1,6 @@
 // Command otelcol is an OpenTelemetry collector with what the tests need: it receives by
-// OTLP and prints what it gets. The tests copy it beside go.mod and build it there: it is of
-// a module of its own, whose many dependencies are none of the project's.
+// OTLP and prints what it gets. It is a module of its own, whose many dependencies are none
+// of the project's.
 package main
 
 import (

@@ -36,6 +36,7 @@ test-gateway-api: ## Run the Gateway API's conformance suite on a real cluster m
 .PHONY: test-faults
 test-faults: ## Run the tests of faults (docs/reliability.md) in their long form
 	@FAIRWAY_FAULTS=long $(GO) test -count=1 -timeout 60m -p 1 -v ./test/faults ./internal/reserve ./informers ./cmd/fairway ./internal/identity ./internal/identity/kube
+	@FAIRWAY_FAULTS=long $(GO) test -count=1 -timeout 60m -v ./test/tutorials -run TestBadLink
 
 .PHONY: lint
 lint: ## Check format, imports and lint rules

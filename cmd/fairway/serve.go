@@ -57,7 +57,7 @@ directory of YAML (--config), and serve Envoys by xDS until ended by SIGTERM.`,
 	p.StringVar(&f.kubeconfig, "kubeconfig", "", "reach the Kubernetes API by this file; default: as a Pod of the cluster")
 	p.StringVar(&f.meshConfig, "mesh-config", "", "MeshConfig file, in place of the ConfigMap istio; watched")
 	p.StringVar(&f.xds, "xds-address", "127.0.0.1:15010", `plaintext xDS; anybody who reaches it can be any proxy ("": off)`)
-	p.StringVar(&f.secureXDS, "secure-xds-address", ":15012", `xDS over TLS for proxies with a ServiceAccount token ("": off)`)
+	p.StringVar(&f.secureXDS, "secure-xds-address", ":15012", `xDS over TLS for proxies with a ServiceAccount token, without Kubernetes for those with a certificate of the mesh ("": off)`)
 	p.StringVar(&f.debug, "debug-address", ":15014", "health, metrics and debugging by HTTP")
 	p.StringVar(&f.webhook, "webhook-address", ":15017", `admission webhooks by HTTPS; only with Kubernetes ("": off)`)
 	p.StringVar(&f.injection, "injection", "", "YAML file with the settings of injection: images, resources and others")

@@ -21,7 +21,7 @@ const shortLived = 30 * time.Second
 // the control plane says which.
 func testUpgrade(t *testing.T, s *suite) {
 	s.load.during(t, "helm upgrade", func() {
-		s.helm(t, "upgrade", "fairway", s.next, "-n", system, "--reuse-values", "--wait", "--timeout", "4m",
+		s.helm(t, "upgrade", "fairway", s.next, "-n", system, "--reset-then-reuse-values", "--wait", "--timeout", "4m",
 			"--set", "controlPlane.extraArgs={--certificate-lifetime="+shortLived.String()+"}")
 		s.rolledOut(t, system)
 	})

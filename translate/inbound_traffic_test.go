@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	lots "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -101,14 +102,20 @@ type inboundEnvoy struct {
 	root  *authority
 }
 
+// freePort is a port that nobody listens on: below those that the kernel chooses from,
+// since a connection of somebody else might take one of these before it is listened on.
 func freePort(t testing.TB) uint32 {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", 16000+lots.IntN(4000)))
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		return uint32(l.Addr().(*net.TCPAddr).Port)
 	}
-	defer l.Close()
-	return uint32(l.Addr().(*net.TCPAddr).Port)
+	t.Fatal("no port is free")
+	return 0
 }
 
 func startInboundEnvoy(t *testing.T, in mesh.Inbound) *inboundEnvoy {

@@ -26,7 +26,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 	if row := fmt.Sprintf("| %d clusters |", maxSubsetClusters); !strings.Contains(string(text), row) {
 		missing = append(missing, row)
 	}
-	for _, row := range []string{fmt.Sprintf("on sidecars | %d routes |", maxRuledRoutes), fmt.Sprintf("| %d matches, %d bytes; the rules that delegate", traffic.MaxDelegatedMatches, traffic.MaxDelegatedBytes), fmt.Sprintf("| … | … × what their rules say | %d bytes |", maxRuledBytes),
+	for _, row := range []string{fmt.Sprintf("on sidecars | %d routes |", maxRuledRoutes), fmt.Sprintf("| %d matches, %d bytes; the rules that delegate", traffic.MaxDelegatedMatches, traffic.MaxDelegatedBytes), fmt.Sprintf("| %d matches, %d bytes; the same", traffic.MaxDelegatedToAll, traffic.MaxDelegatedToAllBytes), fmt.Sprintf("| … | … × what their rules say | %d bytes |", maxRuledBytes),
 		fmt.Sprintf("for more than %d ports | %d routes and %d bytes", plainPorts, maxManyRoutes, maxManyBytes)} {
 		if !strings.Contains(string(text), row) {
 			missing = append(missing, row)

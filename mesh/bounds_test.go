@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 	telemetry "istio.io/api/telemetry/v1alpha1"
@@ -313,7 +314,7 @@ func TestDelegatesOfManyRootsAreBounded(t *testing.T) {
 		}
 		winners := map[object.Ref]int{}
 		for f := range w.Findings() {
-			if f.Field == traffic.DelegatedField {
+			if strings.HasPrefix(f.Message, "delegates of namespace evil add more") {
 				winners[f.Winner]++
 			}
 		}
@@ -338,6 +339,11 @@ func TestTLSTooLargeTrustsNobody(t *testing.T) {
 		tls := bounds.Restricted(o).(*networkingv1.DestinationRule).Spec.TrafficPolicy.Tls
 		if ok := tls.Mode == networking.ClientTLSSettings_SIMPLE || tls.Mode == mode; !ok || tls.Mode == networking.ClientTLSSettings_DISABLE || len(tls.SubjectAltNames) != 1 || !strings.HasSuffix(tls.SubjectAltNames[0], ".invalid") {
 			t.Errorf("mode %v: %v is in force", mode, tls)
+		}
+		at := o.DeepCopy()
+		at.Spec.TrafficPolicy = &networking.TrafficPolicy{PortLevelSettings: []*networking.TrafficPolicy_PortTrafficPolicy{{Port: &networking.PortSelector{Number: 443}, Tls: o.Spec.TrafficPolicy.Tls}}}
+		if got := bounds.Restricted(at).(*networkingv1.DestinationRule).Spec.TrafficPolicy.PortLevelSettings; len(got) != 1 || got[0].Port.GetNumber() != 443 || !proto.Equal(got[0].Tls, tls) {
+			t.Errorf("mode %v: of a port %v is in force", mode, got)
 		}
 		small := o.DeepCopy()
 		small.Spec.TrafficPolicy.Tls.SubjectAltNames = []string{"h"}

@@ -96,9 +96,9 @@ func (b *builder) learnZones(ref object.Ref, o *discoveryv1.EndpointSlice) {
 			}
 		}
 	}
-	before := map[string]string{} // the zones of the nodes that the slice says something else of
+	before := map[string]string{} // the zones of nodes without a Node that the slice says something else of
 	note := func(at nodeIn) {
-		if _, noted := before[at.name]; !noted {
+		if _, noted := before[at.name]; !noted && b.nodes[at.name] == nil {
 			before[at.name] = b.zoneSaid(at)
 		}
 	}
@@ -125,7 +125,7 @@ func (b *builder) learnZones(ref object.Ref, o *discoveryv1.EndpointSlice) {
 	}
 	moved := map[string]struct{}{} // nodes, whose Pods are looked for once; many slices say the same of one
 	for node, zone := range before {
-		if b.nodes[node] == nil && b.zoneSaid(nodeIn{ref.Namespace, node}) != zone {
+		if b.zoneSaid(nodeIn{ref.Namespace, node}) != zone {
 			moved[node] = struct{}{}
 		}
 	}

@@ -222,14 +222,14 @@ func (b *builder) foundAs(ref object.Ref, step string, findings []object.Finding
 	b.dirty.Status = true
 }
 
-func put[K comparable, V any](m map[string]map[K]V, a string, b K, v V) {
+func put[A, B comparable, V any](m map[A]map[B]V, a A, b B, v V) {
 	if m[a] == nil {
-		m[a] = map[K]V{}
+		m[a] = map[B]V{}
 	}
 	m[a][b] = v
 }
 
-func remove[K comparable, V any](m map[string]map[K]V, a string, b K) {
+func remove[A, B comparable, V any](m map[A]map[B]V, a A, b B) {
 	delete(m[a], b)
 	if len(m[a]) == 0 {
 		delete(m, a)

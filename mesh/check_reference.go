@@ -170,7 +170,7 @@ func (r *references) delegated(v *traffic.VirtualService) {
 	_, findings := traffic.MergeDelegates(v, func(name string) *traffic.VirtualService {
 		d, _ := r.world.virtualServices.Get(name)
 		return d
-	})
+	}, nil)
 	for _, f := range findings {
 		if f.Field == traffic.DelegatedField {
 			r.findings = append(r.findings, f)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -20,16 +21,16 @@ type root struct {
 // counts what delegates add to roots, and knows which are left without.
 type delegated struct {
 	roots map[object.Ref]root
-	of    map[string]map[object.Ref]struct{}        // roots by the delegate "namespace/name" that they name
-	again map[object.Ref]struct{}                   // roots to be merged again
-	costs map[string]map[object.Ref]bounds.RuleCost // by the roots' namespace
-	sums  map[string]bounds.RuleCost
-	out   map[string]map[object.Ref]object.Ref // roots that are left without, with who has the room
+	of    map[string]map[object.Ref]struct{}                   // roots by the delegate "namespace/name" that they name
+	again map[object.Ref]struct{}                              // roots to be merged again
+	costs map[string]map[object.Ref]map[string]bounds.RuleCost // by the roots' namespace, root and delegates' namespace
+	sums  map[string]map[string]bounds.RuleCost                // of these, by both namespaces
+	out   map[string]map[object.Ref]map[string]object.Ref      // what roots are left without, with who has the room
 }
 
 func newDelegated() delegated {
 	return delegated{roots: map[object.Ref]root{}, of: map[string]map[object.Ref]struct{}{}, again: map[object.Ref]struct{}{},
-		costs: map[string]map[object.Ref]bounds.RuleCost{}, sums: map[string]bounds.RuleCost{}, out: map[string]map[object.Ref]object.Ref{}}
+		costs: map[string]map[object.Ref]map[string]bounds.RuleCost{}, sums: map[string]map[string]bounds.RuleCost{}, out: map[string]map[object.Ref]map[string]object.Ref{}}
 }
 
 // setRoot has a root merged when the pass ends.
@@ -83,7 +84,7 @@ func (b *builder) settleDelegates() {
 	crowded := map[string]struct{}{}
 	for ref := range d.again {
 		d.count(ref, b.costOf(d.roots[ref]))
-		if traffic.TooMuchDelegated(d.sums[ref.Namespace]) || len(d.out[ref.Namespace]) > 0 {
+		if d.tooMuch(ref.Namespace) || len(d.out[ref.Namespace]) > 0 {
 			crowded[ref.Namespace] = struct{}{}
 		}
 	}
@@ -100,37 +101,71 @@ func (b *builder) settleDelegates() {
 }
 
 // count notes what delegates add to a root, in place of what was counted before.
-func (d *delegated) count(ref object.Ref, cost bounds.RuleCost) {
+func (d *delegated) count(ref object.Ref, costs map[string]bounds.RuleCost) {
 	ns := ref.Namespace
-	if sum := d.sums[ns].Plus(d.costs[ns][ref], -1).Plus(cost, 1); sum == (bounds.RuleCost{}) {
-		delete(d.sums, ns)
-	} else {
-		d.sums[ns] = sum
+	for of, cost := range d.costs[ns][ref] {
+		if sum := d.sums[ns][of].Plus(cost, -1); sum == (bounds.RuleCost{}) {
+			remove(d.sums, ns, of)
+		} else {
+			d.sums[ns][of] = sum
+		}
 	}
-	if cost == (bounds.RuleCost{}) {
+	for of, cost := range costs {
+		put(d.sums, ns, of, d.sums[ns][of].Plus(cost, 1))
+	}
+	if len(costs) == 0 {
 		remove(d.costs, ns, ref)
 	} else {
-		put(d.costs, ns, ref, cost)
+		put(d.costs, ns, ref, costs)
 	}
 }
 
-// allot decides by age which roots of a namespace have what they delegate, and has those
-// merged again for which that has changed.
+// tooMuch tells whether delegates add more to the roots of a namespace than they may.
+func (d *delegated) tooMuch(ns string) bool {
+	var all bounds.RuleCost
+	for _, sum := range d.sums[ns] {
+		if over(sum, traffic.DelegateRoom(bounds.RuleCost{})) {
+			return true
+		}
+		all = all.Plus(sum, 1)
+	}
+	return over(all, bounds.RuleCost{Matches: traffic.MaxDelegatedToAll, Bytes: traffic.MaxDelegatedToAllBytes})
+}
+
+func over(c, room bounds.RuleCost) bool { return c.Matches > room.Matches || c.Bytes > room.Bytes }
+
+// allot decides which roots of a namespace have what they delegate, and has those merged
+// again for which that has changed. The delegates of each namespace have room of their own,
+// those that ask for least first, so that nobody's are left out for another's; of one
+// namespace the oldest roots have it.
 func (d *delegated) allot(ns string) {
 	roots := slices.SortedFunc(maps.Keys(d.costs[ns]), func(x, y object.Ref) int {
 		return cmp.Or(d.roots[x].Created.Compare(d.roots[y].Created), cmp.Compare(x.Name, y.Name))
 	})
-	var sum bounds.RuleCost
-	var last object.Ref
-	next := map[object.Ref]object.Ref{}
-	for _, ref := range roots {
-		if with := sum.Plus(d.costs[ns][ref], 1); traffic.TooMuchDelegated(with) {
-			next[ref] = last
-		} else {
-			sum, last = with, ref
+	var all bounds.RuleCost
+	next := map[object.Ref]map[string]object.Ref{}
+	for _, of := range slices.SortedFunc(maps.Keys(d.sums[ns]), func(x, y string) int {
+		a, b := d.sums[ns][x], d.sums[ns][y]
+		return cmp.Or(cmp.Compare(a.Matches, b.Matches), cmp.Compare(a.Bytes, b.Bytes), cmp.Compare(x, y))
+	}) {
+		room := traffic.DelegateRoom(all)
+		var sum bounds.RuleCost
+		var last object.Ref
+		for _, ref := range roots {
+			cost, has := d.costs[ns][ref][of]
+			if !has {
+				continue
+			}
+			if with := sum.Plus(cost, 1); over(with, room) {
+				put(next, ref, of, last)
+			} else {
+				sum, last = with, ref
+			}
 		}
-		was, wasOut := d.out[ns][ref]
-		if winner, out := next[ref]; out != wasOut || was != winner {
+		all = all.Plus(sum, 1)
+	}
+	for _, ref := range roots {
+		if !maps.Equal(d.out[ns][ref], next[ref]) {
 			d.again[ref] = struct{}{}
 		}
 	}
@@ -140,12 +175,17 @@ func (d *delegated) allot(ns string) {
 }
 
 // delegateOf finds what a root may delegate to, by "namespace/name"; nil: there is none.
+// Of what delegates itself the newest version counts, which is not in the world yet.
 func (b *builder) delegateOf(root *traffic.VirtualService) func(name string) *traffic.VirtualService {
 	return func(name string) *traffic.VirtualService {
-		if name == root.Ref.Namespace+"/"+root.Ref.Name {
-			return root // and not what it was before
+		ns, of, _ := strings.Cut(name, "/")
+		v := b.delegated.roots[object.Ref{Kind: object.KindVirtualService, Namespace: ns, Name: of}].VirtualService
+		if v == root { // whoever else may see it
+			return v
 		}
-		v, _ := b.world.virtualServices.Get(name)
+		if v == nil {
+			v, _ = b.world.virtualServices.Get(name)
+		}
 		if v == nil || !v.ExportTo.VisibleFrom(v.Namespace, root.Namespace, b.world.Config.DefaultVirtualServiceExportTo) {
 			return nil
 		}
@@ -153,10 +193,10 @@ func (b *builder) delegateOf(root *traffic.VirtualService) func(name string) *tr
 	}
 }
 
-// costOf is what its delegates add to a root.
-func (b *builder) costOf(r root) bounds.RuleCost {
+// costOf is what its delegates add to a root, by their namespace.
+func (b *builder) costOf(r root) map[string]bounds.RuleCost {
 	if r.VirtualService == nil {
-		return bounds.RuleCost{}
+		return nil
 	}
 	return traffic.CostOfDelegates(r.VirtualService, b.delegateOf(r.VirtualService))
 }
@@ -164,8 +204,5 @@ func (b *builder) costOf(r root) bounds.RuleCost {
 // withDelegates is the VirtualService with the routes of its delegates in place of its own
 // that delegate.
 func (b *builder) withDelegates(root *traffic.VirtualService) (*traffic.VirtualService, []object.Finding) {
-	if winner, out := b.delegated.out[root.Namespace][root.Ref]; out {
-		return traffic.WithoutDelegates(root, winner)
-	}
-	return traffic.MergeDelegates(root, b.delegateOf(root))
+	return traffic.MergeDelegates(root, b.delegateOf(root), b.delegated.out[root.Namespace][root.Ref])
 }

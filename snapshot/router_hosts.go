@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
@@ -55,10 +56,11 @@ func joinRules(hosts []translate.GatewayHost) (out []joined, of []int) {
 	known := map[string]int{}
 	var lists [][]*translate.RouteInput
 	for _, h := range hosts {
-		key := ""
+		var text strings.Builder
 		for _, in := range h.Rules {
-			key += fmt.Sprintf("%p ", in) // all of them are there until this function ends
+			fmt.Fprintf(&text, "%p ", in) // all of them are there until this function ends
 		}
+		key := text.String()
 		i, ok := known[key]
 		if !ok {
 			i = len(lists)

@@ -41,8 +41,8 @@ const (
 	maxExports        = 1000
 	maxTargets        = 64 // of one policy; Istio's own CRDs allow 16
 	maxPolicy         = MaxExpanded / 4
-	maxWord           = 253     // bytes of a name, of which Kubernetes has none that is longer
-	maxClusterPolicy  = 8 << 10 // bytes of a trafficPolicy, which each cluster says again
+	maxWord           = 253      // bytes of a name, of which Kubernetes has none that is longer
+	maxClusterPolicy  = 16 << 10 // bytes of a trafficPolicy, which each cluster says again
 )
 
 // Limits are those of each kind. They lie well over what people write: Istio's own
@@ -134,17 +134,19 @@ func Bounded(kind object.Kind) bool {
 // Check says which bounds an object is over. Such an object is not used at all:
 // what a part of it would do, nobody asked for.
 func Check(ref object.Ref, obj any) (findings []object.Finding) {
-	for _, list := range [][]Limit{Limits, Lengths} {
+	check := func(list []Limit, remedy string) {
 		for _, b := range list {
 			if b.Kind != ref.Kind {
 				continue
 			}
 			if n := b.Count(obj); n > b.Most {
 				findings = append(findings, object.Finding{Object: ref, Field: b.Field, Code: object.CodeInvalid,
-					Message: fmt.Sprintf("it is too large, with %d %s of at most %d: %s; split it into several objects", n, b.Unit, b.Most, leftOut(ref.Kind))})
+					Message: fmt.Sprintf("it is too large, with %d %s of at most %d: %s; %s", n, b.Unit, b.Most, leftOut(ref.Kind), remedy)})
 			}
 		}
 	}
+	check(Limits, "split it into several objects")
+	check(Lengths, "say less there")
 	return findings
 }
 
@@ -190,6 +192,11 @@ func Restricted(obj any) any {
 		out := &networkingv1.DestinationRule{ObjectMeta: o.ObjectMeta}
 		out.Spec.Host, out.Spec.ExportTo, out.Spec.WorkloadSelector = o.Spec.Host, o.Spec.ExportTo[:min(len(o.Spec.ExportTo), maxExports)], o.Spec.WorkloadSelector
 		out.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: restrictedTLS(o.Spec.GetTrafficPolicy().GetTls())}
+		for _, at := range o.Spec.GetTrafficPolicy().GetPortLevelSettings() {
+			if at.GetTls() != nil {
+				out.Spec.TrafficPolicy.PortLevelSettings = append(out.Spec.TrafficPolicy.PortLevelSettings, &networking.TrafficPolicy_PortTrafficPolicy{Port: at.Port, Tls: restrictedTLS(at.Tls)})
+			}
+		}
 		return out
 	}
 	return nil

@@ -41,8 +41,9 @@ const NoDelegate = "there is no VirtualService %s that is exported to namespace 
 // MergeDelegates is the root with the rules of its delegates in place of those
 // that delegate. find looks a delegate up by "namespace/name"; nil means that
 // there is none that the root may use. Names in the delegates' rules are
-// resolved, since they mean the delegate's namespace.
-func MergeDelegates(root *VirtualService, find func(name string) *VirtualService) (*VirtualService, []object.Finding) {
+// resolved, since they mean the delegate's namespace. without has the namespaces whose
+// delegates have no room at this root, with who has it.
+func MergeDelegates(root *VirtualService, find func(name string) *VirtualService, without map[string]object.Ref) (*VirtualService, []object.Finding) {
 	merged := *root
 	spec := root.Spec
 	merged.Spec = &networking.VirtualService{Hosts: spec.Hosts, Gateways: spec.Gateways, ExportTo: spec.ExportTo, Tcp: spec.Tcp, Tls: spec.Tls}
@@ -68,10 +69,14 @@ func MergeDelegates(root *VirtualService, find func(name string) *VirtualService
 			findings = append(findings, object.Finding{Object: root.Ref, Field: o.Field + ".delegate", Code: code, Message: fmt.Sprintf(format, args...)})
 		}
 		name := DelegateName(rule.Delegate, root.Namespace)
+		namespace, of, _ := strings.Cut(name, "/")
+		if winner, out := without[namespace]; out {
+			findings = append(findings, noRoom(root, o.Field, namespace, winner))
+			continue
+		}
 		d := find(name)
 		switch {
 		case d == nil:
-			namespace, of, _ := strings.Cut(name, "/")
 			findings = append(findings, object.Finding{Object: root.Ref, Field: o.Field + ".delegate", Code: object.CodeDelegateMissing,
 				Message: fmt.Sprintf(NoDelegate, name, root.Namespace), Missing: object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: of}})
 			continue
@@ -84,8 +89,7 @@ func MergeDelegates(root *VirtualService, find func(name string) *VirtualService
 		}
 		from := newDelegating(rule, root.Namespace)
 		for _, part := range d.parts {
-			with, ok := cost.afford(from, part.cost)
-			if !ok {
+			if !cost.afford(from, part.cost) {
 				findings = append(findings, tooManyMerged(root.Ref, o.Field))
 				break
 			}
@@ -96,7 +100,7 @@ func MergeDelegates(root *VirtualService, find func(name string) *VirtualService
 				continue
 			}
 			add(r, part.origin)
-			merged.Cost = merged.Cost.Plus(with, 1)
+			merged.Cost.AddHTTP(r)
 		}
 	}
 	merged.completed(root)
@@ -119,14 +123,13 @@ type mergeCost struct {
 }
 
 // afford tells whether a rule of a delegate can be merged into one of its root within
-// the bounds of a VirtualService, and what the two become at most.
-func (c *mergeCost) afford(root *delegating, own bounds.RuleCost) (bounds.RuleCost, bool) {
+// the bounds of a VirtualService.
+func (c *mergeCost) afford(root *delegating, own bounds.RuleCost) bool {
 	matches := max(1, len(root.rule.Match))
-	one := bounds.RuleCost{Matches: matches * own.Matches, Bytes: matches * (own.Bytes + own.Matches*root.size)}
-	c.pairs += one.Matches
-	c.bytes += one.Bytes
+	c.pairs += matches * own.Matches
+	c.bytes += matches * (own.Bytes + own.Matches*root.size)
 	c.over = c.over || c.pairs*c.hosts > bounds.MaxRoutes || c.pairs > bounds.MaxMatches || c.bytes*c.hosts > bounds.MaxExpanded
-	return one, !c.over
+	return !c.over
 }
 
 // DelegatedField is that of findings about rules and those of delegates together.
@@ -170,6 +173,7 @@ func resolveGateways(matches []*networking.HTTPMatchRequest, namespace string) {
 // gets.
 type delegating struct {
 	rule      *networking.HTTPRoute
+	means     *networking.HTTPRoute // with its names as the root means them
 	namespace string
 	size      int                            // of the rule, in bytes
 	matches   []*networking.HTTPMatchRequest // with the names of Gateways as the root means them
@@ -177,11 +181,8 @@ type delegating struct {
 }
 
 func newDelegating(rule *networking.HTTPRoute, namespace string) *delegating {
-	d := &delegating{rule: rule, namespace: namespace, size: proto.Size(rule)}
-	for _, m := range rule.Match {
-		d.matches = append(d.matches, proto.CloneOf(m))
-	}
-	resolveGateways(d.matches, namespace)
+	d := &delegating{rule: rule, means: resolved(rule, namespace), namespace: namespace, size: proto.Size(rule)}
+	d.matches = d.means.Match
 	of := rule.ProtoReflect()
 	for _, name := range []protoreflect.Name{"rewrite", "timeout", "retries", "fault", "mirror", "mirrors", "cors_policy", "headers"} {
 		if f := of.Descriptor().Fields().ByName(name); of.Has(f) {
@@ -223,7 +224,7 @@ func (d *delegating) inherit(own *networking.HTTPRoute) (*networking.HTTPRoute, 
 // outvoted tells of what a root's rule says and a rule of its delegate says in its place.
 // Nothing is merged within a field.
 func (d *delegating) outvoted(root object.Ref, field string, part delegatedRule) (findings []object.Finding) {
-	of, own := d.rule.ProtoReflect(), part.rule.ProtoReflect()
+	of, own := d.means.ProtoReflect(), part.rule.ProtoReflect()
 	for _, f := range d.inherited {
 		if !own.Has(f) || of.Get(f).Equal(own.Get(f)) {
 			continue

@@ -57,17 +57,21 @@ func DynamicClusters(config *mesh.Config) []*clusterv3.Cluster {
 }
 
 // notResolved are the hosts, with their ports, whose names proxies do not resolve by
-// themselves, in RE2: addresses, which are no names, in all their forms; names of the
-// proxy's own pod and of metadata servers; and the proxy's own ports. Who writes the Host of
-// a request is not always who runs the client: such requests go where the client connected
-// to, as without this mode.
+// themselves, in RE2: all that are not a name, or a name and a port of plain digits;
+// addresses in all their forms; names of the proxy's own pod and of metadata servers; and
+// the proxy's own ports. Who writes the Host of a request is not always who runs the client:
+// such requests go where the client connected to, as without this mode.
 var notResolved = func() string {
 	var names []string
 	for _, n := range mesh.InsideNames() {
 		names = append(names, regexp.QuoteMeta(n))
 	}
-	return `(?i)(((.*\.)?localhost|` + strings.Join(names, "|") + `|(.*\.)?(0x[0-9a-f]*|[0-9]+))\.*(:[0-9]*)?|\[.*|.*:.*:.*|.*:0*150([0-8][0-9]|90))`
+	return `(?i)((.*\.)?localhost|` + strings.Join(names, "|") + `|(.*\.)?(0x[0-9a-f]*|[0-9]+))\.*(:[0-9]*)?|.*[^-a-z0-9._:].*|` + ownPorts
 }()
+
+// ownPorts are the hosts, in RE2, whose port is one of the proxy's own or is not written
+// plainly: Envoy reads a port as generously as it can, with a sign before it as well.
+const ownPorts = `.*:(0*150([0-8][0-9]|90)|.*[^0-9].*|0*([1-9][0-9]{5,}|[7-9][0-9]{4}|6[6-9][0-9]{3}|65[6-9][0-9]{2}|655[4-9][0-9]|6553[6-9]))?`
 
 // byAddress is the route of requests whose names are not resolved.
 func byAddress() *routev3.Route {

@@ -14,6 +14,9 @@ func TestNamesThatAreNotResolved(t *testing.T) {
 		"127.0.0.1": true, "127.1:80": true, "2130706433": true, "0x7f000001": true, "0177.0.0.1": true, "0.0.0.0": true, "10.0.0.1:8080": true, "169.254.169.254": true, "127.0.0.1.": true,
 		"[::1]": true, "[::1]:15000": true, "::1": true, "[fd00:ec2::254]:80": true, "a.example:80:80": true,
 		"a.example:15000": true, "a.example:15090": true, "a.example:015000": true, "a.example:15047": true,
+		"localhost:+15000": true, "127.0.0.1:+80": true, "a.example:+15000": true, "a.example:+015000": true, "metadata.google.internal:+80": true, " a.example:15000": true,
+		"a.example: 15000": true, "a.example:15000 ": true, "a.example:-80": true, "a.example:": true, "a.example:0x3a98": true, "user@localhost:80": true, "localhost%2e": true, " localhost": true,
+		"a.example:80536": true, "a.example:65536": true, "a.example:4294982296": true, "a.example:65535": false, "a.example:59999": false, "a.example:00080": false, "A_b-c.Example:8080": false,
 		"a.example": false, "a.example:80": false, "a.example.": false, "a.example:15100": false, "a.example:14999": false, "a.example:15091": false, "a.example:8080": false,
 		"localhost.example": false, "mylocalhost": false, "0x.example": false, "1.example": false, "metadata.example": false, "web": false, "a1": false, "15000.example": false,
 	} {

@@ -11,6 +11,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // IssuerKeys are what came of asking an issuer of tokens for its keys, since a
@@ -50,7 +51,7 @@ func issuerAlone(r *security.JWTRule) string {
 // address that OpenID Connect Discovery 1.0, section 4, asks it to be.
 func CheckIssuer(issuer string) error {
 	u, err := url.Parse(issuer)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(issuer) > 2048 {
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.ContainsAny(issuer, "?#") || len(issuer) > 2048 {
 		return fmt.Errorf("issuer %q is no https URL that could be asked for its keys: write the keys to jwks, or their address to jwksUri", object.Shortened(issuer))
 	}
 	return nil
@@ -77,7 +78,7 @@ func (w *World) Issuers() (out []Issuer, findings []object.Finding) {
 			if payers[p.Namespace] == maxIssuersEach || len(out) == maxIssuers {
 				findings = append(findings, object.Finding{Object: p.Ref, Field: fmt.Sprintf("spec.jwtRules[%d]", i), Code: object.CodeKeysUnknown, Message: fmt.Sprintf(
 					"issuer %q is not asked for its keys, since older objects name %d of the namespace or %d in all; every token of it is refused: set jwksUri, or write the keys to jwks", issuer, maxIssuersEach, maxIssuers)})
-				break
+				continue
 			}
 			taken[issuer] = true
 			payers[p.Namespace]++
@@ -141,12 +142,13 @@ func (w *World) NoKeysFrom(a netip.Addr) string {
 	}
 	for _, x := range append(embedded(a), a) {
 		_, node := w.nodeAddresses[x]
-		owners, _ := w.vips.Get(x.String())
 		switch {
 		case x.IsPrivate(), sharedAddresses.Contains(x):
 			return "an address of a private network"
-		case node, len(owners) > 0, w.WorkloadAt(x) != nil:
+		case node, w.ofCluster(x):
 			return "an address of the cluster"
+		case slices.ContainsFunc(unusedAddresses, func(p netip.Prefix) bool { return p.Contains(x) }):
+			return "no public address"
 		}
 	}
 	if !a.IsGlobalUnicast() {
@@ -155,8 +157,39 @@ func (w *World) NoKeysFrom(a netip.Addr) string {
 	return ""
 }
 
+// ofCluster tells whether an address is that of a Service or Pod of Kubernetes. What tenants
+// write by themselves, ServiceEntries and WorkloadEntries, makes no address the cluster's:
+// they could keep others' issuers from being asked.
+func (w *World) ofCluster(a netip.Addr) bool {
+	if x := w.WorkloadAt(a); x != nil && x.Ref.Kind == object.KindPod {
+		return true
+	}
+	owners, _ := w.vips.Get(a.String())
+	return slices.ContainsFunc(owners, func(name string) bool {
+		h := w.Host(name)
+		return h != nil && slices.ContainsFunc(h.Services, (*registry.Service).Kubernetes)
+	})
+}
+
 // sharedAddresses are those of RFC 6598, which clusters use as if they were private.
 var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
+
+// unusedAddresses are those that nobody has on the internet, by the registries of special
+// addresses (RFC 6890), beside what package net/netip tells. Networks that use them all the
+// same are private.
+var unusedAddresses = []netip.Prefix{
+	netip.MustParsePrefix("192.0.0.0/24"),    // protocols
+	netip.MustParsePrefix("192.0.2.0/24"),    // documents
+	netip.MustParsePrefix("198.18.0.0/15"),   // measuring
+	netip.MustParsePrefix("198.51.100.0/24"), // documents
+	netip.MustParsePrefix("203.0.113.0/24"),  // documents
+	netip.MustParsePrefix("240.0.0.0/4"),     // reserved
+	netip.MustParsePrefix("100::/64"),        // to be thrown away
+	netip.MustParsePrefix("2001:db8::/32"),   // documents
+	netip.MustParsePrefix("3fff::/20"),       // documents
+	netip.MustParsePrefix("5f00::/16"),       // segment routing
+	netip.MustParsePrefix("fec0::/10"),       // of a site, formerly
+}
 
 // prefixes reads a list of prefixes of addresses ("10.0.0.0/8, 192.0.2.1/32"), without
 // what is none.

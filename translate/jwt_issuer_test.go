@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,21 @@ func TestPublicKeys(t *testing.T) {
 		if (err == nil) != (want != "") || !strings.Contains(got, want) || strings.Contains(got, "secret") || strings.Contains(got, "x5c") || strings.Contains(got, "oct") {
 			t.Errorf("%.200s: %.200s, %v", text, got, err)
 		}
+	}
+}
+
+// TestPublicKeysInOneOrder: an issuer's servers may have its keys in different orders, and
+// several without a name.
+func TestPublicKeysInOneOrder(t *testing.T) {
+	nameless := strings.Replace(aKey, `"kid":"a",`, "", 1)
+	keys := []string{aKey, strings.Replace(aKey, `"a"`, `"b"`, 1), nameless, strings.Replace(nameless, "{", `{"alg":"EdDSA",`, 1)}
+	want, err := PublicKeys([]byte(`{"keys":[` + strings.Join(keys, ",") + `]}`))
+	if err != nil || strings.Count(want, "OKP") != len(keys) {
+		t.Fatalf("%s, %v", want, err)
+	}
+	slices.Reverse(keys)
+	if got, err := PublicKeys([]byte(`{"keys":[` + strings.Join(keys, ",") + `]}`)); got != want || err != nil {
+		t.Errorf("%s, %v, want\n%s", got, err, want)
 	}
 }
 

@@ -35,13 +35,21 @@ func checkKeys(text string) error {
 	return errors.New("jwks has no key of type RSA, EC, OKP or oct that can be read (RFC 7518)")
 }
 
+// maxModulus and maxExponent are how many bits the numbers of an RSA key may have: what is
+// more the proxy's library of cryptography refuses.
+const (
+	maxModulus  = 8192
+	maxExponent = 33
+)
+
 func (k jsonWebKey) usable() bool {
 	switch k.Kty {
 	case "RSA":
 		n, e := decoded(k.N), decoded(k.E)
 		exponent := new(big.Int).SetBytes(e)
 		return (k.Alg == "" || strings.HasPrefix(k.Alg, "RS") || strings.HasPrefix(k.Alg, "PS")) &&
-			len(n) >= 128 && n[len(n)-1]&1 == 1 && exponent.IsInt64() && exponent.Bit(0) == 1 && exponent.Int64() > 1
+			len(n) >= 128 && new(big.Int).SetBytes(n).BitLen() <= maxModulus && n[len(n)-1]&1 == 1 &&
+			exponent.BitLen() <= maxExponent && exponent.Bit(0) == 1 && exponent.BitLen() > 1
 	case "EC":
 		curve := map[string]ecdh.Curve{"P-256": ecdh.P256(), "P-384": ecdh.P384(), "P-521": ecdh.P521()}[k.Crv]
 		if curve == nil || k.Alg != "" && k.Alg != map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}[k.Crv] {

@@ -1,9 +1,12 @@
 package translate
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 const (
@@ -49,6 +52,10 @@ func PublicKeys(text []byte) (string, error) {
 	if len(out.Keys) == 0 {
 		return "", errors.New("it has no public key of type RSA, EC or OKP that proxies can use (RFC 7518)")
 	}
+	// In whatever order one of the issuer's servers has them, what proxies get is the same.
+	slices.SortFunc(out.Keys, func(a, b publicKey) int {
+		return cmp.Or(strings.Compare(a.Kid, b.Kid), strings.Compare(fmt.Sprintf("%q", a), fmt.Sprintf("%q", b)))
+	})
 	keys, err := json.Marshal(out)
 	if err != nil {
 		return "", fmt.Errorf("writing the keys: %w", err)

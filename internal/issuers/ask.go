@@ -140,6 +140,7 @@ func get(ctx context.Context, client *http.Client, address string) ([]byte, erro
 func plain(ctx context.Context, err error) error {
 	var refused refusedError
 	var name *net.DNSError
+	var invalid x509.CertificateInvalidError
 	var certificate *tls.CertificateVerificationError
 	var dial *net.OpError
 	var redirect redirectError
@@ -152,6 +153,8 @@ func plain(ctx context.Context, err error) error {
 		return fmt.Errorf("its name %s is not known to DNS", name.Name)
 	case errors.As(err, &name):
 		return fmt.Errorf("its name %s cannot be looked up", name.Name)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired: // whose text has the time
+		return errors.New("its certificate is not verified: it has expired or is not yet valid")
 	case errors.As(err, &certificate):
 		return fmt.Errorf("its certificate is not verified: %s", object.Shortened(certificate.Err.Error()))
 	case errors.As(err, &dial) && dial.Op == "dial":

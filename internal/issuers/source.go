@@ -149,6 +149,10 @@ func (s *Source) begin(ctx context.Context, running *sync.WaitGroup) {
 	for name := range s.tries {
 		if !wanted[name] {
 			s.end(name)
+		}
+	}
+	for name := range s.known { // also those whose tries ended before, since settings changed
+		if !wanted[name] {
 			delete(s.known, name)
 			s.sink([]mesh.Change{{Ref: refOf(name)}})
 		}

@@ -2,9 +2,14 @@ package issuers
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -113,6 +118,21 @@ func TestKeysAreDiscovered(t *testing.T) {
 	b.until(t, b.URL+"/good", "still there", func(k *mesh.IssuerKeys) bool { return k == nil })
 }
 
+// TestForgottenWithSettings: an issuer that nobody names any more is forgotten, also when
+// settings change at the same time.
+func TestForgottenWithSettings(t *testing.T) {
+	b := newBed(t)
+	b.want(t, onLoopback, b.URL)
+	b.until(t, b.URL, "asked", func(k *mesh.IssuerKeys) bool { return k != nil })
+	b.want(t, `{issuerAddresses: "127.0.0.0/8"}`)
+	b.until(t, b.URL, "still there", func(k *mesh.IssuerKeys) bool { return k == nil })
+	b.source.mu.Lock()
+	defer b.source.mu.Unlock()
+	if len(b.source.known)+len(b.source.tries) != 0 {
+		t.Errorf("known: %v, tried: %v", b.source.known, b.source.tries)
+	}
+}
+
 // TestIssuersThatAreNoGood are told why, and the others have their keys all the same.
 func TestIssuersThatAreNoGood(t *testing.T) {
 	b := newBed(t)
@@ -211,6 +231,28 @@ func TestCertificatesOfIssuersAreVerified(t *testing.T) {
 	_, err := ask(t.Context(), newClient(func(netip.Addr) string { return "" }, x509.NewCertPool()), s.URL)
 	if err == nil || !strings.Contains(err.Error(), "its certificate is not verified") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestExpiredIssuers: what is wrong with a certificate out of its time is told in the same
+// words each time.
+func TestExpiredIssuers(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1e9, 0), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	s.StartTLS()
+	defer s.Close()
+	_, err = ask(t.Context(), newClient(func(netip.Addr) string { return "" }, rootsOf(s)), s.URL)
+	if want := "its certificate is not verified: it has expired or is not yet valid"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

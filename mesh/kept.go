@@ -62,6 +62,17 @@ func (l *KeptList) Hosts() (out []string) {
 	return out
 }
 
+// Services are those that the destinations were of.
+func (l *KeptList) Services() (out []*registry.Service) {
+	if l == nil {
+		return nil
+	}
+	for _, k := range l.list {
+		out = append(out, k.Service)
+	}
+	return out
+}
+
 // Kept are the destinations that are gone from the view and that routes still
 // reach by naming the host; nil when there are none.
 func (v *View) Kept(host string) *KeptList {

@@ -28,9 +28,14 @@ func BasicClusters(config *mesh.Config) []*clusterv3.Cluster {
 		UpstreamConnectionOptions:     keepaliveOptions(config.GetTcpKeepalive()),
 	}
 	for _, c := range []*clusterv3.Cluster{pass, black} { // for the metrics, as Istio names them
-		c.Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
-			"mesh": structValue(append(unknownServer(), "host", unknown, "name", c.Name, "namespace", unknown)...).GetStructValue(),
-		}}
+		c.Metadata = ofNobody(c.Name)
 	}
 	return []*clusterv3.Cluster{pass, black}
+}
+
+// ofNobody is the metadata of a cluster that is no service's.
+func ofNobody(name string) *corev3.Metadata {
+	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
+		"mesh": structValue(append(unknownServer(), "host", unknown, "name", name, "namespace", unknown)...).GetStructValue(),
+	}}
 }

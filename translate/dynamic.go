@@ -52,7 +52,7 @@ func DynamicClusters(config *mesh.Config) []*clusterv3.Cluster {
 	}
 	c, _ := Cluster(in)
 	c.Name = DynamicCluster
-	c.Metadata = nil
+	c.Metadata = ofNobody(c.Name)
 	return []*clusterv3.Cluster{c}
 }
 
@@ -76,13 +76,17 @@ const ownPorts = `.*:(0*150([0-8][0-9]|90)|.*[^0-9].*|0*([1-9][0-9]{5,}|[7-9][0-
 // byAddress is the route of requests whose names are not resolved.
 func byAddress() *routev3.Route {
 	r := allowAny("allow_any_address", PassthroughCluster)
-	r.Match.Headers = []*routev3.HeaderMatcher{{
+	r.Match.Headers = []*routev3.HeaderMatcher{hostNotResolved()}
+	return r
+}
+
+func hostNotResolved() *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{
 		Name: ":authority",
 		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: notResolved}},
 		}},
-	}}
-	return r
+	}
 }
 
 // resolvedPort is the port on which requests are found without an HTTP service of the mesh.

@@ -1,8 +1,11 @@
 package translate
 
 import (
+	"maps"
 	"regexp"
 	"testing"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 )
 
 // TestNamesThatAreNotResolved: no Host of a request has a proxy dial its own pod, its node's
@@ -23,5 +26,17 @@ func TestNamesThatAreNotResolved(t *testing.T) {
 		if re.MatchString(host) != inside {
 			t.Errorf("%s: is inside: %t, want %t", host, !inside, inside)
 		}
+	}
+}
+
+// TestDynamicClusterInMetrics: requests for names that are resolved are counted by the name
+// of their cluster, as others for unknown hosts are.
+func TestDynamicClusterInMetrics(t *testing.T) {
+	w := parsedWorld(t, `{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: "outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}"}}`)
+	of := func(c *clusterv3.Cluster) map[string]any { return c.GetMetadata().GetFilterMetadata()["mesh"].AsMap() }
+	got, want := of(DynamicClusters(w.Config)[0]), of(BasicClusters(w.Config)[0])
+	want["name"] = "DynamicDNSCluster"
+	if !maps.Equal(got, want) || got["host"] != "unknown" || got["namespace"] != "unknown" {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

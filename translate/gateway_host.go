@@ -52,6 +52,11 @@ func JoinRoutes(rules []*RouteInput) (*routev3.VirtualHost, []object.Finding) {
 		vh.Routes = append(vh.Routes, last)
 	}
 	retriedOnce(vh)
+	var resolved map[string]bool
+	for _, in := range rules {
+		resolved = in.resolvedServices(resolved)
+	}
+	refuseInside(vh, resolved)
 	return vh, findings
 }
 

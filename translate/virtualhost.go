@@ -48,6 +48,9 @@ func VirtualHost(in VirtualHostInput) (*routev3.VirtualHost, []object.Finding) {
 		vh.Routes = []*routev3.Route{defaultRoute(in)}
 	}
 	retriedOnce(vh)
+	if !in.OriginalDst {
+		refuseInside(vh, in.Route.resolvedServices(resolvedServices(nil, in.Service)))
+	}
 	return vh, findings
 }
 

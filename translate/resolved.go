@@ -1,6 +1,8 @@
 package translate
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -11,7 +13,8 @@ import (
 
 // refuseInside refuses requests whose host is one of notResolved, where a route would have
 // the proxy resolve it (resolution DYNAMIC_DNS): the name, and the port, are whatever the
-// client wrote, and the name's owner decides where it leads. Routes to other services take
+// client wrote, and the name's owner decides where it leads. A route that writes such a host
+// itself refuses all: Envoy resolves that when it tries again. Routes to other services take
 // such requests as before.
 func refuseInside(vh *routev3.VirtualHost, services map[string]bool) {
 	if len(services) == 0 {
@@ -19,17 +22,42 @@ func refuseInside(vh *routev3.VirtualHost, services map[string]bool) {
 	}
 	var routes []*routev3.Route
 	for _, r := range vh.Routes {
-		if goesTo(r, services) {
+		switch {
+		case !goesTo(r, services):
+			routes = append(routes, r)
+		case slices.ContainsFunc(rewritten(r), inside.MatchString):
+			routes = append(routes, refused(r.Match))
+		default:
 			match := proto.CloneOf(r.Match)
 			match.Headers = append(match.Headers, hostNotResolved())
-			routes = append(routes, &routev3.Route{
-				Name: "not_resolved", Match: match,
-				Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 403}},
-			})
+			routes = append(routes, refused(match), r)
 		}
-		routes = append(routes, r)
 	}
 	vh.Routes = routes
+}
+
+func refused(m *routev3.RouteMatch) *routev3.Route {
+	return &routev3.Route{
+		Name: "not_resolved", Match: m,
+		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 403}},
+	}
+}
+
+// inside matches hosts that are one of notResolved.
+var inside = regexp.MustCompile("^(?:" + notResolved + ")$")
+
+// rewritten are the hosts that a route puts in place of the request's.
+func rewritten(r *routev3.Route) (out []string) {
+	a := r.GetRoute()
+	if host := a.GetHostRewriteLiteral(); host != "" {
+		out = append(out, host)
+	}
+	for _, c := range a.GetWeightedClusters().GetClusters() {
+		if host := c.GetHostRewriteLiteral(); host != "" {
+			out = append(out, host)
+		}
+	}
+	return out
 }
 
 // resolvedServices adds the hosts of services whose names proxies resolve to those known.

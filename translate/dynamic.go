@@ -57,36 +57,44 @@ func DynamicClusters(config *mesh.Config) []*clusterv3.Cluster {
 }
 
 // notResolved are the hosts, with their ports, whose names proxies do not resolve by
-// themselves, in RE2: all that are not a name, or a name and a port of plain digits;
-// addresses in all their forms; names of the proxy's own pod and of metadata servers; and
-// the proxy's own ports. Who writes the Host of a request is not always who runs the client:
-// such requests go where the client connected to, as without this mode.
-var notResolved = func() string {
+// themselves: all that are not a name, or a name and a port of plain digits; addresses in all
+// their forms; names of the proxy's own pod and of metadata servers; and the proxy's own
+// ports. Who writes the Host of a request is not always who runs the client: such requests go
+// where the client connected to, as without this mode. They are regular expressions (RE2) of
+// whole hosts, each small enough for an Envoy that allows what Envoy allows by itself.
+var notResolved = func() []string {
+	list := []string{
+		`(?i)(.*\.)?(localhost|0x[0-9a-f]*|[0-9]+)\.*(:[0-9]*)?`,
+		`(?i).*[^-a-z0-9._:].*`,
+		// Envoy reads a port as generously as it can, with a sign before it as well.
+		`.*:(0*150([0-8][0-9]|90)|.*[^0-9].*)?`,
+		`.*:0*([1-9][0-9]{5,}|[7-9][0-9]{4}|6[6-9][0-9]{3}|65[6-9][0-9]{2}|655[4-9][0-9]|6553[6-9])`,
+	}
 	var names []string
 	for _, n := range mesh.InsideNames() {
-		names = append(names, regexp.QuoteMeta(n))
+		if names = append(names, regexp.QuoteMeta(n)); len(strings.Join(names, "")) > maxNames {
+			list, names = append(list, ownNames(names)), nil
+		}
 	}
-	return `(?i)((.*\.)?localhost|` + strings.Join(names, "|") + `|(.*\.)?(0x[0-9a-f]*|[0-9]+))\.*(:[0-9]*)?|.*[^-a-z0-9._:].*|` + ownPorts
+	return append(list, ownNames(names))
 }()
 
-// ownPorts are the hosts, in RE2, whose port is one of the proxy's own or is not written
-// plainly: Envoy reads a port as generously as it can, with a sign before it as well.
-const ownPorts = `.*:(0*150([0-8][0-9]|90)|.*[^0-9].*|0*([1-9][0-9]{5,}|[7-9][0-9]{4}|6[6-9][0-9]{3}|65[6-9][0-9]{2}|655[4-9][0-9]|6553[6-9]))?`
+// maxNames is about how long the names in one expression may be.
+const maxNames = 30
 
-// byAddress is the route of requests whose names are not resolved.
-func byAddress() *routev3.Route {
-	r := allowAny("allow_any_address", PassthroughCluster)
-	r.Match.Headers = []*routev3.HeaderMatcher{hostNotResolved()}
-	return r
-}
+func ownNames(names []string) string { return `(?i)(` + strings.Join(names, "|") + `)\.*(:[0-9]*)?` }
 
-func hostNotResolved() *routev3.HeaderMatcher {
-	return &routev3.HeaderMatcher{
-		Name: ":authority",
-		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: notResolved}},
-		}},
+// resolvable are the conditions on a request that its host is none of notResolved.
+func resolvable() (out []*routev3.HeaderMatcher) {
+	for _, regex := range notResolved {
+		out = append(out, &routev3.HeaderMatcher{
+			Name: ":authority", InvertMatch: true,
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+				MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: regex}},
+			}},
+		})
 	}
+	return out
 }
 
 // resolvedPort is the port on which requests are found without an HTTP service of the mesh.

@@ -2,7 +2,6 @@ package translate
 
 import (
 	"maps"
-	"regexp"
 	"testing"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -11,7 +10,6 @@ import (
 // TestNamesThatAreNotResolved: no Host of a request has a proxy dial its own pod, its node's
 // metadata server or its own ports.
 func TestNamesThatAreNotResolved(t *testing.T) {
-	re := regexp.MustCompile("^(?:" + notResolved + ")$")
 	for host, inside := range map[string]bool{
 		"localhost": true, "LOCALHOST:80": true, "a.localhost": true, "localhost.": true, "localhost..:8080": true, "ip6-loopback": true, "metadata.google.internal.:80": true, "metadata": true,
 		"127.0.0.1": true, "127.1:80": true, "2130706433": true, "0x7f000001": true, "0177.0.0.1": true, "0.0.0.0": true, "10.0.0.1:8080": true, "169.254.169.254": true, "127.0.0.1.": true,
@@ -23,7 +21,7 @@ func TestNamesThatAreNotResolved(t *testing.T) {
 		"a.example": false, "a.example:80": false, "a.example.": false, "a.example:15100": false, "a.example:14999": false, "a.example:15091": false, "a.example:8080": false,
 		"localhost.example": false, "mylocalhost": false, "0x.example": false, "1.example": false, "metadata.example": false, "web": false, "a1": false, "15000.example": false,
 	} {
-		if re.MatchString(host) != inside {
+		if leadsInside(host) != inside {
 			t.Errorf("%s: is inside: %t, want %t", host, !inside, inside)
 		}
 	}

@@ -25,12 +25,12 @@ func refuseInside(vh *routev3.VirtualHost, services map[string]bool) {
 		switch {
 		case !goesTo(r, services):
 			routes = append(routes, r)
-		case slices.ContainsFunc(rewritten(r), inside.MatchString):
+		case slices.ContainsFunc(rewritten(r), leadsInside):
 			routes = append(routes, refused(r.Match))
 		default:
-			match := proto.CloneOf(r.Match)
-			match.Headers = append(match.Headers, hostNotResolved())
-			routes = append(routes, refused(match), r)
+			refusal := refused(proto.CloneOf(r.Match))
+			r.Match.Headers = append(r.Match.Headers, resolvable()...)
+			routes = append(routes, r, refusal)
 		}
 	}
 	vh.Routes = routes
@@ -43,8 +43,18 @@ func refused(m *routev3.RouteMatch) *routev3.Route {
 	}
 }
 
-// inside matches hosts that are one of notResolved.
-var inside = regexp.MustCompile("^(?:" + notResolved + ")$")
+// leadsInside tells whether a host is one of notResolved.
+func leadsInside(host string) bool {
+	return slices.ContainsFunc(insides, func(re *regexp.Regexp) bool { return re.MatchString(host) })
+}
+
+// insides are notResolved as this program reads them.
+var insides = func() (out []*regexp.Regexp) {
+	for _, r := range notResolved {
+		out = append(out, regexp.MustCompile("^(?:"+r+")$"))
+	}
+	return out
+}()
 
 // rewritten are the hosts that a route puts in place of the request's.
 func rewritten(r *routev3.Route) (out []string) {

@@ -75,7 +75,8 @@ func FallbackVirtualHost(config, unclaimed string) *routev3.VirtualHost {
 	}
 	vh := &routev3.VirtualHost{Name: config + "/allow_any", Domains: []string{"*"}, Routes: []*routev3.Route{allowAny("allow_any", unclaimed)}}
 	if unclaimed == DynamicCluster {
-		vh.Routes = append([]*routev3.Route{byAddress()}, vh.Routes...)
+		vh.Routes[0].Match.Headers = resolvable()
+		vh.Routes = append(vh.Routes, allowAny("allow_any_address", PassthroughCluster))
 	}
 	return vh
 }

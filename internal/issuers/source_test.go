@@ -274,14 +274,15 @@ func TestAskedAtATime(t *testing.T) {
 		}
 	})
 	var all []string
-	for i := range 4 {
+	for i := range 3 * maxAskedEach {
 		all = append(all, fmt.Sprintf("%s/%d", b.URL, i))
 	}
 	b.want(t, onLoopback, all...)
 	for _, i := range all {
 		b.until(t, i, "asked", func(k *mesh.IssuerKeys) bool { return k != nil })
 	}
-	if most.Load() > maxAskedEach {
+	// The server may hear late that those before were given up.
+	if most.Load() > 2*maxAskedEach {
 		t.Errorf("%d at a time, %d may be", most.Load(), maxAskedEach)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/envoyfetch"
 	"github.com/fairway-mesh/fairway/snapshot"
+	"github.com/fairway-mesh/fairway/test/freeport"
 )
 
 // envoyBinary finds a stock Envoy, or skips the test.
@@ -125,22 +125,6 @@ func (e *envoy) sum(pattern string) int {
 	return total
 }
 
-// freePort is a port that nobody listens on: below those that the kernel chooses from,
-// since a connection of somebody else might take one of these before it is listened on.
-func freePort(t testing.TB) uint32 {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 16000+rand.IntN(4000)))
-		if err != nil {
-			continue
-		}
-		defer l.Close()
-		return uint32(l.Addr().(*net.TCPAddr).Port)
-	}
-	t.Fatal("no port is free")
-	return 0
-}
-
 // backend answers its name.
 func backend(t testing.TB, name string) uint32 {
 	t.Helper()
@@ -209,7 +193,7 @@ func TestEnvoyFlips(t *testing.T) {
 
 func testFlips(t *testing.T, version string) {
 	variants(t, func(t *testing.T, delta bool) {
-		port := freePort(t)
+		port := freeport.TCP(t)
 		backends := []uint32{backend(t, "v0"), backend(t, "v1")}
 		stack := func(n int) snapshot.Stack {
 			cluster := fmt.Sprintf("svc-%d", n)

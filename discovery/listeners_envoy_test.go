@@ -10,6 +10,7 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/fairway-mesh/fairway/snapshot"
+	"github.com/fairway-mesh/fairway/test/freeport"
 )
 
 // TestEnvoyListenerComesAndGoes adds a listener with a route configuration of
@@ -17,7 +18,7 @@ import (
 // with a virtual host less.
 func TestEnvoyListenerComesAndGoes(t *testing.T) {
 	variants(t, func(t *testing.T, delta bool) {
-		first, second := freePort(t), freePort(t)
+		first, second := freeport.TCP(t), freeport.TCP(t)
 		back := backend(t, "ok")
 		base := []*snapshot.Resource{
 			rdsListener(t, "first", first, "80"), frame(t, "80"), virtualHost(t, "80", "*", ""),
@@ -61,7 +62,7 @@ func TestEnvoyListenerComesAndGoes(t *testing.T) {
 // take, among good ones.
 func TestEnvoyRefuses(t *testing.T) {
 	variants(t, func(t *testing.T, delta bool) {
-		port := freePort(t)
+		port := freeport.TCP(t)
 		back := backend(t, "ok")
 		stack := snapshot.Stack{snapshot.NewRevision(
 			rdsListener(t, "outbound", port, "80"), frame(t, "80"), virtualHost(t, "80", "*", ""),

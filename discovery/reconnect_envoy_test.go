@@ -13,6 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/fairway-mesh/fairway/snapshot"
+	"github.com/fairway-mesh/fairway/test/freeport"
 )
 
 // pushes is how many responses of each type a server sent.
@@ -73,7 +74,7 @@ func (r *restartable) start(stack snapshot.Stack) *Server {
 // then with a mesh that changed meanwhile, under load: no request fails.
 func TestEnvoyReconnects(t *testing.T) {
 	variants(t, func(t *testing.T, delta bool) {
-		port := freePort(t)
+		port := freeport.TCP(t)
 		back := backend(t, "ok")
 		stack := snapshot.Stack{snapshot.NewRevision(
 			rdsListener(t, "outbound", port, "80"), frame(t, "80"), virtualHost(t, "80", "*", ""),

@@ -8,6 +8,7 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/test/anyfield"
 )
 
 // TestEveryFieldOfMeshConfigIsReadOrReported: each field of MeshConfig and of its
@@ -24,7 +25,7 @@ func TestEveryFieldOfMeshConfigIsReadOrReported(t *testing.T) {
 			if read := slices.Contains(readConfig, path); read == unread {
 				t.Errorf("%s is in %t, %t of the lists of what is read and what is not", path, read, unread)
 			}
-			giveSome(m, f)
+			anyfield.Set(m, f)
 			found := (&Config{}).checkUnread(whole().ProtoReflect())
 			if unread != (len(found) == 1 && found[0].Field == path) {
 				t.Errorf("%s alone yields %v", path, found)
@@ -46,35 +47,6 @@ func TestEveryFieldOfMeshConfigIsReadOrReported(t *testing.T) {
 			t.Errorf("there is no field %s", path)
 		}
 	}
-}
-
-// giveSome gives a field some value that is not its default.
-func giveSome(m protoreflect.Message, f protoreflect.FieldDescriptor) {
-	switch {
-	case f.IsList():
-		l := m.Mutable(f).List()
-		l.Append(some(f, l.NewElement))
-	case f.IsMap():
-		m.Mutable(f).Map().Set(protoreflect.ValueOfString("a").MapKey(), some(f.MapValue(), m.Mutable(f).Map().NewValue))
-	default:
-		m.Set(f, some(f, func() protoreflect.Value { return m.NewField(f) }))
-	}
-}
-
-func some(f protoreflect.FieldDescriptor, fresh func() protoreflect.Value) protoreflect.Value {
-	switch f.Kind() {
-	case protoreflect.StringKind:
-		return protoreflect.ValueOfString("a")
-	case protoreflect.BoolKind:
-		return protoreflect.ValueOfBool(true)
-	case protoreflect.EnumKind:
-		return protoreflect.ValueOfEnum(1)
-	case protoreflect.Int32Kind:
-		return protoreflect.ValueOfInt32(1)
-	case protoreflect.Uint32Kind:
-		return protoreflect.ValueOfUint32(1)
-	}
-	return fresh()
 }
 
 func TestUnreadFieldsOfMeshConfigAreFound(t *testing.T) {

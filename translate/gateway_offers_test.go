@@ -21,6 +21,7 @@ import (
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
+	"github.com/fairway-mesh/fairway/test/freeport"
 )
 
 // TestServerOffers asks a real Envoy what a gateway's server offers that lists protocols
@@ -39,7 +40,7 @@ func TestServerOffers(t *testing.T) {
 	certificate, key := selfSigned(t)
 	c.CommonTlsContext.TlsCertificateSdsSecretConfigs = nil // what SDS would bring
 	c.CommonTlsContext.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: fileSource(certificate), PrivateKey: fileSource(key)}}
-	port, lines := freePort(t), lineServer(t, "")
+	port, lines := freeport.TCP(t), lineServer(t, "")
 	behind := &clusterv3.Cluster{Name: "lines", ConnectTimeout: durationpb.New(1e9), ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
 		LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: "lines", Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
 			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: localAddress(lines)}}}}}}}}

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	lots "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -35,6 +34,7 @@ import (
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
+	"github.com/fairway-mesh/fairway/test/freeport"
 )
 
 // authority signs certificates of one trust.
@@ -102,22 +102,6 @@ type inboundEnvoy struct {
 	root  *authority
 }
 
-// freePort is a port that nobody listens on: below those that the kernel chooses from,
-// since a connection of somebody else might take one of these before it is listened on.
-func freePort(t testing.TB) uint32 {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", 16000+lots.IntN(4000)))
-		if err != nil {
-			continue
-		}
-		defer l.Close()
-		return uint32(l.Addr().(*net.TCPAddr).Port)
-	}
-	t.Fatal("no port is free")
-	return 0
-}
-
 func startInboundEnvoy(t *testing.T, in mesh.Inbound) *inboundEnvoy {
 	t.Helper()
 	e := &inboundEnvoy{root: newAuthority(t)}
@@ -154,7 +138,7 @@ func startInboundEnvoy(t *testing.T, in mesh.Inbound) *inboundEnvoy {
 func runEnvoy(t *testing.T, resources, node map[string]any) *inboundEnvoy {
 	t.Helper()
 	envoy := envoytest.Path(t)
-	e := &inboundEnvoy{admin: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	e := &inboundEnvoy{admin: fmt.Sprintf("127.0.0.1:%d", freeport.TCP(t))}
 	host, port, _ := net.SplitHostPort(e.admin)
 	bootstrap, err := json.Marshal(map[string]any{
 		"node":             map[string]any{"id": "web", "cluster": "web", "metadata": node},
@@ -341,7 +325,7 @@ func headerServer(t testing.TB) string {
 func TestEnvoyTakesInboundTraffic(t *testing.T) {
 	web, lines, greets := headerServer(t), lineServer(t, ""), lineServer(t, "HELLO")
 	service := &registry.Service{Host: "web.default.svc.cluster.local", Name: "web", Namespace: "default"}
-	permissive, strict, plain, sniffed, bytes := freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)
+	permissive, strict, plain, sniffed, bytes := freeport.TCP(t), freeport.TCP(t), freeport.TCP(t), freeport.TCP(t), freeport.TCP(t)
 	rule := func(principals, paths, notPaths []string) *security.Rule {
 		r := &security.Rule{To: []*security.Rule_To{{Operation: &security.Operation{Paths: paths, NotPaths: notPaths}}}}
 		if principals != nil {

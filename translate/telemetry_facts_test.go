@@ -20,6 +20,7 @@ import (
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
+	"github.com/fairway-mesh/fairway/test/freeport"
 )
 
 // TestEnvoyTellsItsWorkload holds what a real Envoy says of itself as a caller,
@@ -52,7 +53,7 @@ func TestEnvoyTellsItsWorkload(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			port := freePort(t)
+			port := freeport.TCP(t)
 			e := runEnvoy(t, map[string]any{"listeners": []json.RawMessage{inboundJSON(t, &listenerv3.Listener{
 				Name: "requests", Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: inboundSocket(netip.MustParseAddr("127.0.0.1"), port)}},
 				FilterChains: []*listenerv3.FilterChain{{Filters: HTTPFilters(HCMInput{Direction: DirectionOutbound, Routes: routes, Config: mesh.DefaultConfig()})}},
@@ -75,7 +76,7 @@ func TestEnvoyTellsItsWorkload(t *testing.T) {
 func TestEnvoyReadsItsCallersCertificate(t *testing.T) {
 	web, lines := headerServer(t), lineServer(t, "")
 	service := &registry.Service{Host: "web.default.svc.cluster.local", Name: "web", Namespace: "default"}
-	requests, bytes := freePort(t), freePort(t)
+	requests, bytes := freeport.TCP(t), freeport.TCP(t)
 	e := startInboundEnvoy(t, mesh.Inbound{
 		Namespace: "default", Workload: "web", ServiceAccount: "web", IPv4: true, Config: mesh.DefaultConfig(),
 		Ports: mesh.ListOf(

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/test/freeport"
 )
 
 // TestEnvoyCountsAsCaller shows Istio's metrics as a real Envoy makes them on
@@ -24,7 +25,7 @@ import (
 // metadata of cluster and endpoint (row 192).
 func TestEnvoyCountsAsCaller(t *testing.T) {
 	web, lines := netip.MustParseAddrPort(headerServer(t)), netip.MustParseAddrPort(lineServer(t, ""))
-	requests, bytes := freePort(t), freePort(t)
+	requests, bytes := freeport.TCP(t), freeport.TCP(t)
 	listener := func(name string, port uint32, filters []*listenerv3.Filter) json.RawMessage {
 		return inboundJSON(t, &listenerv3.Listener{
 			Name: name, Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: inboundSocket(netip.MustParseAddr("127.0.0.1"), port)}},
@@ -48,7 +49,7 @@ func TestEnvoyCountsAsCaller(t *testing.T) {
 			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: localAddress(lines.String())}},
 		}}}}},
 	})
-	passed := freePort(t)
+	passed := freeport.TCP(t)
 	routes := &routev3.RouteConfiguration{Name: "80", VirtualHosts: []*routev3.VirtualHost{{Name: "web", Domains: []string{"*"}, Routes: []*routev3.Route{{
 		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: "web"}}},

@@ -20,6 +20,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/test/freeport"
 )
 
 // TestEnvoyBalancesByUtilization: of two endpoints that report how busy they are with each
@@ -40,7 +41,7 @@ func TestEnvoyBalancesByUtilization(t *testing.T) {
 	cluster := &clusterv3.Cluster{Name: "web", ConnectTimeout: durationpb.New(time.Second), ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
 		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{}, LoadBalancingPolicy: byUtilization(lb, nil, false),
 		LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: "web", Endpoints: []*endpointv3.LocalityLbEndpoints{endpoints}}}
-	port := freePort(t)
+	port := freeport.TCP(t)
 	routes := &routev3.RouteConfiguration{Name: "80", VirtualHosts: []*routev3.VirtualHost{{Name: "web", Domains: []string{"*"}, Routes: []*routev3.Route{{
 		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: "web"}}},

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -31,6 +29,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/snapshot"
+	"github.com/fairway-mesh/fairway/test/freeport"
 	"github.com/fairway-mesh/fairway/test/kube"
 	"github.com/fairway-mesh/fairway/test/kube/kubetest"
 	"github.com/fairway-mesh/fairway/test/wire"
@@ -138,26 +137,12 @@ func newPlane(t *testing.T, config *rest.Config) *plane {
 	return p
 }
 
-// given are the addresses that lasting has given away.
-var given sync.Map
-
 // lasting is an address that nothing listens on, that no other test gets, and that
 // no connection takes while the control plane is down: below the ports that
 // kernels choose from.
 func lasting(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000)))
-		if err != nil {
-			continue
-		}
-		_ = l.Close()
-		if _, taken := given.LoadOrStore(l.Addr().String(), true); !taken {
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
+	return fmt.Sprintf("127.0.0.1:%d", freeport.TCP(t))
 }
 
 // serve is the command of Fairway.

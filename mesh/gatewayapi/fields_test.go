@@ -12,6 +12,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/test/anyfield"
 )
 
 // TestRulesOfRoutesKeepTheirFields: whatever a rule of a route says is in each of the rules
@@ -26,7 +27,7 @@ func TestRulesOfRoutesKeepTheirFields(t *testing.T) {
 			continue
 		}
 		rule := httpRule{served: &networking.HTTPRoute{}, backends: []Backend{backend}}
-		fill(rule.served.ProtoReflect(), f)
+		anyfield.Set(rule.served.ProtoReflect(), f)
 		out := w.httpRule(object.Ref{Kind: object.KindHTTPRoute, Namespace: "a", Name: "r"}, rule, &networking.HTTPMatchRequest{}, false)
 		if !out.ProtoReflect().Has(f) || !out.ProtoReflect().Get(f).Equal(rule.served.ProtoReflect().Get(f)) {
 			t.Errorf("%s is lost: %v", f.Name(), out)
@@ -34,7 +35,7 @@ func TestRulesOfRoutesKeepTheirFields(t *testing.T) {
 	}
 	for f := range eachField(&networking.HTTPMatchRequest{}) {
 		m := &networking.HTTPMatchRequest{}
-		fill(m.ProtoReflect(), f)
+		anyfield.Set(m.ProtoReflect(), f)
 		out := onPort(m, 8080)
 		want := proto.CloneOf(m)
 		want.Port = 8080
@@ -73,33 +74,4 @@ func TestFiltersOfGRPCRoutesKeepTheirFields(t *testing.T) {
 			t.Errorf("%s is lost", of.Field(i).Name)
 		}
 	}
-}
-
-// fill gives a field some value that is not its default.
-func fill(m protoreflect.Message, f protoreflect.FieldDescriptor) {
-	switch {
-	case f.IsList():
-		l := m.Mutable(f).List()
-		l.Append(anyValue(f, l.NewElement))
-	case f.IsMap():
-		m.Mutable(f).Map().Set(protoreflect.ValueOfString("a").MapKey(), anyValue(f.MapValue(), m.Mutable(f).Map().NewValue))
-	default:
-		m.Set(f, anyValue(f, func() protoreflect.Value { return m.NewField(f) }))
-	}
-}
-
-func anyValue(f protoreflect.FieldDescriptor, fresh func() protoreflect.Value) protoreflect.Value {
-	switch f.Kind() {
-	case protoreflect.StringKind:
-		return protoreflect.ValueOfString("a")
-	case protoreflect.BoolKind:
-		return protoreflect.ValueOfBool(true)
-	case protoreflect.EnumKind:
-		return protoreflect.ValueOfEnum(1)
-	case protoreflect.Int32Kind:
-		return protoreflect.ValueOfInt32(1)
-	case protoreflect.Uint32Kind:
-		return protoreflect.ValueOfUint32(1)
-	}
-	return fresh()
 }

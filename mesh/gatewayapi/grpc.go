@@ -30,9 +30,7 @@ func parseGRPCRoute(o *gatewayv1.GRPCRoute) *Route {
 			r.backendFilters(&backend, asHTTPFilters(b.Filters))
 			rule.backends = append(rule.backends, backend)
 		}
-		if in.SessionPersistence != nil {
-			r.find(object.CodeUnsupported, rule.origin.Field+".sessionPersistence", "session persistence is not supported; the field is ignored: use a DestinationRule with consistentHash")
-		}
+		r.noSession(rule.origin.Field, in.SessionPersistence)
 		r.addRule(rule)
 	}
 	return r

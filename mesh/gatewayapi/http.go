@@ -49,12 +49,17 @@ func parseHTTPRoute(o *gatewayv1.HTTPRoute) *Route {
 			r.backendFilters(&backend, b.Filters)
 			rule.backends = append(rule.backends, backend)
 		}
-		if in.SessionPersistence != nil {
-			r.find(object.CodeUnsupported, rule.origin.Field+".sessionPersistence", "session persistence is not supported; the field is ignored: use a DestinationRule with consistentHash")
-		}
+		r.noSession(rule.origin.Field, in.SessionPersistence)
 		r.addRule(rule)
 	}
 	return r
+}
+
+// noSession tells that the session persistence of a rule is not served.
+func (r *Route) noSession(field string, s *gatewayv1.SessionPersistence) {
+	if s != nil {
+		r.find(object.CodeUnsupported, field+".sessionPersistence", "session persistence is not supported; the field is ignored: use a DestinationRule with consistentHash")
+	}
 }
 
 // httpMatch reads a match; false when it cannot be served.

@@ -2,7 +2,7 @@ package translate
 
 import (
 	"regexp"
-	"strings"
+	"slices"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -70,29 +70,34 @@ var notResolved = func() []string {
 		`.*:(0*150([0-8][0-9]|90)|.*[^0-9].*)?`,
 		`.*:0*([1-9][0-9]{5,}|[7-9][0-9]{4}|6[6-9][0-9]{3}|65[6-9][0-9]{2}|655[4-9][0-9]|6553[6-9])`,
 	}
-	var names []string
+	var names string
 	for _, n := range mesh.InsideNames() {
-		if names = append(names, regexp.QuoteMeta(n)); len(strings.Join(names, "")) > maxNames {
-			list, names = append(list, ownNames(names)), nil
+		if names != "" && len(names)+len(n) > maxNames {
+			list, names = append(list, ownNames(names)), ""
 		}
+		names += "|" + regexp.QuoteMeta(n)
 	}
 	return append(list, ownNames(names))
 }()
 
-// maxNames is about how long the names in one expression may be.
-const maxNames = 30
+// maxNames is how long the names in one expression may be.
+const maxNames = 70
 
-func ownNames(names []string) string { return `(?i)(` + strings.Join(names, "|") + `)\.*(:[0-9]*)?` }
+func ownNames(names string) string { return `(?i)(` + names[1:] + `)\.*(:[0-9]*)?` }
 
-// resolvable are the conditions on a request that its host is none of notResolved.
-func resolvable() (out []*routev3.HeaderMatcher) {
+// hostConditions are conditions on the host of a request. To be resolved it has to meet all
+// of the one list: to be none of notResolved. Otherwise it meets one of many.
+func hostConditions(resolved bool) (out [][]*routev3.HeaderMatcher) {
 	for _, regex := range notResolved {
-		out = append(out, &routev3.HeaderMatcher{
-			Name: ":authority", InvertMatch: true,
+		out = append(out, []*routev3.HeaderMatcher{{
+			Name: ":authority", InvertMatch: resolved,
 			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 				MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: regex}},
 			}},
-		})
+		}})
+	}
+	if resolved {
+		out = [][]*routev3.HeaderMatcher{slices.Concat(out...)}
 	}
 	return out
 }

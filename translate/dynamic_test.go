@@ -21,7 +21,7 @@ func TestNamesThatAreNotResolved(t *testing.T) {
 		"a.example": false, "a.example:80": false, "a.example.": false, "a.example:15100": false, "a.example:14999": false, "a.example:15091": false, "a.example:8080": false,
 		"localhost.example": false, "mylocalhost": false, "0x.example": false, "1.example": false, "metadata.example": false, "web": false, "a1": false, "15000.example": false,
 	} {
-		if leadsInside(host) != inside {
+		if isNotResolved(host) != inside {
 			t.Errorf("%s: is inside: %t, want %t", host, !inside, inside)
 		}
 	}

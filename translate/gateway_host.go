@@ -37,10 +37,13 @@ func JoinRoutes(rules []*RouteInput) (*routev3.VirtualHost, []object.Finding) {
 	vh := &routev3.VirtualHost{}
 	var findings []object.Finding
 	var last *routev3.Route
+	hosts, of := dynamicHosts{}, map[*routev3.Route]object.Ref{}
 	for _, in := range rules {
 		routes, found := Routes(*in)
 		findings = append(findings, found...)
+		hosts.addOf(in)
 		for _, r := range routes {
+			of[r] = in.VirtualService.Ref
 			if !CatchAll(r) {
 				vh.Routes = append(vh.Routes, r)
 			} else if last == nil {
@@ -52,11 +55,7 @@ func JoinRoutes(rules []*RouteInput) (*routev3.VirtualHost, []object.Finding) {
 		vh.Routes = append(vh.Routes, last)
 	}
 	retriedOnce(vh)
-	var resolved map[string]bool
-	for _, in := range rules {
-		resolved = in.resolvedServices(resolved)
-	}
-	refuseInside(vh, resolved)
+	findings = append(findings, hosts.refuseInside(vh, func(r *routev3.Route) object.Ref { return of[r] })...)
 	return vh, findings
 }
 

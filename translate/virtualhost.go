@@ -49,7 +49,10 @@ func VirtualHost(in VirtualHostInput) (*routev3.VirtualHost, []object.Finding) {
 	}
 	retriedOnce(vh)
 	if !in.OriginalDst {
-		refuseInside(vh, in.Route.resolvedServices(resolvedServices(nil, in.Service)))
+		hosts := dynamicHosts{}
+		hosts.add(in.Service)
+		hosts.addOf(&in.Route)
+		findings = append(findings, hosts.refuseInside(vh, func(*routev3.Route) object.Ref { return in.Route.VirtualService.Ref })...)
 	}
 	return vh, findings
 }
@@ -75,7 +78,7 @@ func FallbackVirtualHost(config, unclaimed string) *routev3.VirtualHost {
 	}
 	vh := &routev3.VirtualHost{Name: config + "/allow_any", Domains: []string{"*"}, Routes: []*routev3.Route{allowAny("allow_any", unclaimed)}}
 	if unclaimed == DynamicCluster {
-		vh.Routes[0].Match.Headers = resolvable()
+		vh.Routes[0].Match.Headers = hostConditions(true)[0]
 		vh.Routes = append(vh.Routes, allowAny("allow_any_address", PassthroughCluster))
 	}
 	return vh

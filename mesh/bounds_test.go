@@ -345,6 +345,12 @@ func TestTLSTooLargeTrustsNobody(t *testing.T) {
 		if got := bounds.Restricted(at).(*networkingv1.DestinationRule).Spec.TrafficPolicy.PortLevelSettings; len(got) != 1 || got[0].Port.GetNumber() != 443 || !proto.Equal(got[0].Tls, tls) {
 			t.Errorf("mode %v: of a port %v is in force", mode, got)
 		}
+		for range 5000 { // which the API server takes; nobody reads them all to know which are to have TLS
+			at.Spec.TrafficPolicy.PortLevelSettings = append(at.Spec.TrafficPolicy.PortLevelSettings, at.Spec.TrafficPolicy.PortLevelSettings[0])
+		}
+		if got := bounds.Restricted(at).(*networkingv1.DestinationRule).Spec.TrafficPolicy; len(got.PortLevelSettings) > 0 || len(got.Tls.SubjectAltNames) != 1 || got.Tls.Mode == networking.ClientTLSSettings_DISABLE {
+			t.Errorf("mode %v: of many ports %v is in force", mode, got)
+		}
 		small := o.DeepCopy()
 		small.Spec.TrafficPolicy.Tls.SubjectAltNames = []string{"h"}
 		if got := bounds.Restricted(small).(*networkingv1.DestinationRule).Spec.TrafficPolicy.Tls; got.Mode != mode || got.SubjectAltNames[0] != "h" {

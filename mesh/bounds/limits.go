@@ -39,7 +39,8 @@ const (
 	MaxSubsets        = 500     // of the rules for one host
 	MaxMatches        = 5000    // of one VirtualService, for one of its hosts
 	maxExports        = 1000
-	maxTargets        = 64 // of one policy; Istio's own CRDs allow 16
+	maxPorts          = 1000 // of a DestinationRule's settings by port
+	maxTargets        = 64   // of one policy; Istio's own CRDs allow 16
 	maxPolicy         = MaxExpanded / 4
 	maxWord           = 253      // bytes of a name, of which Kubernetes has none that is longer
 	maxClusterPolicy  = 16 << 10 // bytes of a trafficPolicy, which each cluster says again
@@ -62,7 +63,7 @@ var Limits = []Limit{
 
 	{object.KindDestinationRule, "spec.subsets", MaxSubsets, "subsets", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.Subsets) })},
 	{object.KindDestinationRule, "spec.exportTo", maxExports, "namespaces", of(func(o *networkingv1.DestinationRule) int { return len(o.Spec.ExportTo) })},
-	{object.KindDestinationRule, "portLevelSettings", 1000, "entries", of(func(o *networkingv1.DestinationRule) int { return portSettings(&o.Spec) })},
+	{object.KindDestinationRule, "portLevelSettings", maxPorts, "entries", of(func(o *networkingv1.DestinationRule) int { return portSettings(&o.Spec) })},
 	{object.KindDestinationRule, "spec.subsets × trafficPolicy", MaxExpanded, "bytes", of(func(o *networkingv1.DestinationRule) int { return costOfPolicies(&o.Spec) })},
 
 	{object.KindServiceEntry, "spec.hosts", 256, "hosts", of(func(o *networkingv1.ServiceEntry) int { return len(o.Spec.Hosts) })},
@@ -192,7 +193,11 @@ func Restricted(obj any) any {
 		out := &networkingv1.DestinationRule{ObjectMeta: o.ObjectMeta}
 		out.Spec.Host, out.Spec.ExportTo, out.Spec.WorkloadSelector = o.Spec.Host, o.Spec.ExportTo[:min(len(o.Spec.ExportTo), maxExports)], o.Spec.WorkloadSelector
 		out.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: restrictedTLS(o.Spec.GetTrafficPolicy().GetTls())}
-		for _, at := range o.Spec.GetTrafficPolicy().GetPortLevelSettings() {
+		ports := o.Spec.GetTrafficPolicy().GetPortLevelSettings()
+		if len(ports) > maxPorts { // which ones are to have TLS is more than is read
+			out.Spec.TrafficPolicy.Tls, ports = trustNobody(networking.ClientTLSSettings_SIMPLE), nil
+		}
+		for _, at := range ports {
 			if at.GetTls() != nil {
 				out.Spec.TrafficPolicy.PortLevelSettings = append(out.Spec.TrafficPolicy.PortLevelSettings, &networking.TrafficPolicy_PortTrafficPolicy{Port: at.Port, Tls: restrictedTLS(at.Tls)})
 			}
@@ -215,5 +220,9 @@ func restrictedTLS(t *networking.ClientTLSSettings) *networking.ClientTLSSetting
 	if t.Mode == networking.ClientTLSSettings_ISTIO_MUTUAL {
 		mode = t.Mode
 	}
+	return trustNobody(mode)
+}
+
+func trustNobody(mode networking.ClientTLSSettings_TLSmode) *networking.ClientTLSSettings {
 	return &networking.ClientTLSSettings{Mode: mode, SubjectAltNames: []string{nobody}}
 }

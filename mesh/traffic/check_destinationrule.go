@@ -89,10 +89,11 @@ func (c *destinationCheck) policy(at string, p *networking.TrafficPolicy) {
 		c.tls(field+".tls", l.Tls)
 		return false
 	})
-	for _, t := range anywhere {
-		secure(&p.Tls, t)
+	// Of several the first is in force, wherever there is none.
+	if i := slices.IndexFunc(anywhere, func(t *networking.ClientTLSSettings) bool { return t.GetMode() != networking.ClientTLSSettings_DISABLE }); i >= 0 {
+		secure(&p.Tls, anywhere[i])
 		for _, l := range p.PortLevelSettings {
-			secure(&l.Tls, t)
+			secure(&l.Tls, anywhere[i])
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -132,5 +133,99 @@ func TestMirrorSaidTwice(t *testing.T) {
 		if f.Code == object.CodeConflict {
 			t.Errorf("found %v", f)
 		}
+	}
+}
+
+// delegateOf has rules of a namespace that roots may lead to, each with a header of so many bytes.
+func delegateOf(namespace string, rules, bytes int) Change {
+	o := manyRules(0, rules)
+	o.Namespace, o.Name = namespace, "d"
+	for _, r := range o.Spec.Http {
+		r.Headers = &networking.Headers{Request: &networking.Headers_HeaderOperations{Set: map[string]string{"x": strings.Repeat("x", bytes)}}}
+	}
+	return Change{object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: "d"}, o}
+}
+
+// rootTo is a root of the namespace gw that delegates to the namespaces in turn.
+func rootTo(t *testing.T, name string, age int64, namespaces ...string) Change {
+	t.Helper()
+	var rules []string
+	for _, ns := range namespaces {
+		rules = append(rules, "{delegate: {name: d, namespace: "+ns+"}}")
+	}
+	c := rulesOf(t, "metadata: {name: "+name+", namespace: gw}\nspec: {hosts: ["+name+".example], http: ["+strings.Join(rules, ", ")+"]}")[0]
+	c.Object.(*networkingv1.VirtualService).CreationTimestamp = metav1.Unix(age, 0)
+	return c
+}
+
+// rulesMerged is how many rules a root has.
+func rulesMerged(w *World, name string) int {
+	vs, _ := w.virtualServices.Get("gw/" + name)
+	return len(vs.Spec.Http)
+}
+
+// TestDelegatesThatAreFewAndLarge: room is shared by bytes as well as by matches.
+func TestDelegatesThatAreFewAndLarge(t *testing.T) {
+	changes := []Change{delegateOf("good", 20, 10)}
+	var large []string
+	for i := range 4 {
+		ns := fmt.Sprint("e", i)
+		large = append(large, ns)
+		changes = append(changes, delegateOf(ns, 10, 52_000))
+	}
+	for i := range 20 {
+		changes = append(changes, rootTo(t, fmt.Sprintf("r%02d", i), int64(i), large...))
+	}
+	for i := range 8 {
+		changes = append(changes, rootTo(t, fmt.Sprintf("s%02d", i), int64(100+i), "good"))
+	}
+	w := Build(changes)
+	for i := range 8 {
+		if name := fmt.Sprintf("s%02d", i); rulesMerged(w, name) != 20 {
+			t.Errorf("%s has %d rules, not 20", name, rulesMerged(w, name))
+		}
+	}
+}
+
+// TestDelegatesOfOneRoot: of one root the first rules have room, and no more is counted than
+// a root becomes.
+func TestDelegatesOfOneRoot(t *testing.T) {
+	var changes []Change
+	order := []string{"n4", "n0", "n1", "n2", "n3"}
+	for _, ns := range order {
+		changes = append(changes, delegateOf(ns, 4900, 1))
+	}
+	w := Build(append(changes, rootTo(t, "r", 0, order...)))
+	if n := rulesMerged(w, "r"); n != 5000 && n != 4900 {
+		t.Errorf("%d rules", n)
+	}
+	if vs, _ := w.virtualServices.Get("gw/r"); len(vs.Spec.Http) > 0 && vs.HTTPOrigin(0).Ref.Namespace != "n4" {
+		t.Errorf("the first rule is of %v", vs.HTTPOrigin(0).Ref)
+	}
+}
+
+// TestWhoHasTheRoom: whoever is left without is told of a root that has room, and of a name
+// that leads nowhere as ever.
+func TestWhoHasTheRoom(t *testing.T) {
+	var changes []Change
+	for i := range 6 {
+		ns := fmt.Sprint("n", i)
+		changes = append(changes, delegateOf(ns, 4900, 1), rootTo(t, fmt.Sprint("r", i), int64(i), ns))
+	}
+	missing := rulesOf(t, "metadata: {name: r9, namespace: gw}\nspec: {hosts: [r9.example], http: [{delegate: {name: nobody, namespace: n5}}]}")
+	w := Build(append(changes, missing...))
+	out := 0
+	for f := range w.Findings() {
+		switch {
+		case f.Object.Name == "r9" && f.Code != object.CodeDelegateMissing && strings.Contains(f.Field, "delegate"):
+			t.Errorf("found %v", f)
+		case strings.Contains(f.Message, "delegates of namespace"):
+			if out++; f.Winner == (object.Ref{}) || f.Winner == f.Object {
+				t.Errorf("found %v", f)
+			}
+		}
+	}
+	if out == 0 {
+		t.Error("nobody is left without")
 	}
 }

@@ -18,7 +18,7 @@ type root struct {
 }
 
 // delegated merges roots with their delegates: once in a pass, whatever of them changed. It
-// counts what delegates add to roots, and knows which are left without.
+// counts what delegates add to roots, and knows what is left out.
 type delegated struct {
 	roots map[object.Ref]root
 	of    map[string]map[object.Ref]struct{}                   // roots by the delegate "namespace/name" that they name
@@ -74,21 +74,18 @@ func (b *builder) delegateChanged(ref object.Ref) {
 	}
 }
 
-// settleDelegates puts roots in place for which something has changed. By age it is
-// decided which of a namespace have what they delegate.
+// settleDelegates puts roots in place for which something has changed.
 func (b *builder) settleDelegates() {
 	d := &b.delegated
 	if len(d.again) == 0 {
 		return
 	}
-	crowded := map[string]struct{}{}
+	namespaces := map[string]struct{}{}
 	for ref := range d.again {
 		d.count(ref, b.costOf(d.roots[ref]))
-		if d.tooMuch(ref.Namespace) || len(d.out[ref.Namespace]) > 0 {
-			crowded[ref.Namespace] = struct{}{}
-		}
+		namespaces[ref.Namespace] = struct{}{}
 	}
-	for ns := range crowded {
+	for ns := range namespaces {
 		d.allot(ns)
 	}
 	for _, ref := range slices.SortedFunc(maps.Keys(d.again), object.CompareRefs) {
@@ -122,56 +119,70 @@ func (d *delegated) count(ref object.Ref, costs map[string]bounds.RuleCost) {
 
 // tooMuch tells whether delegates add more to the roots of a namespace than they may.
 func (d *delegated) tooMuch(ns string) bool {
-	var all bounds.RuleCost
+	var most, all bounds.RuleCost
 	for _, sum := range d.sums[ns] {
-		if over(sum, traffic.DelegateRoom(bounds.RuleCost{})) {
-			return true
-		}
 		all = all.Plus(sum, 1)
+		most = bounds.RuleCost{Matches: max(most.Matches, sum.Matches), Bytes: max(most.Bytes, sum.Bytes)}
 	}
-	return over(all, bounds.RuleCost{Matches: traffic.MaxDelegatedToAll, Bytes: traffic.MaxDelegatedToAllBytes})
+	return traffic.TooMuchDelegated(most, all)
 }
-
-func over(c, room bounds.RuleCost) bool { return c.Matches > room.Matches || c.Bytes > room.Bytes }
 
 // allot decides which roots of a namespace have what they delegate, and has those merged
 // again for which that has changed. The delegates of each namespace have room of their own,
-// those that ask for least first, so that nobody's are left out for another's; of one
-// namespace the oldest roots have it.
+// of what all have together those that need least first: who needs little has it whatever
+// others need. Of one namespace's room the oldest roots have what there is.
 func (d *delegated) allot(ns string) {
-	roots := slices.SortedFunc(maps.Keys(d.costs[ns]), func(x, y object.Ref) int {
-		return cmp.Or(d.roots[x].Created.Compare(d.roots[y].Created), cmp.Compare(x.Name, y.Name))
-	})
-	var all bounds.RuleCost
 	next := map[object.Ref]map[string]object.Ref{}
-	for _, of := range slices.SortedFunc(maps.Keys(d.sums[ns]), func(x, y string) int {
-		a, b := d.sums[ns][x], d.sums[ns][y]
-		return cmp.Or(cmp.Compare(a.Matches, b.Matches), cmp.Compare(a.Bytes, b.Bytes), cmp.Compare(x, y))
-	}) {
-		room := traffic.DelegateRoom(all)
-		var sum bounds.RuleCost
-		var last object.Ref
-		for _, ref := range roots {
-			cost, has := d.costs[ns][ref][of]
-			if !has {
-				continue
-			}
-			if with := sum.Plus(cost, 1); over(with, room) {
-				put(next, ref, of, last)
-			} else {
-				sum, last = with, ref
-			}
-		}
-		all = all.Plus(sum, 1)
+	if d.tooMuch(ns) {
+		next = d.shares(ns)
 	}
-	for _, ref := range roots {
-		if !maps.Equal(d.out[ns][ref], next[ref]) {
-			d.again[ref] = struct{}{}
+	for _, out := range []map[object.Ref]map[string]object.Ref{d.out[ns], next} {
+		for ref := range out {
+			if !maps.Equal(d.out[ns][ref], next[ref]) {
+				d.again[ref] = struct{}{}
+			}
 		}
 	}
 	if delete(d.out, ns); len(next) > 0 {
 		d.out[ns] = next
 	}
+}
+
+// shares is what the roots of a namespace are left without.
+func (d *delegated) shares(ns string) map[object.Ref]map[string]object.Ref {
+	out := map[object.Ref]map[string]object.Ref{}
+	roots := slices.SortedFunc(maps.Keys(d.costs[ns]), func(x, y object.Ref) int {
+		return cmp.Or(d.roots[x].Created.Compare(d.roots[y].Created), cmp.Compare(x.Name, y.Name))
+	})
+	oldest := map[string]int{} // the root that delegates to a namespace, by its place in roots
+	for i, ref := range slices.Backward(roots) {
+		for of := range d.costs[ns][ref] {
+			oldest[of] = i
+		}
+	}
+	waiting := slices.SortedFunc(maps.Keys(d.sums[ns]), func(x, y string) int {
+		return cmp.Or(cmp.Compare(traffic.DelegatedShare(d.sums[ns][x]), traffic.DelegatedShare(d.sums[ns][y])), cmp.Compare(oldest[x], oldest[y]), cmp.Compare(x, y))
+	})
+	var all bounds.RuleCost
+	var before object.Ref // the last root that has room of any namespace's
+	for _, of := range waiting {
+		room := traffic.DelegateRoom(all)
+		var sum bounds.RuleCost
+		last := before
+		for _, ref := range roots {
+			cost, has := d.costs[ns][ref][of]
+			if !has {
+				continue
+			}
+			if with := sum.Plus(cost, 1); with.Matches > room.Matches || with.Bytes > room.Bytes {
+				put(out, ref, of, last)
+			} else {
+				sum, last = with, ref
+			}
+		}
+		all, before = all.Plus(sum, 1), last
+	}
+	return out
 }
 
 // delegateOf finds what a root may delegate to, by "namespace/name"; nil: there is none.

@@ -77,7 +77,7 @@ func (w *World) Issuers() (out []Issuer, findings []object.Finding) {
 			}
 			if payers[p.Namespace] == maxIssuersEach || len(out) == maxIssuers {
 				findings = append(findings, object.Finding{Object: p.Ref, Field: fmt.Sprintf("spec.jwtRules[%d]", i), Code: object.CodeKeysUnknown, Message: fmt.Sprintf(
-					"issuer %q is not asked for its keys, since older objects name %d of the namespace or %d in all; every token of it is refused: set jwksUri, or write the keys to jwks", issuer, maxIssuersEach, maxIssuers)})
+					"issuer %q is not asked for its keys, since %d of the namespace, or %d in all, are asked already; every token of it is refused: set jwksUri, or write the keys to jwks", issuer, maxIssuersEach, maxIssuers)})
 				continue
 			}
 			taken[issuer] = true

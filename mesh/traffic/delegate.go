@@ -70,10 +70,6 @@ func MergeDelegates(root *VirtualService, find func(name string) *VirtualService
 		}
 		name := DelegateName(rule.Delegate, root.Namespace)
 		namespace, of, _ := strings.Cut(name, "/")
-		if winner, out := without[namespace]; out {
-			findings = append(findings, noRoom(root, o.Field, namespace, winner))
-			continue
-		}
 		d := find(name)
 		switch {
 		case d == nil:
@@ -82,6 +78,10 @@ func MergeDelegates(root *VirtualService, find func(name string) *VirtualService
 			continue
 		case len(d.Spec.Hosts) > 0:
 			bad(object.CodeInvalid, "VirtualService %s has hosts of its own, so that it is no delegate; the rule is left out: remove its hosts", name)
+			continue
+		}
+		if winner, out := without[namespace]; out {
+			findings = append(findings, noRoom(root, o.Field, namespace, winner))
 			continue
 		}
 		if len(d.Delegates) > 0 {
@@ -207,9 +207,7 @@ func (d *delegating) inherit(own *networking.HTTPRoute) (*networking.HTTPRoute, 
 	inheritField(&r.Retries, root.Retries)
 	inheritField(&r.Fault, root.Fault)
 	if r.Mirror == nil {
-		r.Mirror = proto.CloneOf(root.Mirror)
-		if root.Mirror != nil {
-			r.Mirror.Host = object.ResolveHost(root.Mirror.Host, d.namespace, object.Domain)
+		if r.Mirror = d.means.Mirror; r.Mirror != nil {
 			r.MirrorPercentage, r.MirrorPercent = root.MirrorPercentage, root.MirrorPercent //nolint:staticcheck // the field of old is still written
 		}
 	}

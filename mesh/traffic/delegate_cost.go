@@ -20,8 +20,19 @@ const (
 	MaxDelegatedToAllBytes = 4 * bounds.MaxExpanded
 )
 
-// DelegateRoom is what the delegates of one namespace may add where all others together
-// have taken some of what there is.
+// TooMuchDelegated tells whether the delegates of one namespace, or those of all together,
+// add more to the roots of a namespace than they may.
+func TooMuchDelegated(one, all bounds.RuleCost) bool {
+	return one.Matches > MaxDelegatedMatches || one.Bytes > MaxDelegatedBytes || all.Matches > MaxDelegatedToAll || all.Bytes > MaxDelegatedToAllBytes
+}
+
+// DelegatedShare orders what delegates add by how much of the room that is, in matches or in
+// bytes.
+func DelegatedShare(c bounds.RuleCost) int {
+	return max(c.Matches*(MaxDelegatedBytes/MaxDelegatedMatches), c.Bytes)
+}
+
+// DelegateRoom is what the delegates of one namespace may add of what others have left.
 func DelegateRoom(taken bounds.RuleCost) bounds.RuleCost {
 	return bounds.RuleCost{
 		Matches: min(MaxDelegatedMatches, MaxDelegatedToAll-taken.Matches),
@@ -30,17 +41,22 @@ func DelegateRoom(taken bounds.RuleCost) bounds.RuleCost {
 }
 
 // CostOfDelegates is what the delegates of a root add to it, by their namespace, before any
-// of it is made.
+// of it is made: in the order of the rules, as far as merging goes.
 func CostOfDelegates(root *VirtualService, find func(name string) *VirtualService) map[string]bounds.RuleCost {
 	out := map[string]bounds.RuleCost{}
+	left := bounds.RuleCost{Matches: bounds.MaxMatches, Bytes: bounds.MaxExpanded}
 	for _, rule := range root.Spec.Http {
 		if rule.Delegate == nil {
 			continue
 		}
-		if d := find(DelegateName(rule.Delegate, root.Namespace)); d != nil && len(d.Spec.Hosts) == 0 {
-			own, n := d.ofParts, max(1, len(rule.Match))
-			c := out[d.Namespace].Plus(bounds.RuleCost{Matches: n * own.Matches, Bytes: n * (own.Bytes + own.Matches*proto.Size(rule))}, 1)
-			out[d.Namespace] = bounds.RuleCost{Matches: min(c.Matches, bounds.MaxMatches), Bytes: min(c.Bytes, bounds.MaxExpanded)} // where merging ends
+		d := find(DelegateName(rule.Delegate, root.Namespace))
+		if d == nil || len(d.Spec.Hosts) > 0 {
+			continue
+		}
+		own, n := d.ofParts, max(1, len(rule.Match))
+		c := bounds.RuleCost{Matches: min(n*own.Matches, left.Matches), Bytes: min(n*(own.Bytes+own.Matches*proto.Size(rule)), left.Bytes)}
+		if left = left.Plus(c, -1); c != (bounds.RuleCost{}) {
+			out[d.Namespace] = out[d.Namespace].Plus(c, 1)
 		}
 	}
 	return out

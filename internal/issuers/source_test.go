@@ -256,8 +256,7 @@ func TestExpiredIssuers(t *testing.T) {
 	}
 }
 
-// TestAskedAtATime: of one namespace no more issuers are asked at a time than may be, and
-// others do not wait for those that hang.
+// TestAskedAtATime: of one namespace no more issuers are asked at a time than may be.
 func TestAskedAtATime(t *testing.T) {
 	b := newBed(t)
 	var now, most atomic.Int32
@@ -278,11 +277,8 @@ func TestAskedAtATime(t *testing.T) {
 		all = append(all, fmt.Sprintf("%s/%d", b.URL, i))
 	}
 	b.want(t, onLoopback, all...)
-	for _, i := range all {
-		b.until(t, i, "asked", func(k *mesh.IssuerKeys) bool { return k != nil })
-	}
-	// The server may hear late that those before were given up.
-	if most.Load() > 2*maxAskedEach {
+	time.Sleep(askTime / 2) // none of the first has been given up
+	if most.Load() > maxAskedEach {
 		t.Errorf("%d at a time, %d may be", most.Load(), maxAskedEach)
 	}
 }

@@ -145,3 +145,17 @@ func (c *Config) equal(o *Config) bool {
 func (c *Config) AsksLocality() bool {
 	return c.LocalityLbSetting != nil && (len(c.LocalityLbSetting.Distribute) > 0 || len(c.LocalityLbSetting.Failover) > 0) || c.GetDefaultTrafficPolicy().GetOutlierDetection() != nil
 }
+
+// TrustDomains are the mesh's trust domain and its aliases, each once.
+func (c *Config) TrustDomains() []string {
+	out := []string{c.GetTrustDomain()}
+	if out[0] == "" {
+		out[0] = object.Domain
+	}
+	for _, a := range c.GetTrustDomainAliases() {
+		if a != "" && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // hostLayer computes the outbound layer of one scope of sidecars, host by
@@ -16,7 +17,7 @@ type hostLayer struct {
 	memo      *Memo
 	base      *hostLayer // nil: the layer stands alone
 	view      *mesh.View
-	reporting translate.Reporting
+	reporting telemetry.Reporting
 	ipv6      bool
 	breathe   func() // called now and then while nobody sees the layer yet; may be nil
 

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/mesh"
-	"github.com/fairway-mesh/fairway/translate"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // mostBases is how many bases there are at most: each holds the mesh once. Scopes
@@ -124,7 +124,7 @@ func (e *Engine) dropBases() {
 func (e *Engine) newBase(w *mesh.World, scope mesh.Scope, breathe func()) *hostLayer {
 	l := newHostLayer(e.memo, nil, w.View(scope))
 	l.ipv6 = scope.IPv6
-	l.reporting = translate.ReportingOf(l.view)
+	l.reporting = telemetry.ReportingOf(l.view)
 	l.breathe = breathe
 	l.fill(w)
 	l.breathe = nil
@@ -144,7 +144,7 @@ func (e *Engine) newScope(scope mesh.Scope, secrets *namedSecrets) *hostLayer {
 	if secrets != nil {
 		l.secrets = secrets
 	}
-	l.reporting = translate.ReportingOf(view)
+	l.reporting = telemetry.ReportingOf(view)
 	l.fill(e.laid)
 	return l
 }
@@ -152,7 +152,7 @@ func (e *Engine) newScope(scope mesh.Scope, secrets *namedSecrets) *hostLayer {
 // standsAlone tells whether the listeners of the scope, or what it sees at
 // all, follow rules of its own.
 func (e *Engine) standsAlone(v *mesh.View) bool {
-	return v.Sidecar != nil || translate.ReportingOf(v) != e.bases[plainBase].reporting
+	return v.Sidecar != nil || telemetry.ReportingOf(v) != e.bases[plainBase].reporting
 }
 
 // publish shows every proxy what its layers are now.

@@ -20,7 +20,7 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-func resource(t testing.TB, typ Type, name string, m proto.Message, owners ...object.Ref) *Resource {
+func resourceOf(t testing.TB, typ Type, name string, m proto.Message, owners ...object.Ref) *Resource {
 	t.Helper()
 	r, err := NewResource(typ, name, m, owners...)
 	if err != nil {
@@ -31,13 +31,13 @@ func resource(t testing.TB, typ Type, name string, m proto.Message, owners ...ob
 
 // host is a virtual host whose content is told apart by v.
 func host(t testing.TB, name string, v int) *Resource {
-	return resource(t, VirtualHost, name, &routev3.VirtualHost{Name: name, Domains: []string{fmt.Sprint("v", v)}})
+	return resourceOf(t, VirtualHost, name, &routev3.VirtualHost{Name: name, Domains: []string{fmt.Sprint("v", v)}})
 }
 
 func TestVersionFollowsBytesOnly(t *testing.T) {
-	a := resource(t, Cluster, "a", &clusterv3.Cluster{Name: "a"}, object.Ref{Name: "one"})
-	b := resource(t, Cluster, "a", &clusterv3.Cluster{Name: "a"}, object.Ref{Name: "two"})
-	c := resource(t, Cluster, "a", &clusterv3.Cluster{Name: "a", AltStatName: "x"})
+	a := resourceOf(t, Cluster, "a", &clusterv3.Cluster{Name: "a"}, object.Ref{Name: "one"})
+	b := resourceOf(t, Cluster, "a", &clusterv3.Cluster{Name: "a"}, object.Ref{Name: "two"})
+	c := resourceOf(t, Cluster, "a", &clusterv3.Cluster{Name: "a", AltStatName: "x"})
 	if a.Version != b.Version || !a.Same(b) {
 		t.Error("equal bytes have different versions")
 	}
@@ -84,7 +84,7 @@ func TestNeeds(t *testing.T) {
 		},
 	}}
 	socket := &corev3.TransportSocket{Name: "tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: wrap(t, tls)}}
-	cluster := resource(t, Cluster, "c", &clusterv3.Cluster{
+	cluster := resourceOf(t, Cluster, "c", &clusterv3.Cluster{
 		Name:                   "c",
 		ClusterDiscoveryType:   &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
 		EdsClusterConfig:       &clusterv3.Cluster_EdsClusterConfig{EdsConfig: ads()},
@@ -100,7 +100,7 @@ func TestNeeds(t *testing.T) {
 			ConfigDiscovery: &corev3.ExtensionConfigSource{ConfigSource: ads()},
 		}}},
 	}
-	listener := resource(t, Listener, "l", &listenerv3.Listener{Name: "l", DefaultFilterChain: &listenerv3.FilterChain{
+	listener := resourceOf(t, Listener, "l", &listenerv3.Listener{Name: "l", DefaultFilterChain: &listenerv3.FilterChain{
 		Filters: []*listenerv3.Filter{{Name: "hcm", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: wrap(t, manager)}}},
 	}})
 	want = []Key{{ExtensionConfig, "ext"}, {RouteConfig, "80"}}
@@ -118,7 +118,7 @@ func TestInterner(t *testing.T) {
 	if in.Intern(host(t, "80/a", 2)) == a {
 		t.Error("different resources have one pointer")
 	}
-	owned := resource(t, VirtualHost, "80/a", &routev3.VirtualHost{Name: "80/a", Domains: []string{"v1"}}, object.Ref{Name: "x"})
+	owned := resourceOf(t, VirtualHost, "80/a", &routev3.VirtualHost{Name: "80/a", Domains: []string{"v1"}}, object.Ref{Name: "x"})
 	if in.Intern(owned) != owned {
 		t.Error("the owners of another resource were kept")
 	}

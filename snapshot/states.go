@@ -7,6 +7,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/internal/parallel"
 	"github.com/fairway-mesh/fairway/translate"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 const (
@@ -44,7 +45,7 @@ func (l *hostLayer) portsOf(keys []translate.ListenerKey) []*portState {
 	if len(keys) == 0 {
 		return nil
 	}
-	report := translate.NewTCPReport(l.reporting, translate.DirectionOutbound, l.view.Config)
+	report := translate.NewTCPReport(l.reporting, resource.Outbound, l.view.Config)
 	return onAll(l, keys, func(own *hostLayer, key translate.ListenerKey) *portState { return own.port(key, report) })
 }
 

@@ -6,6 +6,8 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/translate/security"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // TestValidAndWithoutEffect: what Istio's API allows and is not served is told, and no
@@ -28,32 +30,17 @@ func TestValidAndWithoutEffect(t *testing.T) {
 		w := parsedWorld(t, c.object)
 		var found []object.Finding
 		for _, p := range w.RequestAuthentications.In("x") {
-			found = append(found, JWTFilters(JWTInput{Policies: mesh.ListOf(p), Config: w.Config}).Findings...)
+			found = append(found, security.JWTFilters(security.JWTInput{Policies: mesh.ListOf(p), Config: w.Config}).Findings...)
 		}
 		for _, p := range w.AuthorizationPolicies.In("x") {
-			_, findings := AuthorizationHTTP(AuthorizationInput{Policies: mesh.ListOf(p), Config: w.Config})
+			_, findings := security.AuthorizationHTTP(security.AuthorizationInput{Policies: mesh.ListOf(p), Config: w.Config})
 			found = append(found, findings...)
 		}
 		for _, p := range w.Telemetries.In("x") {
-			found = append(found, TelemetryFindings(Reporting{Telemetries: mesh.ListOf(p)}, w.Config)...)
+			found = append(found, telemetry.Findings(telemetry.Reporting{Telemetries: mesh.ListOf(p)}, w.Config)...)
 		}
 		if len(found) != 1 || string(found[0].Code) != c.code || found[0].Field != c.field || !strings.Contains(found[0].Message, c.message) {
 			t.Errorf("%s: %v", c.what, found)
-		}
-	}
-}
-
-// TestPolicyOnFilters compares what a filter wrote, and nothing of a rule is left out for it.
-func TestPolicyOnFilters(t *testing.T) {
-	for v, want := range map[string]string{
-		"update":   `value:{string_match:{exact:"update"}}`,
-		"[update]": `value:{list_match:{one_of:{string_match:{exact:"update"}}}}`,
-		"[up*]":    `value:{list_match:{one_of:{string_match:{prefix:"up"}}}}`,
-	} {
-		m := filterMetadata("envoy.filters.http.grader", "grade", v).GetSourcedMetadata().GetMetadataMatcher()
-		text := strings.ReplaceAll(m.String(), "  ", " ")
-		if !strings.Contains(text, want) || m.Filter != "envoy.filters.http.grader" || len(m.Path) != 1 || m.Path[0].GetKey() != "grade" || m.ValidateAll() != nil {
-			t.Errorf("%s: %s", v, text)
 		}
 	}
 }

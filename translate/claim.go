@@ -13,6 +13,7 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // AnyAddress is the address of listeners for connections to whatever address.
@@ -54,7 +55,7 @@ var bootstrapPorts = []uint32{15020, 15021, 15090}
 // reserved tells whether the key is one of the proxy's own; a socket must not have
 // their port at any address.
 func (k ListenerKey) reserved(socket bool) bool {
-	return socket && k.Port == adminPort || (k.Address == AnyAddress || socket) && (k.Port == OutboundPort || k.Port == InboundPort || slices.Contains(bootstrapPorts, k.Port))
+	return socket && k.Port == adminPort || (k.Address == AnyAddress || socket) && (k.Port == resource.OutboundPort || k.Port == resource.InboundPort || slices.Contains(bootstrapPorts, k.Port))
 }
 
 // ClaimKind says what a host wants of the listener that it claims.
@@ -127,7 +128,7 @@ type door struct {
 // service, one on any address for CIDRs and for names without an address, and one for
 // each pod of a headless service.
 func (r *resolver) doors(port *registry.Port) (out []door) {
-	cluster := OutboundCluster(r.service.Host, port.Number, "")
+	cluster := resource.OutboundCluster(r.service.Host, port.Number, "")
 	if b := r.Sidecar.BindOf(port.Number); b.Address != "" {
 		d := door{key: ListenerKey{b.Address, port.Number}, cluster: cluster}
 		if port.Protocol.IsTLS() { // others may be served there as well
@@ -154,7 +155,7 @@ func (r *resolver) doors(port *registry.Port) (out []door) {
 	switch {
 	case len(r.service.Addresses) > 0:
 	case r.service.Headless:
-		direct := OriginalDestinationCluster(r.service.Host, port.Number)
+		direct := resource.OriginalDestinationCluster(r.service.Host, port.Number)
 		for _, e := range r.endpoints.Endpoints {
 			if r.ServesDirectly(r.service, e) {
 				out = append(out, door{key: ListenerKey{e.Address, port.Number}, cluster: direct})

@@ -1,10 +1,15 @@
 package translate
 
 import (
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -49,9 +54,9 @@ func (in ClusterInput) discovery(p policy) Discovery {
 // Name is the cluster's name.
 func (in ClusterInput) Name() string {
 	if in.OriginalDestination {
-		return OriginalDestinationCluster(in.Service.Host, in.Port)
+		return resource.OriginalDestinationCluster(in.Service.Host, in.Port)
 	}
-	return OutboundCluster(in.Service.Host, in.Port, in.subset())
+	return resource.OutboundCluster(in.Service.Host, in.Port, in.subset())
 }
 
 func (in ClusterInput) subset() string {
@@ -151,7 +156,7 @@ func (b *clusterBuilder) metadata() *corev3.Metadata {
 	}
 	service := []string{"host", s.Host, "name", s.Name, "namespace", s.Namespace}
 	if d := b.discovery(b.policy); d == DiscoverOriginal || d == DiscoverByHost {
-		service = append(service, unknownServer()...)
+		service = append(service, telemetry.UnknownServer()...)
 	}
 	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
 		"istio": {Fields: istio},

@@ -1,7 +1,11 @@
 package translate
 
 import (
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -15,10 +19,10 @@ import (
 func BasicClusters(config *mesh.Config) []*clusterv3.Cluster {
 	timeout := policy{}.connectTimeout(config)
 	black := &clusterv3.Cluster{
-		Name: BlackHoleCluster, ConnectTimeout: timeout, ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		Name: resource.BlackHoleCluster, ConnectTimeout: timeout, ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
 	}
 	pass := &clusterv3.Cluster{
-		Name: PassthroughCluster, ConnectTimeout: timeout, ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST},
+		Name: resource.PassthroughCluster, ConnectTimeout: timeout, ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST},
 		LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
 		// Addresses that nobody connects to any more are forgotten.
 		CleanupInterval: durationpb.New(originalCleanup),
@@ -36,6 +40,6 @@ func BasicClusters(config *mesh.Config) []*clusterv3.Cluster {
 // ofNobody is the metadata of a cluster that is no service's.
 func ofNobody(name string) *corev3.Metadata {
 	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
-		"mesh": structValue(append(unknownServer(), "host", unknown, "name", name, "namespace", unknown)...).GetStructValue(),
+		"mesh": structValue(append(telemetry.UnknownServer(), "host", telemetry.Unknown, "name", name, "namespace", telemetry.Unknown)...).GetStructValue(),
 	}}
 }

@@ -3,23 +3,22 @@ package translate
 import (
 	"time"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+
 	dnscommonv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
+
 	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
+
 	dfpclusterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dynamic_forward_proxy/v3"
+
 	dfpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/dynamic_forward_proxy/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
-)
-
-// The pace of name resolution: failed look-ups are repeated after about a
-// minute, successful ones when the record's TTL ends.
-const (
-	dnsRetry    = 60 * time.Second
-	dnsRetryMax = 120 * time.Second
 )
 
 // setDNS lets the proxy resolve the names of the endpoints, which stand in the
@@ -27,13 +26,13 @@ const (
 // the current one.
 func (b *clusterBuilder) setDNS(one bool) {
 	c := b.cluster
-	refresh := positive(b.Config.GetDnsRefreshRate())
+	refresh := resource.Positive(b.Config.GetDnsRefreshRate())
 	if refresh == nil || refresh.AsDuration() < time.Millisecond {
 		refresh = durationpb.New(60 * time.Second)
 	}
-	c.ClusterDiscoveryType = customCluster("envoy.clusters.dns", &dnsv3.DnsCluster{
+	c.ClusterDiscoveryType = resource.CustomCluster("envoy.clusters.dns", &dnsv3.DnsCluster{
 		DnsRefreshRate:               refresh,
-		DnsFailureRefreshRate:        &dnsv3.DnsCluster_RefreshRate{BaseInterval: durationpb.New(dnsRetry), MaxInterval: durationpb.New(dnsRetryMax)},
+		DnsFailureRefreshRate:        &dnsv3.DnsCluster_RefreshRate{BaseInterval: durationpb.New(resource.DNSRetry), MaxInterval: durationpb.New(resource.DNSRetryMax)},
 		RespectDnsTtl:                true,
 		DnsLookupFamily:              dnscommonv3.DnsLookupFamily_V4_PREFERRED,
 		AllAddressesInSingleEndpoint: one,
@@ -78,7 +77,7 @@ func (in ClusterInput) endpointsInput() EndpointsInput {
 // the server name of a TLS connection.
 func (b *clusterBuilder) setByHost() {
 	c := b.cluster
-	c.ClusterDiscoveryType = customCluster("envoy.clusters.dynamic_forward_proxy", &dfpclusterv3.ClusterConfig{
+	c.ClusterDiscoveryType = resource.CustomCluster("envoy.clusters.dynamic_forward_proxy", &dfpclusterv3.ClusterConfig{
 		ClusterImplementationSpecifier: &dfpclusterv3.ClusterConfig_DnsCacheConfig{DnsCacheConfig: HostCache()},
 		// Names are verified only where a rule asks for TLS, as for every cluster.
 		AllowInsecureClusterOptions: true,
@@ -90,8 +89,4 @@ func (b *clusterBuilder) setByHost() {
 // share, and with them the filter that looks names up for them.
 func HostCache() *dfpv3.DnsCacheConfig {
 	return &dfpv3.DnsCacheConfig{Name: "hosts", DnsLookupFamily: clusterv3.Cluster_V4_PREFERRED}
-}
-
-func customCluster(name string, config proto.Message) *clusterv3.Cluster_ClusterType {
-	return &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{Name: name, TypedConfig: packed(config)}}
 }

@@ -13,9 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/encoding/protojson"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
@@ -27,7 +31,7 @@ import (
 // bootstrap.
 func TestEnvoyTakesClusters(t *testing.T) {
 	envoy := envoytest.Path(t)
-	if _, err := os.Stat(systemRootsFile); err != nil {
+	if _, err := os.Stat(resource.SystemRootsFile); err != nil {
 		t.Skipf("this machine is not like Envoy's image: %v", err)
 	}
 	seen := map[string]bool{}
@@ -35,7 +39,7 @@ func TestEnvoyTakesClusters(t *testing.T) {
 	for i, c := range randomClusters(150) {
 		c.Name = fmt.Sprintf("random/%d", i)
 		seen[c.Name] = true
-		answer.Resources = append(answer.Resources, packed(c))
+		answer.Resources = append(answer.Resources, resource.Pack(c))
 	}
 	for _, file := range stories(t) {
 		story := strings.TrimSuffix(filepath.Base(file), ".in.yaml")
@@ -46,7 +50,7 @@ func TestEnvoyTakesClusters(t *testing.T) {
 				t.Errorf("%s is made twice", c.Name)
 			}
 			seen[c.Name] = true
-			answer.Resources = append(answer.Resources, packed(c))
+			answer.Resources = append(answer.Resources, resource.Pack(c))
 		}
 	}
 	dir := t.TempDir()

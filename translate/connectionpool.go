@@ -4,14 +4,21 @@ import (
 	"math"
 	"time"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	meshconfig "istio.io/api/mesh/v1alpha1"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -41,7 +48,7 @@ func (p policy) circuitBreakers() *clusterv3.CircuitBreakers {
 			least = r.MinRetryConcurrency
 		}
 		t.RetryBudget = &clusterv3.CircuitBreakers_Thresholds_RetryBudget{
-			BudgetPercent: &typev3.Percent{Value: percent}, MinRetryConcurrency: wrapperspb.UInt32(least), BudgetInterval: positive(r.BudgetInterval),
+			BudgetPercent: &typev3.Percent{Value: percent}, MinRetryConcurrency: wrapperspb.UInt32(least), BudgetInterval: resource.Positive(r.BudgetInterval),
 		}
 	}
 	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{t}}
@@ -84,7 +91,7 @@ func keepaliveOptions(k *networking.ConnectionPoolSettings_TCPSettings_TcpKeepal
 
 // wholeSeconds rounds up, so that a part of a second is not "at once".
 func wholeSeconds(d *durationpb.Duration) *wrapperspb.UInt32Value {
-	if positive(d) == nil {
+	if resource.Positive(d) == nil {
 		return nil
 	}
 	return wrapperspb.UInt32(uint32(min(math.Ceil(d.AsDuration().Seconds()), math.MaxInt32)))
@@ -168,8 +175,8 @@ func http2Options(http *networking.ConnectionPoolSettings_HTTPSettings) *corev3.
 	if n := http.GetMaxConcurrentStreams(); n > 0 {
 		o.MaxConcurrentStreams = wrapperspb.UInt32(uint32(n))
 	}
-	if k := http.GetHttp2KeepAlive(); positive(k.GetInterval()) != nil {
-		timeout := positive(k.GetTimeout())
+	if k := http.GetHttp2KeepAlive(); resource.Positive(k.GetInterval()) != nil {
+		timeout := resource.Positive(k.GetTimeout())
 		if timeout == nil {
 			timeout = durationpb.New(keepaliveTimeout)
 		}
@@ -187,9 +194,9 @@ const keepaliveTimeout = 10 * time.Second
 // commonHTTP are the settings of connections that all versions share; nil when
 // nothing is set. The idle timeout for HTTP beats that for TCP.
 func commonHTTP(pool *networking.ConnectionPoolSettings) *corev3.HttpProtocolOptions {
-	o := &corev3.HttpProtocolOptions{MaxConnectionDuration: positive(pool.GetTcp().GetMaxConnectionDuration())}
+	o := &corev3.HttpProtocolOptions{MaxConnectionDuration: resource.Positive(pool.GetTcp().GetMaxConnectionDuration())}
 	for _, d := range []*durationpb.Duration{pool.GetTcp().GetIdleTimeout(), pool.GetHttp().GetIdleTimeout()} {
-		if d != nil && countable(d) {
+		if d != nil && resource.Countable(d) {
 			o.IdleTimeout = d
 		}
 	}
@@ -203,5 +210,5 @@ func commonHTTP(pool *networking.ConnectionPoolSettings) *corev3.HttpProtocolOpt
 }
 
 func protocolOptions(o *httpv3.HttpProtocolOptions) map[string]*anypb.Any {
-	return map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": packed(o)}
+	return map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": resource.Pack(o)}
 }

@@ -3,14 +3,18 @@ package translate
 import (
 	"slices"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
-	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // The application protocols by which proxies of the mesh tell their mutual TLS
@@ -45,7 +49,7 @@ func MutualTLSSocket(c *mesh.Config) *corev3.TransportSocket {
 func downstreamSocket(t *tlsv3.DownstreamTlsContext) *corev3.TransportSocket {
 	return &corev3.TransportSocket{
 		Name:       "envoy.transport_sockets.tls",
-		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: packed(t)},
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: resource.Pack(t)},
 	}
 }
 
@@ -57,25 +61,11 @@ func secretByADS(name string) *tlsv3.SdsSecretConfig {
 // trustedIdentities match every SPIFFE id of the mesh's trust domains.
 func trustedIdentities(c *mesh.Config) []*tlsv3.SubjectAltNameMatcher {
 	var out []*tlsv3.SubjectAltNameMatcher
-	for _, td := range trustDomains(c) {
+	for _, td := range c.TrustDomains() {
 		out = append(out, &tlsv3.SubjectAltNameMatcher{
 			SanType: tlsv3.SubjectAltNameMatcher_URI,
 			Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "spiffe://" + td + "/"}},
 		})
-	}
-	return out
-}
-
-// trustDomains are the mesh's trust domain and its aliases, each once.
-func trustDomains(c *mesh.Config) []string {
-	out := []string{c.GetTrustDomain()}
-	if out[0] == "" {
-		out[0] = object.Domain
-	}
-	for _, a := range c.GetTrustDomainAliases() {
-		if a != "" && !slices.Contains(out, a) {
-			out = append(out, a)
-		}
 	}
 	return out
 }

@@ -1,9 +1,14 @@
 package translate
 
 import (
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
+
 	setmetadatav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_metadata/v3"
+
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 )
 
@@ -22,7 +27,7 @@ end`
 // Draining is the ECDS resource for proxies whose Pod ends. Only the control
 // plane can begin a drain: nobody who reaches a port of the Pod can.
 func Draining() *corev3.TypedExtensionConfig {
-	return &corev3.TypedExtensionConfig{Name: DrainName, TypedConfig: packed(&luav3.Lua{
+	return &corev3.TypedExtensionConfig{Name: DrainName, TypedConfig: resource.Pack(&luav3.Lua{
 		DefaultSourceCode: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: drainWhenDone}},
 	})}
 }
@@ -30,7 +35,7 @@ func Draining() *corev3.TypedExtensionConfig {
 // drainFilter is the place for Draining. A listener never waits for it, and it
 // changes without replacing the listener, which would close connections.
 func drainFilter() *hcmv3.HttpFilter {
-	idle, drain := packed(&setmetadatav3.Config{}), packed(&luav3.Lua{})
+	idle, drain := resource.Pack(&setmetadatav3.Config{}), resource.Pack(&luav3.Lua{})
 	return &hcmv3.HttpFilter{Name: DrainName, ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: &corev3.ExtensionConfigSource{
 		ConfigSource: adsSource(), DefaultConfig: idle, ApplyDefaultConfigWithoutWarming: true, TypeUrls: []string{drain.TypeUrl, idle.TypeUrl},
 	}}}

@@ -5,14 +5,24 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
+
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -30,7 +40,7 @@ const DynamicCluster = "DynamicDNSCluster"
 // connections do not have.
 func UnclaimedRequests(v *mesh.View) string {
 	to := Unclaimed(v)
-	if to == PassthroughCluster && v.Config.ResolvesUnknown() && (v.Sidecar == nil || v.Sidecar.Spec.OutboundTrafficPolicy == nil) {
+	if to == resource.PassthroughCluster && v.Config.ResolvesUnknown() && (v.Sidecar == nil || v.Sidecar.Spec.OutboundTrafficPolicy == nil) {
 		return DynamicCluster
 	}
 	return to
@@ -112,12 +122,12 @@ const dynamicDetection = time.Second
 // setDynamic has the listener of captured connections read requests on resolvedPort. Others
 // it does not look at: it sees connections to all services first, and those of servers that
 // speak first would wait.
-func setDynamic(l *listenerv3.Listener, r Reporting, cfg *mesh.Config) {
+func setDynamic(l *listenerv3.Listener, r telemetry.Reporting, cfg *mesh.Config) {
 	l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{
 		Name:             DynamicCluster,
 		FilterChainMatch: &listenerv3.FilterChainMatch{ApplicationProtocols: []string{"http/1.0", "http/1.1", "h2c"}},
 		Filters: HTTPFilters(HCMInput{
-			Direction: DirectionOutbound, StatPrefix: "outbound_" + l.Name, Reporting: r, Config: cfg,
+			Direction: resource.Outbound, StatPrefix: "outbound_" + l.Name, Reporting: r, Config: cfg,
 			Routes: &routev3.RouteConfiguration{Name: DynamicCluster, VirtualHosts: []*routev3.VirtualHost{FallbackVirtualHost(DynamicCluster, DynamicCluster)}},
 		}),
 	})
@@ -129,7 +139,7 @@ func setDynamic(l *listenerv3.Listener, r Reporting, cfg *mesh.Config) {
 	}}
 	// UseOriginalDst finds the destination after all filters; the inspector has to know it.
 	l.ListenerFilters = append(l.ListenerFilters, listenerFilter("envoy.filters.listener.original_dst", &originaldstv3.OriginalDst{}), inspector)
-	timeout := positive(cfg.GetProtocolDetectionTimeout()).AsDuration()
+	timeout := resource.Positive(cfg.GetProtocolDetectionTimeout()).AsDuration()
 	if timeout == 0 {
 		timeout = dynamicDetection
 	}

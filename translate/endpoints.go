@@ -6,7 +6,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -26,7 +30,7 @@ func Endpoints(in EndpointsInput) *endpointv3.ClusterLoadAssignment {
 		subset = in.Subset.Name
 	}
 	return &endpointv3.ClusterLoadAssignment{
-		ClusterName: OutboundCluster(in.Service.Host, in.Port, subset),
+		ClusterName: resource.OutboundCluster(in.Service.Host, in.Port, subset),
 		Endpoints:   b.groups(),
 	}
 }
@@ -173,13 +177,13 @@ func (b *endpointsBuilder) additional(e *registry.Endpoint, port uint32) []*endp
 // by: another would take an Envoy 2 kB an endpoint. What is not known is said to be unknown,
 // as in Istio's metrics.
 func (b *endpointsBuilder) endpointMetadata(w *registry.Workload, port uint32) *corev3.Metadata {
-	known := func(s string) string { return cmp.Or(s, unknown) }
+	known := func(s string) string { return cmp.Or(s, telemetry.Unknown) }
 	m := structValue("workload", known(w.Owner), "namespace", known(w.Namespace), "app", known(w.Labels["app"]), "version", known(w.Labels["version"]),
 		"service", known(w.CanonicalName()), "revision", known(w.CanonicalRevision())).GetStructValue()
 	if b.auto && w.MutualTLS && mesh.MutualTLSOf(b.PeerAuthentications, b.Config.GetRootNamespace(), w, port) != mesh.Disabled {
 		m.Fields[tlsModeKey] = structpb.NewStringValue(tlsModeIstio)
 	}
-	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{transportSocketMatch: m}}
+	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{resource.TransportSocketMatch: m}}
 }
 
 // clusterID is the name of the one Kubernetes cluster that a mesh has, as in

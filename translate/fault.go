@@ -1,12 +1,18 @@
 package translate
 
 import (
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
 	commonfaultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/fault/v3"
+
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/traffic"
@@ -20,7 +26,7 @@ func perFilter(r *routev3.Route, filter string, config proto.Message) {
 	if r.TypedPerFilterConfig == nil {
 		r.TypedPerFilterConfig = map[string]*anypb.Any{}
 	}
-	r.TypedPerFilterConfig[filter] = packed(config)
+	r.TypedPerFilterConfig[filter] = resource.Pack(config)
 }
 
 // fault maps HTTPFaultInjection; nil where nothing is injected. A delay or

@@ -5,14 +5,23 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
 	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
+
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	meshconfig "istio.io/api/mesh/v1alpha1"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -28,7 +37,7 @@ type GatewayInput struct {
 	Workload  *registry.Workload
 	Filters   []*hcmv3.HttpFilter  // authentication and authorization of requests
 	TCP       []*listenerv3.Filter // authorization of connections
-	Reporting Reporting
+	Reporting telemetry.Reporting
 	// Authenticates tells whether the router reads tokens of requests.
 	Authenticates bool
 	// Has tells whether the SDS secret of a name can be served. A server whose
@@ -166,7 +175,7 @@ func (b *gatewayBuilder) plain(p mesh.RouterPort) *listenerv3.FilterChain {
 
 func (b *gatewayBuilder) httpChain(p mesh.RouterPort, routes string) *listenerv3.FilterChain {
 	return &listenerv3.FilterChain{Filters: HTTPFilters(HCMInput{
-		Direction: DirectionGateway, StatPrefix: fmt.Sprintf("outbound_%s_%d", AnyAddress, p.Port), RouteName: routes, Filters: b.Filters, GRPCWeb: true,
+		Direction: resource.Gateway, StatPrefix: fmt.Sprintf("outbound_%s_%d", AnyAddress, p.Port), RouteName: routes, Filters: b.Filters, GRPCWeb: true,
 		Reporting: b.Reporting, Topology: b.topology, Config: b.View.Config,
 	})}
 }
@@ -324,7 +333,7 @@ func (b *gatewayBuilder) tcp(s *traffic.Server) []*listenerv3.FilterChain {
 
 func (b *gatewayBuilder) tcpChain(s *traffic.Server, c Chain) *listenerv3.FilterChain {
 	fc := &listenerv3.FilterChain{
-		Filters: TCPFilters(TCPProxyInput{Direction: DirectionGateway, Clusters: c.Clusters, HashSourceIP: c.HashSourceIP, Tunnel: c.Tunnel, Reporting: b.Reporting, Config: b.View.Config}, b.TCP...),
+		Filters: TCPFilters(TCPProxyInput{Direction: resource.Gateway, Clusters: c.Clusters, HashSourceIP: c.HashSourceIP, Tunnel: c.Tunnel, Reporting: b.Reporting, Config: b.View.Config}, b.TCP...),
 	}
 	if len(c.Prefixes) == 0 && len(c.SNI) == 0 {
 		return fc

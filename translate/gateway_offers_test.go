@@ -10,12 +10,19 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -39,14 +46,14 @@ func TestServerOffers(t *testing.T) {
 	}
 	certificate, key := selfSigned(t)
 	c.CommonTlsContext.TlsCertificateSdsSecretConfigs = nil // what SDS would bring
-	c.CommonTlsContext.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: fileSource(certificate), PrivateKey: fileSource(key)}}
+	c.CommonTlsContext.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: resource.FileSource(certificate), PrivateKey: resource.FileSource(key)}}
 	port, lines := freeport.TCP(t), lineServer(t, "")
 	behind := &clusterv3.Cluster{Name: "lines", ConnectTimeout: durationpb.New(1e9), ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
 		LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: "lines", Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
 			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: localAddress(lines)}}}}}}}}
 	runEnvoy(t, map[string]any{"listeners": []json.RawMessage{inboundJSON(t, &listenerv3.Listener{
 		Name: "server", Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: inboundSocket(netip.MustParseAddr("127.0.0.1"), port)}},
-		FilterChains: []*listenerv3.FilterChain{{TransportSocket: downstreamSocket(&c), Filters: TCPFilters(TCPProxyInput{Direction: DirectionGateway, Clusters: []WeightedCluster{{Cluster: "lines"}}, Config: mesh.DefaultConfig()})}},
+		FilterChains: []*listenerv3.FilterChain{{TransportSocket: downstreamSocket(&c), Filters: TCPFilters(TCPProxyInput{Direction: resource.Gateway, Clusters: []WeightedCluster{{Cluster: "lines"}}, Config: mesh.DefaultConfig()})}},
 	})}, "clusters": []json.RawMessage{inboundJSON(t, behind)}}, nil)
 	handshake := func(curves []tls.CurveID, protocols ...string) (string, error) {
 		conn, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.FormatUint(uint64(port), 10)),

@@ -9,9 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
 	corev1 "k8s.io/api/core/v1"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
@@ -155,7 +160,7 @@ func (p *GatewayPlan) answer(t *testing.T, bind string, port uint32, sni, host, 
 			if d := r.GetDirectResponse(); d != nil {
 				return fmt.Sprint(d.Status)
 			}
-			h, _, _, _ := SplitCluster(r.GetRoute().GetCluster())
+			h, _, _, _ := resource.SplitCluster(r.GetRoute().GetCluster())
 			return h
 		}
 	}

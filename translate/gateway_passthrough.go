@@ -3,6 +3,8 @@ package translate
 import (
 	"slices"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -40,7 +42,7 @@ func (b *gatewayBuilder) closed(p mesh.RouterPort, s *traffic.Server, names *nam
 			return o != s && slices.ContainsFunc(o.Hosts, func(h traffic.GatewayHost) bool { return h.Host != name && object.HostMatches(h.Host, name) })
 		}
 		if !slices.ContainsFunc(served, has) && slices.ContainsFunc(p.Servers, wider) {
-			out = append(out, b.tcpChain(s, Chain{SNI: []string{name}, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster, Weight: 1}}}))
+			out = append(out, b.tcpChain(s, Chain{SNI: []string{name}, Clusters: []WeightedCluster{{Cluster: resource.BlackHoleCluster, Weight: 1}}}))
 		}
 	}
 	return out

@@ -3,6 +3,9 @@ package translate
 import (
 	"slices"
 
+	"github.com/fairway-mesh/fairway/translate/security"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -25,16 +28,16 @@ func ResolvePolicies(in *GatewayInput) GatewayPolicies {
 	policies := v.AuthorizationPoliciesOf(x)
 	telemetries := v.TelemetriesOf(x)
 	backends := v.Backends(authentications, policies, telemetries)
-	jwt := JWTFilters(JWTInput{Policies: mesh.ListOf(authentications...), Issuers: v.IssuersOf(authentications), Backends: backends, Config: v.Config})
-	authz := AuthorizationInput{Policies: mesh.ListOf(policies...), Backends: backends, Config: v.Config}
-	http, httpFindings := AuthorizationHTTP(authz)
-	tcp, tcpFindings := AuthorizationTCP(authz)
+	jwt := security.JWTFilters(security.JWTInput{Policies: mesh.ListOf(authentications...), Issuers: v.IssuersOf(authentications), Backends: backends, Config: v.Config})
+	authz := security.AuthorizationInput{Policies: mesh.ListOf(policies...), Backends: backends, Config: v.Config}
+	http, httpFindings := security.AuthorizationHTTP(authz)
+	tcp, tcpFindings := security.AuthorizationTCP(authz)
 	in.Filters, in.TCP, in.Authenticates = append(jwt.Filters, http...), tcp, len(authentications) > 0
-	in.Reporting = Reporting{Telemetries: mesh.ListOf(telemetries...), Tracers: v.Tracers(telemetries), Workload: x.Owner, Namespace: x.Namespace}
+	in.Reporting = telemetry.Reporting{Telemetries: mesh.ListOf(telemetries...), Tracers: v.Tracers(telemetries), Workload: x.Owner, Namespace: x.Namespace}
 	out := GatewayPolicies{Clusters: jwt.Clusters}
 	for _, b := range backends.Slice() {
 		out.Destinations = append(out.Destinations, b.Service.Host)
 	}
-	out.Findings = slices.Concat(jwt.Findings, httpFindings, tcpFindings, TelemetryFindings(in.Reporting, v.Config), tracerFindings(in.Reporting, v.Config), logFindings(in.Reporting, v.Config))
+	out.Findings = slices.Concat(jwt.Findings, httpFindings, tcpFindings, telemetry.Findings(in.Reporting, v.Config))
 	return out
 }

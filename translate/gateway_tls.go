@@ -83,7 +83,3 @@ func serverParameters(cfg *mesh.Config, t *networking.ServerTLSSettings) *tlsv3.
 	}
 	return p
 }
-
-func fileSource(path string) *corev3.DataSource {
-	return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
-}

@@ -1,34 +1,27 @@
 package translate
 
 import (
-	"fmt"
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
 )
 
-// Direction is which way the traffic of a listener goes.
-type Direction uint8
-
-// The directions.
-const (
-	DirectionOutbound Direction = iota // from the workload, through its sidecar
-	DirectionInbound                   // to the workload, through its sidecar
-	DirectionGateway                   // through a gateway
-)
-
 // HCMInput is everything that shapes one HTTP connection manager.
 type HCMInput struct {
-	Direction Direction
+	Direction resource.Direction
 	// StatPrefix names the listener in Envoy's statistics
 	// ("outbound_0.0.0.0_80"); the ";" that ends it is added.
 	StatPrefix string
@@ -46,7 +39,7 @@ type HCMInput struct {
 	// GRPCWeb translates grpc-web requests to gRPC.
 	GRPCWeb bool
 	// Reporting is what is logged and counted of the requests.
-	Reporting Reporting
+	Reporting telemetry.Reporting
 	// Topology is what stands before a gateway; nil otherwise.
 	Topology *meshconfig.Topology
 	Config   *mesh.Config // not nil
@@ -55,7 +48,7 @@ type HCMInput struct {
 // HTTPFilters are the network filters of a chain for requests: the connection
 // manager, and before it what its metrics need.
 func HTTPFilters(in HCMInput) []*listenerv3.Filter {
-	return append(connectionFacts(report{in.Reporting, in.Direction, in.Config, true}), HTTPConnectionManager(in))
+	return append(telemetry.NewReport(in.Reporting, in.Direction, in.Config, true).ConnectionFacts(), HTTPConnectionManager(in))
 }
 
 // HTTPConnectionManager is the network filter that reads requests and routes
@@ -63,19 +56,19 @@ func HTTPFilters(in HCMInput) []*listenerv3.Filter {
 // them; the routes set those that are asked for. HTTP/1.0 is accepted, since
 // common load generators and proxies still speak it.
 func HTTPConnectionManager(in HCMInput) *listenerv3.Filter {
-	r := report{in.Reporting, in.Direction, in.Config, true}
+	r := telemetry.NewReport(in.Reporting, in.Direction, in.Config, true)
 	m := &hcmv3.HttpConnectionManager{
 		CodecType:            hcmv3.HttpConnectionManager_AUTO,
 		StatPrefix:           in.StatPrefix + ";",
 		HttpFilters:          httpFilters(in),
-		UseRemoteAddress:     wrapperspb.Bool(in.Direction == DirectionGateway),
+		UseRemoteAddress:     wrapperspb.Bool(in.Direction == resource.Gateway),
 		StreamIdleTimeout:    durationpb.New(0),
 		HttpProtocolOptions:  &corev3.Http1ProtocolOptions{AcceptHttp_10: true},
 		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{AllowConnect: true}, // WebSockets over HTTP/2, RFC 8441
 		UpgradeConfigs:       []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
-		AccessLog:            accessLogs(r),
-		Tracing:              r.tracing(),
-		RequestIdExtension:   r.requestID(),
+		AccessLog:            r.AccessLogs(),
+		Tracing:              r.Tracing(),
+		RequestIdExtension:   r.RequestID(),
 		// No address is trusted for being private: what RFC 1918 numbers a
 		// cluster uses says nothing about who calls.
 		InternalAddressConfig: &hcmv3.HttpConnectionManager_InternalAddressConfig{},
@@ -88,7 +81,7 @@ func HTTPConnectionManager(in HCMInput) *listenerv3.Filter {
 	normalizePath(m, in.Config)
 	clientFacts(m, in)
 	serverHeader(m, in)
-	return networkFilter("envoy.filters.network.http_connection_manager", m)
+	return resource.NetworkFilter("envoy.filters.network.http_connection_manager", m)
 }
 
 // normalizePath applies MeshConfig.pathNormalization: what authorization and
@@ -111,9 +104,9 @@ func normalizePath(m *hcmv3.HttpConnectionManager, c *mesh.Config) {
 // X-Forwarded-For and X-Forwarded-Client-Cert (ProxyConfig.gatewayTopology).
 func clientFacts(m *hcmv3.HttpConnectionManager, in HCMInput) {
 	switch in.Direction {
-	case DirectionInbound:
+	case resource.Inbound:
 		m.ForwardClientCertDetails = forwardClientCert(in.Config.GetDefaultConfig().GetProxyHeaders().GetForwardedClientCert(), hcmv3.HttpConnectionManager_APPEND_FORWARD)
-	case DirectionGateway:
+	case resource.Gateway:
 		m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
 		m.XffNumTrustedHops = in.Topology.GetNumTrustedProxies()
 		m.ForwardClientCertDetails = forwardClientCert(in.Topology.GetForwardClientCertDetails(), hcmv3.HttpConnectionManager_SANITIZE_SET)
@@ -143,7 +136,7 @@ func forwardClientCert(f meshconfig.ForwardClientCertDetails, otherwise hcmv3.Ht
 // of workloads and gateways, "envoy" to the application behind its sidecar, as
 // people's checks expect; ProxyConfig.proxyHeaders.server changes it.
 func serverHeader(m *hcmv3.HttpConnectionManager, in HCMInput) {
-	if in.Direction != DirectionOutbound {
+	if in.Direction != resource.Outbound {
 		m.ServerName = "istio-envoy"
 	}
 	h := in.Config.GetDefaultConfig().GetProxyHeaders()
@@ -165,15 +158,4 @@ func adsSource() *corev3.ConfigSource {
 		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
 		ResourceApiVersion:    corev3.ApiVersion_V3,
 	}
-}
-
-// packed wraps a message for a typed_config, always in the same bytes.
-// Messages hold only text that Kubernetes or a YAML parser let through, which
-// is valid UTF-8: nothing else can make encoding fail.
-func packed(m proto.Message) *anypb.Any {
-	a := new(anypb.Any)
-	if err := anypb.MarshalFrom(a, m, proto.MarshalOptions{Deterministic: true}); err != nil {
-		panic(fmt.Sprintf("encoding %s: %v", m.ProtoReflect().Descriptor().FullName(), err))
-	}
-	return a
 }

@@ -1,16 +1,25 @@
 package translate
 
 import (
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	filterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
+
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
+
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+
 	grpcwebv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
+
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+
 	setfilterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
+
 	sessionv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/stateful_session/v3"
+
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	"google.golang.org/protobuf/proto"
 )
 
 // The names of HTTP filters that routes configure (typed_per_filter_config).
@@ -24,21 +33,21 @@ const (
 // faults are injected only into requests that are let through.
 func httpFilters(in HCMInput) []*hcmv3.HttpFilter {
 	chain := []*hcmv3.HttpFilter{}
-	if in.Direction != DirectionOutbound {
+	if in.Direction != resource.Outbound {
 		chain = append(chain, drainFilter())
 	}
 	if in.GRPCWeb {
-		chain = append(chain, httpFilter("envoy.filters.http.grpc_web", &grpcwebv3.GrpcWeb{}))
+		chain = append(chain, resource.HTTPFilter("envoy.filters.http.grpc_web", &grpcwebv3.GrpcWeb{}))
 	}
-	chain = append(chain, httpFilter(CORSFilter, &corsv3.Cors{}))
+	chain = append(chain, resource.HTTPFilter(CORSFilter, &corsv3.Cors{}))
 	chain = append(chain, in.Filters...)
 	if in.Sniffed {
-		chain = append(chain, httpFilter("envoy.filters.http.set_filter_state", offerHTTP()))
+		chain = append(chain, resource.HTTPFilter("envoy.filters.http.set_filter_state", offerHTTP()))
 	}
-	if in.Direction != DirectionInbound {
-		chain = append(chain, httpFilter(FaultFilter, &faultv3.HTTPFault{}), httpFilter(SessionFilter, &sessionv3.StatefulSession{}))
+	if in.Direction != resource.Inbound {
+		chain = append(chain, resource.HTTPFilter(FaultFilter, &faultv3.HTTPFault{}), resource.HTTPFilter(SessionFilter, &sessionv3.StatefulSession{}))
 	}
-	return append(chain, httpFilter("envoy.filters.http.router", router(in)))
+	return append(chain, resource.HTTPFilter("envoy.filters.http.router", router(in)))
 }
 
 // offerHTTP makes connections for requests offer an application protocol that
@@ -62,8 +71,4 @@ func router(in HCMInput) *routerv3.Router {
 		r.SuppressEnvoyHeaders = true
 	}
 	return r
-}
-
-func httpFilter(name string, config proto.Message) *hcmv3.HttpFilter {
-	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(config)}}
 }

@@ -5,8 +5,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -45,15 +50,15 @@ func Inbound(in mesh.Inbound) InboundOutput {
 	b := newInboundBuilder(in)
 	var clusters []*clusterv3.Cluster
 	for _, p := range b.ports {
-		cluster := InboundPassthroughCluster
+		cluster := resource.InboundPassthroughCluster
 		if p.Service != nil || p.Endpoint != "" || p.Pool != nil {
-			cluster = InboundCluster(p.Number)
+			cluster = resource.InboundCluster(p.Number)
 			clusters = append(clusters, inboundCluster(in, p))
 		}
 		b.portChains(p, cluster)
 	}
 	b.loopGuard()
-	b.portChains(mesh.InboundPort{MutualTLS: in.MutualTLS}, InboundPassthroughCluster)
+	b.portChains(mesh.InboundPort{MutualTLS: in.MutualTLS}, resource.InboundPassthroughCluster)
 	clusters = append(clusters, inboundPassthrough(in))
 	clusters = append(clusters, b.clusters...)
 	return InboundOutput{Listeners: []*listenerv3.Listener{b.listener()}, Clusters: clusters, Findings: b.findings}
@@ -69,9 +74,9 @@ func (b *inboundBuilder) listener() *listenerv3.Listener {
 		// A connection that says nothing is plain TCP, not an error.
 		ListenerFiltersTimeout:           durationpb.New(detectionTimeout),
 		ContinueOnListenerFiltersTimeout: true,
-		AccessLog:                        UnmatchedLogs(Reporting{Telemetries: b.in.Telemetries}, DirectionInbound, b.in.Config),
+		AccessLog:                        telemetry.UnmatchedLogs(telemetry.Reporting{Telemetries: b.in.Telemetries}, resource.Inbound, b.in.Config),
 	}
-	if t := positive(b.in.Config.GetProtocolDetectionTimeout()); t != nil {
+	if t := resource.Positive(b.in.Config.GetProtocolDetectionTimeout()); t != nil {
 		l.ListenerFiltersTimeout = durationpb.New(t.AsDuration())
 	}
 	switch {
@@ -84,7 +89,7 @@ func (b *inboundBuilder) listener() *listenerv3.Listener {
 }
 
 func inboundAddress(a netip.Addr) *corev3.Address {
-	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: inboundSocket(a, InboundPort)}}
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: inboundSocket(a, resource.InboundPort)}}
 }
 
 func inboundSocket(a netip.Addr, port uint32) *corev3.SocketAddress {
@@ -96,9 +101,9 @@ func inboundSocket(a netip.Addr, port uint32) *corev3.SocketAddress {
 func (b *inboundBuilder) loopGuard() {
 	b.chains = append(b.chains, &listenerv3.FilterChain{
 		Name:             "loop",
-		FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(InboundPort)},
+		FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(resource.InboundPort)},
 		Filters: TCPFilters(TCPProxyInput{
-			Direction: DirectionInbound, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster}}, Config: b.in.Config, Reporting: b.reporting(nil, false),
+			Direction: resource.Inbound, Clusters: []WeightedCluster{{Cluster: resource.BlackHoleCluster}}, Config: b.in.Config, Reporting: b.reporting(nil, false),
 		}),
 	})
 }

@@ -5,8 +5,14 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/security"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -36,15 +42,15 @@ type inboundBuilder struct {
 
 func newInboundBuilder(in mesh.Inbound) *inboundBuilder {
 	b := &inboundBuilder{in: in, ports: in.Ports.Slice()}
-	jwt := JWTFilters(JWTInput{in.RequestAuthentications, in.Issuers, in.Backends, in.Config})
-	authz := AuthorizationInput{in.AuthorizationPolicies, in.Backends, in.Config}
-	http, found := AuthorizationHTTP(authz)
-	tcp, more := AuthorizationTCP(authz)
+	jwt := security.JWTFilters(security.JWTInput{Policies: in.RequestAuthentications, Issuers: in.Issuers, Backends: in.Backends, Config: in.Config})
+	authz := security.AuthorizationInput{Policies: in.AuthorizationPolicies, Backends: in.Backends, Config: in.Config}
+	http, found := security.AuthorizationHTTP(authz)
+	tcp, more := security.AuthorizationTCP(authz)
 	b.http = append(jwt.Filters, http...)
 	b.tcp = tcp
 	b.clusters = jwt.Clusters
 	reporting := b.reporting(nil, false)
-	for _, f := range slices.Concat(jwt.Findings, found, more, TelemetryFindings(reporting, in.Config), tracerFindings(reporting, in.Config), logFindings(reporting, in.Config)) {
+	for _, f := range slices.Concat(jwt.Findings, found, more, telemetry.Findings(reporting, in.Config)) {
 		if !slices.Contains(b.findings, f) { // HTTP and TCP find the same
 			b.findings = append(b.findings, f)
 		}
@@ -115,7 +121,7 @@ func (c *portChains) within(make func() []*listenerv3.Filter) []*listenerv3.Filt
 			c.in.Workload, c.in.Namespace, maxChains, portName(c.port.Number))})
 	}
 	return TCPFilters(TCPProxyInput{
-		Direction: DirectionInbound, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster}}, Config: c.in.Config, Reporting: c.reporting(nil, false),
+		Direction: resource.Inbound, Clusters: []WeightedCluster{{Cluster: resource.BlackHoleCluster}}, Config: c.in.Config, Reporting: c.reporting(nil, false),
 	})
 }
 
@@ -239,7 +245,7 @@ func (c *portChains) name(transport string, protocols []string) string {
 // requests are the filters for HTTP.
 func (c *portChains) requests() []*listenerv3.Filter {
 	return HTTPFilters(HCMInput{
-		Direction:  DirectionInbound,
+		Direction:  resource.Inbound,
 		StatPrefix: "inbound_0.0.0.0_" + strconv.FormatUint(uint64(c.port.Number), 10),
 		Routes:     inboundRoutes(c.port, c.cluster, c.in.Config),
 		Filters:    c.http,
@@ -252,7 +258,7 @@ func (c *portChains) requests() []*listenerv3.Filter {
 // bytes are the filters for everything else.
 func (c *portChains) bytes() []*listenerv3.Filter {
 	return TCPFilters(TCPProxyInput{
-		Direction: DirectionInbound,
+		Direction: resource.Inbound,
 		Clusters:  []WeightedCluster{{Cluster: c.cluster}},
 		AwaitTLS:  c.mutualTLS,
 		Reporting: c.reporting(c.port.Service, c.mutualTLS),
@@ -260,9 +266,9 @@ func (c *portChains) bytes() []*listenerv3.Filter {
 	}, c.tcp...)
 }
 
-func (b *inboundBuilder) reporting(service *registry.Service, mutualTLS bool) Reporting {
-	return Reporting{
+func (b *inboundBuilder) reporting(service *registry.Service, mutualTLS bool) telemetry.Reporting {
+	return telemetry.Reporting{
 		Telemetries: b.in.Telemetries, Tracers: b.in.Backends, Workload: b.in.Workload, Namespace: b.in.Namespace,
-		Service: service, MutualTLS: mutualTLS, local: &b.in,
+		Service: service, MutualTLS: mutualTLS, Local: &b.in,
 	}
 }

@@ -6,13 +6,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	meshconfig "istio.io/api/mesh/v1alpha1"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -41,7 +48,7 @@ func inboundCluster(in mesh.Inbound, p mesh.InboundPort) *clusterv3.Cluster {
 			endpoint = "[::1]:" + strconv.FormatUint(uint64(p.Number), 10)
 		}
 	}
-	c := applicationCluster(in, InboundCluster(p.Number), p.Protocol, policy{pool: p.Pool})
+	c := applicationCluster(in, resource.InboundCluster(p.Number), p.Protocol, policy{pool: p.Pool})
 	switch port, own := strings.CutPrefix(endpoint, ":"); {
 	case endpoint == "":
 		originalDestinationOf(c, in, 0)
@@ -62,7 +69,7 @@ func inboundCluster(in mesh.Inbound, p mesh.InboundPort) *clusterv3.Cluster {
 
 // inboundPassthrough leads to ports that nobody named.
 func inboundPassthrough(in mesh.Inbound) *clusterv3.Cluster {
-	c := applicationCluster(in, InboundPassthroughCluster, object.ProtocolAuto, policy{})
+	c := applicationCluster(in, resource.InboundPassthroughCluster, object.ProtocolAuto, policy{})
 	originalDestinationOf(c, in, 0)
 	return c
 }

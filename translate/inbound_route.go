@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -28,7 +30,7 @@ func inboundRoutes(p mesh.InboundPort, cluster string, cfg *mesh.Config) *routev
 		operation = p.Service.Host + operation
 	}
 	return &routev3.RouteConfiguration{
-		Name:             InboundCluster(p.Number),
+		Name:             resource.InboundCluster(p.Number),
 		ValidateClusters: wrapperspb.Bool(false),
 		VirtualHosts: []*routev3.VirtualHost{{
 			Name:    "inbound|http|" + number,

@@ -14,17 +14,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+
 	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
+
 	corev1 "k8s.io/api/core/v1"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
@@ -263,8 +274,8 @@ func (s inboundStory) part(t testing.TB, name string) string {
 		}
 	case "outbound-tracing.yaml":
 		v := s.world.View(mesh.Scope{Role: mesh.RoleSidecar, Namespace: s.in.Namespace, Labels: "app=web"})
-		r := report{ReportingOf(v), DirectionOutbound, v.Config, true}
-		return storyYAML(t, []*hcmv3.HttpConnectionManager{{Tracing: r.tracing(), RequestIdExtension: r.requestID()}})
+		r := telemetry.NewReport(telemetry.ReportingOf(v), resource.Outbound, v.Config, true)
+		return storyYAML(t, []*hcmv3.HttpConnectionManager{{Tracing: r.Tracing(), RequestIdExtension: r.RequestID()}})
 	case "tcp-loggers.yaml":
 		for _, c := range l.FilterChains {
 			p := new(tcpv3.TcpProxy)

@@ -6,9 +6,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
+
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -26,7 +32,7 @@ type ListenerInput struct {
 	Socket    bool    // the proxy opens a socket there, beside the connections that it captures
 	Unclaimed string  // the cluster of connections that match nothing, see [Unclaimed]
 	IPv6      bool    // the proxy has an IPv6 address
-	Reporting Reporting
+	Reporting telemetry.Reporting
 	Report    *TCPReport // what chains for bytes report; nil: it is made of Reporting
 	Config    *mesh.Config
 }
@@ -98,7 +104,7 @@ func (l *listenerBuilder) http(routes string, prefixes []netip.Prefix) {
 		Name:             strings.TrimSuffix("http/"+key, "/"),
 		FilterChainMatch: match,
 		Filters: HTTPFilters(HCMInput{
-			Direction: DirectionOutbound, StatPrefix: "outbound_" + l.in.Key.Name(), RouteName: routes, Sniffed: routes != l.in.Key.RouteConfig(), GRPCWeb: true, Reporting: l.in.Reporting, Config: l.in.Config,
+			Direction: resource.Outbound, StatPrefix: "outbound_" + l.in.Key.Name(), RouteName: routes, Sniffed: routes != l.in.Key.RouteConfig(), GRPCWeb: true, Reporting: l.in.Reporting, Config: l.in.Config,
 		}),
 	})
 }
@@ -128,7 +134,7 @@ func (l *listenerBuilder) chain(c Claim, chain Chain) {
 	}
 	key := matchKey(chain)
 	fc := &listenerv3.FilterChain{
-		Filters: TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: chain.Clusters, HashSourceIP: chain.HashSourceIP, Tunnel: chain.Tunnel, IdleTimeout: chain.IdleTimeout, Reporting: l.in.Reporting, Report: l.in.Report, Config: l.in.Config}),
+		Filters: TCPFilters(TCPProxyInput{Direction: resource.Outbound, Clusters: chain.Clusters, HashSourceIP: chain.HashSourceIP, Tunnel: chain.Tunnel, IdleTimeout: chain.IdleTimeout, Reporting: l.in.Reporting, Report: l.in.Report, Config: l.in.Config}),
 		Name:    c.Host,
 	}
 	if len(chain.Prefixes) == 0 && len(chain.SNI) == 0 {
@@ -205,7 +211,7 @@ func (l *listenerBuilder) listener() *listenerv3.Listener {
 		out.ListenerFilters = append(out.ListenerFilters, listenerFilter("envoy.filters.listener.http_inspector", &httpinspectorv3.HttpInspector{}))
 	}
 	if len(out.ListenerFilters) > 0 {
-		out.ListenerFiltersTimeout = durationpb.New(positive(l.in.Config.GetProtocolDetectionTimeout()).AsDuration()) // zero: as long as it takes
+		out.ListenerFiltersTimeout = durationpb.New(resource.Positive(l.in.Config.GetProtocolDetectionTimeout()).AsDuration()) // zero: as long as it takes
 		out.ContinueOnListenerFiltersTimeout = true
 	}
 	return out
@@ -216,34 +222,34 @@ func (l *listenerBuilder) listener() *listenerv3.Listener {
 // goes to the egress proxy of the Sidecar, which has to import its host.
 func Unclaimed(v *mesh.View) string {
 	if v.RegistryOnly() {
-		return BlackHoleCluster
+		return resource.BlackHoleCluster
 	}
 	if p := v.Sidecar.EgressProxy(); p != nil {
-		return OutboundCluster(object.ResolveHost(p.Host, v.Sidecar.Namespace, object.Domain), p.GetPort().GetNumber(), p.Subset)
+		return resource.OutboundCluster(object.ResolveHost(p.Host, v.Sidecar.Namespace, object.Domain), p.GetPort().GetNumber(), p.Subset)
 	}
-	return PassthroughCluster
+	return resource.PassthroughCluster
 }
 
-func unclaimedChain(cluster string, r Reporting, cfg *mesh.Config) *listenerv3.FilterChain {
+func unclaimedChain(cluster string, r telemetry.Reporting, cfg *mesh.Config) *listenerv3.FilterChain {
 	return &listenerv3.FilterChain{
 		Name:    cluster,
-		Filters: TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}, Reporting: r, Config: cfg}),
+		Filters: TCPFilters(TCPProxyInput{Direction: resource.Outbound, Clusters: []WeightedCluster{{Cluster: cluster, Weight: 1}}, Reporting: r, Config: cfg}),
 	}
 }
 
 // VirtualOutbound is the listener that receives every captured connection and
 // hands it to the listener of its destination. Connections and requests are the clusters of
 // what no listener has.
-func VirtualOutbound(connections, requests string, ipv6 bool, r Reporting, cfg *mesh.Config) *listenerv3.Listener {
+func VirtualOutbound(connections, requests string, ipv6 bool, r telemetry.Reporting, cfg *mesh.Config) *listenerv3.Listener {
 	l := &listenerv3.Listener{
 		Name:             "virtualOutbound",
-		Address:          socketAddress(AnyAddress, OutboundPort),
+		Address:          socketAddress(AnyAddress, resource.OutboundPort),
 		UseOriginalDst:   wrapperspb.Bool(true),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		FilterChains: []*listenerv3.FilterChain{{
 			Name:             "virtualOutbound-blackhole", // a connection to the port itself would come back for ever
-			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(OutboundPort)},
-			Filters:          TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: BlackHoleCluster, Weight: 1}}, Reporting: r, Config: cfg}),
+			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(resource.OutboundPort)},
+			Filters:          TCPFilters(TCPProxyInput{Direction: resource.Outbound, Clusters: []WeightedCluster{{Cluster: resource.BlackHoleCluster, Weight: 1}}, Reporting: r, Config: cfg}),
 		}},
 		DefaultFilterChain: unclaimedChain(connections, r, cfg),
 	}
@@ -251,7 +257,7 @@ func VirtualOutbound(connections, requests string, ipv6 bool, r Reporting, cfg *
 		setDynamic(l, r, cfg)
 	}
 	if ipv6 {
-		l.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: socketAddress("::", OutboundPort)}}
+		l.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: socketAddress("::", resource.OutboundPort)}}
 	}
 	return l
 }
@@ -267,5 +273,5 @@ func cidrRange(p netip.Prefix) *corev3.CidrRange {
 }
 
 func listenerFilter(name string, config proto.Message) *listenerv3.ListenerFilter {
-	return &listenerv3.ListenerFilter{Name: name, ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: packed(config)}}
+	return &listenerv3.ListenerFilter{Name: name, ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: resource.Pack(config)}}
 }

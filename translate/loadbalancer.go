@@ -3,15 +3,23 @@ package translate
 import (
 	"math/big"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	utilizationv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/client_side_weighted_round_robin/v3"
+
 	commonlbv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/common/v3"
+
 	wrrv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/wrr_locality/v3"
+
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/registry"
@@ -62,7 +70,7 @@ func (b *clusterBuilder) setBalancing() {
 // Envoy takes this policy in a form that no other setting of the cluster is part of.
 func byUtilization(u *networking.LoadBalancerSettings_BackendUtilizationLB, start *clusterv3.Cluster_SlowStartConfig, localities bool) *clusterv3.LoadBalancingPolicy {
 	p := &utilizationv3.ClientSideWeightedRoundRobin{
-		BlackoutPeriod: notNegative(u.WeightStabilizationPeriod), WeightExpirationPeriod: notNegative(u.WeightExpirationPeriod), WeightUpdatePeriod: positive(u.WeightUpdatePeriod),
+		BlackoutPeriod: notNegative(u.WeightStabilizationPeriod), WeightExpirationPeriod: notNegative(u.WeightExpirationPeriod), WeightUpdatePeriod: resource.Positive(u.WeightUpdatePeriod),
 		ErrorUtilizationPenalty:            wrapperspb.Float(float32(u.ErrorUtilizationPenaltyPercent) / 100),
 		MetricNamesForComputingUtilization: u.MetricNamesForComputingUtilization,
 	}
@@ -78,7 +86,7 @@ func byUtilization(u *networking.LoadBalancerSettings_BackendUtilizationLB, star
 
 // notNegative is a duration that Envoy takes, zero included; nil for anything else.
 func notNegative(d *durationpb.Duration) *durationpb.Duration {
-	if d == nil || !countable(d) {
+	if d == nil || !resource.Countable(d) {
 		return nil
 	}
 	return d
@@ -86,7 +94,7 @@ func notNegative(d *durationpb.Duration) *durationpb.Duration {
 
 func policyOf(name string, m proto.Message) *clusterv3.LoadBalancingPolicy {
 	return &clusterv3.LoadBalancingPolicy{Policies: []*clusterv3.LoadBalancingPolicy_Policy{{
-		TypedExtensionConfig: &corev3.TypedExtensionConfig{Name: "envoy.load_balancing_policies." + name, TypedConfig: packed(m)},
+		TypedExtensionConfig: &corev3.TypedExtensionConfig{Name: "envoy.load_balancing_policies." + name, TypedConfig: resource.Pack(m)},
 	}}}
 }
 
@@ -119,7 +127,7 @@ func slowStart(lb *networking.LoadBalancerSettings) *clusterv3.Cluster_SlowStart
 		}
 		least = percentOr(w.MinimumPercent, least)
 	}
-	if positive(window) == nil {
+	if resource.Positive(window) == nil {
 		return nil
 	}
 	return &clusterv3.Cluster_SlowStartConfig{

@@ -3,14 +3,12 @@ package translate
 import (
 	"strings"
 
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	networking "istio.io/api/networking/v1alpha3"
-)
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/security"
 
-// Where the JWT filter leaves the claims of a request's token.
-const (
-	jwtFilter  = "envoy.filters.http.jwt_authn"
-	jwtPayload = "payload"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	networking "istio.io/api/networking/v1alpha3"
 )
 
 // jwtClaim reads a "header" that stands for a claim of the request's token:
@@ -35,9 +33,9 @@ func jwtClaim(name string) (path []string, ok bool) {
 
 // claimMatcher compares a claim that is a string, or a list with the string in it.
 func claimMatcher(claim []string, s *networking.StringMatch, invert bool) *matcherv3.MetadataMatcher {
-	m := &matcherv3.MetadataMatcher{Filter: jwtFilter, Invert: invert, Path: []*matcherv3.MetadataMatcher_PathSegment{key(jwtPayload)}}
+	m := &matcherv3.MetadataMatcher{Filter: security.JWTFilter, Invert: invert, Path: []*matcherv3.MetadataMatcher_PathSegment{resource.MetadataKey(security.JWTPayload)}}
 	for _, c := range claim {
-		m.Path = append(m.Path, key(c))
+		m.Path = append(m.Path, resource.MetadataKey(c))
 	}
 	text := &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_StringMatch{StringMatch: stringMatcher(s)}}
 	m.Value = &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_OrMatch{OrMatch: &matcherv3.OrMatcher{ValueMatchers: []*matcherv3.ValueMatcher{
@@ -45,8 +43,4 @@ func claimMatcher(claim []string, s *networking.StringMatch, invert bool) *match
 		{MatchPattern: &matcherv3.ValueMatcher_ListMatch{ListMatch: &matcherv3.ListMatcher{MatchPattern: &matcherv3.ListMatcher_OneOf{OneOf: text}}}},
 	}}}}
 	return m
-}
-
-func key(k string) *matcherv3.MetadataMatcher_PathSegment {
-	return &matcherv3.MetadataMatcher_PathSegment{Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: k}}
 }

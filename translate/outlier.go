@@ -3,11 +3,18 @@ package translate
 import (
 	"fmt"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/matcher/v3"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+
 	envoymatcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
@@ -21,8 +28,8 @@ func (b *clusterBuilder) setOutlierDetection() {
 	}
 	d := &clusterv3.OutlierDetection{
 		EnforcingSuccessRate: wrapperspb.UInt32(0),
-		Interval:             positive(o.Interval),
-		BaseEjectionTime:     positive(o.BaseEjectionTime),
+		Interval:             resource.Positive(o.Interval),
+		BaseEjectionTime:     resource.Positive(o.BaseEjectionTime),
 	}
 	//nolint:staticcheck // old rules carry consecutiveErrors, which counted 502, 503 and 504
 	if n := o.ConsecutiveErrors; n > 0 {

@@ -4,6 +4,9 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -79,10 +82,10 @@ func (p policy) consistentHash() *networking.LoadBalancerSettings_ConsistentHash
 
 // connectTimeout is how long a connection may take to open.
 func (p policy) connectTimeout(config *mesh.Config) *durationpb.Duration {
-	if d := positive(p.pool.GetTcp().GetConnectTimeout()); d != nil {
+	if d := resource.Positive(p.pool.GetTcp().GetConnectTimeout()); d != nil {
 		return d
 	}
-	if d := positive(config.GetConnectTimeout()); d != nil {
+	if d := resource.Positive(config.GetConnectTimeout()); d != nil {
 		return d
 	}
 	return durationpb.New(10 * time.Second)
@@ -92,25 +95,11 @@ func (p policy) connectTimeout(config *mesh.Config) *durationpb.Duration {
 // hour, negative: never, as TCPProxyInput has it.
 func (p policy) tcpIdleTimeout() time.Duration {
 	d := p.pool.GetTcp().GetIdleTimeout()
-	if d == nil || !countable(d) {
+	if d == nil || !resource.Countable(d) {
 		return 0
 	}
 	if d.AsDuration() == 0 {
 		return -1
 	}
 	return d.AsDuration()
-}
-
-// positive is the duration if it is one that Envoy takes and more than zero;
-// nil otherwise.
-func positive(d *durationpb.Duration) *durationpb.Duration {
-	if d == nil || !countable(d) || d.AsDuration() == 0 {
-		return nil
-	}
-	return d
-}
-
-// countable tells whether the duration, zero included, is one that Envoy takes.
-func countable(d *durationpb.Duration) bool {
-	return d.CheckValid() == nil && d.AsDuration() >= 0 && d.AsDuration() <= traffic.MaxDuration
 }

@@ -6,12 +6,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+
 	previousprioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -49,13 +54,13 @@ func retryPolicy(in *networking.HTTPRetry, hashed bool, cfg *mesh.Config) *route
 		p.HostSelectionRetryMaxAttempts = hostAttempts
 		p.RetryHostPredicate = []*routev3.RetryPolicy_RetryHostPredicate{{
 			Name:       "envoy.retry_host_predicates.previous_hosts",
-			ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: packed(&previoushostsv3.PreviousHostsPredicate{})},
+			ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: resource.Pack(&previoushostsv3.PreviousHostsPredicate{})},
 		}}
 	}
 	if in.RetryRemoteLocalities.GetValue() {
 		p.RetryPriority = &routev3.RetryPolicy_RetryPriority{
 			Name:       "envoy.retry_priorities.previous_priorities",
-			ConfigType: &routev3.RetryPolicy_RetryPriority_TypedConfig{TypedConfig: packed(&previousprioritiesv3.PreviousPrioritiesConfig{UpdateFrequency: 2})},
+			ConfigType: &routev3.RetryPolicy_RetryPriority_TypedConfig{TypedConfig: resource.Pack(&previousprioritiesv3.PreviousPrioritiesConfig{UpdateFrequency: 2})},
 		}
 	}
 	if d := atLeastMilli(in.Backoff); d != nil {
@@ -67,7 +72,7 @@ func retryPolicy(in *networking.HTTPRetry, hashed bool, cfg *mesh.Config) *route
 // atLeastMilli is the duration if Envoy takes it; nil otherwise. VirtualServices
 // are checked on entry; the mesh configuration is not.
 func atLeastMilli(d *durationpb.Duration) *durationpb.Duration {
-	if !countable(d) || d.AsDuration() < time.Millisecond {
+	if !resource.Countable(d) || d.AsDuration() < time.Millisecond {
 		return nil
 	}
 	return d

@@ -3,9 +3,13 @@ package translate
 import (
 	"strings"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/structpb"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -51,7 +55,7 @@ func CatchAll(r *routev3.Route) bool {
 func DefaultRoute(service *registry.Service, port uint32, d Destination, cfg *mesh.Config) *routev3.Route {
 	host := service.Host
 	t := target{
-		cluster: OutboundCluster(host, port, ""), host: host, port: port,
+		cluster: resource.OutboundCluster(host, port, ""), host: host, port: port,
 		hash: hashPolicies(d.Rule, "", port),
 	}
 	action := &routev3.RouteAction{

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
@@ -161,7 +163,7 @@ func validateRoutes(t testing.TB, envoy string, hosts []*routev3.VirtualHost) ([
 	for _, vh := range hosts {
 		frame.VirtualHosts = append(frame.VirtualHosts, &routev3.VirtualHost{Name: vh.Name, Domains: []string{vh.Name}, Routes: vh.Routes, RetryPolicy: vh.RetryPolicy})
 	}
-	chain := HTTPConnectionManager(HCMInput{Direction: DirectionOutbound, StatPrefix: "test", Routes: frame, Config: mesh.DefaultConfig()})
+	chain := HTTPConnectionManager(HCMInput{Direction: resource.Outbound, StatPrefix: "test", Routes: frame, Config: mesh.DefaultConfig()})
 	bootstrap, err := json.Marshal(map[string]any{"static_resources": map[string]any{"listeners": []any{map[string]any{
 		"name": "test", "address": map[string]any{"socket_address": map[string]any{"address": "127.0.0.1", "port_value": 0}},
 		"filter_chains": []any{map[string]any{"filters": []any{encoded(t, chain)}}},

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
@@ -90,7 +93,7 @@ func (b *routeBuilder) target(d *networking.Destination, o object.Origin, field 
 			fmt.Sprintf("no DestinationRule in force for host %s defines subset %q; requests get 503 until one does", host, d.GetSubset()))
 	}
 	return target{
-		cluster: OutboundCluster(host, port, d.GetSubset()), host: host, port: port,
+		cluster: resource.OutboundCluster(host, port, d.GetSubset()), host: host, port: port,
 		hash:       hashPolicies(to.Rule, d.GetSubset(), port),
 		sourceHash: hashesSourceIP(to.Rule, d.GetSubset(), port),
 		tunnel:     tunnelOf(to.Rule, d.GetSubset()), tunnelOfAll: tunnelOf(to.Rule, ""),

@@ -5,8 +5,12 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/traffic"
@@ -56,9 +60,9 @@ func FileSecret(name string) *tlsv3.Secret {
 // missing.
 func twoFiles(paths string) (first, second *corev3.DataSource) {
 	one, two, both := strings.Cut(paths, "~")
-	first = fileSource(unescaped(one))
+	first = resource.FileSource(unescaped(one))
 	if both {
-		second = fileSource(unescaped(two))
+		second = resource.FileSource(unescaped(two))
 	}
 	return first, second
 }
@@ -84,7 +88,7 @@ func clientFiles(t *networking.ClientTLSSettings) (certificate, roots string) {
 	if ca == "" && t.GetCaCrl() == "" {
 		return certificate, ""
 	}
-	return certificate, rootFiles(cmp.Or(ca, systemRootsFile), t.GetCaCrl())
+	return certificate, rootFiles(cmp.Or(ca, resource.SystemRootsFile), t.GetCaCrl())
 }
 
 // FileSecrets are the SDS secrets of files that clusters under the rule ask for;

@@ -7,16 +7,27 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/security"
+
 	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
+
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
 	networking "istio.io/api/networking/v1alpha3"
-	security "istio.io/api/security/v1beta1"
+
+	securityapi "istio.io/api/security/v1beta1"
+
 	typev1 "istio.io/api/type/v1beta1"
+
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+
 	corev1 "k8s.io/api/core/v1"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -322,12 +333,12 @@ func TestNoDefectOfARuleTrustsMore(t *testing.T) {
 // TestNoDefectOfAPeerAuthenticationOpens: whatever is wrong with a policy that asks for
 // mutual TLS, its port takes no plaintext.
 func TestNoDefectOfAPeerAuthenticationOpens(t *testing.T) {
-	strict := func() *security.PeerAuthentication_MutualTLS {
-		return &security.PeerAuthentication_MutualTLS{Mode: security.PeerAuthentication_MutualTLS_STRICT}
+	strict := func() *securityapi.PeerAuthentication_MutualTLS {
+		return &securityapi.PeerAuthentication_MutualTLS{Mode: securityapi.PeerAuthentication_MutualTLS_STRICT}
 	}
 	selector := &typev1.WorkloadSelector{MatchLabels: map[string]string{"app": "web"}}
 	x := &registry.Workload{Namespace: "a", Name: "web", Labels: map[string]string{"app": "web"}}
-	mode := func(port uint32, spec *security.PeerAuthentication) mesh.MutualTLS {
+	mode := func(port uint32, spec *securityapi.PeerAuthentication) mesh.MutualTLS {
 		o := &securityv1.PeerAuthentication{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "p"}}
 		proto.Merge(&o.Spec, spec)
 		w := worldOf(t, []mesh.Change{{Ref: object.Ref{Kind: object.KindPeerAuthentication, Namespace: "a", Name: "p"}, Object: o}})
@@ -339,14 +350,14 @@ func TestNoDefectOfAPeerAuthenticationOpens(t *testing.T) {
 		}
 		return in.MutualTLS
 	}
-	for _, base := range []*security.PeerAuthentication{
+	for _, base := range []*securityapi.PeerAuthentication{
 		{Selector: selector, Mtls: strict()},
 		{Mtls: strict()},
-		{Selector: selector, PortLevelMtls: map[uint32]*security.PeerAuthentication_MutualTLS{80: strict()}},
-		{Selector: selector, Mtls: strict(), PortLevelMtls: map[uint32]*security.PeerAuthentication_MutualTLS{8080: {Mode: security.PeerAuthentication_MutualTLS_DISABLE}}},
+		{Selector: selector, PortLevelMtls: map[uint32]*securityapi.PeerAuthentication_MutualTLS{80: strict()}},
+		{Selector: selector, Mtls: strict(), PortLevelMtls: map[uint32]*securityapi.PeerAuthentication_MutualTLS{8080: {Mode: securityapi.PeerAuthentication_MutualTLS_DISABLE}}},
 	} {
 		for _, d := range append(defects(base), defect{"", "itself", base}) {
-			p := d.message.(*security.PeerAuthentication)
+			p := d.message.(*securityapi.PeerAuthentication)
 			m := p.GetMtls().GetMode()
 			if says(d, "mtls", "mtls.mode") && (p.Mtls == nil || m < 3) { // inherits, or opens in so many words
 				continue
@@ -360,7 +371,7 @@ func TestNoDefectOfAPeerAuthenticationOpens(t *testing.T) {
 		}
 	}
 	for _, keys := range []uint32{0, 70_000} {
-		p := &security.PeerAuthentication{Selector: selector, Mtls: strict(), PortLevelMtls: map[uint32]*security.PeerAuthentication_MutualTLS{keys: {Mode: security.PeerAuthentication_MutualTLS_DISABLE}}}
+		p := &securityapi.PeerAuthentication{Selector: selector, Mtls: strict(), PortLevelMtls: map[uint32]*securityapi.PeerAuthentication_MutualTLS{keys: {Mode: securityapi.PeerAuthentication_MutualTLS_DISABLE}}}
 		if got := mode(80, p); got != mesh.Strict {
 			t.Errorf("with port %d in portLevelMtls port 80 is %v", keys, got)
 		}
@@ -387,12 +398,12 @@ func TestNoDefectOfAReferenceDetaches(t *testing.T) {
 			for _, many := range []bool{false, true} {
 				walked++
 				o := &securityv1.AuthorizationPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "p"}}
-				o.Spec.Action, o.Spec.Rules = security.AuthorizationPolicy_DENY, []*security.Rule{{}}
+				o.Spec.Action, o.Spec.Rules = securityapi.AuthorizationPolicy_DENY, []*securityapi.Rule{{}}
 				if o.Spec.TargetRef = r; many {
 					o.Spec.TargetRef, o.Spec.TargetRefs = nil, []*typev1.PolicyTargetReference{r}
 				}
 				w := worldOf(t, []mesh.Change{service, {Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, Object: o}})
-				if l := w.AuthorizationPoliciesOf(x); len(l) != 1 || l[0].Spec.Action != security.AuthorizationPolicy_DENY || len(l[0].Spec.Rules) != 1 {
+				if l := w.AuthorizationPoliciesOf(x); len(l) != 1 || l[0].Spec.Action != securityapi.AuthorizationPolicy_DENY || len(l[0].Spec.Rules) != 1 {
 					t.Errorf("%v: %s %s: in force are %v", base, d.field, d.how, l)
 				}
 			}
@@ -407,9 +418,9 @@ func TestNoDefectOfAReferenceDetaches(t *testing.T) {
 // that would not be without it.
 func TestNoDefectOfATokenRuleAccepts(t *testing.T) {
 	const keys = `{"keys":[{"kty":"oct","k":"c2VjcmV0c2VjcmV0c2VjcmV0"}]}`
-	of := func(rule *security.JWTRule) demands {
-		p := &mesh.RequestAuthentication{Spec: &security.RequestAuthentication{JwtRules: []*security.JWTRule{rule}}}
-		out := JWTFilters(JWTInput{Policies: mesh.ListOf(p), Config: mesh.DefaultConfig()})
+	of := func(rule *securityapi.JWTRule) demands {
+		p := &mesh.RequestAuthentication{Spec: &securityapi.RequestAuthentication{JwtRules: []*securityapi.JWTRule{rule}}}
+		out := security.JWTFilters(security.JWTInput{Policies: mesh.ListOf(p), Config: mesh.DefaultConfig()})
 		if len(out.Filters) != 1 {
 			return demands{}
 		}
@@ -422,7 +433,7 @@ func TestNoDefectOfATokenRuleAccepts(t *testing.T) {
 			if p.GetRemoteJwks() != nil && len(out.Clusters) == 0 { // nowhere to fetch keys from
 				return nil
 			}
-			if p.GetRemoteJwks().GetHttpUri().GetCluster() == BlackHoleCluster {
+			if p.GetRemoteJwks().GetHttpUri().GetCluster() == resource.BlackHoleCluster {
 				return nil
 			}
 			d["the issuer"] = p.Issuer == rule.Issuer && strings.TrimSpace(p.Issuer) != ""
@@ -434,7 +445,7 @@ func TestNoDefectOfATokenRuleAccepts(t *testing.T) {
 		maps.DeleteFunc(d, func(_ string, demanded bool) bool { return !demanded })
 		return d
 	}
-	base := &security.JWTRule{Issuer: "https://issuer.example", Audiences: []string{"a"}, Jwks: keys, FromHeaders: []*security.JWTHeader{{Name: "x-token", Prefix: "x "}}, FromParams: []string{"p"}, FromCookies: []string{"c"}}
+	base := &securityapi.JWTRule{Issuer: "https://issuer.example", Audiences: []string{"a"}, Jwks: keys, FromHeaders: []*securityapi.JWTHeader{{Name: "x-token", Prefix: "x "}}, FromParams: []string{"p"}, FromCookies: []string{"c"}}
 	want := of(base)
 	if len(want) != 4 {
 		t.Fatalf("%v", want)
@@ -443,7 +454,7 @@ func TestNoDefectOfATokenRuleAccepts(t *testing.T) {
 		if says(d, "audiences missing", "jwks missing", "jwks is \"\"") { // any audience; keys of the issuer
 			continue
 		}
-		if bad := want.looser(of(d.message.(*security.JWTRule))); len(bad) > 0 {
+		if bad := want.looser(of(d.message.(*securityapi.JWTRule))); len(bad) > 0 {
 			t.Errorf("%s %s: tokens need no more %s", d.field, d.how, strings.Join(bad, ", "))
 		}
 	}

@@ -1,13 +1,21 @@
 package translate
 
 import (
+	"cmp"
 	"strings"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
 	sessionv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/stateful_session/v3"
+
 	cookiev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/stateful_session/cookie/v3"
+
 	headerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/stateful_session/header/v3"
+
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/type/http/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -33,12 +41,12 @@ func session(s *registry.Service) proto.Message {
 	case registry.SessionCookie:
 		name, path, _ := strings.Cut(name, ":")
 		state.Name = "envoy.http.stateful_session.cookie"
-		state.TypedConfig = packed(&cookiev3.CookieBasedSessionState{Cookie: &httpv3.Cookie{
-			Name: name, Path: orElse(path, "/"), Ttl: &durationpb.Duration{Seconds: sessionAge},
+		state.TypedConfig = resource.Pack(&cookiev3.CookieBasedSessionState{Cookie: &httpv3.Cookie{
+			Name: name, Path: cmp.Or(path, "/"), Ttl: &durationpb.Duration{Seconds: sessionAge},
 		}})
 	case registry.SessionHeader:
 		state.Name = "envoy.http.stateful_session.header"
-		state.TypedConfig = packed(&headerv3.HeaderBasedSessionState{Name: name})
+		state.TypedConfig = resource.Pack(&headerv3.HeaderBasedSessionState{Name: name})
 	default:
 		return nil
 	}
@@ -50,7 +58,7 @@ func session(s *registry.Service) proto.Message {
 // withSession remembers the endpoints of one of several destinations.
 func withSession(c *routev3.WeightedCluster_ClusterWeight, s proto.Message) {
 	if s != nil {
-		c.TypedPerFilterConfig = map[string]*anypb.Any{SessionFilter: packed(s)}
+		c.TypedPerFilterConfig = map[string]*anypb.Any{SessionFilter: resource.Pack(s)}
 	}
 }
 

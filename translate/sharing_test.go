@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // wherePlanned says where the hosts of a view are served: "LISTENER KIND HOST NAMES" and
@@ -95,13 +96,13 @@ func TestRequestsToRanges(t *testing.T) {
 	for h := range v.Hosts() {
 		claims = append(claims, ResolveHost(v, h).Claims...)
 	}
-	l, findings := OutboundListener(ListenerInput{Key: anyAddress(81), Claims: claims, Unclaimed: PassthroughCluster, Config: v.Config})
+	l, findings := OutboundListener(ListenerInput{Key: anyAddress(81), Claims: claims, Unclaimed: resource.PassthroughCluster, Config: v.Config})
 	var got []string
 	for _, c := range l.FilterChains {
 		got = append(got, c.Name+" "+strings.Join(c.GetFilterChainMatch().GetApplicationProtocols(), ","))
 	}
 	want := []string{"http/10.1.0.0/16 http/1.0,http/1.1,h2c", "a.example/10.1.0.0/16 ", "http/10.2.0.0/16 http/1.0,http/1.1,h2c", "b.example/10.2.0.0/16 "}
-	if !slices.Equal(got, want) || l.DefaultFilterChain.GetName() != PassthroughCluster || len(findings) > 0 {
+	if !slices.Equal(got, want) || l.DefaultFilterChain.GetName() != resource.PassthroughCluster || len(findings) > 0 {
 		t.Errorf("%q, then %q, findings %v", got, l.DefaultFilterChain.GetName(), findings)
 	}
 	if err := l.ValidateAll(); err != nil {

@@ -8,9 +8,15 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	networking "istio.io/api/networking/v1alpha3"
+
 	security "istio.io/api/security/v1beta1"
+
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -46,7 +52,7 @@ func TestPoliciesOfManyPortsAreBounded(t *testing.T) {
 		switch {
 		case strings.Contains(text, "/19999"):
 			guarded++
-		case strings.Contains(text, BlackHoleCluster):
+		case strings.Contains(text, resource.BlackHoleCluster):
 			closed++
 		case len(c.GetFilters()) < 2: // of TCP, which has its policies before it
 			t.Errorf("chain %s is neither guarded nor closed", c.Name)

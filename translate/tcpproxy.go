@@ -4,11 +4,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
+
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -23,7 +28,7 @@ type WeightedCluster struct {
 
 // TCPProxyInput is everything that shapes one TCP proxy.
 type TCPProxyInput struct {
-	Direction Direction
+	Direction resource.Direction
 	// StatPrefix names the proxy in Envoy's statistics; the cluster's name is
 	// usual. "": the first cluster's name.
 	StatPrefix string
@@ -39,7 +44,7 @@ type TCPProxyInput struct {
 	Tunnel Tunnel
 	// AwaitTLS connects upstream only when the client has proved who it is.
 	AwaitTLS  bool
-	Reporting Reporting
+	Reporting telemetry.Reporting
 	Report    *TCPReport   // what is made of Reporting; nil: it is made anew
 	Config    *mesh.Config // not nil
 }
@@ -62,9 +67,9 @@ type TCPReport struct {
 }
 
 // NewTCPReport makes what chains for bytes report in a direction.
-func NewTCPReport(of Reporting, direction Direction, cfg *mesh.Config) *TCPReport {
-	r := report{of, direction, cfg, false}
-	return &TCPReport{connectionFacts(r), accessLogs(r), countsTCP(r)}
+func NewTCPReport(of telemetry.Reporting, direction resource.Direction, cfg *mesh.Config) *TCPReport {
+	r := telemetry.NewReport(of, direction, cfg, false)
+	return &TCPReport{r.ConnectionFacts(), r.AccessLogs(), r.CountsTCP()}
 }
 
 // tcpProxy is the network filter that passes bytes on to clusters.
@@ -87,7 +92,7 @@ func tcpProxy(in TCPProxyInput) *listenerv3.Filter {
 	if in.Report.connected {
 		p.AccessLogOptions = &tcpv3.TcpProxy_TcpAccessLogOptions{FlushAccessLogOnConnected: true}
 	}
-	return networkFilter("envoy.filters.network.tcp_proxy", p)
+	return resource.NetworkFilter("envoy.filters.network.tcp_proxy", p)
 }
 
 func setClusters(p *tcpv3.TcpProxy, in TCPProxyInput) {
@@ -98,7 +103,7 @@ func setClusters(p *tcpv3.TcpProxy, in TCPProxyInput) {
 		}
 	}
 	if len(live) == 0 {
-		live = []WeightedCluster{{Cluster: BlackHoleCluster}}
+		live = []WeightedCluster{{Cluster: resource.BlackHoleCluster}}
 	}
 	if p.StatPrefix == "" {
 		p.StatPrefix = live[0].Cluster
@@ -116,8 +121,4 @@ func setClusters(p *tcpv3.TcpProxy, in TCPProxyInput) {
 		w.Clusters = append(w.Clusters, &tcpv3.TcpProxy_WeightedCluster_ClusterWeight{Name: live[i].Cluster, Weight: weight})
 	}
 	p.ClusterSpecifier = &tcpv3.TcpProxy_WeightedClusters{WeightedClusters: w}
-}
-
-func networkFilter(name string, config proto.Message) *listenerv3.Filter {
-	return &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(config)}}
 }

@@ -13,8 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -56,7 +60,7 @@ func TestEnvoyTellsItsWorkload(t *testing.T) {
 			port := freeport.TCP(t)
 			e := runEnvoy(t, map[string]any{"listeners": []json.RawMessage{inboundJSON(t, &listenerv3.Listener{
 				Name: "requests", Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: inboundSocket(netip.MustParseAddr("127.0.0.1"), port)}},
-				FilterChains: []*listenerv3.FilterChain{{Filters: HTTPFilters(HCMInput{Direction: DirectionOutbound, Routes: routes, Config: mesh.DefaultConfig()})}},
+				FilterChains: []*listenerv3.FilterChain{{Filters: HTTPFilters(HCMInput{Direction: resource.Outbound, Routes: routes, Config: mesh.DefaultConfig()})}},
 			})}}, c.node)
 			var from *caller
 			if status, _, err := from.get(t, port, "/"); status != http.StatusOK {

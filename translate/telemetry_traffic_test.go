@@ -8,10 +8,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -38,7 +44,7 @@ func TestEnvoyCountsAsCaller(t *testing.T) {
 			Metadata: &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"mesh": structValue("host", "web.default.svc.cluster.local", "name", "web").GetStructValue()}},
 			LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
 				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: localAddress(to.String())}},
-				Metadata:       &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{transportSocketMatch: structValue("workload", "web-v1", "version", "v1").GetStructValue()}},
+				Metadata:       &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{resource.TransportSocketMatch: structValue("workload", "web-v1", "version", "v1").GetStructValue()}},
 			}}}}},
 		})
 	}
@@ -56,9 +62,9 @@ func TestEnvoyCountsAsCaller(t *testing.T) {
 	}}}}}
 	e := runEnvoy(t, map[string]any{
 		"listeners": []json.RawMessage{
-			listener("requests", requests, HTTPFilters(HCMInput{Direction: DirectionOutbound, Routes: routes, Config: mesh.DefaultConfig()})),
-			listener("bytes", bytes, TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: "lines"}}, Config: mesh.DefaultConfig()})),
-			listener("passed", passed, TCPFilters(TCPProxyInput{Direction: DirectionOutbound, Clusters: []WeightedCluster{{Cluster: "pass"}}, Config: mesh.DefaultConfig()})),
+			listener("requests", requests, HTTPFilters(HCMInput{Direction: resource.Outbound, Routes: routes, Config: mesh.DefaultConfig()})),
+			listener("bytes", bytes, TCPFilters(TCPProxyInput{Direction: resource.Outbound, Clusters: []WeightedCluster{{Cluster: "lines"}}, Config: mesh.DefaultConfig()})),
+			listener("passed", passed, TCPFilters(TCPProxyInput{Direction: resource.Outbound, Clusters: []WeightedCluster{{Cluster: "pass"}}, Config: mesh.DefaultConfig()})),
 		},
 		"clusters": []json.RawMessage{cluster("web", web), cluster("lines", lines), pass},
 	}, map[string]any{"WORKLOAD_NAME": "sleep", "NAMESPACE": "default", "LABELS": map[string]any{"app": "sleep-app", "service.istio.io/canonical-revision": "r2"}})

@@ -6,14 +6,23 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
+
 	rawv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
+
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/structpb"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -25,19 +34,12 @@ import (
 // Endpoints that take the mesh's mutual TLS carry tlsModeKey: tlsModeIstio in
 // the metadata that Envoy picks transport sockets by.
 const (
-	transportSocketMatch = "envoy.transport_socket_match"
-	tlsModeKey           = "tlsMode"
-	tlsModeIstio         = "istio"
+	tlsModeKey   = "tlsMode"
+	tlsModeIstio = "istio"
 )
 
-// systemRoots stands in caCertificates for the roots of the proxy's image, and
-// systemRootsFile is where Envoy's images and Debian's have them. Envoy reads
-// the file; its field system_root_certs, which sounds like it, is for gRPC's
-// clients, and under Envoy accepts every certificate.
-const (
-	systemRoots     = "system"
-	systemRootsFile = "/etc/ssl/certs/ca-certificates.crt"
-)
+// systemRoots stands in caCertificates for the roots of the proxy's image.
+const systemRoots = "system"
 
 // setTransport sets whether and how connections are encrypted: as the rule's
 // tls block says, or by the mesh's mutual TLS with every endpoint that takes it.
@@ -99,7 +101,7 @@ func (b *clusterBuilder) ruleSocket() *corev3.TransportSocket {
 func (b *clusterBuilder) meshSocket() *corev3.TransportSocket {
 	sni := b.tls.GetSni()
 	if sni == "" {
-		sni = SNI(b.Service.Host, b.Port, b.subset())
+		sni = resource.SNI(b.Service.Host, b.Port, b.subset())
 	}
 	return upstreamSocket(&tlsv3.UpstreamTlsContext{
 		Sni: sni,
@@ -137,7 +139,7 @@ func (b *clusterBuilder) meshIdentities() []*tlsv3.SubjectAltNameMatcher {
 	var names []string
 	if b.Identities != "" {
 		for id := range strings.SplitSeq(b.Identities, ",") {
-			for _, domain := range trustDomains(b.Config) {
+			for _, domain := range b.Config.TrustDomains() {
 				names = append(names, "spiffe://"+domain+"/"+id)
 			}
 		}
@@ -219,7 +221,7 @@ func (b *clusterBuilder) files(common *tlsv3.CommonTlsContext) {
 	}
 	v := b.verification()
 	if roots == "" {
-		v.TrustedCa = fileSource(systemRootsFile)
+		v.TrustedCa = resource.FileSource(resource.SystemRootsFile)
 		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: v}
 		return
 	}
@@ -232,18 +234,18 @@ func (b *clusterBuilder) files(common *tlsv3.CommonTlsContext) {
 func (b *clusterBuilder) inlineFiles(common *tlsv3.CommonTlsContext) {
 	t := b.tls
 	if t.Mode == networking.ClientTLSSettings_MUTUAL && t.ClientCertificate != "" && t.PrivateKey != "" {
-		common.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: fileSource(t.ClientCertificate), PrivateKey: fileSource(t.PrivateKey)}}
+		common.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: resource.FileSource(t.ClientCertificate), PrivateKey: resource.FileSource(t.PrivateKey)}}
 	}
 	if b.insecure() {
 		return
 	}
 	v := b.verification()
-	v.TrustedCa = fileSource(systemRootsFile)
+	v.TrustedCa = resource.FileSource(resource.SystemRootsFile)
 	if t.CaCertificates != "" && t.CaCertificates != systemRoots {
-		v.TrustedCa = fileSource(t.CaCertificates)
+		v.TrustedCa = resource.FileSource(t.CaCertificates)
 	}
 	if t.CaCrl != "" {
-		v.Crl = fileSource(t.CaCrl)
+		v.Crl = resource.FileSource(t.CaCrl)
 	}
 	common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: v}
 }
@@ -288,7 +290,7 @@ func (b *clusterBuilder) setProxyProtocol() {
 	wrap := func(s *corev3.TransportSocket) *corev3.TransportSocket {
 		return &corev3.TransportSocket{
 			Name: "envoy.transport_sockets.upstream_proxy_protocol",
-			ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: packed(&proxyprotocolv3.ProxyProtocolUpstreamTransport{
+			ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: resource.Pack(&proxyprotocolv3.ProxyProtocolUpstreamTransport{
 				Config: config, TransportSocket: s,
 			})},
 		}
@@ -329,9 +331,9 @@ func exactNames(names []string) []*tlsv3.SubjectAltNameMatcher {
 }
 
 func upstreamSocket(t *tlsv3.UpstreamTlsContext) *corev3.TransportSocket {
-	return &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: packed(t)}}
+	return &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: resource.Pack(t)}}
 }
 
 func rawSocket() *corev3.TransportSocket {
-	return &corev3.TransportSocket{Name: "envoy.transport_sockets.raw_buffer", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: packed(&rawv3.RawBuffer{})}}
+	return &corev3.TransportSocket{Name: "envoy.transport_sockets.raw_buffer", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: resource.Pack(&rawv3.RawBuffer{})}}
 }

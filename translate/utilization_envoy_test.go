@@ -11,12 +11,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -49,7 +56,7 @@ func TestEnvoyBalancesByUtilization(t *testing.T) {
 	runEnvoy(t, map[string]any{
 		"listeners": []json.RawMessage{inboundJSON(t, &listenerv3.Listener{
 			Name: "requests", Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: inboundSocket(netip.MustParseAddr("127.0.0.1"), port)}},
-			FilterChains: []*listenerv3.FilterChain{{Filters: HTTPFilters(HCMInput{Direction: DirectionOutbound, Routes: routes, Config: mesh.DefaultConfig()})}},
+			FilterChains: []*listenerv3.FilterChain{{Filters: HTTPFilters(HCMInput{Direction: resource.Outbound, Routes: routes, Config: mesh.DefaultConfig()})}},
 		})},
 		"clusters": []json.RawMessage{inboundJSON(t, cluster)},
 	}, nil)

@@ -3,6 +3,8 @@ package translate
 import (
 	"strconv"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -61,7 +63,7 @@ func defaultRoute(in VirtualHostInput) *routev3.Route {
 	d := in.Route.Destinations[in.Service.Host]
 	r := DefaultRoute(in.Service, in.Port, d, in.Route.Config)
 	if in.OriginalDst {
-		r.GetRoute().ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: OriginalDestinationCluster(in.Service.Host, in.Port)}
+		r.GetRoute().ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: resource.OriginalDestinationCluster(in.Service.Host, in.Port)}
 	}
 	return r
 }
@@ -69,7 +71,7 @@ func defaultRoute(in VirtualHostInput) *routev3.Route {
 // FallbackVirtualHost answers for hosts that nothing in the mesh knows: the
 // request goes to the cluster of what is [Unclaimed], or is refused with 502.
 func FallbackVirtualHost(config, unclaimed string) *routev3.VirtualHost {
-	if unclaimed == BlackHoleCluster {
+	if unclaimed == resource.BlackHoleCluster {
 		return &routev3.VirtualHost{Name: config + "/block_all", Domains: []string{"*"}, Routes: []*routev3.Route{{
 			Name:   "block_all",
 			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
@@ -79,7 +81,7 @@ func FallbackVirtualHost(config, unclaimed string) *routev3.VirtualHost {
 	vh := &routev3.VirtualHost{Name: config + "/allow_any", Domains: []string{"*"}, Routes: []*routev3.Route{allowAny("allow_any", unclaimed)}}
 	if unclaimed == DynamicCluster {
 		vh.Routes[0].Match.Headers = hostConditions(true)[0]
-		vh.Routes = append(vh.Routes, allowAny("allow_any_address", PassthroughCluster))
+		vh.Routes = append(vh.Routes, allowAny("allow_any_address", resource.PassthroughCluster))
 	}
 	return vh
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
+	"github.com/fairway-mesh/fairway/translate/security"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // Result is what was found.
@@ -89,14 +91,14 @@ func translated(ctx context.Context, alone *mesh.World, namespace string, config
 		return out
 	}
 	for _, p := range alone.AuthorizationPolicies.In(namespace) {
-		_, findings := translate.AuthorizationHTTP(translate.AuthorizationInput{Policies: mesh.ListOf(p), Config: config})
+		_, findings := security.AuthorizationHTTP(security.AuthorizationInput{Policies: mesh.ListOf(p), Config: config})
 		out = append(out, findings...)
 	}
 	for _, p := range alone.RequestAuthentications.In(namespace) {
-		out = append(out, translate.JWTFilters(translate.JWTInput{Policies: mesh.ListOf(p), Config: config}).Findings...)
+		out = append(out, security.JWTFilters(security.JWTInput{Policies: mesh.ListOf(p), Config: config}).Findings...)
 	}
 	for _, t := range alone.Telemetries.In(namespace) {
-		out = append(out, translate.TelemetryFindings(translate.Reporting{Telemetries: mesh.ListOf(t)}, config)...)
+		out = append(out, telemetry.Findings(telemetry.Reporting{Telemetries: mesh.ListOf(t)}, config)...)
 	}
 	return out
 }

@@ -5,10 +5,11 @@ import (
 	"net/http"
 	"strings"
 
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"github.com/fairway-mesh/fairway/translate/resource"
 
-	"github.com/fairway-mesh/fairway/translate"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 )
 
 // weighted is a cluster with its weight among others.
@@ -66,7 +67,7 @@ func (w *walk) cluster(s Share, missing int) {
 	}
 	w.say("cluster", s.Cluster, "%s", part)
 	switch {
-	case s.Cluster == translate.BlackHoleCluster:
+	case s.Cluster == resource.BlackHoleCluster:
 		w.end(status, "UH", "Nothing is behind this cluster: outboundTrafficPolicy REGISTRY_ONLY lets nothing out that the mesh does not know.")
 	case c.GetType() == clusterv3.Cluster_ORIGINAL_DST:
 		w.say("endpoints", "", "The one that the client chose: %s.", w.chosen())

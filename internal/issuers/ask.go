@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
-	"github.com/fairway-mesh/fairway/translate"
+	"github.com/fairway-mesh/fairway/translate/security"
 )
 
 const (
@@ -92,7 +92,7 @@ func ask(ctx context.Context, client *http.Client, issuer string) (string, error
 	if text, err = get(ctx, client, says.Keys); err != nil {
 		return "", fmt.Errorf("its jwks_uri: %w", err)
 	}
-	return translate.PublicKeys(text)
+	return security.PublicKeys(text)
 }
 
 func checkURL(u *url.URL) error {

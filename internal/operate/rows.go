@@ -8,13 +8,17 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/fairway-mesh/fairway/internal/explain"
-	"github.com/fairway-mesh/fairway/translate"
 )
 
 func listenerRows(r *explain.Resources) [][]string {
@@ -83,7 +87,7 @@ func clusterRows(r *explain.Resources) [][]string {
 			kind = t.Name
 		}
 		row := []string{name, "-", "-", "-", kind, "-"}
-		if host, port, subset, ok := translate.SplitCluster(name); ok {
+		if host, port, subset, ok := resource.SplitCluster(name); ok {
 			row = []string{host, strconv.FormatUint(uint64(port), 10), cmp.Or(subset, "-"), "outbound", kind, "-"}
 		} else if p := strings.Split(name, "|"); len(p) == 4 && p[0] == "inbound" {
 			row = []string{"-", p[1], "-", "inbound", kind, "-"}

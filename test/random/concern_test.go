@@ -5,14 +5,18 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/fairway-mesh/fairway/translate/resource"
+
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+
 	corev1 "k8s.io/api/core/v1"
+
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/random"
-	"github.com/fairway-mesh/fairway/translate"
 )
 
 // concern is what a change may show on, found by names alone and by nothing
@@ -285,7 +289,7 @@ func (c *concern) excuses(client snapshot.Client, k snapshot.Key) bool {
 	var host string
 	switch k.Type {
 	case snapshot.Cluster, snapshot.Endpoint:
-		h, _, _, ok := translate.SplitCluster(k.Name)
+		h, _, _, ok := resource.SplitCluster(k.Name)
 		if !ok {
 			return true
 		}

@@ -13,17 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/encoding/protojson"
-
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // TestEnvoyTakesClusters hands a running Envoy all clusters of all stories, and

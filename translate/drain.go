@@ -1,15 +1,12 @@
 package translate
 
 import (
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-
 	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
-
 	setmetadatav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_metadata/v3"
-
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // DrainName is the name of the filter, and of the ECDS resource, that drains a

@@ -6,17 +6,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-	"github.com/fairway-mesh/fairway/translate/telemetry"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/registry"
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // Endpoints makes the endpoints of an outbound cluster, in groups of priority

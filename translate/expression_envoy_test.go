@@ -8,19 +8,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-	"github.com/fairway-mesh/fairway/translate/telemetry"
-
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-
 	meshconfig "istio.io/api/mesh/v1alpha1"
-
 	telemetryapi "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/internal/envoyfetch/envoytest"
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // TestEnvoyTakesExpressions holds the check of expressions in Telemetry objects against a real Envoy, which has to

@@ -10,25 +10,19 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
-
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 	"github.com/fairway-mesh/fairway/test/freeport"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // TestServerOffers asks a real Envoy what a gateway's server offers that lists protocols

@@ -3,13 +3,12 @@ package translate
 import (
 	"slices"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // passthrough are the chains of a server whose clients speak TLS to what is

@@ -3,13 +3,12 @@ package translate
 import (
 	"slices"
 
-	"github.com/fairway-mesh/fairway/translate/security"
-	"github.com/fairway-mesh/fairway/translate/telemetry"
-
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/translate/security"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // GatewayPolicies are what the authentication and authorization of a router

@@ -1,22 +1,17 @@
 package translate
 
 import (
-	"github.com/fairway-mesh/fairway/translate/resource"
-	"github.com/fairway-mesh/fairway/translate/telemetry"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
-
 	meshconfig "istio.io/api/mesh/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // HCMInput is everything that shapes one HTTP connection manager.

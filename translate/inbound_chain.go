@@ -5,14 +5,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-	"github.com/fairway-mesh/fairway/translate/security"
-	"github.com/fairway-mesh/fairway/translate/telemetry"
-
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -20,6 +14,9 @@ import (
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/security"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // sniffedHTTP are the protocols that Envoy's http_inspector finds.

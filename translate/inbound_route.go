@@ -4,14 +4,13 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // inboundRoutes lead every request to the application. How long it may take is

@@ -3,12 +3,11 @@ package translate
 import (
 	"strings"
 
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	networking "istio.io/api/networking/v1alpha3"
+
 	"github.com/fairway-mesh/fairway/translate/resource"
 	"github.com/fairway-mesh/fairway/translate/security"
-
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-
-	networking "istio.io/api/networking/v1alpha3"
 )
 
 // jwtClaim reads a "header" that stands for a claim of the request's token:

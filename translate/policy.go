@@ -4,13 +4,11 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
-
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // policy is the traffic policy in force for one port of a service or of one of

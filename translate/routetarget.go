@@ -4,16 +4,14 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
-
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // target is a destination of a route, resolved.

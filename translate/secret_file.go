@@ -5,15 +5,12 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/traffic"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // Files of the proxy reach its listeners and clusters by secrets that name them. A

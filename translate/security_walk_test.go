@@ -7,33 +7,24 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-	"github.com/fairway-mesh/fairway/translate/security"
-
 	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
-
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
 	networking "istio.io/api/networking/v1alpha3"
-
 	securityapi "istio.io/api/security/v1beta1"
-
 	typev1 "istio.io/api/type/v1beta1"
-
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
-
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
-
 	corev1 "k8s.io/api/core/v1"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/security"
 )
 
 // defect is one thing that is wrong with a message: a field that is missing, empty or has

@@ -8,19 +8,14 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	networking "istio.io/api/networking/v1alpha3"
-
 	security "istio.io/api/security/v1beta1"
-
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 func largePolicy(namespace string) *mesh.AuthorizationPolicy {

@@ -3,14 +3,13 @@ package translate
 import (
 	"strconv"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // directBodyLimit is how long a directResponse may be; Envoy's own limit of

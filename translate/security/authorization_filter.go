@@ -4,13 +4,11 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
-
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // filterKeys begin conditions on what a filter of Envoy wrote of the connection or the

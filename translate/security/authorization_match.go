@@ -8,18 +8,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
-
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-
 	uritemplatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/path/match/uri_template/v3"
-
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // headerName is what HTTP allows in the names of headers (RFC 9110), and of

@@ -6,12 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	securityapi "istio.io/api/security/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 const aKey = `{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`

@@ -5,14 +5,11 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
-
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	meshconfig "istio.io/api/mesh/v1alpha1"
-
 	telemetryapi "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 func TestPlausibleFormat(t *testing.T) {

@@ -3,13 +3,11 @@ package telemetry
 import (
 	"slices"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-
 	filterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
-
 	setfilterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
+
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // factPrefix begins the names under which a connection remembers what its

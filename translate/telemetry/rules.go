@@ -1,17 +1,13 @@
 package telemetry
 
 import (
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	xdscorev3 "github.com/cncf/xds/go/xds/core/v3"
-
 	xdsmatcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
-
 	statsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
-
 	transformv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/actions/transform_stat/v3"
-
 	statsinputv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/stats/v3"
+
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // orUnknown is a label of something that connections without TLS do not have.

@@ -1,9 +1,9 @@
 package telemetry
 
 import (
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	statsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
+
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // Unknown is the value of labels of which nothing is known.

@@ -3,18 +3,15 @@ package telemetry
 import (
 	"slices"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
-
 	accesslogdatav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	"google.golang.org/protobuf/proto"
-
 	telemetryapi "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // Reporting is what is logged and counted of the traffic of one listener.

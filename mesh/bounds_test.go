@@ -85,6 +85,10 @@ func TestProductsAreBounded(t *testing.T) {
 	named.Spec.Host = "*.evil.example"
 	named.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE, SubjectAltNames: times(5000, func(i int) string { return fmt.Sprint("n", i) })}}
 	word := strings.Repeat("x", 1024)
+	hash := &networkingv1.DestinationRule{ObjectMeta: evil("many")}
+	hash.Spec.Host = "h.evil.example"
+	hash.Spec.TrafficPolicy = &networking.TrafficPolicy{LoadBalancer: &networking.LoadBalancerSettings{LbPolicy: &networking.LoadBalancerSettings_ConsistentHash{ConsistentHash: &networking.LoadBalancerSettings_ConsistentHashLB{
+		HashKey: &networking.LoadBalancerSettings_ConsistentHashLB_HttpHeaderName{HttpHeaderName: strings.Repeat("x", 2000)}}}}}
 	long := &networkingv1.DestinationRule{ObjectMeta: evil("many")}
 	long.Spec.Host, long.Spec.Subsets = "h.evil.example", []*networking.Subset{{Name: word}}
 	labelled, placed := manyOfEntry(1, 1, 1, 1), &networkingv1.WorkloadEntry{ObjectMeta: evil("many")}
@@ -112,6 +116,7 @@ func TestProductsAreBounded(t *testing.T) {
 		{"100 hosts × 10 ports × 1000 endpoints", object.KindServiceEntry, manyOfEntry(100, 0, 10, 1000), "spec.hosts × endpoints × ports"},
 		{"400 subsets with 9000 names", object.KindDestinationRule, subsets, "spec.subsets × trafficPolicy"},
 		{"5000 names, in each cluster", object.KindDestinationRule, named, "a trafficPolicy, of the rule, a subset or a port"},
+		{"a header of 2 kB, in each route to the host", object.KindDestinationRule, hash, "loadBalancer.consistentHash"},
 		{"a name of a subset of 1 kB", object.KindDestinationRule, long, "spec.subsets[*].name"},
 		{"a label of 1 kB", object.KindServiceEntry, labelled, "a value of spec.endpoints[*].labels, locality, network and serviceAccount"},
 		{"a locality of 1 kB", object.KindWorkloadEntry, placed, "a value of spec.labels, locality, network and serviceAccount"},

@@ -265,15 +265,13 @@ func (b *builder) setRules(host string) {
 		return
 	}
 	b.world.rules = b.world.rules.Set(host, all)
-	if !object.IsWildcard(host) && !slices.ContainsFunc(all, func(r *traffic.DestinationRule) bool { return len(r.Subsets) > 0 }) {
+	if !object.IsWildcard(host) && !slices.ContainsFunc(all, func(r *traffic.DestinationRule) bool { return r.Multiplies() }) {
 		b.world.bareRules = b.world.bareRules.Delete(host)
 		return
 	}
 	bare := make([]*traffic.DestinationRule, len(all))
 	for i, r := range all {
-		without := *r
-		without.Subsets = nil
-		bare[i] = &without
+		bare[i] = r.Bare()
 	}
 	b.world.bareRules = b.world.bareRules.Set(host, bare)
 }

@@ -10,25 +10,6 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
-const (
-	// maxSubsetClusters is how many clusters the subsets of all DestinationRules of a
-	// namespace may become: each subset is one at every port of every host that its
-	// rule covers.
-	maxSubsetClusters = 40_000
-	// rootSubsetClusters is how many times as many the root namespace may have as
-	// others of those that multiply: its rules may be for the whole mesh.
-	rootSubsetClusters = 8
-	// plainRule is how many clusters the subsets of a rule for one host may become
-	// that does not multiply: who wants more writes more rules.
-	plainRule = 100
-)
-
-// multiplies tells whether the subsets of a rule become far more clusters than it says: it
-// is for a wildcard, or for a host of many ports.
-func multiplies(r *traffic.DestinationRule, clusters int) bool {
-	return object.IsWildcard(r.Host) || clusters > plainRule
-}
-
 // mostSubsets is how many clusters the subsets of a namespace may become.
 func (b *builder) mostSubsets(namespace string) subsetSum {
 	n := b.world.Config.SubsetClusters
@@ -53,77 +34,17 @@ func (b *builder) coverAgain() {
 	}
 }
 
-// covered counts what DestinationRules cover, and knows whose subsets are left out because
-// they would become too many clusters.
+// covered counts what DestinationRules cover, and knows which are bare because they would
+// become too many clusters, or say too much in them.
 type covered struct {
 	ports map[string]*portsBy     // of the hosts that rules cover, by the host or wildcard of the rules
 	sums  map[string]*coveredSums // by the rules' namespace
-	bare  map[object.Ref]struct{} // rules whose subsets are left out
+	bare  map[object.Ref]struct{} // rules of which only the bare form is in force
 	stale map[string]struct{}     // namespaces whose rules have to be looked at again
 }
 
 func newCovered() covered {
 	return covered{ports: map[string]*portsBy{}, sums: map[string]*coveredSums{}, bare: map[object.Ref]struct{}{}, stale: map[string]struct{}{}}
-}
-
-// portsBy is how many ports hosts have: in all, and by the namespace of their services,
-// those that no other namespace sees apart.
-type portsBy struct {
-	all int
-	by  map[portsOwner]int
-}
-
-type portsOwner struct {
-	namespace string
-	private   bool
-}
-
-// own is how many count for what the rules of a namespace become on everybody's proxies:
-// those of its own hosts. The root namespace's rules are for all.
-func (p *portsBy) own(namespace, root string) int {
-	if namespace == root {
-		return p.all
-	}
-	return p.by[portsOwner{namespace, false}] + p.by[portsOwner{namespace, true}]
-}
-
-// seen is how many ports hosts of a namespace have that others see.
-func (p *portsBy) seen(namespace string) int { return p.by[portsOwner{namespace, false}] }
-
-// coveredSums is what the subsets of a namespace's rules become for hosts of its own, which
-// proxies of all namespaces hold, and for those of others, which its own hold.
-type coveredSums struct {
-	own     subsetSum
-	foreign map[string]int // clusters of rules that multiply, by the hosts' namespace
-}
-
-// subsetSum is how many clusters subsets become: of all rules, and of those that multiply.
-type subsetSum struct{ all, multiplied int }
-
-// sumOf is what one rule adds that covers so many ports.
-func sumOf(r *traffic.DestinationRule, ports int) subsetSum {
-	n := ports * len(r.Subsets)
-	if multiplies(r, n) {
-		return subsetSum{n, n}
-	}
-	return subsetSum{all: n}
-}
-
-func (s subsetSum) plus(o subsetSum, sign int) subsetSum {
-	return subsetSum{s.all + sign*o.all, s.multiplied + sign*o.multiplied}
-}
-
-// of is the bound that a sum goes past.
-func (s subsetSum) of(sum subsetSum) int {
-	if sum.multiplied > s.multiplied {
-		return s.multiplied
-	}
-	return s.all
-}
-
-// within tells whether there is room for so much.
-func (s subsetSum) within(most subsetSum) bool {
-	return s.all <= most.all && s.multiplied <= most.multiplied
 }
 
 // countCovered adds what a rule becomes for the ports, or takes it away. Of the hosts of
@@ -164,7 +85,7 @@ func (b *builder) countCovered(r *traffic.DestinationRule, ports *portsBy, names
 	}
 }
 
-// bareOf tells whether rules of a namespace are without their subsets.
+// bareOf tells whether rules of a namespace are bare.
 func (r *covered) bareOf(namespace string) bool {
 	for ref := range r.bare {
 		if ref.Namespace == namespace {
@@ -281,14 +202,14 @@ func (b *builder) settleSubsets() {
 func (b *builder) allotSubsets(ns string) {
 	var rules []*traffic.DestinationRule
 	for _, r := range b.ruleByRef {
-		if r.Namespace == ns && len(r.Subsets) > 0 {
+		if r.Namespace == ns && r.Multiplies() {
 			rules = append(rules, r)
 		}
 	}
 	slices.SortFunc(rules, func(x, y *traffic.DestinationRule) int { return object.Older(x.Created, x.Ref(), y.Created, y.Ref()) })
 	var sum subsetSum
 	most := b.mostSubsets(ns)
-	var last object.Ref // the newest rule that has its subsets
+	var last object.Ref // the newest rule that is whole
 	for _, r := range rules {
 		next := sum.plus(sumOf(r, b.covered.ports[r.Host].own(ns, b.world.Config.RootNamespace)), 1)
 		bare := !next.within(most)
@@ -300,8 +221,8 @@ func (b *builder) allotSubsets(ns string) {
 		}
 		if bare {
 			b.covered.bare[r.Ref()] = struct{}{}
-			b.foundAs(r.Ref(), "subsets", []object.Finding{{Object: r.Ref(), Field: "spec.subsets", Code: object.CodeInvalid, Winner: last, Message: fmt.Sprintf(
-				"with the older rules of namespace %s its subsets become more than %d clusters, at each port of each host that they cover; its subsets are left out: define fewer, name one host in place of %s, or have fairway.subsetClusters raised in the mesh configuration", ns, most.of(next), r.Host)}})
+			b.foundAs(r.Ref(), "subsets", []object.Finding{{Object: r.Ref(), Field: multiplied(r), Code: object.CodeInvalid, Winner: last, Message: fmt.Sprintf(
+				"with the older rules of namespace %s it becomes more than %d clusters of subsets, at each port of each host that it covers, of which one counts for each KiB of its trafficPolicy besides; %s: define fewer, name one host in place of %s, or have fairway.subsetClusters raised in the mesh configuration", ns, most.of(next), leftOut(r), r.Host)}})
 		} else {
 			delete(b.covered.bare, r.Ref())
 			b.foundAs(r.Ref(), "subsets", nil)
@@ -310,21 +231,18 @@ func (b *builder) allotSubsets(ns string) {
 		b.unmerged.Add(r.Host)
 		b.dirtyPattern(r.Host)
 	}
-	for ref := range b.covered.bare { // a rule that has no subsets any more
-		if r := b.ruleByRef[ref]; ref.Namespace == ns && (r == nil || len(r.Subsets) == 0) {
+	for ref := range b.covered.bare { // a rule that multiplies no more
+		if r := b.ruleByRef[ref]; ref.Namespace == ns && (r == nil || !r.Multiplies()) {
 			delete(b.covered.bare, ref)
 			b.foundAs(ref, "subsets", nil)
 		}
 	}
 }
 
-// withSubsets is a rule as it is in force: without its subsets where they would become
-// too many clusters.
+// withSubsets is a rule as it is in force: bare where it would become too many clusters.
 func (b *builder) withSubsets(r *traffic.DestinationRule) *traffic.DestinationRule {
-	if _, bare := b.covered.bare[r.Ref()]; !bare {
-		return r
+	if _, bare := b.covered.bare[r.Ref()]; bare {
+		return r.Bare()
 	}
-	without := *r
-	without.Subsets = nil
-	return &without
+	return r
 }

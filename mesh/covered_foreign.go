@@ -7,14 +7,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 const foreignStep = "subsets of others"
 
-// allotForeign decides for the hosts of which namespaces the rules of one have their
-// subsets: those first that add least, so that nobody loses them to who makes more hosts
+// allotForeign decides for the hosts of which namespaces the rules of one are whole, and
+// for which bare: those first that add least, so that nobody loses them to who makes more hosts
 // below a wildcard.
 func (b *builder) allotForeign(ns string, foreign map[string]int) {
 	sum, most := 0, b.world.Config.SubsetClusters
@@ -54,22 +55,22 @@ func (b *builder) allotForeign(ns string, foreign map[string]int) {
 		slices.Sort(left)
 		var findings []object.Finding
 		if len(left) > 0 {
-			findings = []object.Finding{{Object: r.Ref(), Field: "spec.subsets", Code: object.CodeInvalid, Message: fmt.Sprintf(
-				"with the other rules of namespace %s its subsets become more than %d clusters for hosts of other namespaces; they are left out for those of namespace %s, which are the most: define fewer, name one host in place of %s, or have fairway.subsetClusters raised in the mesh configuration",
-				ns, most, object.Shortened(strings.Join(left, ", ")), r.Host)}}
+			findings = []object.Finding{{Object: r.Ref(), Field: multiplied(r), Code: object.CodeInvalid, Message: fmt.Sprintf(
+				"with the other rules of namespace %s its subsets, and its trafficPolicy where that is large, become more than %d clusters for hosts of other namespaces; for those of namespace %s, which are the most, it has no subsets, and of a trafficPolicy of more than %d bytes only the TLS settings (larger ones trust no server): define fewer, name one host in place of %s, or have fairway.subsetClusters raised in the mesh configuration",
+				ns, most, object.Shortened(strings.Join(left, ", ")), bounds.PlainPolicy, r.Host)}}
 		}
 		b.foundAs(r.Ref(), foreignStep, findings)
-		if !same && len(r.Subsets) > 0 {
+		if !same && r.Multiplies() {
 			b.holds.rule(r)
 			b.dirtyPattern(r.Host)
 		}
 	}
 }
 
-// withoutSubsets is the rule as it is for the hosts of a namespace for which subsets of
-// rules of its own are left out.
+// withoutSubsets is the rule as it is for the hosts of a namespace, for which rules of its
+// own may be bare.
 func (v *View) withoutSubsets(r *traffic.DestinationRule, of string) *traffic.DestinationRule {
-	if _, out := v.subsetless[r.Namespace][of]; !out || len(r.Subsets) == 0 {
+	if _, out := v.subsetless[r.Namespace][of]; !out || !r.Multiplies() {
 		return r
 	}
 	bare, _ := v.bareRules.Get(r.Host)

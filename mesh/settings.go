@@ -34,8 +34,9 @@ type Settings struct {
 	// SubsetClusters (subsetClusters: 4000, at most 100000) is how many clusters the
 	// subsets of those DestinationRules of one namespace may become that multiply: they
 	// are for a wildcard, or for many ports. The root namespace, whose rules are the
-	// operator's, may have eight times as many. Every proxy that sees the hosts holds
-	// them. Of too many the oldest rules have their subsets.
+	// operator's, may have eight times as many. A trafficPolicy of more than 1 KiB counts
+	// as well, for one cluster for each KiB wherever a cluster says it. Every proxy that
+	// sees the hosts holds them. Of too many the oldest rules are in force as they are.
 	SubsetClusters int
 	// ExportedResources (exportedResources: 4000, at most 100000) is how many clusters and
 	// listeners the Services and ServiceEntries of one namespace may put on the sidecars of

@@ -30,7 +30,7 @@ func weigh(c Change) int {
 	if c.Object == nil {
 		return weight
 	}
-	if r, ok := c.Object.(*networkingv1.DestinationRule); ok && object.IsWildcard(r.Spec.Host) && len(r.Spec.Subsets) > 0 {
+	if r, ok := c.Object.(*networkingv1.DestinationRule); ok && object.IsWildcard(r.Spec.Host) && (len(r.Spec.Subsets) > 0 || bounds.PolicyWeight(r.Spec.TrafficPolicy) > 0) {
 		return heaviest // for how many hosts it is nobody knows before the pass
 	}
 	for _, l := range bounds.Limits {

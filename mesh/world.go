@@ -26,7 +26,7 @@ type World struct {
 
 	hosts           persist.Map[string, *registry.Host]
 	rules           persist.Map[string, []*traffic.DestinationRule] // by host; of all namespaces, each merged
-	bareRules       persist.Map[string, []*traffic.DestinationRule] // the same without subsets, where there are any
+	bareRules       persist.Map[string, []*traffic.DestinationRule] // the same in bare form, where that is another
 	routes          persist.Map[string, []*traffic.VirtualService]  // by each of their hosts, oldest first
 	referrers       persist.Map[string, []*traffic.VirtualService]  // by each host that their routes name
 	byGateway       persist.Map[string, []*traffic.VirtualService]  // by gateway, oldest first
@@ -49,7 +49,7 @@ type World struct {
 	secretsByName bool // only Secrets that are asked for are read
 
 	sidecars   map[string][]*traffic.Sidecar    // by namespace, oldest first
-	subsetless map[string]object.Set            // by namespace, those for whose hosts its rules have no subsets, see covered
+	subsetless map[string]object.Set            // by namespace, those for whose hosts its rules are bare, see covered
 	unruled    map[ruledKey]map[string]struct{} // for the services of which namespaces rules are left out, see ruled
 	spaces     map[string]map[string]string     // labels by namespace
 	asked      *asked

@@ -36,7 +36,7 @@ func unencoded(err error, owners []object.Ref) (findings []object.Finding) {
 // these.
 func (m *Memo) cluster(u *uses, in translate.ClusterInput, endpoints *registry.EndpointSet, policies *mesh.View) (out []*Resource, findings []object.Finding) {
 	b := m.get(u, in, func() (*Resource, []object.Finding) {
-		c, findings := translate.Cluster(in)
+		c, findings := translate.Cluster(in, m.sockets.Load())
 		if c == nil {
 			return nil, findings
 		}

@@ -9,7 +9,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -98,30 +97,6 @@ func (n *needs) manager(config *anypb.Any) {
 	n.add(RouteConfig, manager.GetRds().GetRouteConfigName(), manager.GetRds().GetConfigSource())
 	for _, f := range manager.GetHttpFilters() {
 		n.add(ExtensionConfig, f.GetName(), f.GetConfigDiscovery().GetConfigSource())
-	}
-}
-
-func (n *needs) socket(socket *corev3.TransportSocket) {
-	config := socket.GetTypedConfig()
-	var up tlsv3.UpstreamTlsContext
-	if n.open(config, &up) {
-		n.tls(up.GetCommonTlsContext())
-	}
-	var down tlsv3.DownstreamTlsContext
-	if n.open(config, &down) {
-		n.tls(down.GetCommonTlsContext())
-	}
-}
-
-func (n *needs) tls(c *tlsv3.CommonTlsContext) {
-	for _, s := range c.GetTlsCertificateSdsSecretConfigs() {
-		n.add(Secret, s.GetName(), s.GetSdsConfig())
-	}
-	for _, s := range []*tlsv3.SdsSecretConfig{
-		c.GetValidationContextSdsSecretConfig(),
-		c.GetCombinedValidationContext().GetValidationContextSdsSecretConfig(),
-	} {
-		n.add(Secret, s.GetName(), s.GetSdsConfig())
 	}
 }
 

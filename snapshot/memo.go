@@ -3,6 +3,7 @@ package snapshot
 import (
 	"maps"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -18,7 +19,8 @@ import (
 // was made of, and they must not outlive the state of the mesh that had them.
 // Safe for concurrent use.
 type Memo struct {
-	intern *Interner
+	intern  *Interner
+	sockets atomic.Pointer[translate.Sockets] // of the pass
 
 	mu     sync.Mutex
 	known  map[any]*built
@@ -38,7 +40,9 @@ type built struct {
 
 // NewMemo makes an empty memo.
 func NewMemo() *Memo {
-	return &Memo{known: map[any]*built{}, intern: NewInterner()}
+	m := &Memo{known: map[any]*built{}, intern: NewInterner()}
+	m.sockets.Store(translate.NewSockets())
+	return m
 }
 
 // uses are the entries of a memo that one part of a layer was made of. Who
@@ -93,6 +97,7 @@ func (m *Memo) release(u uses) {
 
 // sweep forgets what nobody uses.
 func (m *Memo) sweep() {
+	m.sockets.Store(translate.NewSockets())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, b := range m.unused {

@@ -13,6 +13,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -93,6 +94,17 @@ func TestNeeds(t *testing.T) {
 	want := []Key{{Endpoint, "c"}, {Secret, "ROOTCA"}, {Secret, "default"}}
 	if !slices.Equal(cluster.Needs, want) {
 		t.Errorf("a cluster needs %v, want %v", cluster.Needs, want)
+	}
+	behind := &corev3.TransportSocket{Name: "proxy", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: wrap(t, &proxyprotocolv3.ProxyProtocolUpstreamTransport{TransportSocket: socket})}}
+	cluster = resourceOf(t, Cluster, "c", &clusterv3.Cluster{Name: "c", TransportSocket: behind})
+	if want := []Key{{Secret, "ROOTCA"}, {Secret, "default"}}; !slices.Equal(cluster.Needs, want) {
+		t.Errorf("a cluster of the PROXY protocol needs %v, want %v", cluster.Needs, want)
+	}
+	broken := wrap(t, tls)
+	broken.Value = broken.Value[:len(broken.Value)-1]
+	socket = &corev3.TransportSocket{Name: "tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: broken}}
+	if r, err := NewResource(Cluster, "c", &clusterv3.Cluster{Name: "c", TransportSocket: socket}); err == nil {
+		t.Errorf("settings that end early are read: %v", r.Needs)
 	}
 	manager := &hcmv3.HttpConnectionManager{
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{RouteConfigName: "80", ConfigSource: ads()}},

@@ -67,16 +67,18 @@ func (in ClusterInput) subset() string {
 type clusterBuilder struct {
 	ClusterInput
 	policy
+	sockets  *Sockets
 	port     *registry.Port // of the service; zero when it has no such port
 	cluster  *clusterv3.Cluster
 	findings []object.Finding
 }
 
 // Cluster makes the outbound cluster of one port of a service or subset. The
-// findings tell what of its DestinationRule could not be followed.
-func Cluster(in ClusterInput) (*clusterv3.Cluster, []object.Finding) {
+// findings tell what of its DestinationRule could not be followed. What it has in common
+// with other clusters is in sockets.
+func Cluster(in ClusterInput, sockets *Sockets) (*clusterv3.Cluster, []object.Finding) {
 	b := &clusterBuilder{
-		ClusterInput: in, policy: effectivePolicy(in.Config, in.Rule, in.Subset, in.Port), port: in.Service.Port(in.Port),
+		ClusterInput: in, sockets: sockets, policy: effectivePolicy(in.Config, in.Rule, in.Subset, in.Port), port: in.Service.Port(in.Port),
 		cluster: &clusterv3.Cluster{Name: in.Name()},
 	}
 	if b.port == nil {

@@ -80,7 +80,7 @@ func randomClusters(n uint64) (out []*clusterv3.Cluster) {
 		for _, l := range p.PortLevelSettings {
 			noFiles(l.Tls)
 		}
-		c, _ := Cluster(randomInput(r, p, seed%2 == 0))
+		c, _ := Cluster(randomInput(r, p, seed%2 == 0), nil)
 		out = append(out, c)
 	}
 	return out

@@ -41,8 +41,8 @@ func FuzzPolicies(f *testing.F) {
 		}
 		in := inputOf(p, object.Protocol(protocol%12), registry.Resolution(resolution%6), protocol%2 == 0, locality)
 		before := proto.Clone(p)
-		c, _ := Cluster(in)
-		again, _ := Cluster(in)
+		c, _ := Cluster(in, nil)
+		again, _ := Cluster(in, nil)
 		e := Endpoints(in.endpointsInput())
 		if !proto.Equal(before, p) {
 			t.Fatal("the policy was changed")
@@ -62,9 +62,13 @@ func TestRandomPolicies(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		p := &networking.TrafficPolicy{}
 		randomMessage(r, p.ProtoReflect(), 5)
+		sockets := NewSockets()
 		for _, router := range []bool{false, true} {
 			in := randomInput(r, p, router)
-			c, _ := Cluster(in)
+			c, _ := Cluster(in, sockets)
+			if alone, _ := Cluster(in, nil); !proto.Equal(alone, c) {
+				t.Errorf("the cluster is another when its settings are shared: %v, alone %v", c, alone)
+			}
 			mustBeValid(t, c)
 			mustBeValid(t, Endpoints(in.endpointsInput()))
 			if t.Failed() {

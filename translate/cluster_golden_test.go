@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -30,13 +31,17 @@ type validated interface {
 // rules are told, and the endpoints of those that ask for them.
 func clustersOf(t testing.TB, v *mesh.View) (clusters []*clusterv3.Cluster, all []validated, findings []object.Finding) {
 	t.Helper()
+	sockets := NewSockets()
 	for host := range v.Hosts() {
 		s, endpoints := v.Service(host)
 		if s == nil || s.Resolution == registry.ResolutionAlias {
 			continue
 		}
 		for _, in := range ResolveHost(v, host).Clusters {
-			c, found := Cluster(in)
+			c, found := Cluster(in, sockets)
+			if alone, _ := Cluster(in, nil); !proto.Equal(alone, c) {
+				t.Errorf("cluster %s is another when its settings are shared: %v", c.GetName(), cmp.Diff(alone, c, protocmp.Transform()))
+			}
 			clusters, all, findings = append(clusters, c), append(all, c), append(findings, found...)
 			if in.Discovery() == DiscoverByEDS {
 				e := in.endpointsInput()

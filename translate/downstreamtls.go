@@ -58,12 +58,17 @@ func secretByADS(name string) *tlsv3.SdsSecretConfig {
 func trustedIdentities(c *mesh.Config) []*tlsv3.SubjectAltNameMatcher {
 	var out []*tlsv3.SubjectAltNameMatcher
 	for _, td := range c.TrustDomains() {
-		out = append(out, &tlsv3.SubjectAltNameMatcher{
-			SanType: tlsv3.SubjectAltNameMatcher_URI,
-			Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "spiffe://" + td + "/"}},
-		})
+		out = append(out, spiffePrefix(td+"/"))
 	}
 	return out
+}
+
+// spiffePrefix matches SPIFFE ids that go on in any way.
+func spiffePrefix(begin string) *tlsv3.SubjectAltNameMatcher {
+	return &tlsv3.SubjectAltNameMatcher{
+		SanType: tlsv3.SubjectAltNameMatcher_URI,
+		Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "spiffe://" + begin}},
+	}
 }
 
 // tlsParameters applies MeshConfig.meshMTLS: at least TLS 1.2; cipher suites

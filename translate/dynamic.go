@@ -52,7 +52,7 @@ func DynamicClusters(config *mesh.Config) []*clusterv3.Cluster {
 	if t := config.GetOutboundTrafficPolicy().GetTls(); t != nil {
 		in.Rule = &traffic.DestinationRule{Refs: []object.Ref{config.Ref}, Host: "*", Policy: &networking.TrafficPolicy{Tls: t}}
 	}
-	c, _ := Cluster(in)
+	c, _ := Cluster(in, nil)
 	c.Name = DynamicCluster
 	c.Metadata = ofNobody(c.Name)
 	return []*clusterv3.Cluster{c}

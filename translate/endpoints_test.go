@@ -126,6 +126,6 @@ func BenchmarkCluster(b *testing.B) {
 	in := inputOf(&networking.TrafficPolicy{}, object.ProtocolHTTP, registry.ResolutionStatic, false, "z1")
 	b.ReportAllocs()
 	for b.Loop() {
-		Cluster(in)
+		Cluster(in, nil)
 	}
 }

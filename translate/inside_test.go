@@ -41,7 +41,7 @@ func dialled(v *mesh.View, host string) (out []string) {
 		inputs = ResolveHost(v, host).Clusters
 	}
 	for _, in := range inputs {
-		c, _ := Cluster(in)
+		c, _ := Cluster(in, nil)
 		a := c.LoadAssignment
 		if c.GetType() == clusterv3.Cluster_EDS && c.GetClusterType() == nil {
 			of := in.endpointsInput()

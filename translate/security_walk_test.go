@@ -264,7 +264,7 @@ func TestNoDefectOfARuleTrustsMore(t *testing.T) {
 		w := worldOf(t, []mesh.Change{{Ref: object.Ref{Kind: object.KindDestinationRule, Namespace: "a", Name: "r"}, Object: r}, {Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: "e"}, Object: e}})
 		out := demands(nil)
 		for _, role := range []mesh.Role{mesh.RoleSidecar, mesh.RoleRouter} {
-			c, _ := Cluster(ResolveDestination(w.View(mesh.Scope{Role: role, Namespace: "a"}), "a.example")[0])
+			c, _ := Cluster(ResolveDestination(w.View(mesh.Scope{Role: role, Namespace: "a"}), "a.example")[0], nil)
 			d := demands{}
 			if c.TransportSocket != nil {
 				var up tlsv3.UpstreamTlsContext

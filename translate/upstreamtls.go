@@ -2,6 +2,7 @@ package translate
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -95,18 +96,23 @@ func (b *clusterBuilder) meshSocket() *corev3.TransportSocket {
 	if sni == "" {
 		sni = resource.SNI(b.Service.Host, b.Port, b.subset())
 	}
-	return upstreamSocket(&tlsv3.UpstreamTlsContext{
-		Sni: sni,
-		CommonTlsContext: &tlsv3.CommonTlsContext{
+	if strings.HasSuffix(b.Identities, registry.AnyAccount) && len(b.tls.GetSubjectAltNames()) == 0 {
+		b.findings = append(b.findings, object.Finding{Object: b.Service.Ref, Code: object.CodeUnsupported, Message: fmt.Sprintf(
+			"its endpoints have service accounts of more than %d bytes together; clients trust every account of their namespace to be the service: use fewer accounts, or name those that count in tls.subjectAltNames of a DestinationRule", registry.MaxIdentities)})
+	}
+	alpn := b.meshALPN()
+	key := socketKey{config: b.Config, tls: b.tls, names: firstOf(b.Service.SubjectAltNames), identities: b.Identities, alpn: strings.Join(alpn, ",")}
+	return upstreamSocket(b.sockets.common(key, func() *tlsv3.CommonTlsContext {
+		return &tlsv3.CommonTlsContext{
 			TlsParams:                      tlsParameters(b.Config.GetMeshMTLS()),
-			AlpnProtocols:                  b.meshALPN(),
+			AlpnProtocols:                  alpn,
 			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{secretByADS(WorkloadSecretName)},
 			ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
 				DefaultValidationContext:         &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: b.meshIdentities()},
 				ValidationContextSdsSecretConfig: secretByADS(RootSecretName),
 			}},
-		},
-	})
+		}
+	}), sni)
 }
 
 // meshALPN is by what the server's proxy tells the mesh's TLS from the
@@ -129,34 +135,50 @@ func (b *clusterBuilder) meshIdentities() []*tlsv3.SubjectAltNameMatcher {
 		return exactNames(names)
 	}
 	var names []string
+	var out []*tlsv3.SubjectAltNameMatcher
 	if b.Identities != "" {
 		for id := range strings.SplitSeq(b.Identities, ",") {
+			namespace, all := strings.CutSuffix(id, registry.AnyAccount)
 			for _, domain := range b.Config.TrustDomains() {
-				names = append(names, "spiffe://"+domain+"/"+id)
+				if all {
+					out = append(out, spiffePrefix(domain+"/"+namespace+"/sa/"))
+				} else {
+					names = append(names, "spiffe://"+domain+"/"+id)
+				}
 			}
 		}
 	}
-	return exactNames(append(names, b.Service.SubjectAltNames...))
+	return append(out, exactNames(append(names, b.Service.SubjectAltNames...))...)
 }
 
 // originatedTLS speaks TLS to servers outside of the mesh.
 func (b *clusterBuilder) originatedTLS() *corev3.TransportSocket {
-	t := b.tls
-	common := &tlsv3.CommonTlsContext{TlsParams: tlsParameters(b.Config.GetTlsDefaults())}
-	if b.speaks() == http2 {
-		common.AlpnProtocols = []string{"h2"} // otherwise Envoy offers what the request is
-	}
-	sni := t.Sni
+	sni := b.tls.Sni
 	if sni == "" && !b.port.Protocol.IsHTTP() && !object.IsWildcard(b.Service.Host) {
 		sni = b.Service.Host // requests name it themselves, bytes cannot
 	}
-	own := b.secret("tls.credentialName", b.tls.GetCredentialName())
-	if roots := b.secret("tls.caCertCredentialName", b.tls.GetCaCertCredentialName()); own != "" || roots != "" {
-		b.credentials(common, own, cmp.Or(roots, own))
-	} else {
-		b.files(common)
+	key := socketKey{
+		config: b.Config, tls: b.tls, names: firstOf(b.Service.SubjectAltNames), inline: b.Rule == nil,
+		own: b.secret("tls.credentialName", b.tls.GetCredentialName()), roots: b.secret("tls.caCertCredentialName", b.tls.GetCaCertCredentialName()),
 	}
-	return upstreamSocket(&tlsv3.UpstreamTlsContext{Sni: sni, CommonTlsContext: common})
+	if b.speaks() == http2 {
+		key.alpn = "h2" // otherwise Envoy offers what the request is
+	}
+	return upstreamSocket(b.sockets.common(key, func() *tlsv3.CommonTlsContext {
+		common := &tlsv3.CommonTlsContext{TlsParams: tlsParameters(b.Config.GetTlsDefaults())}
+		if key.alpn != "" {
+			common.AlpnProtocols = []string{key.alpn}
+		}
+		switch {
+		case key.own != "" || key.roots != "":
+			b.credentials(common, key.own, cmp.Or(key.roots, key.own))
+		case key.inline: // TLS that no rule asks for is the mesh's own: its files are everywhere, and no secret is
+			b.inlineFiles(common)
+		default:
+			b.files(common)
+		}
+		return common
+	}), sni)
 }
 
 // secret is a Secret that a field names for key or roots; "" when there is
@@ -201,10 +223,6 @@ func (b *clusterBuilder) credentials(common *tlsv3.CommonTlsContext, own, roots 
 // not named are the system's.
 func (b *clusterBuilder) files(common *tlsv3.CommonTlsContext) {
 	certificate, roots := clientFiles(b.tls)
-	if b.Rule == nil { // TLS that no rule asks for is the mesh's own: its files are everywhere, and no secret is
-		b.inlineFiles(common)
-		return
-	}
 	if certificate != "" {
 		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{secretByADS(certificate)}
 	}
@@ -320,10 +338,6 @@ func exactNames(names []string) []*tlsv3.SubjectAltNameMatcher {
 		return exactNames([]string{traffic.NobodysName})
 	}
 	return out
-}
-
-func upstreamSocket(t *tlsv3.UpstreamTlsContext) *corev3.TransportSocket {
-	return &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: resource.Pack(t)}}
 }
 
 func rawSocket() *corev3.TransportSocket {

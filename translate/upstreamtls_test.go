@@ -19,7 +19,7 @@ func TestTLSFiles(t *testing.T) {
 	rule := &traffic.DestinationRule{Refs: []object.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{
 		Mode: networking.ClientTLSSettings_MUTUAL, ClientCertificate: "/c.pem", PrivateKey: "/k.pem", CaCertificates: "/ca.pem", CaCrl: "/crl.pem",
 	}}}
-	c, findings := Cluster(ClusterInput{Service: service, Port: 443, Rule: rule, Config: mesh.DefaultConfig()})
+	c, findings := Cluster(ClusterInput{Service: service, Port: 443, Rule: rule, Config: mesh.DefaultConfig()}, nil)
 	if len(findings) > 0 {
 		t.Errorf("unexpected: %v", findings)
 	}
@@ -60,7 +60,7 @@ func TestTLSNeverUnverified(t *testing.T) {
 	} {
 		for _, router := range []bool{false, true} {
 			rule := &traffic.DestinationRule{Refs: []object.Ref{{Name: "a"}}, Policy: &networking.TrafficPolicy{Tls: s}}
-			c, _ := Cluster(ClusterInput{Service: service, Port: 80, Rule: rule, Config: mesh.DefaultConfig(), Router: router})
+			c, _ := Cluster(ClusterInput{Service: service, Port: 80, Rule: rule, Config: mesh.DefaultConfig(), Router: router}, nil)
 			var up tlsv3.UpstreamTlsContext
 			if err := c.TransportSocket.GetTypedConfig().UnmarshalTo(&up); err != nil {
 				t.Fatal(err)
@@ -70,5 +70,24 @@ func TestTLSNeverUnverified(t *testing.T) {
 				t.Errorf("%v accepts every certificate:\n%s", s, asYAML(t, &up))
 			}
 		}
+	}
+}
+
+// TestManyIdentities: a server of any account of the namespace is trusted where accounts are
+// too many to be listed, and no other.
+func TestManyIdentities(t *testing.T) {
+	service := &registry.Service{Host: "a.shop.svc.cluster.local", Ports: []registry.Port{{Number: 80, Protocol: object.ProtocolHTTP}}}
+	c, findings := Cluster(ClusterInput{Service: service, Port: 80, Config: mesh.DefaultConfig(), Identities: "ns/shop" + registry.AnyAccount, MutualTLS: true}, nil)
+	if len(findings) != 1 || findings[0].Object != service.Ref {
+		t.Errorf("found %v", findings)
+	}
+	got := asYAML(t, c)
+	var up tlsv3.UpstreamTlsContext
+	if err := c.TransportSocketMatches[0].GetTransportSocket().GetTypedConfig().UnmarshalTo(&up); err != nil {
+		t.Fatal(err)
+	}
+	names := up.GetCommonTlsContext().GetCombinedValidationContext().GetDefaultValidationContext().GetMatchTypedSubjectAltNames()
+	if len(names) != 1 || names[0].GetMatcher().GetPrefix() != "spiffe://cluster.local/ns/shop/sa/" {
+		t.Errorf("trusts %v:\n%s", names, got)
 	}
 }

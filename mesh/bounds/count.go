@@ -67,6 +67,17 @@ func costOfPolicies(spec *networking.DestinationRule) int {
 	return (1+len(spec.Subsets))*proto.Size(spec.TrafficPolicy) + sizes(spec.Subsets)
 }
 
+// PolicyWeight is for how many clusters more a cluster counts that says the policy: one for
+// each PlainPolicy of its bytes. Of the settings for ports a cluster says those of its own.
+func PolicyWeight(p *networking.TrafficPolicy) int {
+	ports, largest := 0, 0
+	for _, at := range p.GetPortLevelSettings() {
+		size := proto.Size(at)
+		ports, largest = ports+size, max(largest, size)
+	}
+	return (proto.Size(p) - ports + largest) / PlainPolicy
+}
+
 // largestPolicy is the size of the largest trafficPolicy of a rule. That of a port is one
 // by itself.
 func largestPolicy(spec *networking.DestinationRule) (n int) {
@@ -78,6 +89,21 @@ func largestPolicy(spec *networking.DestinationRule) (n int) {
 			ports += size
 		}
 		n = max(n, proto.Size(p)-ports)
+	}
+	largest(spec.TrafficPolicy)
+	for _, s := range spec.Subsets {
+		largest(s.GetTrafficPolicy())
+	}
+	return n
+}
+
+// largestHash is the size of the largest consistentHash of a rule.
+func largestHash(spec *networking.DestinationRule) (n int) {
+	largest := func(p *networking.TrafficPolicy) {
+		n = max(n, proto.Size(p.GetLoadBalancer().GetConsistentHash()))
+		for _, at := range p.GetPortLevelSettings() {
+			n = max(n, proto.Size(at.GetLoadBalancer().GetConsistentHash()))
+		}
 	}
 	largest(spec.TrafficPolicy)
 	for _, s := range spec.Subsets {

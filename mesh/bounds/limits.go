@@ -44,6 +44,10 @@ const (
 	maxPolicy         = MaxExpanded / 4
 	maxWord           = 253      // bytes of a name, of which Kubernetes has none that is longer
 	maxClusterPolicy  = 16 << 10 // bytes of a trafficPolicy, which each cluster says again
+	maxHash           = 1 << 10  // bytes of the settings of a hash, which each route to the host says again
+	// PlainPolicy is how many bytes of a trafficPolicy count for nothing: a cluster without
+	// any takes as much.
+	PlainPolicy = 1 << 10
 )
 
 // Limits are those of each kind. They lie well over what people write: Istio's own
@@ -113,6 +117,7 @@ var Limits = []Limit{
 var Lengths = []Limit{
 	{object.KindDestinationRule, "spec.subsets[*].name", maxWord, "bytes", of(func(o *networkingv1.DestinationRule) int { return longestSubset(&o.Spec) })},
 	{object.KindDestinationRule, "a trafficPolicy, of the rule, a subset or a port", maxClusterPolicy, "bytes", of(func(o *networkingv1.DestinationRule) int { return largestPolicy(&o.Spec) })},
+	{object.KindDestinationRule, "loadBalancer.consistentHash", maxHash, "bytes", of(func(o *networkingv1.DestinationRule) int { return largestHash(&o.Spec) })},
 	{object.KindServiceEntry, "a value of spec.endpoints[*].labels, locality, network and serviceAccount", maxWord, "bytes", of(func(o *networkingv1.ServiceEntry) int { return longestWord(o.Spec.Endpoints...) })},
 	{object.KindWorkloadEntry, "a value of spec.labels, locality, network and serviceAccount", maxWord, "bytes", of(func(o *networkingv1.WorkloadEntry) int { return longestWord(&o.Spec) })},
 }
@@ -192,19 +197,30 @@ func Restricted(obj any) any {
 	case *networkingv1.DestinationRule:
 		out := &networkingv1.DestinationRule{ObjectMeta: o.ObjectMeta}
 		out.Spec.Host, out.Spec.ExportTo, out.Spec.WorkloadSelector = o.Spec.Host, o.Spec.ExportTo[:min(len(o.Spec.ExportTo), maxExports)], o.Spec.WorkloadSelector
-		out.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: restrictedTLS(o.Spec.GetTrafficPolicy().GetTls())}
-		ports := o.Spec.GetTrafficPolicy().GetPortLevelSettings()
-		if len(ports) > maxPorts { // which ones are to have TLS is more than is read
-			out.Spec.TrafficPolicy.Tls, ports = trustNobody(networking.ClientTLSSettings_SIMPLE), nil
-		}
-		for _, at := range ports {
-			if at.GetTls() != nil {
-				out.Spec.TrafficPolicy.PortLevelSettings = append(out.Spec.TrafficPolicy.PortLevelSettings, &networking.TrafficPolicy_PortTrafficPolicy{Port: at.Port, Tls: restrictedTLS(at.Tls)})
-			}
-		}
+		out.Spec.TrafficPolicy = leanPolicy(o.Spec.TrafficPolicy, maxClusterPolicy)
 		return out
 	}
 	return nil
+}
+
+// LeanPolicy is what is in force of a policy that too many clusters would say again: its TLS
+// settings, such that no server is trusted where they are no plain ones.
+func LeanPolicy(p *networking.TrafficPolicy) *networking.TrafficPolicy {
+	return leanPolicy(p, PlainPolicy)
+}
+
+func leanPolicy(p *networking.TrafficPolicy, most int) *networking.TrafficPolicy {
+	out := &networking.TrafficPolicy{Tls: restrictedTLS(p.GetTls(), most)}
+	ports := p.GetPortLevelSettings()
+	if len(ports) > maxPorts { // which ones are to have TLS is more than is read
+		out.Tls, ports = trustNobody(networking.ClientTLSSettings_SIMPLE), nil
+	}
+	for _, at := range ports {
+		if at.GetTls() != nil {
+			out.PortLevelSettings = append(out.PortLevelSettings, &networking.TrafficPolicy_PortTrafficPolicy{Port: at.Port, Tls: restrictedTLS(at.Tls, most)})
+		}
+	}
+	return out
 }
 
 // nobody is a name that no server has (RFC 6761, section 6.4).
@@ -212,8 +228,8 @@ const nobody = "too-large.invalid"
 
 // restrictedTLS is the settings, or where they are too large for each cluster to say them
 // such that no server is trusted.
-func restrictedTLS(t *networking.ClientTLSSettings) *networking.ClientTLSSettings {
-	if proto.Size(t) <= maxClusterPolicy {
+func restrictedTLS(t *networking.ClientTLSSettings, most int) *networking.ClientTLSSettings {
+	if proto.Size(t) <= most {
 		return t
 	}
 	mode := networking.ClientTLSSettings_SIMPLE

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -27,7 +28,8 @@ type Endpoint struct {
 type EndpointSet struct {
 	Endpoints []Endpoint
 	// Identities is the sorted, comma-joined service accounts
-	// ("ns/NAMESPACE/sa/ACCOUNT") of the endpoints that take mutual TLS.
+	// ("ns/NAMESPACE/sa/ACCOUNT") of the endpoints that take mutual TLS; with
+	// AnyAccount in place of accounts when these are more than MaxIdentities.
 	Identities string
 	// MutualTLS tells whether there are endpoints and all of them take the
 	// mesh's mutual TLS.
@@ -50,19 +52,40 @@ func NewEndpointSet(list []Endpoint) *EndpointSet {
 	})
 	list = slices.CompactFunc(list, func(a, b Endpoint) bool { return a.Address == b.Address && slices.Equal(a.Ports, b.Ports) })
 	set := &EndpointSet{Endpoints: list, MutualTLS: true}
-	var ids []string
+	ids := map[string]struct{}{}
 	for _, e := range list {
-		if !e.Workload.MutualTLS {
+		if e.Workload.MutualTLS {
+			ids["ns/"+e.Workload.Namespace+"/sa/"+e.Workload.ServiceAccount] = struct{}{}
+		} else {
 			set.MutualTLS = false
-			continue
-		}
-		id := "ns/" + e.Workload.Namespace + "/sa/" + e.Workload.ServiceAccount
-		if i, found := slices.BinarySearch(ids, id); !found {
-			ids = slices.Insert(ids, i, id)
 		}
 	}
-	set.Identities = strings.Join(ids, ",")
+	set.Identities = joined(ids)
 	return set
+}
+
+// MaxIdentities is how many bytes the service accounts of a service's endpoints may take. All
+// its clusters, and those of its subsets, say them again.
+const MaxIdentities = 4 << 10
+
+// AnyAccount ends an identity that stands for all service accounts of a namespace.
+const AnyAccount = "/sa/*"
+
+// joined are the identities in their order, or when they are too many their namespaces.
+func joined(ids map[string]struct{}) string {
+	size := 0
+	for id := range ids {
+		size += len(id)
+	}
+	if size <= MaxIdentities {
+		return strings.Join(slices.Sorted(maps.Keys(ids)), ",")
+	}
+	namespaces := map[string]struct{}{}
+	for id := range ids {
+		namespace, _, _ := strings.Cut(id, "/sa/")
+		namespaces[namespace+AnyAccount] = struct{}{}
+	}
+	return strings.Join(slices.Sorted(maps.Keys(namespaces)), ",")
 }
 
 // Alike tells whether two sets differ at most in which endpoints there are, and

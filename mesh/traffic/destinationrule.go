@@ -29,8 +29,28 @@ type DestinationRule struct {
 	ExportTo  object.Visibility
 	Selector  map[string]string // workloadSelector: the client's labels; nil: every client
 	Policy    *networking.TrafficPolicy
+	Weight    int // of the policy, see bounds.PolicyWeight
 	Subsets   []*Subset
+
+	perPort int // see PerPort
 }
+
+// PerPort is for how many clusters the rule of one object counts at each port of a host, the
+// port's own aside: one for each subset, and more for what large policies say in them.
+func (r *DestinationRule) PerPort() int { return r.perPort }
+
+// Bare is the rule as it is in force where too many clusters would come of it: without
+// subsets, and of a policy that is not a plain one with the TLS settings only.
+func (r *DestinationRule) Bare() *DestinationRule {
+	out := *r
+	if out.Subsets = nil; r.Weight > 0 {
+		out.Policy, out.Weight = bounds.LeanPolicy(r.Policy), 0
+	}
+	return &out
+}
+
+// Multiplies tells whether there is more to the rule than its Bare form has.
+func (r *DestinationRule) Multiplies() bool { return len(r.Subsets) > 0 || r.Weight > 0 }
 
 // Ref is the object that leads the rule.
 func (r *DestinationRule) Ref() object.Ref { return r.Refs[0] }
@@ -66,11 +86,12 @@ func ParseDestinationRule(o *networkingv1.DestinationRule, domain string) (*Dest
 	}
 	r := &DestinationRule{
 		Refs: []object.Ref{ref}, Namespace: o.Namespace, Host: object.ResolveHost(spec.Host, o.Namespace, domain), Created: o.CreationTimestamp.Time,
-		ExportTo: spec.ExportTo, Policy: spec.TrafficPolicy,
+		ExportTo: spec.ExportTo, Policy: spec.TrafficPolicy, Weight: bounds.PolicyWeight(spec.TrafficPolicy),
 	}
 	if spec.WorkloadSelector != nil {
 		r.Selector = spec.WorkloadSelector.MatchLabels
 	}
+	r.perPort = r.Weight
 	for i, s := range spec.Subsets {
 		switch {
 		case s == nil || s.Name == "":
@@ -79,6 +100,7 @@ func ParseDestinationRule(o *networkingv1.DestinationRule, domain string) (*Dest
 			bad(fmt.Sprintf("spec.subsets[%d].name", i), "subset %q is defined twice; the first one counts", s.Name)
 		default:
 			r.Subsets = append(r.Subsets, &Subset{Name: s.Name, Labels: s.Labels, Policy: s.TrafficPolicy})
+			r.perPort += 1 + r.Weight + bounds.PolicyWeight(s.TrafficPolicy)
 		}
 	}
 	return r, findings
@@ -129,7 +151,7 @@ func MergeDestinationRules(rules []*DestinationRule) ([]*DestinationRule, []obje
 		merged := plain[i]
 		merged.Refs = append(merged.Refs, r.Ref())
 		if merged.Policy == nil {
-			merged.Policy = r.Policy
+			merged.Policy, merged.Weight = r.Policy, r.Weight
 		} else if r.Policy != nil {
 			findings = append(findings, object.Finding{Object: r.Ref(), Field: "spec.trafficPolicy", Code: object.CodeConflict, Winner: merged.Ref(),
 				Message: "an older rule for the same host has a trafficPolicy already; this one is ignored: put both into one object"})

@@ -18,11 +18,14 @@ type root struct {
 }
 
 // delegated merges roots with their delegates: once in a pass, whatever of them changed. It
-// counts what delegates add to roots, and knows what is left out.
+// counts what delegates add to roots, and knows what is left out. A delegate may be that of
+// the roots of many namespaces, and much in each: these take turns.
 type delegated struct {
 	roots map[object.Ref]root
-	of    map[string]map[object.Ref]struct{}                   // roots by the delegate "namespace/name" that they name
-	again map[object.Ref]struct{}                              // roots to be merged again
+	of    map[string]map[object.Ref]struct{} // roots by the delegate "namespace/name" that they name
+	again map[object.Ref]struct{}            // roots to be merged again
+	order []object.Ref                       // of those that an earlier pass has left over
+	turns turns
 	costs map[string]map[object.Ref]map[string]bounds.RuleCost // by the roots' namespace, root and delegates' namespace
 	sums  map[string]map[string]bounds.RuleCost                // of these, by both namespaces
 	out   map[string]map[object.Ref]map[string]object.Ref      // what roots are left without, with who has the room
@@ -88,13 +91,47 @@ func (b *builder) settleDelegates() {
 	for ns := range namespaces {
 		d.allot(ns)
 	}
-	for _, ref := range slices.SortedFunc(maps.Keys(d.again), object.CompareRefs) {
+	for _, ref := range d.turn(b.world.Generation == 0) {
 		if r, ok := d.roots[ref]; ok {
 			next, more := b.withDelegates(r.VirtualService)
 			b.putVirtualService(ref, next, append(slices.Clip(r.findings), more...))
 		}
+		delete(d.again, ref)
 	}
-	clear(d.again)
+}
+
+// turn is which roots are merged in this pass: all that are light or whose turn it is, and
+// all there are in the first. The others stay as they are.
+func (d *delegated) turn(first bool) []object.Ref {
+	waiting, late := make(map[object.Ref]queued, len(d.again)), make(map[object.Ref]struct{}, len(d.order))
+	for _, ref := range d.order {
+		late[ref] = struct{}{}
+	}
+	order := d.order
+	for _, ref := range slices.SortedFunc(maps.Keys(d.again), object.CompareRefs) {
+		waiting[ref] = queued{weight: d.weight(ref)}
+		if _, was := late[ref]; !was {
+			order = append(order, ref)
+		}
+	}
+	if first {
+		d.order = nil
+		return order
+	}
+	var taken []object.Ref
+	taken, d.order = d.turns.share(order, waiting)
+	return taken
+}
+
+// weight is how much of a pass it takes to merge a root, in the units of weigh.
+func (d *delegated) weight(ref object.Ref) int {
+	var all bounds.RuleCost
+	for of, cost := range d.costs[ref.Namespace][ref] {
+		if _, out := d.out[ref.Namespace][ref][of]; !out {
+			all = all.Plus(cost, 1)
+		}
+	}
+	return min(heaviest, max(1, all.Matches*heaviest/bounds.MaxMatches, all.Bytes*heaviest/bounds.MaxExpanded))
 }
 
 // count notes what delegates add to a root, in place of what was counted before.

@@ -82,7 +82,8 @@ type judge struct {
 	gatewayHosts map[string]*object.HostSet
 }
 
-// due is when the first hold is over; zero: nothing waits.
+// due is when there is something to do without another change: the first hold is over, or
+// roots wait for their turn. Zero: nothing waits.
 func (b *builder) due() (first time.Time) {
 	at := func(t time.Time) {
 		if first.IsZero() || t.Before(first) {
@@ -94,6 +95,9 @@ func (b *builder) due() (first time.Time) {
 	}
 	for _, k := range b.holds.kept {
 		at(k.until)
+	}
+	if len(b.delegated.again) > 0 {
+		at(b.clock())
 	}
 	return first
 }

@@ -118,6 +118,15 @@ var Tenants = []Hostile{
 		}
 		return documents(append(roots, t.virtualService("large", fmt.Sprintf("{http: [%s]}", many(size(r, 5000), numbered("{match: [{uri: {prefix: /%d}}], directResponse: {status: 200}}")))))...)
 	}},
+	{"roots of many namespaces × one leaf", func(t Tenant, r *rand.Rand) string {
+		var roots []string
+		for i := range size(r, 20) {
+			other := t
+			other.Namespace = fmt.Sprintf("%s-%d", t.Namespace, i)
+			roots = append(roots, other.virtualService("root", fmt.Sprintf("{hosts: [n%d.evil.example], http: [{delegate: {name: shared, namespace: %s}}]}", i, t.Namespace)))
+		}
+		return documents(append(roots, t.virtualService("shared", fmt.Sprintf("{http: [%s]}", many(size(r, 5000), numbered("{match: [{uri: {prefix: /%d}}], directResponse: {status: 200}}")))))...)
+	}},
 	{"servers × rules", func(t Tenant, r *rand.Rand) string {
 		return documents(
 			t.gateway("servers", many(size(r, 900), func(i int) string {

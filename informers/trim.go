@@ -183,4 +183,7 @@ func trimTLSRoute(o *gatewayv1.TLSRoute) {
 func trimTCPRoute(o *gatewayv1.TCPRoute) {
 	o.OwnerReferences, o.Status = nil, gatewayv1.TCPRouteStatus{}
 }
+func trimBackendTLSPolicy(o *gatewayv1.BackendTLSPolicy) {
+	o.OwnerReferences, o.Status = nil, gatewayv1.PolicyStatus{}
+}
 func trimReferenceGrant(o *gatewayv1.ReferenceGrant) { o.OwnerReferences = nil }

@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"strings"
+
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
@@ -35,6 +37,30 @@ func (b *builder) referenceGrant(ref object.Ref, o *gatewayv1.ReferenceGrant) {
 	b.dirty.Status = true
 }
 
+func (b *builder) backendTLSPolicy(ref object.Ref, o *gatewayv1.BackendTLSPolicy) {
+	b.api.SetBackendTLSPolicy(ref, o)
+	if o == nil {
+		b.found(ref, nil)
+	} else if p := b.world.api.BackendTLSPolicy(ref); !p.Attached() { // nothing else looks at it
+		b.found(ref, p.Findings)
+	}
+	b.dirty.Roots, b.dirty.Status = true, true
+}
+
+// settleBackendTLS marks the Services that policies have spoken to in another way now.
+func (b *builder) settleBackendTLS() {
+	changed, policies := b.api.SettleBackendTLS()
+	for _, key := range changed {
+		namespace, name, _ := strings.Cut(key, "/")
+		b.dirtyHost(strings.ToLower(name + "." + namespace + ".svc." + object.Domain))
+	}
+	api := b.world.GatewayAPI()
+	for _, p := range policies {
+		b.found(p.Ref, api.PolicyFindings(p))
+	}
+	b.dirty.Status = b.dirty.Status || len(policies) > 0
+}
+
 // apiRoute takes in a route; nil takes it away.
 func (b *builder) apiRoute(ref object.Ref, next *gatewayapi.Route) {
 	b.changing(ref, b.world.api.Route(ref))
@@ -56,6 +82,7 @@ func (b *builder) setAPIRoute(ref object.Ref, next *gatewayapi.Route) {
 
 // settleGatewayAPI makes again what is stale, and marks what depends on it.
 func (b *builder) settleGatewayAPI() {
+	b.settleBackendTLS()
 	for _, ref := range b.api.Marked() {
 		if ref.Kind == object.KindService {
 			b.deriveService(ref)

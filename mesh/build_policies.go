@@ -114,6 +114,7 @@ const (
 
 func (b *builder) configMap(ref object.Ref, o *corev1.ConfigMap) {
 	if ref.Name != meshConfigMap || ref.Namespace != DefaultConfig().RootNamespace {
+		b.api.SetBundle(ref, o)
 		return
 	}
 	if o == nil {

@@ -25,6 +25,7 @@ type Dirty struct {
 	Ending     map[object.Ref]struct{} // Pods whose end began
 	Selectors  map[string]struct{}     // services of the namespace that select workloads
 	Secrets    map[object.Ref]struct{} // Secrets
+	Roots      bool                    // which ConfigMaps with roots are named
 	Status     bool                    // what objects are told of themselves, or what is read when pods are made, if nothing else
 }
 
@@ -34,7 +35,7 @@ func newDirty() *Dirty {
 
 // Empty tells whether nothing changed.
 func (d *Dirty) Empty() bool {
-	return !d.All && !d.Scopes && !d.Gateways && !d.Status && len(d.Hosts) == 0 && len(d.Namespaces) == 0 && len(d.Inbound) == 0 && len(d.Workloads) == 0 && len(d.Ending) == 0 && len(d.Selectors) == 0 && len(d.Secrets) == 0
+	return !d.All && !d.Scopes && !d.Gateways && !d.Roots && !d.Status && len(d.Hosts) == 0 && len(d.Namespaces) == 0 && len(d.Inbound) == 0 && len(d.Workloads) == 0 && len(d.Ending) == 0 && len(d.Selectors) == 0 && len(d.Secrets) == 0
 }
 
 func (d *Dirty) host(name string, t Touch) {
@@ -48,6 +49,7 @@ func (d *Dirty) Merge(o *Dirty) {
 	d.All = d.All || o.All
 	d.Scopes = d.Scopes || o.Scopes
 	d.Gateways = d.Gateways || o.Gateways
+	d.Roots = d.Roots || o.Roots
 	d.Status = d.Status || o.Status
 	for h, t := range o.Hosts {
 		d.host(h, t)

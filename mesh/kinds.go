@@ -47,15 +47,16 @@ func kinds() map[object.Kind]kind {
 		object.KindTelemetry:             {apply: applies((*builder).telemetry), check: checks(checkTelemetry), refer: refers((*references).telemetry)},
 		object.KindProxyConfig:           {apply: applies((*builder).proxyConfig)},
 
-		object.KindIngress:        {apply: applies((*builder).ingress)},
-		object.KindIngressClass:   {apply: applies((*builder).ingressClass)},
-		object.KindGatewayClass:   {apply: applies((*builder).gatewayClass)},
-		object.KindKubeGateway:    {apply: applies((*builder).kubeGateway), refer: referAPI},
-		object.KindReferenceGrant: {apply: applies((*builder).referenceGrant)},
-		object.KindHTTPRoute:      route,
-		object.KindGRPCRoute:      route,
-		object.KindTLSRoute:       route,
-		object.KindTCPRoute:       route,
+		object.KindIngress:          {apply: applies((*builder).ingress)},
+		object.KindIngressClass:     {apply: applies((*builder).ingressClass)},
+		object.KindGatewayClass:     {apply: applies((*builder).gatewayClass)},
+		object.KindKubeGateway:      {apply: applies((*builder).kubeGateway), refer: referAPI},
+		object.KindReferenceGrant:   {apply: applies((*builder).referenceGrant)},
+		object.KindBackendTLSPolicy: {apply: applies((*builder).backendTLSPolicy), refer: referAPI},
+		object.KindHTTPRoute:        route,
+		object.KindGRPCRoute:        route,
+		object.KindTLSRoute:         route,
+		object.KindTCPRoute:         route,
 	}
 }
 

@@ -157,7 +157,7 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 	}
 	e.locate(dirty)
 	e.accept(dirty)
-	if e.holdRouters() || dirty.Gateways || dirty.All || e.holdSecrets() {
+	if e.holdRouters() || dirty.Gateways || dirty.Roots || dirty.All || e.holdSecrets() {
 		e.wantSecrets()
 	}
 	e.publish()

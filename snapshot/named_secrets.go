@@ -80,7 +80,7 @@ func (s *namedSecrets) concerns(changed map[object.Ref]struct{}) bool {
 // than the objects of each namespace may name. Findings tell which are too many.
 // For a while after the start those come in addition that the world names.
 func (e *Engine) wantedSecrets() (refs []object.Ref, findings []object.Finding) {
-	all := e.world.GatewayAPI().ListenerSecrets()
+	all := append(e.world.GatewayAPI().ListenerSecrets(), e.world.GatewayAPI().PolicyBundles()...)
 	e.mu.Lock()
 	for _, p := range e.routers.places {
 		all = append(all, p.layer.secrets.wanted...)

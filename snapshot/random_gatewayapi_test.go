@@ -13,7 +13,7 @@ import (
 
 // gatewayAPIKinds are those that randomGatewayAPI makes.
 var gatewayAPIKinds = []object.Kind{object.KindGatewayClass, object.KindKubeGateway, object.KindKubeGateway, object.KindHTTPRoute, object.KindHTTPRoute, object.KindHTTPRoute, object.KindGRPCRoute,
-	object.KindTLSRoute, object.KindTCPRoute, object.KindReferenceGrant, object.KindNamespace}
+	object.KindTLSRoute, object.KindTCPRoute, object.KindReferenceGrant, object.KindBackendTLSPolicy, object.KindNamespace}
 
 func ptr[T any](v T) *T { return &v }
 
@@ -61,6 +61,12 @@ func randomGatewayAPI(r *rand.Rand, kind object.Kind, m metav1.ObjectMeta) any {
 		o := &gatewayv1.TCPRoute{ObjectMeta: m}
 		o.Spec.CommonRouteSpec = randomParents(r)
 		o.Spec.Rules = []gatewayv1.TCPRouteRule{{BackendRefs: []gatewayv1.BackendRef{randomBackend(r)}}}
+		return o
+	case object.KindBackendTLSPolicy:
+		o := &gatewayv1.BackendTLSPolicy{ObjectMeta: m}
+		o.Spec.TargetRefs = []gatewayv1.LocalPolicyTargetReferenceWithSectionName{{LocalPolicyTargetReference: gatewayv1.LocalPolicyTargetReference{Kind: "Service", Name: randomBackend(r).Name}}}
+		o.Spec.Validation.Hostname = pick[gatewayv1.PreciseHostname](r, "a.example", "b.example", "")
+		o.Spec.Validation.WellKnownCACertificates = ptr(pick(r, gatewayv1.WellKnownCACertificatesSystem, "x/y"))
 		return o
 	case object.KindReferenceGrant:
 		o := &gatewayv1.ReferenceGrant{ObjectMeta: m}

@@ -165,6 +165,9 @@ func clusterInput(v *mesh.View, s *registry.Service, endpoints *registry.Endpoin
 		Service: s, Port: port, Rule: rule, Config: v.Config, Router: v.Scope.Role == mesh.RoleRouter,
 		Identities: endpoints.Identities, MutualTLS: endpoints.MutualTLS, Client: clientOf(v, s, rule),
 	}
+	if p := s.Port(port); p != nil {
+		in.TLS = v.GatewayAPI().BackendTLS(s, p)
+	}
 	if s.Resolution != registry.ResolutionStatic {
 		in.Endpoints, in.PeerAuthentications = endpoints, v.PeerAuthentications
 	}

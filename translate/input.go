@@ -4,6 +4,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
@@ -32,6 +33,7 @@ type ClusterInput struct {
 	Port    uint32                   // of Service.Ports
 	Subset  *traffic.Subset          // nil: the whole service
 	Rule    *traffic.DestinationRule // nil: the mesh's defaults
+	TLS     *gatewayapi.BackendTLS   // what a BackendTLSPolicy asks for, before all that a rule says of TLS; nil: none does
 	Config  *mesh.Config
 	// Router: the client is a gateway, whose connections have no original
 	// destination.

@@ -14,7 +14,7 @@ import (
 // them, and those that DestinationRules name, in the namespaces of who may use
 // them. One that several name is there for each.
 func NamedSecrets(w *mesh.World) []registry.Wanted {
-	out := w.GatewayAPI().ListenerSecrets()
+	out := append(w.GatewayAPI().ListenerSecrets(), w.GatewayAPI().PolicyBundles()...)
 	add := func(uses []SecretUse, namespaces map[string]struct{}) {
 		for _, use := range uses {
 			for namespace := range namespaces {

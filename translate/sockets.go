@@ -12,6 +12,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
@@ -36,6 +37,7 @@ type socketKey struct {
 	alpn       string
 	own, roots string // Secrets
 	inline     bool   // files are named in the cluster itself
+	policy     *gatewayapi.BackendTLS
 }
 
 // firstOf tells lists apart that never change.

@@ -39,6 +39,8 @@ const systemRoots = "system"
 func (b *clusterBuilder) setTransport() {
 	c := b.cluster
 	switch {
+	case b.overridden():
+		c.TransportSocket = b.policySocket()
 	case b.tls != nil:
 		c.TransportSocket = b.ruleSocket()
 	case !autoMutualTLS(b.Config, b.policy, b.Service) || b.Identities == "":
@@ -274,6 +276,9 @@ func (b *clusterBuilder) insecure() bool {
 // Host, and checks that its certificate is for that name, where the rule names
 // neither.
 func (b *clusterBuilder) setServerName(o *httpv3.HttpProtocolOptions) {
+	if b.overridden() {
+		return
+	}
 	switch b.tls.GetMode() {
 	case networking.ClientTLSSettings_SIMPLE, networking.ClientTLSSettings_MUTUAL:
 	default:

@@ -24,6 +24,8 @@ var apiKinds = map[schema.GroupResource]object.Kind{
 	{Group: gatewayv1.GroupName, Resource: "grpcroutes"}:     object.KindGRPCRoute,
 	{Group: gatewayv1.GroupName, Resource: "tlsroutes"}:      object.KindTLSRoute,
 	{Group: gatewayv1.GroupName, Resource: "tcproutes"}:      object.KindTCPRoute,
+
+	{Group: gatewayv1.GroupName, Resource: "backendtlspolicies"}: object.KindBackendTLSPolicy,
 }
 
 // ownControllers are the names under which parents of routes are ours to write.
@@ -53,13 +55,22 @@ func apiChange(k *kept, ref object.Ref, w *mesh.World, findings []object.Finding
 		notProgrammed(status, findings)
 		generation = n
 		wanted, err = asFields(status)
+	case object.KindBackendTLSPolicy:
+		ancestors, n, ok := w.GatewayAPI().BackendTLSPolicyStatus(ref)
+		if !ok {
+			return nil, nil
+		}
+		generation = n
+		if wanted, err = besideOthers("ancestors", standing, ancestors); err == nil {
+			bounded(wanted, gatewayapi.MaxAncestors)
+		}
 	default:
 		parents, n, ok := w.GatewayAPI().RouteStatus(ref)
 		if !ok {
 			return nil, nil
 		}
 		generation = n
-		wanted, err = routeFields(standing, parents)
+		wanted, err = besideOthers("parents", standing, parents)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("writing the status of %s: %w", ref, err)
@@ -107,19 +118,19 @@ func notProgrammed(status *gatewayv1.GatewayStatus, findings []object.Finding) {
 	}
 }
 
-// routeFields are the parents to stand in a route's status: those of other
-// controllers as they are, and ours.
-func routeFields(standing map[string]any, parents []gatewayv1.RouteParentStatus) (map[string]any, error) {
+// besideOthers is the list of what each controller says of a parent or ancestor: that of
+// other controllers as it is, and ours.
+func besideOthers[T any](field string, standing map[string]any, ours []T) (map[string]any, error) {
 	all := []any{}
-	before, _ := standing["parents"].([]any)
+	before, _ := standing[field].([]any)
 	for _, p := range before {
 		fields, _ := p.(map[string]any)
 		if name, _ := fields["controllerName"].(string); !slices.Contains(ownControllers, name) {
 			all = append(all, p)
 		}
 	}
-	for i := range parents {
-		fields, err := asFields(&parents[i])
+	for i := range ours {
+		fields, err := asFields(&ours[i])
 		if err != nil {
 			return nil, err
 		}
@@ -128,7 +139,14 @@ func routeFields(standing map[string]any, parents []gatewayv1.RouteParentStatus)
 	if len(all) == 0 && len(before) == 0 {
 		return map[string]any{}, nil
 	}
-	return map[string]any{"parents": all}, nil
+	return map[string]any{field: all}, nil
+}
+
+// bounded leaves out the last of our ancestors where the API has no room for all.
+func bounded(wanted map[string]any, most int) {
+	if all, _ := wanted["ancestors"].([]any); len(all) > most {
+		wanted["ancestors"] = all[:most]
+	}
 }
 
 // keep gives the conditions of a wanted status the times at which they came to
@@ -138,7 +156,7 @@ func keep(wanted, standing map[string]any, now time.Time) {
 		before, _ := standing["conditions"].([]any)
 		wanted["conditions"] = since(list, before, now)
 	}
-	for _, l := range []struct{ field, name string }{{"listeners", "name"}, {"parents", "parentRef"}} {
+	for _, l := range []struct{ field, name string }{{"listeners", "name"}, {"parents", "parentRef"}, {"ancestors", "ancestorRef"}} {
 		list, _ := wanted[l.field].([]any)
 		before, _ := standing[l.field].([]any)
 		for _, e := range list {

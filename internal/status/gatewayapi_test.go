@@ -2,8 +2,11 @@ package status
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -244,5 +247,50 @@ func TestGatewayAPIStatuses(t *testing.T) {
 				t.Errorf("%s is another controller's, and has the condition %v", o.ref, c)
 			}
 		}
+	}
+}
+
+// TestAncestorsOfPoliciesAreBounded: a policy is told of the Gateways that lead to its
+// Service, as far as the API has room beside what other controllers wrote, which stays.
+func TestAncestorsOfPoliciesAreBounded(t *testing.T) {
+	m := func(name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: "default", Name: name, Generation: 2}
+	}
+	system := gatewayv1.WellKnownCACertificatesSystem
+	ref := object.Ref{Kind: object.KindBackendTLSPolicy, Namespace: "default", Name: "p"}
+	policy := &gatewayv1.BackendTLSPolicy{ObjectMeta: m("p"), Spec: gatewayv1.BackendTLSPolicySpec{
+		TargetRefs: []gatewayv1.LocalPolicyTargetReferenceWithSectionName{{LocalPolicyTargetReference: gatewayv1.LocalPolicyTargetReference{Kind: "Service", Name: "web"}}},
+		Validation: gatewayv1.BackendTLSPolicyValidation{Hostname: "web.example", WellKnownCACertificates: &system},
+	}}
+	port := gatewayv1.PortNumber(80)
+	route := &gatewayv1.HTTPRoute{ObjectMeta: m("route"), Spec: gatewayv1.HTTPRouteSpec{Rules: []gatewayv1.HTTPRouteRule{{BackendRefs: []gatewayv1.HTTPBackendRef{{BackendRef: gatewayv1.BackendRef{BackendObjectReference: gatewayv1.BackendObjectReference{Name: "web", Port: &port}}}}}}}}
+	changes := []mesh.Change{{Ref: ref, Object: policy}, {Ref: routeRef, Object: route},
+		{Ref: object.Ref{Kind: object.KindService, Namespace: "default", Name: "web"}, Object: &corev1.Service{ObjectMeta: m("web"), Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.9", Ports: []corev1.ServicePort{{Port: 80}}}}}}
+	for i := range 20 {
+		name := fmt.Sprintf("g%02d", i)
+		route.Spec.ParentRefs = append(route.Spec.ParentRefs, gatewayv1.ParentReference{Name: gatewayv1.ObjectName(name)})
+		changes = append(changes, mesh.Change{Ref: object.Ref{Kind: object.KindKubeGateway, Namespace: "default", Name: name},
+			Object: &gatewayv1.Gateway{ObjectMeta: m(name), Spec: gatewayv1.GatewaySpec{GatewayClassName: "istio", Listeners: []gatewayv1.Listener{{Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType}}}}})
+	}
+	foreign := map[string]any{"controllerName": "example.com/other", "ancestorRef": map[string]any{"name": "x"}, "conditions": []any{}}
+	status := map[string]any{"ancestors": []any{foreign}}
+	patch, err := apiChange(seen(t, 2, status), ref, mesh.Build(changes), nil, time.Unix(1000, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, _ := patch["ancestors"].([]any)
+	if len(all) != 16 || !reflect.DeepEqual(all[0], foreign) {
+		t.Fatalf("%d ancestors, the first %v, want 16 with the other controller's", len(all), all[0])
+	}
+	last := all[15].(map[string]any)
+	if name := last["ancestorRef"].(map[string]any)["name"]; name != "g14" {
+		t.Errorf("the last is %v, want g14", name)
+	}
+	if c := last["conditions"].([]any)[0].(map[string]any); c["type"] != "Accepted" || c["status"] != "True" || c["observedGeneration"] != int64(2) {
+		t.Errorf("the condition is %v, want Accepted of generation 2", c)
+	}
+	maps.Copy(status, patch)
+	if patch, err = apiChange(seen(t, 2, status), ref, mesh.Build(changes), nil, time.Unix(2000, 0)); err != nil || patch != nil {
+		t.Errorf("%v is written though it stands there: %v", patch, err)
 	}
 }

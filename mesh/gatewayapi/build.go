@@ -16,11 +16,14 @@ type Builder struct {
 	next    *Index
 	stale   map[object.Ref]struct{} // Gateways and Services
 	crosses map[object.Ref]struct{} // routes with backends of other namespaces
+
+	staleTLS map[string]struct{}            // Services whose policies have changed, by "namespace/name"
+	trusting map[string]map[string]struct{} // policies by the ConfigMaps that they name, both by "namespace/name"
 }
 
 // NewBuilder makes a builder that changes the index.
 func NewBuilder(next *Index) *Builder {
-	return &Builder{next: next, stale: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}}
+	return &Builder{next: next, stale: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}, staleTLS: map[string]struct{}{}, trusting: map[string]map[string]struct{}{}}
 }
 
 // Mark notes that a Gateway or Service has to be derived again.
@@ -37,6 +40,9 @@ func (b *Builder) MarkGateways(meant func(*Gateway) bool) {
 
 // MarkService marks what a change of a Service with the host changes.
 func (b *Builder) MarkService(ref object.Ref, host string) {
+	if key := ref.Namespace + "/" + ref.Name; len(b.policiesFor(key)) > 0 {
+		b.staleTLS[key] = struct{}{}
+	}
 	if len(b.next.RoutesOf(ref)) > 0 {
 		b.Mark(ref)
 	}
@@ -116,6 +122,9 @@ func (b *Builder) SetRoute(ref object.Ref, next *Route) bool {
 		b.next.routesOf = persist.Listed(b.next.routesOf, p.String(), is, nil, olderRoute)
 		b.Mark(p)
 	}
+	for _, service := range old.services() {
+		b.next.routesTo = persist.Listed(b.next.routesTo, service, is, nil, olderRoute)
+	}
 	delete(b.crosses, ref)
 	if next == nil {
 		b.next.routes = b.next.routes.Delete(ref.String())
@@ -128,6 +137,9 @@ func (b *Builder) SetRoute(ref object.Ref, next *Route) bool {
 	for _, p := range next.Parents() {
 		b.next.routesOf = persist.Listed(b.next.routesOf, p.String(), is, &next, olderRoute)
 		b.Mark(p)
+	}
+	for _, service := range next.services() {
+		b.next.routesTo = persist.Listed(b.next.routesTo, service, is, &next, olderRoute)
 	}
 	return true
 }

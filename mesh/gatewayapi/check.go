@@ -29,6 +29,9 @@ func (w *View) Check(obj any) (out []object.Finding) {
 		}
 		return out
 	}
+	if o, ok := obj.(*gatewayv1.BackendTLSPolicy); ok {
+		return w.PolicyFindings(parseBackendTLSPolicy(o))
+	}
 	r := ParseRoute(obj)
 	if r == nil {
 		return nil

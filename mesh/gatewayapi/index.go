@@ -14,8 +14,20 @@ type Index struct {
 	gateways persist.Map[string, *Gateway] // by "namespace/name"
 	routes   persist.Map[string, *Route]   // by Ref.String
 	routesOf persist.Map[string, []*Route] // by the Ref.String of each parent, in order of precedence
+	routesTo persist.Map[string, []*Route] // by "namespace/name" of each Service that they lead to, in the same order
 	classes  map[string]*class             // by name
 	grants   map[string][]*referenceGrant  // by namespace
+
+	policies   persist.Map[string, *BackendTLSPolicy]   // by "namespace/name"
+	policiesOf persist.Map[string, []*BackendTLSPolicy] // by "namespace/name" of each Service that they name, oldest first
+	bundles    persist.Map[string, *bundle]             // ConfigMaps that have been read, by "namespace/name"
+	backendTLS persist.Map[string, serviceTLS]          // what the policies come to, by "namespace/name" of the Service
+}
+
+// BackendTLSPolicy finds a policy; nil when there is none.
+func (x *Index) BackendTLSPolicy(ref object.Ref) *BackendTLSPolicy {
+	p, _ := x.policies.Get(ref.Namespace + "/" + ref.Name)
+	return p
 }
 
 // Gateways are all Gateways, for whatever controller, in the order of

@@ -127,6 +127,23 @@ func (r *Route) Backends() (out []Backend) {
 	return out
 }
 
+// services are the keys of the Services that a route leads to, each once; none of nil.
+func (r *Route) services() (out []string) {
+	if r == nil {
+		return nil
+	}
+	seen := map[string]struct{}{}
+	for _, b := range r.Backends() {
+		key := b.namespace(r.Ref) + "/" + string(b.ref.Name)
+		if _, known := seen[key]; known || deref(b.ref.Group, "") != "" || deref(b.ref.Kind, "Service") != "Service" {
+			continue
+		}
+		seen[key] = struct{}{}
+		out = append(out, key)
+	}
+	return out
+}
+
 // ParseRoute reads a route of any kind; nil for anything else.
 func ParseRoute(obj any) *Route {
 	switch o := obj.(type) {

@@ -45,6 +45,7 @@ const (
 	KindTLSRoute              Kind = "gateway.networking.k8s.io/TLSRoute"
 	KindTCPRoute              Kind = "gateway.networking.k8s.io/TCPRoute"
 	KindReferenceGrant        Kind = "gateway.networking.k8s.io/ReferenceGrant"
+	KindBackendTLSPolicy      Kind = "gateway.networking.k8s.io/BackendTLSPolicy"
 	// KindMeshConfigFile is the file given by --mesh-config. Its object is a
 	// []byte with the YAML of a MeshConfig and wins over the ConfigMap.
 	KindMeshConfigFile Kind = "MeshConfigFile"

@@ -13,7 +13,7 @@ import (
 )
 
 // GatewayKinds are those of the Kubernetes Gateway API.
-var GatewayKinds = []object.Kind{object.KindGatewayClass, object.KindKubeGateway, object.KindHTTPRoute, object.KindGRPCRoute, object.KindTLSRoute, object.KindTCPRoute, object.KindReferenceGrant}
+var GatewayKinds = []object.Kind{object.KindGatewayClass, object.KindKubeGateway, object.KindHTTPRoute, object.KindGRPCRoute, object.KindTLSRoute, object.KindTCPRoute, object.KindReferenceGrant, object.KindBackendTLSPolicy}
 
 // gatewayAPI is a random object of the Kubernetes Gateway API; nil for another kind.
 func (s *Source) gatewayAPI(ref object.Ref) Object {
@@ -42,6 +42,10 @@ func (s *Source) gatewayAPI(ref object.Ref) Object {
 		o := &gatewayv1.TCPRoute{}
 		s.fields("TCPRouteSpec", reflect.ValueOf(&o.Spec).Elem(), deep)
 		return o
+	case object.KindBackendTLSPolicy:
+		o := &gatewayv1.BackendTLSPolicy{}
+		s.fields("BackendTLSPolicySpec", reflect.ValueOf(&o.Spec).Elem(), deep)
+		return o
 	case object.KindReferenceGrant:
 		o := &gatewayv1.ReferenceGrant{}
 		s.fields("ReferenceGrantSpec", reflect.ValueOf(&o.Spec).Elem(), deep)
@@ -53,35 +57,37 @@ func (s *Source) gatewayAPI(ref object.Ref) Object {
 // gatewayWords are what texts of the Gateway API hold, by the name of their
 // Go type, else by that of the field.
 var gatewayWords = map[string][]string{
-	"Group":                      {"", "gateway.networking.k8s.io", "core", "example.com"},
-	"Kind":                       {"Service", "Gateway", "Secret", "ConfigMap", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"},
-	"SectionName":                {"http", "https", "r1", "nonsense"},
-	"ProtocolType":               {"HTTP", "HTTP", "HTTPS", "TLS", "TCP", "UDP", "nonsense"},
-	"HTTPRouteFilterType":        {"RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite", "RequestMirror", "CORS", "ExtensionRef"},
-	"GRPCRouteFilterType":        {"RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "ExtensionRef"},
-	"PathMatchType":              {"Exact", "PathPrefix", "RegularExpression"},
-	"HeaderMatchType":            {"Exact", "RegularExpression"},
-	"GRPCHeaderMatchType":        {"Exact", "RegularExpression"},
-	"QueryParamMatchType":        {"Exact", "RegularExpression"},
-	"GRPCMethodMatchType":        {"Exact", "RegularExpression"},
-	"HTTPPathModifierType":       {"ReplaceFullPath", "ReplacePrefixMatch"},
-	"TLSModeType":                {"Terminate", "Passthrough"},
-	"FromNamespaces":             {"All", "Same", "Selector", "None"},
-	"AddressType":                {"IPAddress", "Hostname", "NamedAddress"},
-	"HTTPMethod":                 {"GET", "POST", "OPTIONS"},
-	"Duration":                   {"1s", "100ms", "0s", "1h30m", "nonsense"},
-	"HTTPHeaderName":             {"x-a", "X-B", "cookie", "host", ":path"},
-	"HeaderName":                 {"x-a", "X-B", "content-length"},
-	"GRPCHeaderName":             {"x-a", "X-B"},
-	"GatewayController":          {gatewayapi.FairwayController, gatewayapi.IstioController, "example.com/other"},
-	"SessionPersistenceType":     {"Cookie", "Header"},
-	"CookieLifetimeType":         {"Permanent", "Session"},
-	"AnnotationKey":              {"a.example/b"},
-	"LabelKey":                   {"app"},
-	"CORSOrigin":                 {"*", "https://a.example", "https://*.example.com"},
-	"gatewayClassName":           {"fairway", "istio", "other"},
-	"scheme":                     {"http", "https"},
-	"FrontendValidationModeType": {"AllowValidOnly", "AllowInsecureFallback"},
+	"Group":                       {"", "gateway.networking.k8s.io", "core", "example.com"},
+	"Kind":                        {"Service", "Gateway", "Secret", "ConfigMap", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"},
+	"SectionName":                 {"http", "https", "r1", "nonsense"},
+	"ProtocolType":                {"HTTP", "HTTP", "HTTPS", "TLS", "TCP", "UDP", "nonsense"},
+	"HTTPRouteFilterType":         {"RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite", "RequestMirror", "CORS", "ExtensionRef"},
+	"GRPCRouteFilterType":         {"RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "ExtensionRef"},
+	"PathMatchType":               {"Exact", "PathPrefix", "RegularExpression"},
+	"HeaderMatchType":             {"Exact", "RegularExpression"},
+	"GRPCHeaderMatchType":         {"Exact", "RegularExpression"},
+	"QueryParamMatchType":         {"Exact", "RegularExpression"},
+	"GRPCMethodMatchType":         {"Exact", "RegularExpression"},
+	"HTTPPathModifierType":        {"ReplaceFullPath", "ReplacePrefixMatch"},
+	"TLSModeType":                 {"Terminate", "Passthrough"},
+	"FromNamespaces":              {"All", "Same", "Selector", "None"},
+	"AddressType":                 {"IPAddress", "Hostname", "NamedAddress"},
+	"HTTPMethod":                  {"GET", "POST", "OPTIONS"},
+	"SubjectAltNameType":          {"Hostname", "URI"},
+	"WellKnownCACertificatesType": {"System", "System", "a.example/b"},
+	"Duration":                    {"1s", "100ms", "0s", "1h30m", "nonsense"},
+	"HTTPHeaderName":              {"x-a", "X-B", "cookie", "host", ":path"},
+	"HeaderName":                  {"x-a", "X-B", "content-length"},
+	"GRPCHeaderName":              {"x-a", "X-B"},
+	"GatewayController":           {gatewayapi.FairwayController, gatewayapi.IstioController, "example.com/other"},
+	"SessionPersistenceType":      {"Cookie", "Header"},
+	"CookieLifetimeType":          {"Permanent", "Session"},
+	"AnnotationKey":               {"a.example/b"},
+	"LabelKey":                    {"app"},
+	"CORSOrigin":                  {"*", "https://a.example", "https://*.example.com"},
+	"gatewayClassName":            {"fairway", "istio", "other"},
+	"scheme":                      {"http", "https"},
+	"FrontendValidationModeType":  {"AllowValidOnly", "AllowInsecureFallback"},
 }
 
 // fields gives the fields of a struct values, nested depth deep.

@@ -1,0 +1,113 @@
+package gatewayapi
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
+)
+
+// MaxAncestors is how many the API lets the status of a policy hold, of all controllers.
+const MaxAncestors = 16
+
+// BackendTLSPolicyStatus is what a policy is to be told of each Gateway that leads to its
+// Services and, for the clients in the mesh, of each of them; false when there is no such
+// policy. Generation is what was looked at.
+func (w *View) BackendTLSPolicyStatus(ref object.Ref) (ancestors []gatewayv1.PolicyAncestorStatus, generation int64, ok bool) {
+	p := w.BackendTLSPolicy(ref)
+	if p == nil {
+		return nil, 0, false
+	}
+	conditions := w.policyConditions(p)
+	for _, g := range w.gatewaysTo(p) {
+		ancestors = append(ancestors, ancestorOf(g.Ref, w.controllerOf(string(g.Spec.GatewayClassName)), conditions))
+	}
+	for _, t := range p.targets {
+		if s := w.targetService(p, t); s != nil && !slices.ContainsFunc(ancestors, func(a gatewayv1.PolicyAncestorStatus) bool {
+			return deref(a.AncestorRef.Kind, "") == "Service" && string(a.AncestorRef.Name) == s.Name
+		}) {
+			ancestors = append(ancestors, ancestorOf(s.Ref, MeshController, conditions))
+		}
+	}
+	return ancestors[:min(len(ancestors), MaxAncestors)], p.generation, true
+}
+
+func ancestorOf(ref object.Ref, controller string, conditions []metav1.Condition) gatewayv1.PolicyAncestorStatus {
+	group, kind := groupKind(ref.Kind)
+	return gatewayv1.PolicyAncestorStatus{
+		AncestorRef: gatewayv1.ParentReference{
+			Group: (*gatewayv1.Group)(&group), Kind: (*gatewayv1.Kind)(&kind), Namespace: (*gatewayv1.Namespace)(&ref.Namespace), Name: gatewayv1.ObjectName(ref.Name),
+		},
+		ControllerName: gatewayv1.GatewayController(controller),
+		Conditions:     slices.Clone(conditions),
+	}
+}
+
+// gatewaysTo are the Gateways with routes to the Services of a policy, in order: not more
+// than a status can hold.
+func (w *View) gatewaysTo(p *BackendTLSPolicy) (out []*Gateway) {
+	seen := map[object.Ref]struct{}{}
+	for _, service := range p.services() {
+		routes, _ := w.routesTo.Get(service)
+		for _, r := range routes {
+			for _, parent := range r.parents {
+				ref, _ := r.parentOf(parent)
+				if _, known := seen[ref]; known || ref.Kind != object.KindKubeGateway {
+					continue
+				}
+				if problem, ours := w.attachProblem(r, parent); !ours || problem != (attachProblem{}) {
+					continue
+				}
+				seen[ref] = struct{}{}
+				if out = append(out, w.Gateway(ref)); len(out) == MaxAncestors {
+					return out
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *Gateway) int {
+		return cmp.Or(cmp.Compare(a.Ref.Namespace, b.Ref.Namespace), cmp.Compare(a.Ref.Name, b.Ref.Name))
+	})
+	return out
+}
+
+func (w *View) policyConditions(p *BackendTLSPolicy) []metav1.Condition {
+	n := p.generation
+	roots, problem := w.roots(p)
+	resolved := condition(gatewayv1.BackendTLSPolicyConditionResolvedRefs, true, gatewayv1.BackendTLSPolicyReasonResolvedRefs, "all authorities that the policy names are there", n)
+	switch {
+	case p.kind != "":
+		resolved = condition(gatewayv1.BackendTLSPolicyConditionResolvedRefs, false, gatewayv1.BackendTLSPolicyReasonInvalidKind, problem, n)
+	case problem != "":
+		resolved = condition(gatewayv1.BackendTLSPolicyConditionResolvedRefs, false, gatewayv1.BackendTLSPolicyReasonInvalidCACertificateRef, problem, n)
+	}
+	var lost []string
+	var found bool
+	for _, t := range p.targets {
+		if winner := w.decides(p.Ref.Namespace, t); winner.Ref != p.Ref {
+			lost = append(lost, fmt.Sprintf("policy %s is older and decides about %s", winner.Ref.Name, t))
+		}
+		found = found || w.targetService(p, t) != nil
+	}
+	accepted := func(is bool, reason gatewayv1.PolicyConditionReason, message string) metav1.Condition {
+		return condition(gatewayv1.PolicyConditionAccepted, is, reason, message, n)
+	}
+	first := accepted(true, gatewayv1.PolicyReasonAccepted, "the policy is in force")
+	switch {
+	case len(lost) > 0 && len(lost) == len(p.targets):
+		first = accepted(false, gatewayv1.PolicyReasonConflicted, lost[0]+": merge the two")
+	case p.invalid != "":
+		first = accepted(false, gatewayv1.PolicyReasonInvalid, p.invalid)
+	case !found:
+		first = accepted(false, gatewayv1.PolicyReasonTargetNotFound, "there is no Service that the policy names: correct targetRefs")
+	case roots == "" && !p.system:
+		first = accepted(false, gatewayv1.BackendTLSPolicyReasonNoValidCACertificate, "no authority that the policy names is there: "+problem)
+	case len(lost) > 0:
+		first = accepted(true, gatewayv1.PolicyReasonAccepted, "the policy is in force, but for one target: "+lost[0])
+	}
+	return []metav1.Condition{first, resolved}
+}

@@ -1,0 +1,46 @@
+package gatewayapi
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// maxBundle is how many bytes of certificates a policy may name. Each cluster of its
+// Services says them again, in every proxy.
+const maxBundle = 32 << 10
+
+// bundle is what a ConfigMap holds of certificates of authorities.
+type bundle struct {
+	roots   string // in PEM
+	problem string // why there are none
+}
+
+// parseBundle reads the certificates of a ConfigMap.
+func parseBundle(o *corev1.ConfigMap) *bundle {
+	text := []byte(o.Data["ca.crt"])
+	if len(text) == 0 {
+		text = o.BinaryData["ca.crt"]
+	}
+	if len(text) > maxBundle {
+		return &bundle{problem: fmt.Sprintf("has more than %d bytes in ca.crt: keep the roots that are needed", maxBundle)}
+	}
+	n := 0
+	for rest := bytes.TrimSpace(text); len(rest) > 0; n++ {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" {
+			return &bundle{problem: "has something else than certificates in PEM in ca.crt: remove it"}
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return &bundle{problem: fmt.Sprintf("has a certificate in ca.crt that cannot be read (%v): replace it", err)}
+		}
+		rest = bytes.TrimSpace(rest)
+	}
+	if n == 0 {
+		return &bundle{problem: "has no ca.crt: put the certificates of the authority there, in PEM"}
+	}
+	return &bundle{roots: string(bytes.TrimSpace(text)) + "\n"}
+}

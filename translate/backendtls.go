@@ -1,0 +1,55 @@
+package translate
+
+import (
+	"fmt"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+
+	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
+	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
+	"github.com/fairway-mesh/fairway/translate/resource"
+)
+
+// overridden tells whether a BackendTLSPolicy decides about the TLS of the cluster, before
+// any rule. Clients in the mesh that speak TLS themselves, as they do to ports which are
+// declared so, are not made to speak it twice.
+func (b *clusterBuilder) overridden() bool {
+	return b.TLS != nil && (b.Router || b.port.Protocol != object.ProtocolHTTPS && b.port.Protocol != object.ProtocolTLS)
+}
+
+// policySocket speaks TLS as a BackendTLSPolicy asks. Where it names no roots that can be
+// used, no server is good enough.
+func (b *clusterBuilder) policySocket() *corev3.TransportSocket {
+	if b.tls != nil && b.Rule != nil {
+		b.findings = append(b.findings, object.Finding{Object: b.Rule.Ref(), Field: "spec.trafficPolicy.tls", Code: object.CodeConflict, Winner: b.TLS.Policy,
+			Message: fmt.Sprintf("a BackendTLSPolicy decides about TLS to host %s; these settings have no effect there: remove one of the two", b.Service.Host)})
+	}
+	key := socketKey{config: b.Config, policy: b.TLS}
+	if b.speaks() == http2 {
+		key.alpn = "h2" // otherwise Envoy offers what the request is
+	}
+	return upstreamSocket(b.sockets.common(key, func() *tlsv3.CommonTlsContext {
+		common := &tlsv3.CommonTlsContext{
+			TlsParams:             tlsParameters(b.Config.GetTlsDefaults()),
+			ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: verifiedBy(b.TLS)},
+		}
+		if key.alpn != "" {
+			common.AlpnProtocols = []string{key.alpn}
+		}
+		return common
+	}), b.TLS.Hostname)
+}
+
+// verifiedBy is how a server is verified.
+func verifiedBy(t *gatewayapi.BackendTLS) *tlsv3.CertificateValidationContext {
+	v := &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: exactNames(t.Names), TrustedCa: resource.FileSource(resource.SystemRootsFile)}
+	switch {
+	case len(t.Names) == 0 || t.Roots == "" && !t.System:
+		v.MatchTypedSubjectAltNames = exactNames([]string{traffic.NobodysName})
+	case !t.System:
+		v.TrustedCa = inlineBytes([]byte(t.Roots))
+	}
+	return v
+}

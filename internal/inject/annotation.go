@@ -114,8 +114,11 @@ func logLevel(s *settings, v string) error {
 func list(field func(*settings) *[]string) reader {
 	return func(s *settings, v string) error {
 		for word := range strings.SplitSeq(v, ",") {
-			if word = strings.TrimSpace(word); word != "" {
-				*field(s) = append(*field(s), bootstrap.Escape(word))
+			if word = strings.TrimSpace(word); word == "" {
+				continue
+			}
+			if *field(s) = append(*field(s), bootstrap.Escape(word)); len(*field(s)) > maxWords {
+				return fmt.Errorf("more than %d words: name fewer", maxWords)
 			}
 		}
 		return nil
@@ -181,6 +184,32 @@ func unknown(name string) string {
 	return ""
 }
 
+// What is read of annotations, each far more than people write. Kubernetes takes 256 KiB of
+// all annotations together, and those who ask a webhook themselves are not held to that.
+const (
+	maxAnnotations = 256 << 10
+	maxAnnotation  = 64 << 10 // of one that is read
+	maxWords       = 1000     // of a list in one
+	maxExpression  = 1 << 10
+	maxNotes       = 100 // about a pod
+)
+
+// small is an error when annotations are more than is read of them.
+func small(annotations map[string]string) error {
+	sum := 0
+	known := readers()
+	for name, value := range annotations {
+		sum += len(name) + len(value)
+		if (known[name] != nil || name == proxyConfigName || name == TemplatesName) && len(value) > maxAnnotation {
+			return fmt.Errorf("annotation %s has %d bytes, more than %d: say less", name, len(value), maxAnnotation)
+		}
+	}
+	if sum > maxAnnotations {
+		return fmt.Errorf("annotations have %d bytes together, more than the %d that Kubernetes takes: say less", sum, maxAnnotations)
+	}
+	return nil
+}
+
 // readSettings reads a pod's annotations over p. notes tell what was ignored.
 func readSettings(annotations map[string]string, p Params) (s settings, notes []string, err error) {
 	s = settings{
@@ -191,12 +220,18 @@ func readSettings(annotations map[string]string, p Params) (s settings, notes []
 		readiness: readiness{period: 15, failures: 4},
 	}
 	maps.Copy(s.environment, p.Environment)
+	if err := small(annotations); err != nil {
+		return s, nil, err
+	}
 	known := readers()
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
 		if read := known[name]; read != nil {
 			if err := read(&s, annotations[name]); err != nil {
 				return s, nil, fmt.Errorf("annotation %s: %w", name, err)
 			}
+			continue
+		}
+		if len(notes) == maxNotes {
 			continue
 		}
 		if note := unknown(name); note != "" {
@@ -210,6 +245,9 @@ func readSettings(annotations map[string]string, p Params) (s settings, notes []
 		return s, nil, err
 	}
 	for _, text := range s.stats.Regexps {
+		if len(text) > maxExpression {
+			return s, nil, fmt.Errorf("annotation %sstatsInclusionRegexps: an expression has %d bytes, more than %d: say less", sidecarPrefix, len(text), maxExpression)
+		}
 		if _, err := regexp.Compile(text); err != nil {
 			return s, nil, fmt.Errorf("annotation %sstatsInclusionRegexps: %w", sidecarPrefix, err)
 		}

@@ -100,10 +100,14 @@ func environment(config bootstrap.Config, added map[string]string) []corev1.EnvV
 	for _, v := range bootstrap.Environment(config) {
 		vars = append(vars, corev1.EnvVar{Name: v.Name, Value: v.Value})
 	}
+	at := make(map[string]int, len(vars))
+	for i, v := range slices.Backward(vars) {
+		at[v.Name] = i
+	}
 	for _, name := range slices.Sorted(maps.Keys(added)) {
-		i := slices.IndexFunc(vars, func(v corev1.EnvVar) bool { return v.Name == name })
+		i, known := at[name]
 		switch {
-		case i < 0:
+		case !known:
 			vars = append(vars, corev1.EnvVar{Name: name, Value: added[name]})
 		case i < ours:
 		case name == bootstrap.ResourceAttributes && !strings.Contains(added[name], "service.name="):

@@ -83,7 +83,15 @@ func Inject(pod *corev1.Pod, p Params) (Result, error) {
 	if !p.Plaintext {
 		out.Spec.Volumes = append(out.Spec.Volumes, credentialVolume(p))
 	}
-	return Result{Pod: out, Changed: true, Notes: notes}, nil
+	return Result{Pod: out, Changed: true, Notes: fewer(notes)}, nil
+}
+
+// fewer are the first of many notes, and how many the others are.
+func fewer(notes []string) []string {
+	if len(notes) <= maxNotes {
+		return notes
+	}
+	return append(notes[:maxNotes:maxNotes], fmt.Sprintf("and %d more of such notes", len(notes)-maxNotes))
 }
 
 // injectSidecar puts traffic capture and a proxy beside the application.

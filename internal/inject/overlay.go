@@ -86,9 +86,11 @@ func overlay(base, said corev1.Container) (out corev1.Container, notes []string,
 	}
 	out.Args = append(withoutLevels(base.Args, args), args...)
 	out.Env = merge(base.Env, more, func(v corev1.EnvVar) string { return v.Name })
-	out.Ports = merge(base.Ports, ports, func(v corev1.ContainerPort) string {
-		return fmt.Sprint(v.ContainerPort, v.Protocol == corev1.ProtocolUDP)
-	})
+	type port struct {
+		number int32
+		udp    bool
+	}
+	out.Ports = merge(base.Ports, ports, func(v corev1.ContainerPort) port { return port{v.ContainerPort, v.Protocol == corev1.ProtocolUDP} })
 	out.VolumeMounts = merge(base.VolumeMounts, mounts, func(v corev1.VolumeMount) string { return v.MountPath })
 	return out, notes, nil
 }
@@ -183,10 +185,14 @@ func settleResources(base *corev1.ResourceRequirements, said corev1.ResourceRequ
 
 // merge is base, with what said has of the same key in its place, followed by the
 // rest of said. What comes later may refer to what comes first.
-func merge[T any](base, said []T, key func(T) string) []T {
+func merge[T any, K comparable](base, said []T, key func(T) K) []T {
+	at := make(map[K]int, len(base))
+	for i, b := range slices.Backward(base) {
+		at[key(b)] = i
+	}
 	out := slices.Clone(base)
 	for _, s := range said {
-		if i := slices.IndexFunc(out, func(b T) bool { return key(b) == key(s) }); i >= 0 && i < len(base) {
+		if i, ours := at[key(s)]; ours {
 			out[i] = s
 		} else {
 			out = append(out, s)

@@ -184,6 +184,9 @@ func (s *session) awaits(of ...snapshot.Type) bool {
 		if k.Type == snapshot.Secret && s.secretless && !s.types[snapshot.Secret].subscribed {
 			continue
 		}
+		if k.Type == snapshot.ExtensionConfig && !s.types[k.Type].subscribed {
+			continue // Envoy asks before it acknowledges the listener; others do without
+		}
 		listeners := k.Type == snapshot.RouteConfig || k.Type == snapshot.ExtensionConfig
 		if slices.Contains(of, k.Type) && (!listeners || s.reached.Get(k.Type, k.Name) != nil) {
 			return true

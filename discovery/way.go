@@ -18,6 +18,7 @@ var groups = [...][]int{
 	{snapshot.LayerInbound},
 	{snapshot.LayerSecrets},
 	{snapshot.LayerLife},
+	{snapshot.LayerCaller},
 }
 
 // commonGroup is the group that many proxies share.

@@ -20,6 +20,7 @@ type attached struct {
 	view     *View
 	inbound  *inboundLayer // nil for a router
 	identity *secretLayer
+	caller   *Revision // of which workload its metrics say that it is; never changes
 }
 
 // Ready is closed when there is a world, so that Attach does not wait for it.
@@ -105,6 +106,7 @@ func (e *Engine) admit(a *attached) (done bool, err error) {
 	if p.Role == mesh.RoleSidecar {
 		a.inbound = e.enterInbound(e.world.InboundOf(p.Workload))
 	}
+	a.caller = e.enterCaller(a.client)
 	e.proxies[a] = struct{}{}
 	a.view = NewView(e.stack(a), func() { e.detach(a) })
 	return true, nil
@@ -114,6 +116,7 @@ func (e *Engine) detach(a *attached) {
 	e.mu.Lock()
 	delete(e.proxies, a)
 	e.leave(a)
+	e.callers.leave(callerOf(a.client))
 	identity := a.identity
 	e.mu.Unlock()
 	e.secrets.leave(identity)

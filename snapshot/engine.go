@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // Engine computes the layers that connected proxies see, keeps them up to
@@ -36,6 +37,7 @@ type Engine struct {
 	scopes   *shelf[mesh.Scope, *hostLayer]
 	routers  *shelf[mesh.Scope, *routerLayer]
 	inbounds *shelf[mesh.Inbound, *inboundLayer]
+	callers  *shelf[telemetry.Caller, *Revision]
 	secrets  *secretLayers
 	proxies  map[*attached]struct{}
 	departed departed
@@ -51,6 +53,7 @@ type Engine struct {
 const (
 	idleScopes   = 256
 	idleInbounds = 4096
+	idleCallers  = 4096
 	idleTime     = 30 * time.Second
 )
 
@@ -64,7 +67,8 @@ func NewEngine(log *slog.Logger, certificates *Certificates, want func([]object.
 	}
 	return &Engine{
 		log: log, memo: memo, want: want, scopes: newShelf[mesh.Scope](idleScopes, (*hostLayer).release), routers: newShelf[mesh.Scope](idleScopes, (*routerLayer).release),
-		inbounds: newShelf[mesh.Inbound](idleInbounds, func(*inboundLayer) {}), bases: map[mesh.Scope]*hostLayer{}, secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, departed: newDeparted(), life: newLife(), ready: make(chan struct{}), passed: make(chan struct{}),
+		inbounds: newShelf[mesh.Inbound](idleInbounds, func(*inboundLayer) {}), callers: newShelf[telemetry.Caller](idleCallers, func(*Revision) {}),
+		bases: map[mesh.Scope]*hostLayer{}, secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, departed: newDeparted(), life: newLife(), ready: make(chan struct{}), passed: make(chan struct{}),
 	}
 }
 
@@ -111,6 +115,7 @@ func (e *Engine) forget(since time.Time) {
 	e.scopes.forget(since)
 	e.routers.forget(since)
 	e.inbounds.forget(since)
+	e.callers.forget(since)
 	e.departed.forget(since)
 	e.mu.Unlock()
 	e.dropBases()
@@ -126,6 +131,7 @@ func (e *Engine) settle() {
 	e.scopes.forget(time.Time{})
 	e.routers.forget(time.Time{})
 	e.inbounds.forget(time.Time{})
+	e.callers.forget(time.Time{})
 	e.mu.Unlock()
 	e.memo.sweep()
 	e.report()

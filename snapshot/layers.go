@@ -193,7 +193,7 @@ func (e *Engine) stack(a *attached) Stack {
 			s[LayerInbound] = a.inbound.revision
 		}
 	}
-	s[LayerLife] = e.life.of(a.proxy.Workload)
+	s[LayerLife], s[LayerCaller] = e.life.of(a.proxy.Workload), a.caller
 	if a.identity != nil {
 		s[LayerSecrets] = a.identity.revision.Load()
 	}

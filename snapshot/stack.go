@@ -14,6 +14,7 @@ const (
 	LayerInbound         // inbound(workload)
 	LayerSecrets         // secrets(identity)
 	LayerLife            // what follows where the Pod is in its life
+	LayerCaller          // of which workload its metrics say that it is
 	LayerBase            // what most sidecars see alike; LayerOutbound overrides and hides parts of it
 	numLayers
 )

@@ -91,13 +91,15 @@ type Chain struct {
 	Tunnel Tunnel
 	// IdleTimeout ends connections without traffic, as TCPProxyInput has it.
 	IdleTimeout time.Duration
+	// Described, as TCPProxyInput has it.
+	Described bool
 }
 
 // Equal tells whether two claims want the same.
 func (c Claim) Equal(o Claim) bool {
 	return c.Key == o.Key && c.Kind == o.Kind && c.Host == o.Host && c.RouteConfig == o.RouteConfig && c.Service == o.Service && c.Rule == o.Rule &&
 		slices.EqualFunc(c.Chains, o.Chains, func(a, b Chain) bool {
-			return slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.SNI, b.SNI) && slices.Equal(a.Clusters, b.Clusters) && a.HashSourceIP == b.HashSourceIP && a.Tunnel == b.Tunnel && a.IdleTimeout == b.IdleTimeout
+			return slices.Equal(a.Prefixes, b.Prefixes) && slices.Equal(a.SNI, b.SNI) && slices.Equal(a.Clusters, b.Clusters) && a.HashSourceIP == b.HashSourceIP && a.Tunnel == b.Tunnel && a.IdleTimeout == b.IdleTimeout && a.Described == b.Described
 		})
 }
 
@@ -223,7 +225,7 @@ func (r *resolver) chains(port *registry.Port, d door) []Chain {
 		return out
 	}
 	rest := Chain{Prefixes: d.prefixes, SNI: d.names, Clusters: []WeightedCluster{{Cluster: d.cluster, Weight: 1}}, HashSourceIP: hashesSourceIP(r.rule, "", port.Number),
-		Tunnel: tunnelOf(r.rule, ""), IdleTimeout: effectivePolicy(r.Config, r.rule, nil, port.Number).tcpIdleTimeout()}
+		Tunnel: tunnelOf(r.rule, ""), IdleTimeout: effectivePolicy(r.Config, r.rule, nil, port.Number).tcpIdleTimeout(), Described: r.described(port, d)}
 	if len(d.names) == 0 {
 		return append(out, rest)
 	}
@@ -232,6 +234,16 @@ func (r *resolver) chains(port *registry.Port, d door) []Chain {
 		out = append(out, rest)
 	}
 	return out
+}
+
+// described tells whether each endpoint of the door's cluster tells its workload: not
+// addresses that clients choose.
+func (r *resolver) described(port *registry.Port, d door) bool {
+	switch clusterInput(r.View, r.service, r.endpoints, r.rule, port.Number).Discovery() {
+	case DiscoverByEDS, DiscoverByDNS, DiscoverOneByDNS:
+		return d.cluster == resource.OutboundCluster(r.service.Host, port.Number, "")
+	}
+	return false
 }
 
 // ruled are the chains of the VirtualService in force for connections to a door, and

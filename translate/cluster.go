@@ -120,7 +120,7 @@ func (b *clusterBuilder) setDiscovery() {
 		b.setByHost()
 	default:
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
-		c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: adsSource(), ServiceName: c.Name}
+		c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: resource.ADS(), ServiceName: c.Name}
 		if b.loadBalancer.GetSimple() == networking.LoadBalancerSettings_PASSTHROUGH {
 			b.unfollowed("loadBalancer.simple", "PASSTHROUGH has no meaning on a gateway, whose clients do not connect to the service's address; requests are balanced: use another policy for gateways")
 		}

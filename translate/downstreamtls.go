@@ -51,7 +51,7 @@ func downstreamSocket(t *tlsv3.DownstreamTlsContext) *corev3.TransportSocket {
 
 // secretByADS asks for a secret on the stream that everything comes by.
 func secretByADS(name string) *tlsv3.SdsSecretConfig {
-	return &tlsv3.SdsSecretConfig{Name: name, SdsConfig: adsSource()}
+	return &tlsv3.SdsSecretConfig{Name: name, SdsConfig: resource.ADS()}
 }
 
 // trustedIdentities match every SPIFFE id of the mesh's trust domains.

@@ -34,6 +34,6 @@ func Draining() *corev3.TypedExtensionConfig {
 func drainFilter() *hcmv3.HttpFilter {
 	idle, drain := resource.Pack(&setmetadatav3.Config{}), resource.Pack(&luav3.Lua{})
 	return &hcmv3.HttpFilter{Name: DrainName, ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: &corev3.ExtensionConfigSource{
-		ConfigSource: adsSource(), DefaultConfig: idle, ApplyDefaultConfigWithoutWarming: true, TypeUrls: []string{drain.TypeUrl, idle.TypeUrl},
+		ConfigSource: resource.ADS(), DefaultConfig: idle, ApplyDefaultConfigWithoutWarming: true, TypeUrls: []string{drain.TypeUrl, idle.TypeUrl},
 	}}}
 }

@@ -38,7 +38,7 @@ func TestEnvoyTakesExpressions(t *testing.T) {
 		}
 		chains = append(chains, &listenerv3.FilterChain{
 			Name: s, FilterChainMatch: &listenerv3.FilterChainMatch{ServerNames: []string{string(rune('a'+len(chains)%26)) + string(rune('a'+len(chains)/26)) + ".example"}},
-			Filters: HTTPFilters(HCMInput{Direction: resource.Outbound, Routes: routes, Reporting: telemetry.Reporting{Telemetries: mesh.ListOf(&mesh.Telemetry{Spec: spec})}, Config: config}),
+			Filters: told(telemetry.Caller{}, HTTPFilters(HCMInput{Direction: resource.Outbound, Routes: routes, Reporting: telemetry.Reporting{Telemetries: mesh.ListOf(&mesh.Telemetry{Spec: spec})}, Config: config})),
 		})
 	}
 	l := inboundJSON(t, &listenerv3.Listener{Name: "l", Address: inboundAddress(ownSourceIPv4), FilterChains: chains, ListenerFilters: []*listenerv3.ListenerFilter{tlsInspector()}})

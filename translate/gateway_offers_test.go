@@ -23,6 +23,7 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 	"github.com/fairway-mesh/fairway/test/freeport"
 	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // TestServerOffers asks a real Envoy what a gateway's server offers that lists protocols
@@ -47,7 +48,7 @@ func TestServerOffers(t *testing.T) {
 			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: localAddress(lines)}}}}}}}}
 	runEnvoy(t, map[string]any{"listeners": []json.RawMessage{inboundJSON(t, &listenerv3.Listener{
 		Name: "server", Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: inboundSocket(netip.MustParseAddr("127.0.0.1"), port)}},
-		FilterChains: []*listenerv3.FilterChain{{TransportSocket: downstreamSocket(&c), Filters: TCPFilters(TCPProxyInput{Direction: resource.Gateway, Clusters: []WeightedCluster{{Cluster: "lines"}}, Config: mesh.DefaultConfig()})}},
+		FilterChains: []*listenerv3.FilterChain{{TransportSocket: downstreamSocket(&c), Filters: told(telemetry.Caller{}, TCPFilters(TCPProxyInput{Direction: resource.Gateway, Clusters: []WeightedCluster{{Cluster: "lines"}}, Config: mesh.DefaultConfig()}))}},
 	})}, "clusters": []json.RawMessage{inboundJSON(t, behind)}}, nil)
 	handshake := func(curves []tls.CurveID, protocols ...string) (string, error) {
 		conn, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.FormatUint(uint64(port), 10)),

@@ -71,7 +71,7 @@ func HTTPConnectionManager(in HCMInput) *listenerv3.Filter {
 	if in.Routes != nil {
 		m.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: in.Routes}
 	} else {
-		m.RouteSpecifier = &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{RouteConfigName: in.RouteName, ConfigSource: adsSource()}}
+		m.RouteSpecifier = &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{RouteConfigName: in.RouteName, ConfigSource: resource.ADS()}}
 	}
 	normalizePath(m, in.Config)
 	clientFacts(m, in)
@@ -144,13 +144,5 @@ func serverHeader(m *hcmv3.HttpConnectionManager, in HCMInput) {
 	}
 	if id := h.GetRequestId(); id.GetDisabled().GetValue() {
 		m.GenerateRequestId = wrapperspb.Bool(false)
-	}
-}
-
-// adsSource asks for a resource on the stream that everything comes by.
-func adsSource() *corev3.ConfigSource {
-	return &corev3.ConfigSource{
-		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
-		ResourceApiVersion:    corev3.ApiVersion_V3,
 	}
 }

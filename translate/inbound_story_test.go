@@ -340,6 +340,18 @@ func storyYAML[M proto.Message](t testing.TB, list []M) string {
 	return b.String()
 }
 
+// told are filters with what the control plane tells proxies of a caller in its place, for
+// Envoys without one.
+func told(c telemetry.Caller, filters []*listenerv3.Filter) []*listenerv3.Filter {
+	out := slices.Clone(filters)
+	for i, f := range out {
+		if f.GetName() == telemetry.CallerName && f.GetConfigDiscovery() != nil {
+			out[i] = &listenerv3.Filter{Name: f.Name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: c.Facts().TypedConfig}}
+		}
+	}
+	return out
+}
+
 func inboundJSON(t testing.TB, m proto.Message) json.RawMessage {
 	t.Helper()
 	js, err := protojson.Marshal(m)

@@ -130,7 +130,7 @@ func (l *listenerBuilder) chain(c Claim, chain Chain) {
 	}
 	key := matchKey(chain)
 	fc := &listenerv3.FilterChain{
-		Filters: TCPFilters(TCPProxyInput{Direction: resource.Outbound, Clusters: chain.Clusters, HashSourceIP: chain.HashSourceIP, Tunnel: chain.Tunnel, IdleTimeout: chain.IdleTimeout, Reporting: l.in.Reporting, Report: l.in.Report, Config: l.in.Config}),
+		Filters: TCPFilters(TCPProxyInput{Direction: resource.Outbound, Clusters: chain.Clusters, HashSourceIP: chain.HashSourceIP, Tunnel: chain.Tunnel, IdleTimeout: chain.IdleTimeout, Described: chain.Described, Reporting: l.in.Reporting, Report: l.in.Report, Config: l.in.Config}),
 		Name:    c.Host,
 	}
 	if len(chain.Prefixes) == 0 && len(chain.SNI) == 0 {

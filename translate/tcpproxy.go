@@ -39,7 +39,9 @@ type TCPProxyInput struct {
 	// Tunnel: the clusters are HTTP proxies.
 	Tunnel Tunnel
 	// AwaitTLS connects upstream only when the client has proved who it is.
-	AwaitTLS  bool
+	AwaitTLS bool
+	// Described: each endpoint of the clusters tells its workload.
+	Described bool
 	Reporting telemetry.Reporting
 	Report    *TCPReport   // what is made of Reporting; nil: it is made anew
 	Config    *mesh.Config // not nil
@@ -59,18 +61,35 @@ func TCPFilters(in TCPProxyInput, before ...*listenerv3.Filter) []*listenerv3.Fi
 type TCPReport struct {
 	facts     []*listenerv3.Filter
 	logs      []*accesslogv3.AccessLog
-	connected bool // the logs hear of a connection when it begins, too
+	described []*accesslogv3.AccessLog // for chains whose clusters are described
+	connected bool                     // the logs hear of a connection when it begins, too
 }
 
 // NewTCPReport makes what chains for bytes report in a direction.
 func NewTCPReport(of telemetry.Reporting, direction resource.Direction, cfg *mesh.Config) *TCPReport {
 	r := telemetry.NewReport(of, direction, cfg, false)
-	return &TCPReport{r.ConnectionFacts(), r.AccessLogs(), r.CountsTCP()}
+	return &TCPReport{r.ConnectionFacts(), r.AccessLogs(), r.ToDescribed().AccessLogs(), r.CountsTCP()}
+}
+
+// logsOf are the loggers for a chain to its clusters.
+func (r *TCPReport) logsOf(in TCPProxyInput) []*accesslogv3.AccessLog {
+	switch {
+	case in.Described:
+		return r.described
+	case in.Direction != resource.Inbound && len(in.Clusters) == 1 && nobodys(in.Clusters[0].Cluster):
+		return telemetry.NewReport(in.Reporting, in.Direction, in.Config, false).ToNobody(in.Clusters[0].Cluster).AccessLogs()
+	}
+	return r.logs
+}
+
+// nobodys tells whether the cluster is no service's.
+func nobodys(cluster string) bool {
+	return cluster == resource.PassthroughCluster || cluster == resource.BlackHoleCluster
 }
 
 // tcpProxy is the network filter that passes bytes on to clusters.
 func tcpProxy(in TCPProxyInput) *listenerv3.Filter {
-	p := &tcpv3.TcpProxy{StatPrefix: in.StatPrefix, TunnelingConfig: in.Tunnel.config(), AccessLog: in.Report.logs}
+	p := &tcpv3.TcpProxy{StatPrefix: in.StatPrefix, TunnelingConfig: in.Tunnel.config(), AccessLog: in.Report.logsOf(in)}
 	setClusters(p, in)
 	switch {
 	case in.IdleTimeout > 0:

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/test/freeport"
 	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // TestEnvoyTellsItsWorkload holds what a real Envoy says of itself as a caller,
@@ -31,40 +33,39 @@ func TestEnvoyTellsItsWorkload(t *testing.T) {
 		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 200}},
 	}}}}}
-	labels := func(pairs ...string) map[string]any {
-		m := map[string]any{}
-		for i := 0; i < len(pairs); i += 2 {
-			m[pairs[i]] = pairs[i+1]
-		}
-		return map[string]any{"WORKLOAD_NAME": "sleep-v1", "NAMESPACE": "shop", "LABELS": m}
-	}
 	for name, c := range map[string]struct {
-		node                                                 map[string]any
-		workload, namespace, app, version, service, revision string
+		name, namespace                                 string
+		labels                                          map[string]string
+		workload, from, app, version, service, revision string
 	}{
-		"nothing":                {nil, "unknown", "unknown", "unknown", "unknown", "unknown", "latest"},
-		"no labels":              {map[string]any{"WORKLOAD_NAME": "sleep-v1", "NAMESPACE": "shop"}, "sleep-v1", "shop", "unknown", "unknown", "sleep-v1", "latest"},
-		"none of the labels":     {labels("tier", "x"), "sleep-v1", "shop", "unknown", "unknown", "sleep-v1", "latest"},
-		"app and version":        {labels("app", "sleep", "version", "v1"), "sleep-v1", "shop", "sleep", "v1", "sleep", "v1"},
-		"Kubernetes' labels":     {labels("app", "sleep", "version", "v1", "app.kubernetes.io/name", "nap", "app.kubernetes.io/version", "v2"), "sleep-v1", "shop", "sleep", "v1", "nap", "v2"},
-		"Istio's labels":         {labels("app.kubernetes.io/name", "nap", "app.kubernetes.io/version", "v2", "service.istio.io/canonical-name", "rest", "service.istio.io/canonical-revision", "v3"), "sleep-v1", "shop", "unknown", "unknown", "rest", "v3"},
-		"labels without a value": {labels("app", "", "version", ""), "sleep-v1", "shop", "unknown", "unknown", "sleep-v1", "latest"},
-		"a label, but no name":   {map[string]any{"LABELS": map[string]any{"version": "v1"}}, "unknown", "unknown", "unknown", "v1", "unknown", "v1"},
-		"a percent sign in them": {map[string]any{"WORKLOAD_NAME": "a%b", "NAMESPACE": "%START_TIME%"}, "a%b", "%START_TIME%", "unknown", "unknown", "a%b", "latest"},
+		"nothing":                {"", "", nil, "unknown", "unknown", "unknown", "unknown", "unknown", "latest"},
+		"no labels":              {"sleep-v1", "shop", nil, "sleep-v1", "shop", "unknown", "unknown", "sleep-v1", "latest"},
+		"none of the labels":     {"sleep-v1", "shop", map[string]string{"tier": "x"}, "sleep-v1", "shop", "unknown", "unknown", "sleep-v1", "latest"},
+		"app and version":        {"sleep-v1", "shop", map[string]string{"app": "sleep", "version": "v1"}, "sleep-v1", "shop", "sleep", "v1", "sleep", "v1"},
+		"Kubernetes' labels":     {"sleep-v1", "shop", map[string]string{"app": "sleep", "version": "v1", "app.kubernetes.io/name": "nap", "app.kubernetes.io/version": "v2"}, "sleep-v1", "shop", "sleep", "v1", "nap", "v2"},
+		"Istio's labels":         {"sleep-v1", "shop", map[string]string{"app.kubernetes.io/name": "nap", "app.kubernetes.io/version": "v2", "service.istio.io/canonical-name": "rest", "service.istio.io/canonical-revision": "v3"}, "sleep-v1", "shop", "unknown", "unknown", "rest", "v3"},
+		"labels without a value": {"sleep-v1", "shop", map[string]string{"app": "", "version": ""}, "sleep-v1", "shop", "unknown", "unknown", "sleep-v1", "latest"},
+		"a label, but no name":   {"", "", map[string]string{"version": "v1"}, "unknown", "unknown", "unknown", "v1", "unknown", "v1"},
+		"a percent sign in them": {"a%b", "%START_TIME%", nil, "a%b", "%START_TIME%", "unknown", "unknown", "a%b", "latest"},
+		"names without end":      {strings.Repeat("a", 1000), "shop", map[string]string{"app": strings.Repeat("b", 1000)}, "unknown", "shop", "unknown", "unknown", "unknown", "latest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			port := freeport.TCP(t)
+			filters := HTTPFilters(HCMInput{Direction: resource.Outbound, Routes: routes, Config: mesh.DefaultConfig()})
+			if filters[0].GetName() != telemetry.CallerName || filters[0].GetConfigDiscovery() == nil {
+				t.Fatal(filters[0])
+			}
 			e := runEnvoy(t, map[string]any{"listeners": []json.RawMessage{inboundJSON(t, &listenerv3.Listener{
 				Name: "requests", Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: inboundSocket(netip.MustParseAddr("127.0.0.1"), port)}},
-				FilterChains: []*listenerv3.FilterChain{{Filters: HTTPFilters(HCMInput{Direction: resource.Outbound, Routes: routes, Config: mesh.DefaultConfig()})}},
-			})}}, c.node)
+				FilterChains: []*listenerv3.FilterChain{{Filters: told(telemetry.CallerOf(c.name, c.namespace, c.labels), filters)}},
+			})}}, nil)
 			var from *caller
 			if status, _, err := from.get(t, port, "/"); status != http.StatusOK {
 				t.Fatal(status, err)
 			}
 			want := map[string]string{
-				"__name__": "envoy_istio_requests_total", "source_workload": c.workload, "source_workload_namespace": c.namespace, "source_app": c.app,
+				"__name__": "envoy_istio_requests_total", "source_workload": c.workload, "source_workload_namespace": c.from, "source_app": c.app,
 				"source_version": c.version, "source_canonical_service": c.service, "source_canonical_revision": c.revision,
 			}
 			within(t, fmt.Sprint(want), func() error { return e.counted(want) })

@@ -19,6 +19,7 @@ import (
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/test/freeport"
 	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // TestEnvoyCountsAsCaller shows Istio's metrics as a real Envoy makes them on
@@ -27,10 +28,11 @@ import (
 func TestEnvoyCountsAsCaller(t *testing.T) {
 	web, lines := netip.MustParseAddrPort(headerServer(t)), netip.MustParseAddrPort(lineServer(t, ""))
 	requests, bytes := freeport.TCP(t), freeport.TCP(t)
+	sleep := telemetry.CallerOf("sleep", "default", map[string]string{"app": "sleep-app", "service.istio.io/canonical-revision": "r2"})
 	listener := func(name string, port uint32, filters []*listenerv3.Filter) json.RawMessage {
 		return inboundJSON(t, &listenerv3.Listener{
 			Name: name, Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: inboundSocket(netip.MustParseAddr("127.0.0.1"), port)}},
-			FilterChains: []*listenerv3.FilterChain{{Filters: filters}},
+			FilterChains: []*listenerv3.FilterChain{{Filters: told(sleep, filters)}},
 		})
 	}
 	cluster := func(name string, to netip.AddrPort) json.RawMessage {
@@ -50,7 +52,13 @@ func TestEnvoyCountsAsCaller(t *testing.T) {
 			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: localAddress(lines.String())}},
 		}}}}},
 	})
-	passed := freeport.TCP(t)
+	nobodys := inboundJSON(t, &clusterv3.Cluster{ // as pass, with the name by which listeners know it
+		Name: resource.BlackHoleCluster, ConnectTimeout: durationpb.New(1e9), ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: resource.BlackHoleCluster, Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
+			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: localAddress(lines.String())}},
+		}}}}},
+	})
+	passed, described, nobody := freeport.TCP(t), freeport.TCP(t), freeport.TCP(t)
 	routes := &routev3.RouteConfiguration{Name: "80", VirtualHosts: []*routev3.VirtualHost{{Name: "web", Domains: []string{"*"}, Routes: []*routev3.Route{{
 		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: "web"}}},
@@ -60,9 +68,11 @@ func TestEnvoyCountsAsCaller(t *testing.T) {
 			listener("requests", requests, HTTPFilters(HCMInput{Direction: resource.Outbound, Routes: routes, Config: mesh.DefaultConfig()})),
 			listener("bytes", bytes, TCPFilters(TCPProxyInput{Direction: resource.Outbound, Clusters: []WeightedCluster{{Cluster: "lines"}}, Config: mesh.DefaultConfig()})),
 			listener("passed", passed, TCPFilters(TCPProxyInput{Direction: resource.Outbound, Clusters: []WeightedCluster{{Cluster: "pass"}}, Config: mesh.DefaultConfig()})),
+			listener("described", described, told(telemetry.Caller{Workload: "described"}, TCPFilters(TCPProxyInput{Direction: resource.Outbound, Clusters: []WeightedCluster{{Cluster: "lines"}}, Described: true, Config: mesh.DefaultConfig()}))),
+			listener("nobody", nobody, TCPFilters(TCPProxyInput{Direction: resource.Outbound, Clusters: []WeightedCluster{{Cluster: resource.BlackHoleCluster}}, Config: mesh.DefaultConfig()})),
 		},
-		"clusters": []json.RawMessage{cluster("web", web), cluster("lines", lines), pass},
-	}, map[string]any{"WORKLOAD_NAME": "sleep", "NAMESPACE": "default", "LABELS": map[string]any{"app": "sleep-app", "service.istio.io/canonical-revision": "r2"}})
+		"clusters": []json.RawMessage{cluster("web", web), cluster("lines", lines), pass, nobodys},
+	}, nil)
 
 	var plaintext *caller
 	for range 3 {
@@ -70,7 +80,7 @@ func TestEnvoyCountsAsCaller(t *testing.T) {
 			t.Fatal(status, err)
 		}
 	}
-	for _, port := range []uint32{bytes, passed} {
+	for _, port := range []uint32{bytes, passed, described, nobody} {
 		if got, err := plaintext.say(t, port, "ping"); got != "ping" {
 			t.Fatal(got, err)
 		}
@@ -101,9 +111,18 @@ func TestEnvoyCountsAsCaller(t *testing.T) {
 		}
 		within(t, fmt.Sprint(labels), func() error { return e.counted(labels) })
 	}
-	labels := map[string]string{"__name__": "envoy_istio_tcp_connections_opened_total", "destination_service": "unknown", "destination_service_name": "PassthroughCluster"}
-	for _, name := range []string{"workload", "workload_namespace", "app", "version", "canonical_service", "canonical_revision", "service_namespace"} {
-		labels["destination_"+name] = "unknown"
+	labels := map[string]string{"__name__": "envoy_istio_tcp_sent_bytes_total", "source_workload": "described"}
+	for name, value := range common {
+		if strings.HasPrefix(name, "destination_") {
+			labels[name] = value
+		}
 	}
 	within(t, fmt.Sprint(labels), func() error { return e.counted(labels) })
+	for _, cluster := range []string{resource.PassthroughCluster, resource.BlackHoleCluster} {
+		labels := map[string]string{"__name__": "envoy_istio_tcp_connections_opened_total", "source_principal": "unknown", "destination_service": "unknown", "destination_service_name": cluster}
+		for _, name := range []string{"workload", "workload_namespace", "app", "version", "canonical_service", "canonical_revision", "service_namespace", "principal"} {
+			labels["destination_"+name] = "unknown"
+		}
+		within(t, fmt.Sprint(labels), func() error { return e.counted(labels) })
+	}
 }

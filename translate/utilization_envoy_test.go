@@ -22,6 +22,7 @@ import (
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/test/freeport"
 	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // TestEnvoyBalancesByUtilization: of two endpoints that report how busy they are with each
@@ -50,7 +51,7 @@ func TestEnvoyBalancesByUtilization(t *testing.T) {
 	runEnvoy(t, map[string]any{
 		"listeners": []json.RawMessage{inboundJSON(t, &listenerv3.Listener{
 			Name: "requests", Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: inboundSocket(netip.MustParseAddr("127.0.0.1"), port)}},
-			FilterChains: []*listenerv3.FilterChain{{Filters: HTTPFilters(HCMInput{Direction: resource.Outbound, Routes: routes, Config: mesh.DefaultConfig()})}},
+			FilterChains: []*listenerv3.FilterChain{{Filters: told(telemetry.Caller{}, HTTPFilters(HCMInput{Direction: resource.Outbound, Routes: routes, Config: mesh.DefaultConfig()}))}},
 		})},
 		"clusters": []json.RawMessage{inboundJSON(t, cluster)},
 	}, nil)

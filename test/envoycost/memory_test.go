@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fairway-mesh/fairway/internal/local/localtest"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // copies is of how many equal things the growth is measured.
@@ -111,7 +112,7 @@ func withoutMetrics(v any) {
 			if filters, ok := v[key].([]any); ok {
 				v[key] = slices.DeleteFunc(filters, func(f any) bool {
 					name, _ := f.(map[string]any)["name"].(string)
-					return name == "envoy.filters.network.set_filter_state" || name == "envoy.filters.http.set_filter_state"
+					return name == telemetry.CallerName || name == "envoy.filters.network.set_filter_state" || name == "envoy.filters.http.set_filter_state"
 				})
 			}
 		}

@@ -1,8 +1,6 @@
 package telemetry
 
 import (
-	"slices"
-
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	filterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
 	setfilterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
@@ -23,52 +21,16 @@ func fact(name string) string { return "%FILTER_STATE(" + factPrefix + name + ":
 // some kilobytes each time; what is remembered costs next to nothing.
 // Nil: no metric asks.
 func (r Report) ConnectionFacts() []*listenerv3.Filter {
-	c := &setfilterstatev3.Config{}
 	switch {
 	case !r.countsAny():
 		return nil
 	case r.client():
-		c.OnNewConnection = callerFacts()
+		return []*listenerv3.Filter{callerFilter()}
 	case r.MutualTLS:
-		c.OnNewConnection, c.OnDownstreamTlsHandshake = strangerFacts(), peerFacts()
-	default:
-		return nil
+		c := &setfilterstatev3.Config{OnNewConnection: strangerFacts(), OnDownstreamTlsHandshake: peerFacts()}
+		return []*listenerv3.Filter{resource.NetworkFilter("envoy.filters.network.set_filter_state", c)}
 	}
-	return []*listenerv3.Filter{resource.NetworkFilter("envoy.filters.network.set_filter_state", c)}
-}
-
-// callerFacts ask the node, since the listeners of a scope are shared by all its
-// workloads. Each is an alternative to those before it of its name: short
-// expressions take a third of the memory of one that has all alternatives.
-func callerFacts() []*filterstatev3.FilterStateValue {
-	out := []*filterstatev3.FilterStateValue{
-		remember("source_workload", Unknown), ifAny("source_workload", "%CEL(xds.node.metadata['WORKLOAD_NAME'])%"),
-		remember("source_workload_namespace", Unknown), ifAny("source_workload_namespace", "%CEL(xds.node.metadata['NAMESPACE'])%"),
-	}
-	for _, l := range []string{"app", "version"} {
-		out = append(out, ifAny(l, nodeLabel(l)), remember("source_"+l, Unknown), ifAny("source_"+l, fact(l)))
-	}
-	out = append(out, remember("source_canonical_service", fact("source_workload")), remember("source_canonical_revision", "latest"))
-	for _, l := range slices.Backward(canonicalNames) {
-		out = append(out, ifAny("source_canonical_service", labelFact(l)))
-	}
-	for _, l := range slices.Backward(canonicalRevisions) {
-		out = append(out, ifAny("source_canonical_revision", labelFact(l)))
-	}
-	return out
-}
-
-// nodeLabel is a label that the node tells of its pod.
-func nodeLabel(name string) string {
-	return "%CEL(xds.node.metadata['LABELS']['" + name + "'])%"
-}
-
-// labelFact is the label, which may be remembered already.
-func labelFact(name string) string {
-	if name == "app" || name == "version" {
-		return fact(name)
-	}
-	return nodeLabel(name)
+	return nil
 }
 
 // strangerFacts hold until the handshake is over, and for callers whose

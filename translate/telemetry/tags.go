@@ -22,14 +22,18 @@ func tag(name, format string) *statsv3.Config_Tag {
 // standardTags are Istio's standard labels.
 func (r Report) standardTags() []*statsv3.Config_Tag {
 	if r.client() {
-		return append(append(append([]*statsv3.Config_Tag{tag("reporter", "source")}, callerItself()...), serverSeenByCaller()...), r.exchange()...)
+		return append(append(append([]*statsv3.Config_Tag{tag("reporter", "source")}, r.callerItself()...), r.serverSeenByCaller()...), r.exchange()...)
 	}
 	return append(append(append([]*statsv3.Config_Tag{tag("reporter", "destination")}, r.callerSeenByServer()...), r.serverItself()...), r.exchange()...)
 }
 
 // callerItself is what the proxy knows about its own workload.
-func callerItself() []*statsv3.Config_Tag {
-	tags := []*statsv3.Config_Tag{orUnknown("source_principal", "%UPSTREAM_LOCAL_URI_SAN%")}
+func (r Report) callerItself() []*statsv3.Config_Tag {
+	principal := orUnknown("source_principal", "%UPSTREAM_LOCAL_URI_SAN%")
+	if r.to.nobody != "" { // where no certificate is shown
+		principal = tag(principal.Name, Unknown)
+	}
+	tags := []*statsv3.Config_Tag{principal}
 	for _, name := range []string{"source_workload", "source_workload_namespace", "source_app", "source_version", "source_canonical_service", "source_canonical_revision"} {
 		tags = append(tags, tag(name, fact(name)))
 	}
@@ -39,21 +43,38 @@ func callerItself() []*statsv3.Config_Tag {
 // serverSeenByCaller takes what is known of the server from the endpoint and the cluster.
 // A request that reaches no endpoint has no value for its workload: rules that put a word
 // there would make each listener half as large again.
-func serverSeenByCaller() []*statsv3.Config_Tag {
-	server := func(name, field string) *statsv3.Config_Tag { // one of the two has a value
-		return tag(name, ofCluster+ofAll(field)+")%"+ofEndpoint+field+")%")
+func (r Report) serverSeenByCaller() []*statsv3.Config_Tag {
+	server := func(name, field string) *statsv3.Config_Tag {
+		switch {
+		case r.to.nobody != "":
+			return tag(name, Unknown)
+		case r.to.described:
+			return tag(name, ofEndpoint+field+")%")
+		}
+		return tag(name, ofCluster+ofAll(field)+")%"+ofEndpoint+field+")%") // one of the two has a value
+	}
+	service := func(name, field string) *statsv3.Config_Tag { return tag(name, ofCluster+field+")%") }
+	principal := orUnknown("destination_principal", "%UPSTREAM_PEER_URI_SAN%")
+	if r.to.nobody != "" {
+		principal = tag(principal.Name, Unknown)
+		service = func(name, field string) *statsv3.Config_Tag {
+			if field == "name" {
+				return tag(name, literal(r.to.nobody))
+			}
+			return tag(name, Unknown)
+		}
 	}
 	return []*statsv3.Config_Tag{
 		server("destination_workload", "workload"),
 		server("destination_workload_namespace", "namespace"),
-		orUnknown("destination_principal", "%UPSTREAM_PEER_URI_SAN%"),
+		principal,
 		server("destination_app", "app"),
 		server("destination_version", "version"),
 		server("destination_canonical_service", "service"),
 		server("destination_canonical_revision", "revision"),
-		tag("destination_service", ofCluster+"host)%"),
-		tag("destination_service_name", ofCluster+"name)%"),
-		tag("destination_service_namespace", ofCluster+"namespace)%"),
+		service("destination_service", "host"),
+		service("destination_service_name", "name"),
+		service("destination_service_namespace", "namespace"),
 	}
 }
 

@@ -59,12 +59,33 @@ type Report struct {
 	direction resource.Direction
 	config    *mesh.Config
 	http      bool
+	to        destination
+}
+
+// destination is what is known about where all the traffic of a listener goes.
+// Each format that a label does without saves memory in every listener.
+type destination struct {
+	described bool   // each endpoint tells its workload
+	nobody    string // the cluster, which is no service's; "": it may be one's
+}
+
+// ToDescribed is the report of what goes only to clusters whose endpoints all
+// tell their workload, as those do that the control plane sends.
+func (r Report) ToDescribed() Report {
+	r.to = destination{described: true}
+	return r
+}
+
+// ToNobody is the report of what goes only to a cluster that is no service's.
+func (r Report) ToNobody(cluster string) Report {
+	r.to = destination{nobody: cluster}
+	return r
 }
 
 // NewReport is what the listeners of one direction report of requests (http)
 // or of connections.
 func NewReport(of Reporting, direction resource.Direction, config *mesh.Config, http bool) Report {
-	return Report{of, direction, config, http}
+	return Report{Reporting: of, direction: direction, config: config, http: http}
 }
 
 // AccessLogs are the access loggers of one connection manager or TCP proxy:

@@ -114,6 +114,7 @@ func (b *builder) deriveGateway(ref object.Ref) {
 	if problem := api.ForeignAddress(g); problem != "" {
 		findings = append(findings[:len(findings):len(findings)], object.Finding{Object: ref, Field: "spec.addresses", Code: object.CodeUnreferenced, Message: problem})
 	}
+	findings = append(findings[:len(findings):len(findings)], api.FrontendFindings(g)...)
 	b.found(ref, findings)
 	derived := api.Derive(g, b.podsOf)
 	b.world.gateways = b.world.gateways.Set(name, derived)

@@ -110,8 +110,6 @@ func TestListenersThatCannotBe(t *testing.T) {
 	for _, c := range []struct{ listeners, want, says string }{
 		{"  - {name: http, port: 15021, protocol: HTTP}", "PortUnavailable", "port 15021 is the proxy's own"},
 		{"  - {name: http, port: 15090, protocol: TCP}", "PortUnavailable", "port 15090"},
-		{"  - " + strings.ReplaceAll(tls, "%s", "443") + "\n  tls: {frontend: {default: {validation: {caCertificateRefs: [{kind: ConfigMap, name: ca}]}}}}", "UnsupportedValue", "spec.tls.frontend.default.validation"},
-		{"  - " + strings.ReplaceAll(tls, "%s", "443") + "\n  tls: {frontend: {default: {}, perPort: [{port: 443, tls: {validation: {caCertificateRefs: [{kind: ConfigMap, name: ca}]}}}]}}", "UnsupportedValue", "spec.tls.frontend.perPort[0].tls.validation"},
 		{"  - " + strings.ReplaceAll(tls, "%s", "444") + "\n  tls: {frontend: {default: {}, perPort: [{port: 443, tls: {validation: {caCertificateRefs: [{kind: ConfigMap, name: ca}]}}}]}}", "Accepted", ""},
 		{"  - {name: http, port: 80, protocol: HTTP}\n  tls: {frontend: {default: {validation: {caCertificateRefs: [{kind: ConfigMap, name: ca}]}}}}", "Accepted", ""},
 	} {
@@ -122,6 +120,43 @@ func TestListenersThatCannotBe(t *testing.T) {
 		}
 		if opened := len(w.GatewayAPI().ManagedGateways()[0].Ports) > 0; opened != (c.want == "Accepted") {
 			t.Errorf("%s\nis opened: %v", c.listeners, opened)
+		}
+	}
+}
+
+// TestFrontendOfGateways: clients are verified by ConfigMaps that the Gateway may use; a
+// listener for which there is none is told so and not served.
+func TestFrontendOfGateways(t *testing.T) {
+	const front = "kind: Gateway\nmetadata: {name: front, namespace: a}\nspec:\n  gatewayClassName: istio\n  listeners:\n" +
+		"  - {name: tls, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: x}]%s}}\n" +
+		"  tls: {frontend: {default: {validation: {caCertificateRefs: [%s]}}%s}}\n"
+	const grant = "---\nkind: ReferenceGrant\nmetadata: {name: g, namespace: b}\nspec:\n  from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: a}]\n  to: [{group: '', kind: ConfigMap}]\n"
+	const own, far = "{group: '', kind: ConfigMap, name: ca}", "{group: '', kind: ConfigMap, name: ca, namespace: b}"
+	for _, c := range []struct{ options, refs, perPort, more, accepted, resolved, reads string }{
+		{"", own, "", "", "NoValidCACertificate", "InvalidCACertificateRef", "ConfigMap a/ca"},
+		{"", "{group: '', kind: Service, name: ca}", "", "", "NoValidCACertificate", "InvalidCACertificateKind", ""},
+		{"", far, "", "", "NoValidCACertificate", "RefNotPermitted", ""},
+		{"", far, "", grant, "NoValidCACertificate", "InvalidCACertificateRef", "ConfigMap b/ca"},
+		{"", own, ", perPort: [{port: 443, tls: {}}]", "", "Accepted", "InvalidCertificateRef", ""},
+		{"", own, ", perPort: [{port: 444, tls: {}}]", "", "NoValidCACertificate", "InvalidCACertificateRef", "ConfigMap a/ca"},
+		{", options: {gateway.istio.io/tls-terminate-mode: MUTUAL}", own, "", "", "UnsupportedValue", "InvalidCACertificateRef", "ConfigMap a/ca"},
+	} {
+		w := apiWorld(t, fmt.Sprintf(front, c.options, c.refs, c.perPort)+c.more)
+		s, _ := w.GatewayAPI().GatewayStatus(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})
+		if got := s.Listeners[0].Conditions; got[0].Reason != c.accepted && c.accepted != "UnsupportedValue" || got[2].Reason != c.resolved {
+			t.Errorf("with %+v the listener is %s", c, conditions(got))
+		}
+		var reads []string
+		for _, x := range w.GatewayAPI().ListenerSecrets() {
+			if x.Ref.Kind == object.KindConfigMap {
+				reads = append(reads, x.Ref.String())
+			}
+		}
+		if got := strings.Join(reads, ", "); got != c.reads {
+			t.Errorf("with %+v it reads %q", c, got)
+		}
+		if g := w.Gateway("gateway.networking.k8s.io/a/front"); c.accepted != "Accepted" && len(g.Servers) > 0 {
+			t.Errorf("with %+v it is served", c)
 		}
 	}
 }

@@ -48,6 +48,12 @@ func serverCredentials(common *tlsv3.CommonTlsContext, s *traffic.Server, namesp
 	if !verifiesClients(t) {
 		return secrets, problem
 	}
+	if s.ClientRoots != "" {
+		v := clientVerification(t)
+		v.TrustedCa = inlineBytes([]byte(s.ClientRoots))
+		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: v}
+		return secrets, problem
+	}
 	ca := own(cmp.Or(t.GetCaCertCredentialName(), names[0])) + CASecretSuffix
 	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
 		DefaultValidationContext: clientVerification(t), ValidationContextSdsSecretConfig: secretByADS(ca),

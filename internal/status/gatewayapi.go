@@ -214,5 +214,5 @@ func since(conditions, standing []any, now time.Time) []any {
 // apiConditions are the types that this package writes and removes.
 var apiConditions = []string{
 	string(gatewayv1.GatewayConditionAccepted), string(gatewayv1.GatewayConditionProgrammed), string(gatewayv1.ListenerConditionConflicted),
-	string(gatewayv1.RouteConditionResolvedRefs), string(gatewayv1.RouteConditionPartiallyInvalid),
+	string(gatewayv1.RouteConditionResolvedRefs), string(gatewayv1.RouteConditionPartiallyInvalid), string(gatewayv1.GatewayConditionInsecureFrontendValidationMode),
 }

@@ -57,6 +57,7 @@ func (b *Builder) SetBundle(ref object.Ref, o *corev1.ConfigMap) {
 	} else {
 		b.next.bundles = b.next.bundles.Set(key, parseBundle(o))
 	}
+	b.MarkGateways(func(g *Gateway) bool { return g.trusts(ref) })
 	for policy := range b.trusting[key] {
 		p, _ := b.next.policies.Get(policy)
 		for _, service := range p.services() {

@@ -21,6 +21,7 @@ func (w *View) Check(obj any) (out []object.Finding) {
 		if problem := w.ForeignAddress(g); problem != "" {
 			out = append(out, object.Finding{Object: g.Ref, Field: "spec.addresses", Code: object.CodeUnreferenced, Message: problem})
 		}
+		out = append(out, w.FrontendFindings(g)...)
 		for _, l := range g.listeners {
 			if _, problem := w.certificates(g, l); problem != (listenerProblem{}) {
 				message := strings.TrimPrefix(problem.Message, l.field+".tls.")

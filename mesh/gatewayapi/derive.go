@@ -3,6 +3,7 @@ package gatewayapi
 import (
 	"slices"
 
+	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -38,7 +39,7 @@ func (w *View) Derive(g *Gateway, selector func(host string) (traffic.PodSelecto
 			continue
 		}
 		secrets, problem := w.certificates(g, l)
-		if problem != (listenerProblem{}) {
+		if problem != (listenerProblem{}) || w.frontendRefusal(g, l) != (listenerProblem{}) {
 			continue
 		}
 		for _, s := range w.servers(g, l, attached[l], secrets) {
@@ -59,6 +60,13 @@ func (w *View) servers(g *Gateway, l *listener, attached []attachment, secrets [
 		s.Spec.Tls = &networking.ServerTLSSettings{Mode: networking.ServerTLSSettings_PASSTHROUGH}
 		if deref(l.spec.TLS.Mode, string(gatewayv1.TLSModeTerminate)) == string(gatewayv1.TLSModeTerminate) {
 			s.Spec.Tls.Mode, _ = l.terminateMode()
+			if l.clients != nil {
+				s.ClientRoots, _ = w.clientRoots(g, l)
+				s.Spec.Tls.Mode = networking.ServerTLSSettings_MUTUAL
+				if l.clients.fallback {
+					s.Spec.Tls.Mode, s.Spec.Tls.InsecureSkipVerify = networking.ServerTLSSettings_OPTIONAL_MUTUAL, wrapperspb.Bool(true)
+				}
+			}
 			for _, c := range secrets {
 				s.Spec.Tls.CredentialNames = append(s.Spec.Tls.CredentialNames, GatewaySecretScheme+c.Namespace+"/"+c.Name)
 			}

@@ -50,6 +50,7 @@ type listener struct {
 	unknownKinds bool
 	from         gatewayv1.FromNamespaces
 	selector     labels.Selector // of namespaces, with from Selector
+	clients      *frontend       // how clients are verified; nil: not at all, or as the options of tls say
 	// refused says why the listener is not served, and conflict why others of
 	// the Gateway keep it from being.
 	refused, conflict listenerProblem
@@ -97,8 +98,8 @@ func parseGateway(o *gatewayv1.Gateway) *Gateway {
 		g.listeners = append(g.listeners, g.listener(i, &o.Spec.Listeners[i]))
 	}
 	g.refusePorts()
-	g.refuseFrontend()
 	g.refuseModes()
+	g.frontends()
 	for i, l := range g.listeners {
 		l.conflict = conflictOf(g.listeners[:i], l)
 		for _, problem := range []listenerProblem{l.refused, l.conflict} {
@@ -125,9 +126,6 @@ func (g *Gateway) unread() {
 	if g.Spec.DefaultScope != "" && g.Spec.DefaultScope != gatewayv1.GatewayDefaultScopeNone {
 		g.find(object.CodeUnsupported, "spec.defaultScope", "no route is attached to a Gateway by default: name the Gateway in parentRefs of the routes")
 	}
-	if t := g.Spec.TLS; t != nil && t.Frontend != nil {
-		g.find(object.CodeUnsupported, "spec.tls.frontend", "the field is not read, and listeners for which it asks for certificates of clients are left out: set the option gateway.istio.io/tls-terminate-mode: MUTUAL of their tls")
-	}
 	if in := g.Spec.Infrastructure; in != nil && in.ParametersRef != nil {
 		g.find(object.CodeUnsupported, "spec.infrastructure.parametersRef", "no parameters are read, and no pods are made for the Gateway: remove it")
 	}
@@ -146,29 +144,6 @@ func (g *Gateway) refusePorts() {
 	for _, l := range g.listeners {
 		if slices.Contains(proxyPorts, l.spec.Port) && l.refused == (listenerProblem{}) {
 			l.refused = listenerProblem{gatewayv1.ListenerReasonPortUnavailable, fmt.Sprintf("port %d is the proxy's own; the listener is left out: use another one", l.spec.Port)}
-		}
-	}
-}
-
-// refuseFrontend leaves out the listeners whose clients are to show certificates, which
-// is not supported here: they would be served to everybody.
-func (g *Gateway) refuseFrontend() {
-	if g.Spec.TLS == nil || g.Spec.TLS.Frontend == nil {
-		return
-	}
-	f := g.Spec.TLS.Frontend
-	for _, l := range g.listeners {
-		if !l.endsTLS() || l.refused != (listenerProblem{}) {
-			continue
-		}
-		field, validation := "spec.tls.frontend.default", f.Default.Validation
-		for i, p := range f.PerPort {
-			if p.Port == l.spec.Port {
-				field, validation = fmt.Sprintf("spec.tls.frontend.perPort[%d].tls", i), p.TLS.Validation
-			}
-		}
-		if validation != nil {
-			l.refused = listenerProblem{gatewayv1.ListenerReasonUnsupportedValue, field + ".validation asks for certificates of clients, and is not read; the listener is left out, since everybody could use it: set the option gateway.istio.io/tls-terminate-mode: MUTUAL of its tls"}
 		}
 	}
 }
@@ -319,7 +294,7 @@ func (w *View) ForeignAddress(g *Gateway) string {
 }
 
 // ListenerSecrets are the Secrets that listeners of the Gateways of the
-// Gateway API show and may show.
+// Gateway API show and may show, and the ConfigMaps by which clients are verified.
 func (w *View) ListenerSecrets() (out []registry.Wanted) {
 	for x := range w.Gateways() {
 		g := w.Served(x.Ref)
@@ -327,6 +302,7 @@ func (w *View) ListenerSecrets() (out []registry.Wanted) {
 			continue
 		}
 		for _, l := range g.listeners {
+			out = append(out, w.clientBundles(g, l)...)
 			secrets, _ := w.certificates(g, l)
 			for _, s := range append(secrets, l.roots(secrets)...) {
 				if wanted := (registry.Wanted{Ref: s, By: g.Ref, Since: g.created}); !slices.Contains(out, wanted) {

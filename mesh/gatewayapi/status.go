@@ -84,6 +84,9 @@ func (w *View) GatewayStatus(ref object.Ref) (status *gatewayv1.GatewayStatus, g
 		programmed = condition(gatewayv1.GatewayConditionProgrammed, false, gatewayv1.GatewayReasonAddressNotAssigned, pending, g.generation)
 	}
 	out.Conditions = []metav1.Condition{accepted, programmed}
+	if field := g.fallsBack(); field != "" {
+		out.Conditions = append(out.Conditions, condition(gatewayv1.GatewayConditionInsecureFrontendValidationMode, true, gatewayv1.GatewayReasonConfigurationChanged, field+".mode is AllowInsecureFallback: clients without a valid certificate are served too", g.generation))
+	}
 	return out, g.generation
 }
 
@@ -101,19 +104,26 @@ func (w *View) listenerStatus(g *Gateway, l *listener, routes int) (gatewayv1.Li
 	if l.refused != (listenerProblem{}) {
 		accepted = condition(gatewayv1.ListenerConditionAccepted, false, l.refused.Reason, l.refused.Message, n)
 	}
+	noRoots := w.frontendRefusal(g, l)
+	if noRoots != (listenerProblem{}) {
+		accepted = condition(gatewayv1.ListenerConditionAccepted, false, noRoots.Reason, noRoots.Message, n)
+	}
 	if l.conflict != (listenerProblem{}) {
 		conflicted = condition(gatewayv1.ListenerConditionConflicted, true, l.conflict.Reason, l.conflict.Message, n)
 		accepted = condition(gatewayv1.ListenerConditionAccepted, false, l.conflict.Reason, l.conflict.Message, n)
 	}
 	resolved := condition(gatewayv1.ListenerConditionResolvedRefs, true, gatewayv1.ListenerReasonResolvedRefs, "all that the listener names is there", n)
 	certificates := w.certificateProblem(g, l)
+	_, roots := w.clientRoots(g, l)
 	switch {
+	case roots != (listenerProblem{}):
+		resolved = condition(gatewayv1.ListenerConditionResolvedRefs, false, roots.Reason, roots.Message, n)
 	case certificates != (listenerProblem{}):
 		resolved = condition(gatewayv1.ListenerConditionResolvedRefs, false, certificates.Reason, certificates.Message, n)
 	case l.unknownKinds:
 		resolved = condition(gatewayv1.ListenerConditionResolvedRefs, false, gatewayv1.ListenerReasonInvalidRouteKinds, "allowedRoutes names kinds of routes that the listener cannot take", n)
 	}
-	served := l.serves() && certificates == (listenerProblem{})
+	served := l.serves() && certificates == (listenerProblem{}) && noRoots == (listenerProblem{})
 	programmed := condition(gatewayv1.ListenerConditionProgrammed, true, gatewayv1.ListenerReasonProgrammed, "the listener is served, and no connected proxy refuses it", n)
 	if !served {
 		programmed = condition(gatewayv1.ListenerConditionProgrammed, false, gatewayv1.ListenerReasonInvalid, "the listener is not served: see the other conditions", n)

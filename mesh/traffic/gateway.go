@@ -51,6 +51,9 @@ type Server struct {
 	// no Gateway of networking.istio.io.
 	Listener string
 	Bound    []Bound
+	// ClientRoots are the certificates of the authorities of clients, in PEM; "" where
+	// Spec says where they are. Only of a listener.
+	ClientRoots string
 
 	owners HostOwners // whose hosts are whose, where the mesh gives them to namespaces
 }

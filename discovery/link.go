@@ -21,16 +21,35 @@ func (s *session) overdue(now time.Time) bool {
 	return !s.deadline.IsZero() && !now.Before(s.deadline)
 }
 
-// loses says whether the link with the proxy loses packets: something that was
-// sent is not acknowledged after all the time of a wait, or had to be sent again
-// since this was last asked. A proxy that has it all and does not answer is
-// something else.
-func (st *stream) loses() bool {
-	unacknowledged, again, ok := sentAgain(st.conn)
-	if !ok {
-		return false
+// link is what is known of the packets that a connection loses. The kernel tells of those
+// that were sent to the proxy. Of those that the proxy sent, its word among them, nobody
+// tells here; but a link that has lost several lately loses these as well.
+type link struct {
+	again uint32    // segments that were sent again, as last asked
+	since time.Time // from when lost counts
+	lost  uint32    // segments that were sent again since then
+}
+
+const (
+	lately  = time.Minute
+	several = 3
+)
+
+// loses says whether the link loses packets: something that was sent is not
+// acknowledged after all the time of a wait, or had to be sent again since this was
+// last asked, or several had to lately. A proxy that has it all and does not answer
+// is something else.
+func (l *link) loses(unacknowledged bool, again uint32, now time.Time) bool {
+	more := again - l.again
+	l.again = again
+	if now.Sub(l.since) > lately {
+		l.since, l.lost = now, 0
 	}
-	more := again != st.again
-	st.again = again
-	return unacknowledged || more
+	l.lost += more
+	return unacknowledged || more > 0 || l.lost >= several
+}
+
+func (st *stream) loses(now time.Time) bool {
+	unacknowledged, again, ok := sentAgain(st.conn)
+	return ok && st.link.loses(unacknowledged, again, now)
 }

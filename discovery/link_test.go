@@ -43,6 +43,34 @@ func TestLossPutsOff(t *testing.T) {
 	}
 }
 
+// TestWordsThatAreLost: what the proxy sends is lost as well where much of what it is sent
+// is, and nothing tells of that; a packet that was lost once is no reason to wait for long.
+func TestWordsThatAreLost(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		again []uint32 // as the kernel tells it every five seconds
+		loses []bool
+	}{
+		{"nothing is lost", []uint32{0, 0}, []bool{false, false}},
+		{"one packet", []uint32{1, 1, 1}, []bool{true, false, false}},
+		{"several packets, and then the proxy's", []uint32{4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4}, []bool{true, true, true, true, true, true, true, true, true, true, true, true, true, false}},
+		{"one after the other", []uint32{1, 2, 3, 3}, []bool{true, true, true, true}},
+	} {
+		var l link
+		now := time.Unix(1, 0)
+		for i, again := range c.again {
+			if got := l.loses(false, again, now); got != c.loses[i] {
+				t.Errorf("%s: after %s: %t", c.what, now.Sub(time.Unix(1, 0)), got)
+			}
+			now = now.Add(5 * time.Second)
+		}
+	}
+	var l link
+	if !l.loses(true, 0, time.Unix(1, 0)) {
+		t.Error("what is not acknowledged is not lost")
+	}
+}
+
 // TestSentAgain asks the kernel about a connection whose peer reads, and about one
 // whose peer does not.
 func TestSentAgain(t *testing.T) {

@@ -40,7 +40,7 @@ type stream struct {
 	over  bool        // the stream has ended; guarded by turn
 	alarm *time.Timer // likewise
 	rings time.Time   // when alarm does; zero when it does not; likewise
-	again uint32      // segments that were sent again, as last asked; likewise
+	link  link        // likewise
 
 	joining atomic.Bool  // it has a place that it has to give back, see join
 	sending atomic.Int64 // since when a message is being sent, in nanoseconds since 1970; 0: none is
@@ -305,7 +305,7 @@ func (st *stream) handle(r request) error {
 func (st *stream) advance() error {
 	now := time.Now()
 	st.mu.Lock()
-	if st.session.overdue(now) && st.loses() {
+	if st.session.overdue(now) && st.loses(now) {
 		st.session.putOff(now)
 	}
 	messages := st.session.step(now)

@@ -126,6 +126,7 @@ func TestBadLink(t *testing.T) {
 	if faults.Long() {
 		links = []badLink{
 			{"30 % of packets are lost, each way", "numgen random mod 10 < 3 drop", 60, time.Second},
+			{"half of all packets are lost, each way", "numgen random mod 10 < 5 drop", 60, time.Second},
 			{"40 kB a second", "limit rate over 40 kbytes/second burst 8 kbytes drop", 60, time.Second},
 			{"half open, shorter than the control plane takes it for dead", "drop", 3, 5 * time.Second},
 			{"half open, longer", "drop", 12, 5 * time.Second},

@@ -1,6 +1,10 @@
 package discovery
 
-import "time"
+import (
+	"time"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
 
 // mostPutOffs is how often one wait for the proxy is prolonged by its length since
 // the link loses what is sent: to a minute in all, with PhaseTimeout of 5 s.
@@ -47,6 +51,14 @@ func (l *link) loses(unacknowledged bool, again uint32, now time.Time) bool {
 	}
 	l.lost += more
 	return unacknowledged || more > 0 || l.lost >= several
+}
+
+// unheard says whether a proxy that came back has yet to say the first word about something
+// that it asks for as soon as it is connected. It came back because its connection had broken,
+// so what it says may be lost again, of which nobody tells here; and what it does not ask
+// for may be what it sends requests to.
+func (s *session) unheard() bool {
+	return s.phase == phaseResuming && s.expects && !s.types[snapshot.Endpoint].subscribed || s.phase == phaseHearing && !s.heardAll()
 }
 
 func (st *stream) loses(now time.Time) bool {

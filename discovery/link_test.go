@@ -71,6 +71,44 @@ func TestWordsThatAreLost(t *testing.T) {
 	}
 }
 
+// TestWordsOfOneThatComesBack: a proxy that comes back owes a word about its endpoints, and
+// then about its listeners and virtual hosts, which are waited for as long as they are late.
+func TestWordsOfOneThatComesBack(t *testing.T) {
+	stack := meshOf(t, 1)
+	held := func(typ snapshot.Type) request {
+		versions := map[string]string{}
+		for r := range stack.All(typ) {
+			versions[r.Name] = r.Version
+		}
+		return request{typ: typ, known: true, held: heldOf(t, versions)}
+	}
+	now := time.Unix(1, 0)
+	s := newSession(newShared(1<<20), form{}, stack, now, time.Second)
+	expect := func(when string, want bool) {
+		t.Helper()
+		s.step(now)
+		if got := s.unheard(); got != want {
+			t.Errorf("%s it is in phase %s and owes a word: %t", when, s.phase, got)
+		}
+	}
+	say := func(r request, subscribe ...string) {
+		r.subscribe = subscribe
+		if err := s.request(r, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect("before it says anything", false)
+	say(held(snapshot.Cluster))
+	expect("after its clusters", true)
+	say(held(snapshot.Endpoint), "svc-0000")
+	expect("after its endpoints", true)
+	say(held(snapshot.Listener))
+	say(request{typ: snapshot.RouteConfig, known: true}, "80")
+	expect("after its listeners and route configurations", true)
+	say(held(snapshot.VirtualHost))
+	expect("after its virtual hosts", false)
+}
+
 // TestSentAgain asks the kernel about a connection whose peer reads, and about one
 // whose peer does not.
 func TestSentAgain(t *testing.T) {

@@ -305,7 +305,7 @@ func (st *stream) handle(r request) error {
 func (st *stream) advance() error {
 	now := time.Now()
 	st.mu.Lock()
-	if st.session.overdue(now) && st.loses(now) {
+	if st.session.overdue(now) && (st.loses(now) || st.session.unheard()) {
 		st.session.putOff(now)
 	}
 	messages := st.session.step(now)

@@ -12,6 +12,7 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	kjson "sigs.k8s.io/json"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -26,6 +27,10 @@ func (k *kind) guards(field string) bool {
 		return !strings.HasPrefix(field, "metadata.") && !strings.HasPrefix(field, "status")
 	case object.KindDestinationRule, object.KindGateway:
 		return strings.Contains(field, ".tls.")
+	case object.KindKubeGateway: // of the Gateway itself: who its clients are
+		return strings.HasPrefix(field, "spec.tls.")
+	case object.KindBackendTLSPolicy:
+		return strings.HasPrefix(field, "spec.validation.")
 	}
 	return false
 }
@@ -61,6 +66,12 @@ func (k *kind) closed(ref object.Ref, js []byte) kubeObject {
 		o := &securityv1.PeerAuthentication{ObjectMeta: meta}
 		readable(text.Spec, &o.Spec, "selector")
 		o.Spec.Mtls = &security.PeerAuthentication_MutualTLS{Mode: security.PeerAuthentication_MutualTLS_STRICT}
+		out = o
+	case object.KindBackendTLSPolicy: // without an authority, no server is good enough
+		o := &gatewayv1.BackendTLSPolicy{ObjectMeta: meta}
+		if targets := text.Spec["targetRefs"]; targets != nil && CheckText(targets, MaxValues) == nil {
+			_ = kjson.UnmarshalCaseSensitivePreserveInts(targets, &o.Spec.TargetRefs) // what cannot be read is left out
+		}
 		out = o
 	case object.KindDestinationRule:
 		if CheckText(js, MaxValues) != nil {

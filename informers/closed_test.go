@@ -9,6 +9,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -56,6 +57,16 @@ func TestUnreadablePoliciesClose(t *testing.T) {
 	w = oneObject(t, "{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: p}, spec: {selector: {matchLabels: {app: web}}, jwtRules: [{isuer: a}]}}")
 	if p, _ := w.closed.(*securityv1.RequestAuthentication); p == nil || len(p.Spec.JwtRules) != 1 || len(p.Spec.Selector.MatchLabels) != 1 {
 		t.Errorf("RequestAuthentication: %v", w.closed)
+	}
+	for _, validation := range []string{"validation: {hostname: a.example, subjectAltName: [{type: Hostname, hostname: b.example}], wellKnownCACertificates: System}", "validation: {hostname: [a.example]}"} {
+		w = oneObject(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: BackendTLSPolicy, metadata: {name: p, namespace: a}, spec: {targetRefs: [{group: '', kind: Service, name: web}], "+validation+"}}")
+		if p, _ := w.closed.(*gatewayv1.BackendTLSPolicy); w.value != nil || p == nil || len(p.Spec.TargetRefs) != 1 || p.Spec.TargetRefs[0].Name != "web" || p.Spec.Validation.WellKnownCACertificates != nil {
+			t.Errorf("BackendTLSPolicy with %s: %v, closed %v", validation, w.value, w.closed)
+		}
+	}
+	w = oneObject(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: g}, spec: {gatewayClassName: istio, listeners: [], tls: {frontend: {default: {validations: {}}}}}}")
+	if w.value != nil || w.closed != nil || len(w.findings) == 0 {
+		t.Errorf("a Gateway whose clients nobody can tell is served: %v, %v, %v", w.value, w.closed, w.findings)
 	}
 }
 

@@ -41,6 +41,7 @@ type settings struct {
 	native, hold, rewriteProbes        bool
 	plain                              bool // an annotation says that the proxy is no native sidecar
 	resourcesSaid                      bool // annotations say resources
+	holdSaid                           bool // an annotation says that the application waits
 	capture                            redirect.Config
 	captured                           bool // false: no init container
 	readiness                          readiness
@@ -310,6 +311,7 @@ func (s *settings) readProxyConfig(text string) (notes []string, err error) {
 		switch name {
 		case "holdApplicationUntilProxyStarts":
 			s.hold, ok = value.(bool)
+			s.holdSaid = s.hold
 		case "concurrency":
 			var n float64
 			n, ok = value.(float64)
@@ -323,6 +325,7 @@ func (s *settings) readProxyConfig(text string) (notes []string, err error) {
 			}
 		case "terminationDrainDuration":
 			s.drainWait, ok = duration(value)
+		case "gatewayTopology": // the control plane reads it from the Pod
 		default:
 			notes = append(notes, fmt.Sprintf("annotation %s: field %s is not supported and was ignored", proxyConfigName, name))
 		}

@@ -2,7 +2,9 @@ package inject
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -20,6 +22,7 @@ func injectGateway(pod *corev1.Pod, owner workload.Owner, s settings, p Params) 
 	if s.concurrency == p.Concurrency && p.ProxyConfig.Concurrency == nil {
 		s.concurrency = 0 // a gateway uses the processors it is given
 	}
+	notes = idle(pod.Annotations, s)
 	config := bootstrapConfig(bootstrap.Router, pod, owner, p)
 	config.Stats = s.stats
 	proxy, err := proxyContainer(config, s, p)
@@ -29,10 +32,11 @@ func injectGateway(pod *corev1.Pod, owner workload.Owner, s settings, p Params) 
 	outlive(&proxy, drainWait(s.drainWait, pod))
 	said := pod.Spec.Containers[i]
 	pod.Spec.Containers = slices.Delete(slices.Clone(pod.Spec.Containers), i, i+1)
-	proxy, notes, err = finish(pod, proxy, &said, s)
+	proxy, more, err := finish(pod, proxy, &said, s)
 	if err != nil {
 		return nil, err
 	}
+	notes = append(notes, more...)
 	pod.Spec.Containers = slices.Insert(pod.Spec.Containers, i, proxy)
 	annotate(pod, false, false, p)
 	if pod.Spec.SecurityContext == nil {
@@ -46,4 +50,18 @@ func injectGateway(pod *corev1.Pod, owner workload.Owner, s settings, p Params) 
 		*sysctls = append(*sysctls, corev1.Sysctl{Name: low, Value: "0"}) // ports 80 and 443 without privilege
 	}
 	return notes, nil
+}
+
+// idle are notes about annotations that are for the proxy of an application: nothing of a
+// gateway is captured, and there is nothing beside it that it has to wait for or to probe.
+func idle(annotations map[string]string, s settings) (notes []string) {
+	for _, name := range slices.Sorted(maps.Keys(annotations)) {
+		if strings.HasPrefix(name, trafficPrefix) && readers()[name] != nil || name == sidecarPrefix+"interceptionMode" || name == sidecarPrefix+"nativeSidecar" || name == sidecarPrefix+"rewriteAppHTTPProbers" {
+			notes = append(notes, fmt.Sprintf("annotation %s is for the proxy beside an application, and does nothing for a gateway: take it out", name))
+		}
+	}
+	if s.holdSaid {
+		notes = append(notes, fmt.Sprintf("annotation %s: field holdApplicationUntilProxyStarts is for the proxy beside an application, and does nothing for a gateway: take it out", proxyConfigName))
+	}
+	return notes
 }

@@ -144,7 +144,7 @@ func (s *session) own(key stepKey, common way) way {
 		seen[name] = true
 		if r := s.lookup(key, name); r != nil {
 			take(r, st.forced[name])
-		} else if t == snapshot.Cluster || t == snapshot.Listener {
+		} else if s.tellsUnknown(t) {
 			gone[name] = struct{}{} // the way to say "there is no such thing"
 		}
 	}

@@ -108,12 +108,20 @@ func (s *session) begin(r request) error {
 	if st.all && broadcast(r.typ) && r.typ != snapshot.VirtualHost {
 		st.fresh = true
 	}
-	if r.typ == snapshot.Cluster || r.typ == snapshot.Listener {
+	if s.tellsUnknown(r.typ) {
 		for _, name := range list {
 			st.force(name, false)
 		}
 	}
 	return nil
+}
+
+// tellsUnknown says whether names of which there is no resource are told as removed. For
+// secrets that is so until a proxy has its first load, which Envoy does not end before it
+// has heard of each, or 15 s. Later it keeps what it had until a secret comes, which may
+// only not have been read yet.
+func (s *session) tellsUnknown(t snapshot.Type) bool {
+	return t == snapshot.Cluster || t == snapshot.Listener || t == snapshot.Secret && !s.complete
 }
 
 // broadcast says whether a subscription without names means everything.

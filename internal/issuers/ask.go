@@ -23,6 +23,10 @@ import (
 const (
 	// maxBytes bounds each of the two documents of an issuer.
 	maxBytes = 1 << 20
+	// smallBytes is how much a document may have without waiting for a place, and maxLarge
+	// how many places there are.
+	smallBytes = 64 << 10
+	maxLarge   = 8
 	// maxHeader bounds the header of an answer.
 	maxHeader = 64 << 10
 	// maxRedirects is how many redirects of one request are followed.
@@ -34,10 +38,16 @@ const (
 	discoveryPath = "/.well-known/openid-configuration"
 )
 
-// newClient is a client that dials no address about which refuse says something. It uses
-// no HTTP proxy, which would dial in its place, and keeps no connection: names are looked
-// up, and addresses looked at, for each request anew.
-func newClient(refuse func(netip.Addr) string, roots *x509.CertPool) *http.Client {
+// asker asks issuers.
+type asker struct {
+	client *http.Client
+	large  chan struct{} // places of those that say more than smallBytes
+}
+
+// newAsker dials no address about which refuse says something. It uses no HTTP proxy, which
+// would dial in its place, and keeps no connection: names are looked up, and addresses
+// looked at, for each request anew.
+func newAsker(refuse func(netip.Addr) string, roots *x509.CertPool) *asker {
 	dialer := &net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		at, err := netip.ParseAddrPort(address)
 		if err != nil {
@@ -48,7 +58,7 @@ func newClient(refuse func(netip.Addr) string, roots *x509.CertPool) *http.Clien
 		}
 		return nil
 	}}
-	return &http.Client{
+	client := &http.Client{
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader, ForceAttemptHTTP2: true,
@@ -63,6 +73,7 @@ func newClient(refuse func(netip.Addr) string, roots *x509.CertPool) *http.Clien
 			return nil
 		},
 	}
+	return &asker{client, make(chan struct{}, maxLarge)}
 }
 
 // refusedError is why an address is not dialled.
@@ -75,21 +86,27 @@ type redirectError string
 
 func (e redirectError) Error() string { return string(e) }
 
-// ask is what the issuer says that its keys are.
-func ask(ctx context.Context, client *http.Client, issuer string) (string, error) {
+// ask is what the issuer says that its keys are. What it says must be of itself (OpenID
+// Connect Discovery 1.0, section 4.3): else whoever answers under one of its paths could
+// have the keys of another stand for it.
+func (a *asker) ask(ctx context.Context, issuer string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	text, err := get(ctx, client, strings.TrimSuffix(issuer, "/")+discoveryPath)
+	text, err := a.get(ctx, strings.TrimSuffix(issuer, "/")+discoveryPath)
 	if err != nil {
 		return "", err
 	}
 	var says struct {
-		Keys string `json:"jwks_uri"`
+		Issuer string `json:"issuer"`
+		Keys   string `json:"jwks_uri"`
 	}
 	if err := json.Unmarshal(text, &says); err != nil || says.Keys == "" {
 		return "", fmt.Errorf("what it has at %s names no jwks_uri", discoveryPath)
 	}
-	if text, err = get(ctx, client, says.Keys); err != nil {
+	if says.Issuer != issuer {
+		return "", fmt.Errorf("what it has at %s is of another issuer, or of none: write the issuer as it calls itself there, to the last slash, or set jwksUri", discoveryPath)
+	}
+	if text, err = a.get(ctx, says.Keys); err != nil {
 		return "", fmt.Errorf("its jwks_uri: %w", err)
 	}
 	return security.PublicKeys(text)
@@ -104,7 +121,7 @@ func checkURL(u *url.URL) error {
 
 // get reads a document. Errors say nothing that differs from one attempt to the next, and
 // nothing of what was answered: they are told to whoever wrote the name of the issuer.
-func get(ctx context.Context, client *http.Client, address string) ([]byte, error) {
+func (a *asker) get(ctx context.Context, address string) ([]byte, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, errors.New("it is no URL")
@@ -118,7 +135,7 @@ func get(ctx context.Context, client *http.Client, address string) ([]byte, erro
 	}
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", "fairway")
-	answer, err := client.Do(r)
+	answer, err := a.client.Do(r)
 	if err != nil {
 		return nil, plain(ctx, err)
 	}
@@ -126,7 +143,7 @@ func get(ctx context.Context, client *http.Client, address string) ([]byte, erro
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("it answers %d", answer.StatusCode)
 	}
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxBytes+1))
+	text, err := a.read(ctx, answer.Body)
 	switch {
 	case err != nil:
 		return nil, plain(ctx, err)
@@ -134,6 +151,23 @@ func get(ctx context.Context, client *http.Client, address string) ([]byte, erro
 		return nil, fmt.Errorf("it answers more than %d bytes", maxBytes)
 	}
 	return text, nil
+}
+
+// read reads a document. One that is large waits for a place, so that many at a time take
+// no more memory than few.
+func (a *asker) read(ctx context.Context, body io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(body, smallBytes+1))
+	if err != nil || len(text) <= smallBytes {
+		return text, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case a.large <- struct{}{}:
+		defer func() { <-a.large }()
+	}
+	rest, err := io.ReadAll(io.LimitReader(body, int64(maxBytes+1-len(text))))
+	return append(text, rest...), err
 }
 
 // plain is an error without ports and addresses of the control plane's own.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"math/rand/v2"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -16,8 +15,9 @@ import (
 
 const (
 	// maxAsked is how many issuers are asked at a time, and maxAskedEach how many of them
-	// for the objects of one namespace.
-	maxAsked     = 16
+	// for the objects of one namespace: slow issuers delay those of other namespaces only
+	// where there are very many.
+	maxAsked     = 64
 	maxAskedEach = 2
 	// firstPause is how long an issuer that says no keys is left alone at first. It is
 	// twice as long each time, up to longestPause.
@@ -28,10 +28,10 @@ const (
 // Source is where the keys of issuers come from: it delivers a mesh.IssuerKeys for each
 // one that the world wants.
 type Source struct {
-	sink   func([]mesh.Change)
-	client *http.Client
-	wake   chan struct{} // of size 1
-	all    chan struct{} // places of those that are asked now
+	sink  func([]mesh.Change)
+	asker *asker
+	wake  chan struct{} // of size 1
+	all   chan struct{} // places of those that are asked now
 
 	world atomic.Pointer[mesh.World] // by which addresses are refused
 
@@ -56,7 +56,7 @@ type try struct {
 func New(sink func([]mesh.Change), roots *x509.CertPool) *Source {
 	s := &Source{sink: sink, wake: make(chan struct{}, 1), all: make(chan struct{}, maxAsked),
 		tries: map[string]*try{}, places: map[string]chan struct{}{}, known: map[string]mesh.IssuerKeys{}}
-	s.client = newClient(s.refuse, roots)
+	s.asker = newAsker(s.refuse, roots)
 	return s
 }
 
@@ -208,7 +208,7 @@ func (s *Source) inTurn(ctx context.Context, issuer string, places chan struct{}
 			defer func() { <-c }()
 		}
 	}
-	return ask(ctx, s.client, issuer)
+	return s.asker.ask(ctx, issuer)
 }
 
 // deliver hands on what came of asking, unless nobody wants it any more.

@@ -108,7 +108,7 @@ const onLoopback = `{issuerAddresses: "127.0.0.0/8, ::1/128"}`
 
 func TestKeysAreDiscovered(t *testing.T) {
 	b := newBed(t)
-	b.serve("/good"+discoveryPath, `{"issuer": "x", "jwks_uri": "`+b.URL+`/keys"}`)
+	b.serve("/good"+discoveryPath, `{"issuer": "`+b.URL+`/good", "jwks_uri": "`+b.URL+`/keys"}`)
 	b.serve("/keys", `{"keys": [{"kty":"oct","k":"c2VjcmV0"}, `+oneKey+`]}`)
 	b.want(t, onLoopback, b.URL+"/good")
 	b.until(t, b.URL+"/good", "no keys", func(k *mesh.IssuerKeys) bool {
@@ -147,14 +147,22 @@ func TestIssuersThatAreNoGood(t *testing.T) {
 		"huge": {says: "more than 1048576 bytes", answer: func(w http.ResponseWriter, _ *http.Request) {
 			w.Write([]byte(strings.Repeat("x", 2<<20)))
 		}},
-		"hangs":     {says: "does not answer within 5s", answer: func(http.ResponseWriter, *http.Request) { <-hang }},
-		"plain":     {says: "leads to what is no https URL", answer: http.RedirectHandler("http://login.example/", http.StatusFound).ServeHTTP},
-		"circles":   {says: "redirects more than 3 times", answer: http.RedirectHandler("/circles"+discoveryPath, http.StatusFound).ServeHTTP},
-		"inside":    {says: "a loopback address", answer: http.RedirectHandler("https://[::1]:1/", http.StatusFound).ServeHTTP},
-		"metadata":  {says: "a link-local address", answer: http.RedirectHandler("https://169.254.169.254/", http.StatusFound).ServeHTTP},
-		"private":   {says: "a private network", answer: http.RedirectHandler("https://10.96.0.1/", http.StatusFound).ServeHTTP},
-		"keyswrong": {says: "its jwks_uri: it leads to what is no https URL", answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"jwks_uri": "http://login.example"}`) }},
+		"hangs":    {says: "does not answer within 5s", answer: func(http.ResponseWriter, *http.Request) { <-hang }},
+		"plain":    {says: "leads to what is no https URL", answer: http.RedirectHandler("http://login.example/", http.StatusFound).ServeHTTP},
+		"circles":  {says: "redirects more than 3 times", answer: http.RedirectHandler("/circles"+discoveryPath, http.StatusFound).ServeHTTP},
+		"inside":   {says: "a loopback address", answer: http.RedirectHandler("https://[::1]:1/", http.StatusFound).ServeHTTP},
+		"metadata": {says: "a link-local address", answer: http.RedirectHandler("https://169.254.169.254/", http.StatusFound).ServeHTTP},
+		"private":  {says: "a private network", answer: http.RedirectHandler("https://10.96.0.1/", http.StatusFound).ServeHTTP},
+		"keyswrong": {says: "its jwks_uri: it leads to what is no https URL", answer: func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"issuer": "`+b.URL+`/keyswrong", "jwks_uri": "http://login.example"}`)
+		}},
 		"nokeys": {says: "no public key", answer: func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"issuer": "`+b.URL+`/nokeys", "jwks_uri": "`+b.URL+`/symmetric"}`)
+		}},
+		"another": {says: "is of another issuer, or of none", answer: func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"issuer": "`+b.URL+`/another/", "jwks_uri": "`+b.URL+`/symmetric"}`)
+		}},
+		"nobodys": {says: "is of another issuer, or of none", answer: func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"jwks_uri": "`+b.URL+`/symmetric"}`)
 		}},
 	}
@@ -182,7 +190,7 @@ func TestKeysStayAndChange(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		fmt.Fprint(w, `{"jwks_uri": "`+b.URL+`/keys"}`)
+		fmt.Fprint(w, `{"issuer": "`+b.URL+`", "jwks_uri": "`+b.URL+`/keys"}`)
 	})
 	b.mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"keys": [%s]}`, map[bool]string{true: oneKey, false: otherKey}[phase.Load() == 0])
@@ -207,8 +215,8 @@ func TestAddressesAreLookedAtWhenDialled(t *testing.T) {
 	s := httptest.NewTLSServer(http.NotFoundHandler())
 	defer s.Close()
 	var dialled []netip.Addr
-	client := newClient(func(a netip.Addr) string { dialled = append(dialled, a); return "an address of a test" }, rootsOf(s))
-	_, err := ask(t.Context(), client, strings.Replace(s.URL, "127.0.0.1", "localhost", 1))
+	client := newAsker(func(a netip.Addr) string { dialled = append(dialled, a); return "an address of a test" }, rootsOf(s))
+	_, err := client.ask(t.Context(), strings.Replace(s.URL, "127.0.0.1", "localhost", 1))
 	if err == nil || !strings.Contains(err.Error(), "an address of a test") {
 		t.Errorf("%v", err)
 	}
@@ -228,7 +236,7 @@ func TestCertificatesOfIssuersAreVerified(t *testing.T) {
 	s.TLS = &tls.Config{}
 	s.StartTLS()
 	defer s.Close()
-	_, err := ask(t.Context(), newClient(func(netip.Addr) string { return "" }, x509.NewCertPool()), s.URL)
+	_, err := newAsker(func(netip.Addr) string { return "" }, x509.NewCertPool()).ask(t.Context(), s.URL)
 	if err == nil || !strings.Contains(err.Error(), "its certificate is not verified") {
 		t.Errorf("%v", err)
 	}
@@ -250,7 +258,7 @@ func TestExpiredIssuers(t *testing.T) {
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	s.StartTLS()
 	defer s.Close()
-	_, err = ask(t.Context(), newClient(func(netip.Addr) string { return "" }, rootsOf(s)), s.URL)
+	_, err = newAsker(func(netip.Addr) string { return "" }, rootsOf(s)).ask(t.Context(), s.URL)
 	if want := "its certificate is not verified: it has expired or is not yet valid"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
@@ -280,5 +288,55 @@ func TestAskedAtATime(t *testing.T) {
 	time.Sleep(askTime / 2) // none of the first has been given up
 	if most.Load() > maxAskedEach {
 		t.Errorf("%d at a time, %d may be", most.Load(), maxAskedEach)
+	}
+}
+
+// TestSlowIssuersOfOthers: issuers that do not answer, of a good many namespaces,
+// delay the keys of no other namespace.
+func TestSlowIssuersOfOthers(t *testing.T) {
+	b := newBed(t)
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	var waiting atomic.Int32
+	b.mux.HandleFunc("/slow/", func(_ http.ResponseWriter, r *http.Request) {
+		waiting.Add(1)
+		select {
+		case <-r.Context().Done():
+		case <-hang:
+		}
+	})
+	b.serve("/quick"+discoveryPath, `{"issuer": "`+b.URL+`/quick", "jwks_uri": "`+b.URL+`/keys"}`)
+	b.serve("/keys", `{"keys": [`+oneKey+`]}`)
+	const slow = 20
+	changes := []mesh.Change{{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, Object: []byte("fairway: " + onLoopback)}}
+	add := func(namespace, age string, issuers ...string) {
+		var rules []string
+		for _, i := range issuers {
+			rules = append(rules, fmt.Sprintf("{issuer: %q}", i))
+		}
+		objects, _, err := informers.Parse([]byte(fmt.Sprintf(`{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: a, namespace: %s, creationTimestamp: %q}, spec: {jwtRules: [%s]}}`, namespace, age, strings.Join(rules, ", "))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes = append(changes, objects[0].Change)
+	}
+	for n := range slow {
+		add(fmt.Sprint("slow-", n), "2020-01-01T00:00:00Z", fmt.Sprintf("%s/slow/%d-a", b.URL, n), fmt.Sprintf("%s/slow/%d-b", b.URL, n), fmt.Sprintf("%s/slow/%d-c", b.URL, n))
+	}
+	b.source.Want(mesh.Build(changes))
+	for end := time.Now().Add(30 * time.Second); waiting.Load() < 16 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	add("shop", "2021-01-01T00:00:00Z", b.URL+"/quick")
+	b.source.Want(mesh.Build(changes))
+	b.until(t, b.URL+"/quick", "no keys", func(k *mesh.IssuerKeys) bool { return k != nil && k.Keys != "" })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, k := range b.now {
+		if strings.Contains(name, "/slow/") {
+			t.Fatalf("%s was given up before the keys of another came: %v", name, k)
+		}
+	}
+	if waiting.Load() == 0 {
+		t.Error("nobody was slow")
 	}
 }

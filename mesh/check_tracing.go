@@ -23,11 +23,17 @@ func (c *Config) checkTracing() (findings []object.Finding) {
 		case p.GetOpentelemetry() != nil:
 			o := p.GetOpentelemetry()
 			headers = append(append(headers, o.GetHttp().GetHeaders()...), o.GetGrpc().GetInitialMetadata()...)
+			if o.GetServiceAttributeEnrichment() != 0 {
+				found(field+".opentelemetry.serviceAttributeEnrichment", "spans name the service by its workload and namespace; the field is ignored: take it out")
+			}
 			if o.GetDynatraceSampler() != nil {
 				found(field+".opentelemetry.dynatraceSampler", "samplers of providers are not supported; Telemetry's randomSamplingPercentage decides")
 			}
 		case p.GetLightstep() != nil, p.GetStackdriver() != nil, p.GetOpencensus() != nil:
 			found(field, "stock Envoy has no such tracer; no spans are reported to it: use opentelemetry")
+		}
+		if p.GetSds() != nil {
+			found(field, "no secrets are read from an SDS server, so that the provider is never used: put certificates into Secrets, which credentialName names")
 		}
 		for _, h := range headers {
 			if h.GetEnvName() != "" {

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // Config is the mesh configuration in force. It never changes.
@@ -75,6 +76,7 @@ func parseConfig(ref object.Ref, text []byte) (*Config, []object.Finding, error)
 	}
 	findings = append(findings, c.checkUnread(read.ProtoReflect())...)
 	findings = append(findings, checkRanges(ref, read)...)
+	findings = append(findings, traffic.CheckDefaults(ref, read)...)
 	// What is given replaces the default as a whole: merging would add a duration of
 	// 500 ms to one of 10 s, and keep true where false is given.
 	read.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {

@@ -10,8 +10,8 @@ import (
 )
 
 // unreadConfig are the fields of MeshConfig that nothing follows, by their paths, with
-// what happens instead and what to do. A test holds that every field of MeshConfig and of
-// its defaultConfig is either here or in readConfig.
+// what happens instead and what to do. A test holds that every field of MeshConfig, of
+// its defaultConfig and of the proxyHeaders of that is either here or in readConfig.
 var unreadConfig = map[string]string{
 	"proxyListenPort":             "proxies capture outgoing connections on port 15001; take the field out",
 	"proxyInboundListenPort":      "proxies capture incoming connections on port 15006; take the field out",
@@ -27,6 +27,7 @@ var unreadConfig = map[string]string{
 	"enablePrometheusMerge":       "metrics of applications are scraped at the applications; take the field out",
 	"ca":                          "certificates are signed by the control plane itself; take the field out, or give it an authority in the Secret cacerts",
 	"caCertificates":              "proxies trust the roots of the control plane alone; put further roots into the Secret cacerts",
+	"zoneAwareLbSetting":          "zone-aware balancing is not there; use localityLbSetting",
 	"serviceEntryVisibility":      "ServiceEntries are seen as defaultServiceExportTo says; use that, or exportTo",
 
 	"defaultConfig.configPath":                 pathOfAgent,
@@ -62,6 +63,10 @@ var unreadConfig = map[string]string{
 	"defaultConfig.fileFlushMinSizeKb":         ofFlush,
 	"defaultConfig.statsCompression":           "metrics are answered as Envoy does by itself; take the field out",
 	"defaultConfig.connectionSettings":         "connections have the bounds that DestinationRules give them; use connectionPool",
+
+	"defaultConfig.proxyHeaders.metadataExchangeHeaders": "proxies tell one another nothing about themselves in headers; take the field out",
+	"defaultConfig.proxyHeaders.preserveHttp1HeaderCase": "names of headers are sent in lower case, in which they mean the same; take the field out",
+	"defaultConfig.proxyHeaders.attemptCount":            "proxies tell servers of no attempts in headers; take the field out",
 }
 
 const (
@@ -76,18 +81,25 @@ var readConfig = []string{
 	"connectTimeout", "protocolDetectionTimeout", "tcpKeepalive", "ingressClass", "ingressService", "ingressControllerMode", "ingressSelector",
 	"enableTracing", "accessLogFile", "accessLogFormat", "accessLogEncoding", "defaultConfig", "outboundTrafficPolicy", "inboundTrafficPolicy",
 	"enableAutoMtls", "trustDomain", "trustDomainAliases", "defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo",
-	"rootNamespace", "localityLbSetting", "zoneAwareLbSetting", "dnsRefreshRate", "h2UpgradePolicy", "verifyCertificateAtClient", "extensionProviders", "defaultProviders",
+	"rootNamespace", "localityLbSetting", "dnsRefreshRate", "h2UpgradePolicy", "verifyCertificateAtClient", "extensionProviders", "defaultProviders",
 	"discoverySelectors", "pathNormalization", "defaultHttpRetryPolicy", "defaultInboundHttpRetryPolicy", "meshMTLS", "tlsDefaults", "defaultTrafficPolicy",
 	"serviceSettings", // clusterLocal: the mesh is one cluster, in which every service is
 	"defaultConfig.concurrency", "defaultConfig.tracing", "defaultConfig.proxyMetadata", "defaultConfig.gatewayTopology", "defaultConfig.meshId",
 	"defaultConfig.holdApplicationUntilProxyStarts", "defaultConfig.proxyHeaders",
+	"defaultConfig.proxyHeaders.forwardedClientCert", "defaultConfig.proxyHeaders.setCurrentClientCertDetails", "defaultConfig.proxyHeaders.requestId",
+	"defaultConfig.proxyHeaders.server", "defaultConfig.proxyHeaders.envoyDebugHeaders",
+	"defaultConfig.proxyHeaders.xForwardedHost", "defaultConfig.proxyHeaders.xForwardedPort",
 }
 
 // checkUnread tells of the fields that are given and that nothing follows.
 func (c *Config) checkUnread(given protoreflect.Message) (findings []object.Finding) {
-	look := func(at string, m protoreflect.Message) {
-		m.Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+	var look func(at string, m protoreflect.Message)
+	look = func(at string, m protoreflect.Message) {
+		m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 			path := at + f.JSONName()
+			if path == "defaultConfig" || path == "defaultConfig.proxyHeaders" {
+				look(path+".", v.Message())
+			}
 			if instead, unread := unreadConfig[path]; unread {
 				findings = append(findings, object.Finding{Object: c.Ref, Field: path, Code: object.CodeUnsupported, Message: "the field is not acted upon: " + instead})
 			}
@@ -95,9 +107,6 @@ func (c *Config) checkUnread(given protoreflect.Message) (findings []object.Find
 		})
 	}
 	look("", given)
-	if d := given.Descriptor().Fields().ByName("default_config"); given.Has(d) {
-		look("defaultConfig.", given.Get(d).Message())
-	}
 	slices.SortFunc(findings, func(a, b object.Finding) int { return cmp.Compare(a.Field, b.Field) })
 	return findings
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // TestEveryFieldOfMeshConfigIsReadOrReported: each field of MeshConfig and of its
-// defaultConfig is followed, or yields a finding with its path when it alone is set.
+// defaultConfig and proxyHeaders is followed, or yields a finding with its path when it alone is set.
 func TestEveryFieldOfMeshConfigIsReadOrReported(t *testing.T) {
 	known := map[string]bool{}
 	walk := func(at string, m protoreflect.Message, whole func() *meshconfig.MeshConfig) {
@@ -37,6 +37,10 @@ func TestEveryFieldOfMeshConfigIsReadOrReported(t *testing.T) {
 	walk("", top.ProtoReflect(), func() *meshconfig.MeshConfig { return top })
 	inner := &meshconfig.ProxyConfig{}
 	walk("defaultConfig.", inner.ProtoReflect(), func() *meshconfig.MeshConfig { return &meshconfig.MeshConfig{DefaultConfig: inner} })
+	headers := &meshconfig.ProxyConfig_ProxyHeaders{}
+	walk("defaultConfig.proxyHeaders.", headers.ProtoReflect(), func() *meshconfig.MeshConfig {
+		return &meshconfig.MeshConfig{DefaultConfig: &meshconfig.ProxyConfig{ProxyHeaders: headers}}
+	})
 	for path := range unreadConfig {
 		if !known[path] {
 			t.Errorf("there is no field %s", path)
@@ -65,5 +69,28 @@ defaultConfig:
 	want := []string{"defaultConfig.drainDuration", "defaultConfig.proxyStatsMatcher", "defaultConfig.runtimeValues", "outboundClusterStatName"}
 	if err != nil || !slices.Equal(fields, want) {
 		t.Errorf("found %v, %v, want %v", fields, err, want)
+	}
+}
+
+// TestDefaultsAreChecked: what a mesh configuration says for all hosts is checked as the same
+// in a rule would be, and taken out where it cannot be served.
+func TestDefaultsAreChecked(t *testing.T) {
+	c, findings, err := parseConfig(object.Ref{Kind: object.KindConfigMap, Namespace: "istio-system", Name: "istio"}, []byte(`
+defaultTrafficPolicy: {outlierDetection: {maxEjectionPercent: 101, consecutiveLocalOriginFailures: 3}, connectionPool: {tcp: {connectTimeout: 0.0000001s}}}
+localityLbSetting: {distribute: [{from: r1/*, to: {"r1/*": 40}}]}
+extensionProviders: [{name: a, envoyExtAuthzGrpc: {service: a.b, port: 80, statusOnError: "teapot"}}, {name: b, envoyExtAuthzHttp: {service: a.b, port: 80, statusOnError: "503"}}, {name: c, sds: {name: x, service: a.b, port: 80}}]
+`))
+	var fields []string
+	for _, f := range findings {
+		fields = append(fields, f.Field)
+	}
+	slices.Sort(fields)
+	want := []string{"defaultTrafficPolicy.connectionPool.tcp.connectTimeout", "defaultTrafficPolicy.outlierDetection.consecutiveLocalOriginFailures", "defaultTrafficPolicy.outlierDetection.maxEjectionPercent",
+		"extensionProviders[0].envoyExtAuthzGrpc.statusOnError", "extensionProviders[2]", "localityLbSetting.distribute[r1/*]"}
+	if err != nil || !slices.Equal(fields, want) {
+		t.Errorf("found %v, %v, want %v", fields, err, want)
+	}
+	if len(c.LocalityLbSetting.Distribute) != 0 || c.ExtensionProviders[0].GetEnvoyExtAuthzGrpc().StatusOnError != "" || c.ExtensionProviders[1].GetEnvoyExtAuthzHttp().StatusOnError != "503" {
+		t.Errorf("in force: %v", c.MeshConfig)
 	}
 }

@@ -24,7 +24,11 @@ func (c *Config) checkOutbound() (findings []object.Finding) {
 	plain := &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE, CaCertificates: "system"}
 	switch {
 	case t.CredentialName != "" || t.CaCertCredentialName != "":
-		tell(".credentialName", "sidecars get a Secret only by a rule with a workloadSelector; servers are verified by the roots of the proxy's image: name files, which are in the pods")
+		field := ".credentialName"
+		if t.CredentialName == "" {
+			field = ".caCertCredentialName"
+		}
+		tell(field, "sidecars get a Secret only by a rule with a workloadSelector; servers are verified by the roots of the proxy's image: name files, which are in the pods")
 		c.OutboundTrafficPolicy.Tls = plain
 	case t.Mode != networking.ClientTLSSettings_SIMPLE && t.Mode != networking.ClientTLSSettings_MUTUAL && t.Mode != networking.ClientTLSSettings_DISABLE:
 		tell(".mode", "unknown destinations are not in the mesh and know no identity of it; servers are verified by the roots of the proxy's image: use SIMPLE or MUTUAL")

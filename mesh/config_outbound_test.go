@@ -22,7 +22,7 @@ func TestTLSForUnknownDestinations(t *testing.T) {
 		"{mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: DISABLE}}":                         {"", networking.ClientTLSSettings_DISABLE},
 		"{mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: ISTIO_MUTUAL}}":                    {"outboundTrafficPolicy.tls.mode", networking.ClientTLSSettings_SIMPLE},
 		"{mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE, credentialName: c}}":       {"outboundTrafficPolicy.tls.credentialName", networking.ClientTLSSettings_SIMPLE},
-		"{mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: MUTUAL, caCertCredentialName: c}}": {"outboundTrafficPolicy.tls.credentialName", networking.ClientTLSSettings_SIMPLE},
+		"{mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: MUTUAL, caCertCredentialName: c}}": {"outboundTrafficPolicy.tls.caCertCredentialName", networking.ClientTLSSettings_SIMPLE},
 	} {
 		got, findings, err := parseConfig(object.Ref{Name: "istio"}, []byte("outboundTrafficPolicy: "+text))
 		if err != nil || len(findings) != map[bool]int{true: 0, false: 1}[c.field == ""] || len(findings) == 1 && findings[0].Field != c.field {

@@ -2,6 +2,8 @@ package mesh
 
 import (
 	"fmt"
+	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +32,10 @@ func (c *rangeCheck) providers(read *meshconfig.MeshConfig) {
 			continue
 		}
 		kind := m.Get(of).Message()
+		if f := kind.Descriptor().Fields().ByName("status_on_error"); f != nil && kind.Has(f) && !status(kind.Get(f).String()) {
+			c.bad(fmt.Sprintf("%s.%s.statusOnError", at, of.JSONName()), "%q is no status that Envoy can answer; 403 is answered: write one such as \"503\"", kind.Get(f).String())
+			kind.Clear(f)
+		}
 		for _, field := range []protoreflect.Name{"service", "port"} {
 			f := kind.Descriptor().Fields().ByName(field)
 			if f != nil && kind.Descriptor().Fields().ByName("service") != nil && !kind.Has(f) {
@@ -37,4 +43,11 @@ func (c *rangeCheck) providers(read *meshconfig.MeshConfig) {
 			}
 		}
 	}
+}
+
+// status tells whether a text is the number of a status of HTTP that Envoy answers with
+// (envoy.type.v3.StatusCode).
+func status(text string) bool {
+	n, err := strconv.Atoi(text)
+	return err == nil && http.StatusText(n) != "" && !slices.Contains([]int{101, 102, 103, 418, 425, 451}, n)
 }

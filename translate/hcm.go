@@ -107,7 +107,23 @@ func clientFacts(m *hcmv3.HttpConnectionManager, in HCMInput) {
 		m.ForwardClientCertDetails = forwardClientCert(in.Topology.GetForwardClientCertDetails(), hcmv3.HttpConnectionManager_SANITIZE_SET)
 	}
 	if f := m.ForwardClientCertDetails; f == hcmv3.HttpConnectionManager_SANITIZE_SET || f == hcmv3.HttpConnectionManager_APPEND_FORWARD {
-		m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Subject: wrapperspb.Bool(true), Uri: true, Dns: true}
+		var said *meshconfig.ProxyConfig_ProxyHeaders_SetCurrentClientCertDetails
+		if in.Direction == resource.Inbound {
+			said = in.Config.GetDefaultConfig().GetProxyHeaders().GetSetCurrentClientCertDetails()
+		}
+		m.SetCurrentClientCertDetails = certDetails(said)
+	}
+	m.AppendXForwardedPort = in.Config.GetDefaultConfig().GetProxyHeaders().GetXForwardedPort().GetEnabled().GetValue()
+}
+
+// certDetails are the parts of a client's certificate that are passed on: subject and
+// names unless they are switched off, the certificates if they are switched on
+// (ProxyConfig.proxyHeaders.setCurrentClientCertDetails).
+func certDetails(d *meshconfig.ProxyConfig_ProxyHeaders_SetCurrentClientCertDetails) *hcmv3.HttpConnectionManager_SetCurrentClientCertDetails {
+	unless := func(b *wrapperspb.BoolValue) bool { return b == nil || b.GetValue() }
+	return &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{
+		Subject: wrapperspb.Bool(unless(d.GetSubject())), Dns: unless(d.GetDns()), Uri: unless(d.GetUri()),
+		Cert: d.GetCert().GetValue(), Chain: d.GetChain().GetValue(),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"testing"
 
+	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -43,6 +44,9 @@ func (o *outcome) check(t testing.TB) {
 type plane struct {
 	rest    []mesh.Change
 	clients []snapshot.Client
+
+	// parse reads the object that varies; nil where it is not valid, and so not tried.
+	parse func(t testing.TB, text []byte) (*mesh.Change, []object.Finding)
 
 	store   *mesh.Store
 	engine  *snapshot.Engine
@@ -100,13 +104,30 @@ func (p *plane) apply(changes ...mesh.Change) *mesh.World {
 	}
 }
 
-// of is the outcome with the object, written in JSON.
-func (p *plane) of(t testing.TB, obj map[string]any) *outcome {
+// parseObject reads an object of Kubernetes.
+func parseObject(t testing.TB, text []byte) (*mesh.Change, []object.Finding) {
 	t.Helper()
-	text := encode(t, obj)
 	objects, findings, err := informers.ParseJSON(text)
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
+	}
+	return &objects[0].Change, append(findings, objects[0].Findings...)
+}
+
+// parseConfig reads a mesh configuration.
+func parseConfig(_ testing.TB, text []byte) (*mesh.Change, []object.Finding) {
+	if err := (&meshconfig.MeshConfig{}).UnmarshalJSON(text); err != nil {
+		return nil, nil
+	}
+	return &mesh.Change{Ref: random.ConfigRef, Object: text}, nil
+}
+
+// of is the outcome with the object, written in JSON.
+func (p *plane) of(t testing.TB, obj map[string]any) *outcome {
+	t.Helper()
+	read, findings := p.parse(t, encode(t, obj))
+	if read == nil {
+		return nil
 	}
 	out := &outcome{served: map[string]string{}, findings: map[object.Finding]bool{}}
 	found := func(list ...object.Finding) {
@@ -115,12 +136,11 @@ func (p *plane) of(t testing.TB, obj map[string]any) *outcome {
 		}
 	}
 	found(findings...)
-	found(objects[0].Findings...)
 	var changes []mesh.Change
-	if ref := objects[0].Ref; p.varying != ref {
+	if ref := read.Ref; p.varying != ref {
 		changes, p.varying = append(changes, mesh.Change{Ref: p.varying}), ref
 	}
-	out.object = objects[0].Change
+	out.object = *read
 	w := p.apply(append(changes, out.object)...)
 	for _, c := range p.clients {
 		stack := p.views[c.NodeID].Current()

@@ -45,6 +45,14 @@ var alternatives = func() map[string][]string {
 	one("Delay", "percent", "percentage")
 	one("IngressBackend", "service", "resource")
 	one("PortSelector", "number", "name")
+	one("ExtensionProvider", "envoyExtAuthzHttp", "envoyExtAuthzGrpc", "zipkin", "lightstep", "datadog", "stackdriver", "opencensus", "skywalking", "opentelemetry", "prometheus",
+		"envoyFileAccessLog", "envoyHttpAls", "envoyTcpAls", "envoyOtelAls", "sds")
+	one("Tracing", "zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent")
+	one("LogFormat", "text", "labels")
+	one("CertificateData", "pem", "spiffeBundleUrl")
+	one("HttpHeader", "value", "envName")
+	one("PrivateKeyProvider", "cryptomb", "qat")
+	one("ProxyConfig", "serviceCluster", "tracingServiceName")
 	delete(m, "HTTPRoute.rewrite")
 	delete(m, "HTTPRoute.fault")
 	for _, n := range []string{"AuthorizationPolicy", "RequestAuthentication", "Telemetry"} {
@@ -67,6 +75,9 @@ var examples = map[string]string{
 	"ClientTLSSettings": `{"mode": "SIMPLE"}`, "ServiceEntry.subjectAltNames": `["a.example"]`, "WorkloadEntry.ports": `{"http": 8081}`, "WorkloadEntry.network": `"n"`,
 	"PolicyTargetReference": `{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge"}`, "AuthorizationPolicy.selector": `{"matchLabels": {"app": "web"}}`,
 	"RequestAuthentication.selector": `{"matchLabels": {"app": "web"}}`, "Telemetry.selector": `{"matchLabels": {"app": "web"}}`, "JWTHeader": `{"name": "x"}`, "JWTRule.jwksUri": `"https://outside.example/keys"`,
+	"HttpHeader": `{"name": "x", "value": "v"}`, "MeshConfig.inboundTrafficPolicy": `{"mode": "LOCALHOST"}`, "MeshConfig.pathNormalization": `{"normalization": "MERGE_SLASHES"}`, "ProxyConfig.gatewayTopology": `{"numTrustedProxies": 2}`,
+	"MeshConfig.localityLbSetting": `{"distribute": [{"from": "r1/*", "to": {"r1/*": 30, "r2/*": 70}}]}`, "MeshConfig.discoverySelectors": `[{"matchLabels": {"team": "shop"}}]`, "Literal": `{"value": "v"}`, "HttpService": `{"path": "/v"}`, "Tracing.customTags": `{"x": {"literal": {"value": "v"}}}`,
+	"EnvoyExternalAuthorizationHttpProvider.statusOnError": `"503"`, "EnvoyExternalAuthorizationGrpcProvider.statusOnError": `"503"`, "MeshConfig.defaultDestinationRuleExportTo": `["."]`, "MeshConfig.rootNamespace": `"other"`, "MeshConfig.ingressService": `"edge"`,
 	"LogSelector": `{"mode": "CLIENT"}`, "RingHash": `{"minimumRingSize": 2000}`, "ConnectionPoolSettings": `{"tcp": {"maxConnections": 3}}`, "LocalityLoadBalancerSetting": `{"failover": [{"from": "r1", "to": "r3"}]}`, "GatewaySpec.tls": `{"frontend": {"default": {}}}`, "GatewaySpec.allowedListeners": `{"namespaces": {"from": "All"}}`, "GatewaySpec.defaultScope": `"All"`, "TracingSelector": `{"mode": "CLIENT"}`, "Environment": `{"name": "A"}`, "RequestHeader": `{"name": "a"}`, "TLSCertificate": `{"serverCertificate": "/c", "privateKey": "/k"}`,
 	"ServicePort.protocol": `"UDP"`, "ServiceSpec.internalTrafficPolicy": `"Local"`, "ServiceSpec.trafficDistribution": `"PreferClose"`, "SessionAffinityConfig": `{"clientIP": {"timeoutSeconds": 7}}`, "ServiceSpec.sessionAffinity": `"ClientIP"`,
 	"EndpointSlice.addressType": `"FQDN"`, "Endpoint.targetRef": `{"kind": "Pod", "name": "host-2", "namespace": "shop"}`, "Endpoint.nodeName": `"n2"`, "Endpoint.conditions": `{"ready": false}`,

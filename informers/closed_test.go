@@ -19,7 +19,7 @@ import (
 // oneObject is the one object of a text, as a directory that has not had it before takes it.
 func oneObject(t *testing.T, text string) *written {
 	t.Helper()
-	d, err := newParser().parse([]byte(text), 1)
+	d, _, err := newParser().parse([]byte(text), 1)
 	if err != nil || len(d.objects) != 1 {
 		t.Fatalf("%v: %v in %s", err, d, text)
 	}

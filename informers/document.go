@@ -94,27 +94,27 @@ func newParser() *parser {
 }
 
 // parse reads one document that begins at a line of its file. The error says
-// that it is not YAML, or not an object of the API.
-func (p *parser) parse(text []byte, line int) (*document, error) {
+// that it is not YAML, or not an object of the API. It returns what the text says in JSON, too.
+func (p *parser) parse(text []byte, line int) (*document, []byte, error) {
 	js, strict := yaml.YAMLToJSONStrict(text)
 	var err error
 	if strict != nil {
 		js, err = yaml.YAMLToJSON(text)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: correct the YAML", countFrom(line, strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")))
+		return nil, nil, fmt.Errorf("%s: correct the YAML", countFrom(line, strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")))
 	}
 	d := &document{}
 	if string(js) == "null" {
-		return d, nil
+		return d, js, nil
 	}
 	if err := p.object(d, js, header{}, ""); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if strict != nil {
 		d.tellRepeated(text, line)
 	}
-	return d, nil
+	return d, js, nil
 }
 
 var lineNumber = regexp.MustCompile(`\bline \d+`)

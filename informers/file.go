@@ -108,7 +108,7 @@ func (f *file) update(p *parser, text []byte, s stamp) *file {
 		d := f.documents[sum]
 		if d == nil {
 			var err error
-			if d, err = p.parse(piece, lines[i]); err != nil {
+			if d, _, err = p.parse(piece, lines[i]); err != nil {
 				if len(broken) == maxBroken {
 					continue
 				}

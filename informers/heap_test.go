@@ -154,7 +154,7 @@ func BenchmarkParseVirtualService(b *testing.B) {
 	text := []byte(virtualService("v", "v1", "  http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: a, subset: v1}, weight: 90}, {destination: {host: a, subset: v2}, weight: 10}], timeout: 3s}]\n"))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := p.parse(text, 1); err != nil {
+		if _, _, err := p.parse(text, 1); err != nil {
 			b.Fatal(err)
 		}
 	}

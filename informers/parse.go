@@ -25,6 +25,7 @@ type Document struct {
 	Text     []byte // a part of the text that was read
 	Objects  []Object
 	Findings []object.Finding // about objects that the mesh does not read
+	JSON     []byte           // what the text says
 	Err      error            // it is no YAML, or no object of the API; with the other fields empty
 }
 
@@ -36,11 +37,12 @@ func Documents(text []byte) []Document {
 	out := make([]Document, 0, len(pieces))
 	for i, piece := range pieces {
 		one := Document{Line: lines[i], Text: piece}
-		d, err := p.parse(piece, lines[i])
+		d, js, err := p.parse(piece, lines[i])
 		if err != nil {
 			one.Err = err
 		} else {
 			one.Objects, one.Findings = d.contents(lines[i])
+			one.JSON = js
 		}
 		out = append(out, one)
 	}

@@ -37,10 +37,15 @@ func readManifests(texts []text) *manifests {
 	m := &manifests{}
 	documents := make([][]informers.Document, len(texts))
 	parallel.Each(len(texts), func(i int) { documents[i] = informers.Documents(texts[i].content) })
+	var all []piece
 	for i, t := range texts {
 		for _, d := range documents[i] {
-			m.document(t.name, d)
+			all = append(all, piece{Document: d, file: t.name})
 		}
+	}
+	parallel.Each(len(all), func(i int) { all[i].templates = inject.Templates(all[i].JSON) })
+	for _, d := range all {
+		m.document(d)
 	}
 	m.duplicates()
 	m.found.Objects = len(m.objects)
@@ -52,8 +57,16 @@ func readManifests(texts []text) *manifests {
 	return m
 }
 
-// document reads one document of a file.
-func (m *manifests) document(file string, d informers.Document) {
+// piece is a document of a file, with the templates of Pods in it.
+type piece struct {
+	informers.Document
+	file      string
+	templates []inject.Template
+}
+
+// document takes in one document.
+func (m *manifests) document(d piece) {
+	file := d.file
 	at := position{file: file, at: &lines{text: d.Text, from: d.Line}, from: d.Line}
 	if d.Err != nil {
 		f := object.Finding{Object: object.Ref{Kind: informers.KindFile, Name: file}, Code: object.CodeUnreadable, Message: d.Err.Error()}
@@ -68,7 +81,7 @@ func (m *manifests) document(file string, d informers.Document) {
 		p.path = o.Path
 		m.objects, m.positions = append(m.objects, o), append(m.positions, p)
 	}
-	for _, t := range inject.Templates(d.Text) {
+	for _, t := range d.templates {
 		p := at
 		p.path = strings.TrimSuffix(strings.TrimSuffix(t.Path, holderPath(t.Path)), ".")
 		x := template{t, object.Ref{Kind: object.Kind(t.Kind), Namespace: t.Namespace, Name: t.Name}, p}

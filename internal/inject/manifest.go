@@ -2,6 +2,7 @@ package inject
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,13 +28,16 @@ type Template struct {
 	Misplaced []string
 }
 
-// Templates reads the templates of one YAML or JSON document that is an object or a list.
-// What is no YAML has none, nor has a Pod that runs: it is what it is.
+// Templates reads the templates of one document in JSON that is an object or a list. A Pod
+// that runs has none: it is what it is.
 func Templates(document []byte) []Template {
-	if !mayHoldPods(document) || directive.Match(document) {
+	if !mayHoldPods(document) {
 		return nil
 	}
-	tree, err := decode(document)
+	var tree any
+	d := json.NewDecoder(bytes.NewReader(document))
+	d.UseNumber()
+	err := d.Decode(&tree)
 	object, ok := tree.(map[string]any)
 	if err != nil || !ok {
 		return nil
@@ -73,10 +77,8 @@ func mayHoldPods(document []byte) bool {
 		if text == "Pod" && running {
 			continue
 		}
-		for _, form := range []string{"kind: " + text, `"kind":"` + text, `"kind": "` + text, "kind: '" + text, `kind: "` + text} {
-			if bytes.Contains(document, []byte(form)) {
-				return true
-			}
+		if bytes.Contains(document, []byte(`"kind":"`+text)) {
+			return true
 		}
 	}
 	return false

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/translate"
 )
 
 // patience is how long a cluster may take to tell its objects.
@@ -149,16 +150,33 @@ func (m *manifests) findings(beside *cluster) *Findings {
 			tell(f, severity, at)
 		}
 	}
+	namers := m.namers(world)
 	for _, f := range others {
 		severity := severityOf(f)
 		if severity == object.SeverityError {
 			severity = object.SeverityWarning
 		}
-		tell(f, severity, position{})
+		tell(f, severity, namers[f.Object].mention(f.Object.Name))
 	}
 	if f, some := p.finding(); some {
 		found.add(f, severityOf(f), position{})
 	}
 	found.sort()
 	return found
+}
+
+// namers are where Secrets that are not among the objects are named: the first object that
+// names one.
+func (m *manifests) namers(world *mesh.World) map[object.Ref]position {
+	at := map[object.Ref]position{}
+	for i, o := range m.objects[:min(len(m.objects), len(m.positions))] {
+		at[o.Ref] = m.positions[i]
+	}
+	out := map[object.Ref]position{}
+	for _, s := range translate.NamedSecrets(world) {
+		if p, known := at[s.By]; known && out[s.Ref].file == "" {
+			out[s.Ref] = p
+		}
+	}
+	return out
 }

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -81,4 +82,16 @@ func (p position) line(field string) int {
 		return p.from
 	}
 	return p.at.of(strings.TrimPrefix(p.path+"."+field, "."))
+}
+
+// mention is the first line of the document that has a text; the document if none has.
+func (p position) mention(text string) position {
+	if p.at != nil {
+		before, _, found := bytes.Cut(p.at.text, []byte(text))
+		if found {
+			p.from += bytes.Count(before, []byte("\n"))
+		}
+	}
+	p.at = nil
+	return p
 }

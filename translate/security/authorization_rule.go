@@ -24,7 +24,7 @@ type ruleBuilder struct {
 	broad bool
 }
 
-// build is nil when the rule can never match.
+// build is nil when the rule can never match; all that keeps it from it is told.
 func (b *ruleBuilder) build(r *securityapi.Rule) *rbacv3.Policy {
 	var who []*rbacv3.Principal
 	for i, f := range r.GetFrom() {
@@ -38,9 +38,7 @@ func (b *ruleBuilder) build(r *securityapi.Rule) *rbacv3.Policy {
 			what = append(what, p)
 		}
 	}
-	if len(r.GetFrom()) > 0 && len(who) == 0 || len(r.GetTo()) > 0 && len(what) == 0 {
-		return nil
-	}
+	never := len(r.GetFrom()) > 0 && len(who) == 0 || len(r.GetTo()) > 0 && len(what) == 0
 	var principals []*rbacv3.Principal
 	var permissions []*rbacv3.Permission
 	if len(who) > 0 {
@@ -51,15 +49,16 @@ func (b *ruleBuilder) build(r *securityapi.Rule) *rbacv3.Policy {
 	}
 	for i, c := range r.GetWhen() {
 		p, q, ok := b.condition(c, fmt.Sprintf("when[%d]", i))
-		if !ok {
-			return nil
-		}
+		never = never || !ok
 		if p != nil {
 			principals = append(principals, p)
 		}
 		if q != nil {
 			permissions = append(permissions, q)
 		}
+	}
+	if never {
+		return nil
 	}
 	return &rbacv3.Policy{
 		Principals:  []*rbacv3.Principal{andPrincipals(principals)},

@@ -1,0 +1,65 @@
+package check
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
+)
+
+// placesOf are the lines at which a text has findings of a kind of object.
+func placesOf(written string, kind object.Kind) (lines []int) {
+	m := readManifests([]text{{"a.yaml", []byte(written)}})
+	for _, e := range m.findings(nil).Entries {
+		if e.Object.Kind == kind {
+			lines = append(lines, e.Line)
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// TestMissingSecretsHaveAPlace: a Secret that is not there is told where it is named.
+func TestMissingSecretsHaveAPlace(t *testing.T) {
+	got := placesOf(`apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: front, namespace: shop}
+spec:
+  selector: {istio: edge}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [shop.example]
+    tls: {mode: SIMPLE, credentialName: missing}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: edge-1, namespace: shop, labels: {istio: edge}}, spec: {containers: [{name: istio-proxy, image: c}]}, status: {phase: Running, podIP: 10.0.0.1}}
+`, object.KindSecret)
+	if !slices.Equal(got, []int{9}) {
+		t.Errorf("the missing Secret is told at %v, want line 9", got)
+	}
+}
+
+// TestAllOfARuleIsTold: each part of a rule that cannot be read is told, and not the first
+// alone.
+func TestAllOfARuleIsTold(t *testing.T) {
+	got := placesOf(`apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: two, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  rules:
+  - from:
+    - source: {ipBlocks: ["10.0.0.0/99"]}
+    to:
+    - operation: {ports: ["http"]}
+    when:
+    - key: source.ip
+      values: ["nonsense"]
+    - key: request.hedders[x]
+      values: ["a"]
+---
+{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: http, port: 80}]}}
+`, object.KindAuthorizationPolicy)
+	if !slices.Equal(got, []int{8, 10, 12, 14}) {
+		t.Errorf("told at %v, want lines 8, 10, 12 and 14", got)
+	}
+}

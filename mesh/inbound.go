@@ -140,7 +140,7 @@ func ingressPorts(s *traffic.Sidecar, services []leading, add func(InboundPort))
 			findings = append(findings, object.Finding{Object: s.Ref, Field: at + field, Code: code, Message: message})
 		}
 		if n := l.GetPort().GetNumber(); n == 0 || n > 65535 {
-			found(object.CodeInvalid, ".port.number", "the listener has no port number from 1 to 65535; it is left out")
+			found(object.CodeInvalid, ".port.number", "the listener has no port number from 1 to 65535; it is left out: set one")
 			continue
 		}
 		protocol, ok := object.ParseProtocol(l.Port.Protocol)

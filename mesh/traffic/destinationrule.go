@@ -97,7 +97,7 @@ func ParseDestinationRule(o *networkingv1.DestinationRule, domain string) (*Dest
 		case s == nil || s.Name == "":
 			bad(fmt.Sprintf("spec.subsets[%d].name", i), "the subset has no name; it is left out")
 		case r.Subset(s.Name) != nil:
-			bad(fmt.Sprintf("spec.subsets[%d].name", i), "subset %q is defined twice; the first one counts", s.Name)
+			bad(fmt.Sprintf("spec.subsets[%d].name", i), "subset %q is defined twice; the first one counts: give each a name of its own", s.Name)
 		default:
 			r.Subsets = append(r.Subsets, &Subset{Name: s.Name, Labels: s.Labels, Policy: s.TrafficPolicy})
 			r.perPort += 1 + r.Weight + bounds.PolicyWeight(s.TrafficPolicy)

@@ -125,7 +125,7 @@ func parseServer(g *Gateway, i int, in *networking.Server) (*Server, []object.Fi
 		findings = append(findings, object.Finding{Object: g.Ref, Field: at + "." + field, Code: object.CodeInvalid, Message: fmt.Sprintf(format, args...)})
 	}
 	if in.GetPort() == nil || in.Port.Number == 0 || in.Port.Number > object.MaxPort {
-		bad("port.number", "the server has no port number from 1 to 65535; it is left out")
+		bad("port.number", "the server has no port number from 1 to 65535; it is left out: set one")
 		return nil, findings
 	}
 	protocol, ok := object.ParseProtocol(in.Port.Protocol)
@@ -134,7 +134,7 @@ func parseServer(g *Gateway, i int, in *networking.Server) (*Server, []object.Fi
 		return nil, findings
 	}
 	if protocol.IsTLS() && in.Tls == nil {
-		bad("tls", "a %s server needs tls settings; it is left out", in.Port.Protocol)
+		bad("tls", "a %s server needs tls settings; it is left out: set tls.mode, and credentialName where it terminates TLS", in.Port.Protocol)
 		return nil, findings
 	}
 	if !protocol.IsTLS() && endsTLS(in.Tls) {

@@ -161,7 +161,7 @@ func telemetryFindings(t *mesh.Telemetry, c *mesh.Config) (out []object.Finding)
 		}
 		if f := e.GetFilter(); f != nil {
 			if err := checkExpression(f.GetExpression()); err != nil {
-				found(field+".filter.expression", object.CodeInvalid, err.Error()+"; everything is logged")
+				found(field+".filter.expression", object.CodeInvalid, err.Error()+"; everything is logged: correct the expression")
 			}
 		}
 	}

@@ -135,7 +135,7 @@ func tracingFindings(t *mesh.Telemetry, c *mesh.Config) (out []object.Finding) {
 			}
 		}
 		if s := e.GetRandomSamplingPercentage(); s != nil && !possiblePercentage(s.GetValue()) {
-			found(".randomSamplingPercentage", object.CodeInvalid, "not from 0 to 100; it is ignored")
+			found(".randomSamplingPercentage", object.CodeInvalid, "not from 0 to 100; it is ignored: write a percentage")
 		}
 		for _, name := range slices.Sorted(maps.Keys(e.GetCustomTags())) {
 			if _, problem := spanTag(name, e.GetCustomTags()[name]); problem != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -52,17 +53,18 @@ func (o Options) term(ctx context.Context, onLeading func(ctx context.Context) e
 	election, end := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), logr.Discard()))
 	defer end()
 	leading := make(chan context.Context, 1)
+	var leads atomic.Bool
 	lock := &resourcelock.LeaseLock{
 		LeaseMeta:  metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name},
 		Client:     o.Client.CoordinationV1(),
 		LockConfig: resourcelock.ResourceLockConfig{Identity: o.Candidate},
 	}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock:          bounded{lock, o.Duration},
+		Lock:          bounded{lock, o.Duration, &leads, end},
 		LeaseDuration: o.Duration, RenewDeadline: o.Duration * 2 / 3, RetryPeriod: o.Duration / 5,
 		Name: o.Name,
 		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(ctx context.Context) { leading <- ctx },
+			OnStartedLeading: func(ctx context.Context) { leads.Store(true); leading <- ctx },
 			OnStoppedLeading: func() {},
 		},
 	})
@@ -89,10 +91,14 @@ func (o Options) term(ctx context.Context, onLeading func(ctx context.Context) e
 
 // bounded reads a Lease as if nobody had written more into it than a candidate
 // does: one that claims it for years, or has counted to the end of numbers,
-// would be believed for ever.
+// would be believed for ever. A leader that reads that another one leads is none any
+// more: one that stood still for longer than its claim would go on until the time is over
+// that it has to renew it.
 type bounded struct {
 	*resourcelock.LeaseLock
 	longest time.Duration
+	leads   *atomic.Bool
+	lost    func()
 }
 
 // Get implements resourcelock.Interface.
@@ -100,6 +106,9 @@ func (b bounded) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, [
 	record, raw, err := b.LeaseLock.Get(ctx)
 	if err != nil {
 		return nil, nil, err
+	}
+	if record.HolderIdentity != "" && record.HolderIdentity != b.Identity() && b.leads.Load() {
+		b.lost()
 	}
 	record.LeaseDurationSeconds = min(record.LeaseDurationSeconds, int(b.longest/time.Second))
 	if record.LeaderTransitions >= math.MaxInt32/2 {

@@ -149,6 +149,40 @@ func TestLeaseTakenAway(t *testing.T) {
 	}
 }
 
+// TestTakenLeaseIsSeenAtOnce: a leader that stood still finds that another one leads, and
+// stops when it has looked, and not when the time is over that it had to renew the Lease.
+func TestTakenLeaseIsSeenAtOnce(t *testing.T) {
+	o := Options{Client: server, Namespace: "default", Name: "seen", Duration: 30 * time.Second, Log: quiet()} // looks every 6 s, has 20 s
+	leases := o.Client.CoordinationV1().Leases("default")
+	var leaders atomic.Int32
+	a := o.start(t, "a", &leaders, 0)
+	eventually(t, "a leads", a.leading.Load)
+	other, seconds := "b", int32(30)
+	var began time.Time
+	for {
+		l, err := leases.Get(t.Context(), "seen", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began = time.Now()
+		now := metav1.NowMicro()
+		l.Spec.HolderIdentity, l.Spec.LeaseDurationSeconds, l.Spec.RenewTime = &other, &seconds, &now
+		if _, err := leases.Update(t.Context(), l, metav1.UpdateOptions{}); err == nil {
+			break
+		}
+	}
+	for a.leading.Load() && time.Since(began) < 14*time.Second {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if a.leading.Load() {
+		t.Errorf("a leads still, %s after b began to", time.Since(began))
+	}
+	a.stop()
+	if err := a.wait(t); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLeaseOfGarbage writes into the Lease what would be believed for ever, and
 // deletes it.
 func TestLeaseOfGarbage(t *testing.T) {

@@ -1,7 +1,10 @@
 package translate
 
 import (
+	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,5 +125,49 @@ func TestBackendTLSPolicies(t *testing.T) {
 				t.Error("whoever signs is trusted")
 			}
 		})
+	}
+}
+
+// TestAuthoritiesOfManyPorts: what a policy trusts is said again for each port of a Service;
+// where that is too much nothing is trusted, and nothing is spoken to in plain text.
+func TestAuthoritiesOfManyPorts(t *testing.T) {
+	certificate, _ := selfSigned(t)
+	pem, err := os.ReadFile(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "roots"}, Data: map[string]string{"ca.crt": strings.Repeat(string(pem), 30<<10/len(pem))}}
+	for _, c := range []struct {
+		ports int
+		names []string
+	}{{2, []string{"web.example"}}, {100, []string{traffic.NobodysName}}} {
+		many := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "many"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.8"}}
+		for i := range c.ports {
+			many.Spec.Ports = append(many.Spec.Ports, corev1.ServicePort{Name: fmt.Sprint("http-", i), Port: int32(1000 + i)})
+		}
+		w := mesh.Build([]mesh.Change{
+			{Ref: object.Ref{Kind: object.KindService, Namespace: "default", Name: "many"}, Object: many},
+			{Ref: object.Ref{Kind: object.KindConfigMap, Namespace: "default", Name: "roots"}, Object: roots},
+			tlsPolicy("a", 1, func(s *gatewayv1.BackendTLSPolicySpec) {
+				named("ConfigMap", "roots")(s)
+				s.TargetRefs[0].Name = "many"
+			}),
+		})
+		told := slices.ContainsFunc(slices.Collect(w.Findings()), func(f object.Finding) bool {
+			return f.Object.Kind == object.KindBackendTLSPolicy && f.Field == "spec.validation.caCertificateRefs"
+		})
+		if told != (c.ports == 100) {
+			t.Errorf("%d ports: told %v: %v", c.ports, told, slices.Collect(w.Findings()))
+		}
+		for _, in := range ResolveDestination(w.View(mesh.Scope{Role: mesh.RoleSidecar, Namespace: "default"}), "many.default.svc.cluster.local") {
+			cluster, _ := Cluster(in, nil)
+			tls := &tlsv3.UpstreamTlsContext{}
+			if err := cluster.TransportSocket.GetTypedConfig().UnmarshalTo(tls); err != nil {
+				t.Fatalf("%d ports: %v", c.ports, err)
+			}
+			if !slices.Equal(accepts(tls), c.names) {
+				t.Errorf("%d ports: %q is trusted", c.ports, accepts(tls))
+			}
+		}
 	}
 }

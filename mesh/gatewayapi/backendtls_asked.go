@@ -18,7 +18,13 @@ type BackendTLS struct {
 	Names    []string // of which its certificate must bear one; none: no certificate will do
 	System   bool     // the roots are those of the proxy's image, else Roots
 	Roots    string   // in PEM; "" without System: no certificate will do
+
+	closed *BackendTLS // the same without roots, for Services of too many ports
 }
+
+// maxBundles is how many bytes of certificates the clusters of one Service may say
+// together: each of its ports says them again, in every proxy.
+const maxBundles = 256 << 10
 
 // serviceTLS is what policies ask for of one Service.
 type serviceTLS map[string]*BackendTLS // by the name of a port; "": all others
@@ -29,10 +35,20 @@ func (x *Index) BackendTLS(s *registry.Service, port *registry.Port) *BackendTLS
 		return nil
 	}
 	of, _ := x.backendTLS.Get(s.Namespace + "/" + s.Name)
-	if t := of[port.Name]; t != nil {
-		return t
+	t := cmp.Or(of[port.Name], of[""])
+	if t != nil && t.Roots != "" && of.tooLarge(s) {
+		return t.closed
 	}
-	return of[""]
+	return t
+}
+
+// tooLarge tells whether the ports of a Service would say too many certificates.
+func (of serviceTLS) tooLarge(s *registry.Service) bool {
+	most := 0
+	for _, t := range of {
+		most = max(most, len(t.Roots))
+	}
+	return most*len(s.Ports) > maxBundles
 }
 
 // PolicyBundles are the ConfigMaps that BackendTLSPolicies name.
@@ -79,6 +95,8 @@ func (x *Index) asked(p *BackendTLSPolicy) *BackendTLS {
 		return out
 	}
 	out.Names, out.System = p.names, p.system
+	closed := *out
+	out.closed = &closed
 	out.Roots, _ = x.roots(p)
 	return out
 }
@@ -122,6 +140,9 @@ func (w *View) PolicyFindings(p *BackendTLSPolicy) []object.Finding {
 		case s.Resolution == registry.ResolutionAlias:
 			add(object.Finding{Field: "spec.targetRefs", Code: object.CodeUnsupported,
 				Message: fmt.Sprintf("Service %s stands for another name (ExternalName), and connections to that do not follow the policy: use a DestinationRule for the other name", t.service)})
+		case w.asksTooMuch(s):
+			add(object.Finding{Field: "spec.validation.caCertificateRefs", Code: object.CodeInvalid,
+				Message: fmt.Sprintf("the %d ports of Service %s would say more than %d bytes of certificates; requests to it get 503: name fewer authorities, or have fewer ports", len(s.Ports), t.service, maxBundles)})
 		}
 	}
 	if roots, problem := w.roots(p); problem != "" && problem != p.kind {
@@ -132,6 +153,11 @@ func (w *View) PolicyFindings(p *BackendTLSPolicy) []object.Finding {
 		add(object.Finding{Field: "spec.validation.caCertificateRefs", Code: object.CodeSecret, Message: problem + "; " + instead})
 	}
 	return out
+}
+
+func (w *View) asksTooMuch(s *registry.Service) bool {
+	of, _ := w.backendTLS.Get(s.Namespace + "/" + s.Name)
+	return of.tooLarge(s)
 }
 
 // targetService is the Service of a target; nil when there is none.

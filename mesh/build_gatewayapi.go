@@ -7,12 +7,19 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // GatewayAPI answers questions about the Gateway API as of this World.
 func (w *World) GatewayAPI() *gatewayapi.View {
 	return &gatewayapi.View{Index: &w.api, Hosts: w.hosts, Secrets: w.secrets, Namespaces: w.spaces, Guarded: w.guarded}
+}
+
+// BackendTLS is how clients speak TLS to a port of a Service; nil when no BackendTLSPolicy
+// asks for it.
+func (w *World) BackendTLS(s *registry.Service, port *registry.Port) *gatewayapi.BackendTLS {
+	return w.api.BackendTLS(s, port)
 }
 
 func (b *builder) gatewayClass(ref object.Ref, o *gatewayv1.GatewayClass) {

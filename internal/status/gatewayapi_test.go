@@ -272,6 +272,13 @@ func TestAncestorsOfPoliciesAreBounded(t *testing.T) {
 		changes = append(changes, mesh.Change{Ref: object.Ref{Kind: object.KindKubeGateway, Namespace: "default", Name: name},
 			Object: &gatewayv1.Gateway{ObjectMeta: m(name), Spec: gatewayv1.GatewaySpec{GatewayClassName: "istio", Listeners: []gatewayv1.Listener{{Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType}}}}})
 	}
+	strange := &gatewayv1.HTTPRoute{ObjectMeta: metav1.ObjectMeta{Namespace: "another", Name: "r"}}
+	strange.Spec.ParentRefs = []gatewayv1.ParentReference{{Name: "front"}}
+	namespace := gatewayv1.Namespace("default")
+	strange.Spec.Rules = []gatewayv1.HTTPRouteRule{{BackendRefs: []gatewayv1.HTTPBackendRef{{BackendRef: gatewayv1.BackendRef{BackendObjectReference: gatewayv1.BackendObjectReference{Name: "web", Namespace: &namespace, Port: &port}}}}}}
+	changes = append(changes, mesh.Change{Ref: object.Ref{Kind: object.KindHTTPRoute, Namespace: "another", Name: "r"}, Object: strange}, // no ReferenceGrant lets it lead there
+		mesh.Change{Ref: object.Ref{Kind: object.KindKubeGateway, Namespace: "another", Name: "front"}, Object: &gatewayv1.Gateway{ObjectMeta: metav1.ObjectMeta{Namespace: "another", Name: "front"},
+			Spec: gatewayv1.GatewaySpec{GatewayClassName: "istio", Listeners: []gatewayv1.Listener{{Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType}}}}})
 	foreign := map[string]any{"controllerName": "example.com/other", "ancestorRef": map[string]any{"name": "x"}, "conditions": []any{}}
 	status := map[string]any{"ancestors": []any{foreign}}
 	patch, err := apiChange(seen(t, 2, status), ref, mesh.Build(changes), nil, time.Unix(1000, 0))
@@ -283,6 +290,11 @@ func TestAncestorsOfPoliciesAreBounded(t *testing.T) {
 		t.Fatalf("%d ancestors, the first %v, want 16 with the other controller's", len(all), all[0])
 	}
 	last := all[15].(map[string]any)
+	for _, a := range all[1:] {
+		if ns := a.(map[string]any)["ancestorRef"].(map[string]any)["namespace"]; ns != "default" {
+			t.Errorf("a Gateway of namespace %v is told of, and may not lead there", ns)
+		}
+	}
 	if name := last["ancestorRef"].(map[string]any)["name"]; name != "g14" {
 		t.Errorf("the last is %v, want g14", name)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -54,6 +55,9 @@ func (w *View) gatewaysTo(p *BackendTLSPolicy) (out []*Gateway) {
 	for _, service := range p.services() {
 		routes, _ := w.routesTo.Get(service)
 		for _, r := range routes {
+			if !w.mayLead(r, service) {
+				continue
+			}
 			for _, parent := range r.parents {
 				ref, _ := r.parentOf(parent)
 				if _, known := seen[ref]; known || ref.Kind != object.KindKubeGateway {
@@ -73,6 +77,13 @@ func (w *View) gatewaysTo(p *BackendTLSPolicy) (out []*Gateway) {
 		return cmp.Or(cmp.Compare(a.Ref.Namespace, b.Ref.Namespace), cmp.Compare(a.Ref.Name, b.Ref.Name))
 	})
 	return out
+}
+
+// mayLead tells whether a route may lead to a Service: those of other namespaces take a
+// ReferenceGrant.
+func (w *View) mayLead(r *Route, service string) bool {
+	namespace, name, _ := strings.Cut(service, "/")
+	return namespace == r.Ref.Namespace || w.granted(r.Ref, "", string(object.KindService), namespace, name)
 }
 
 func (w *View) policyConditions(p *BackendTLSPolicy) []metav1.Condition {

@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -61,6 +60,6 @@ func TestBytesOfStepsAdd(t *testing.T) {
 	}
 	s.forget(time.Now().Add(time.Hour))
 	if s.bytes != 0 {
-		t.Error(fmt.Sprintf("an empty cache counts %d bytes", s.bytes))
+		t.Errorf("an empty cache counts %d bytes", s.bytes)
 	}
 }

@@ -75,7 +75,6 @@ func TestNoFieldOfAPodIsLost(t *testing.T) {
 					tree.(map[string]any)["name"] = list[c.index].Name
 					want = map[string]any{"spec": map[string]any{c.list: []any{tree}}}
 				}
-				said = ""
 				r, err := Inject(with(t, c.pod, want), DefaultParams())
 				if err != nil {
 					said = err.Error()

@@ -28,8 +28,8 @@ type IssuerKeys struct {
 
 // Issuer is an issuer of tokens who has to be asked for its keys.
 type Issuer struct {
-	Name string
-	By   object.Ref // the oldest RequestAuthentication that names it
+	Name       string
+	Namespaces []string // those whose RequestAuthentications name it, the oldest first
 }
 
 const (
@@ -37,6 +37,8 @@ const (
 	// maxIssuersEach how many the objects of one namespace may name first.
 	maxIssuers     = 500
 	maxIssuersEach = 50
+	// maxNamers bounds the namespaces that are known of one issuer.
+	maxNamers = 64
 )
 
 // issuerAlone is the issuer of a rule that says nothing of its keys; "" for others.
@@ -68,11 +70,15 @@ func (w *World) Issuers() (out []Issuer, findings []object.Finding) {
 		all = append(all, l...)
 	}
 	slices.SortFunc(all, func(a, b *RequestAuthentication) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) })
-	taken, payers := map[string]bool{}, map[string]int{}
+	taken, payers := map[string]int{}, map[string]int{}
 	for _, p := range all {
 		for i, rule := range p.Spec.GetJwtRules() {
 			issuer := issuerAlone(rule)
-			if issuer == "" || taken[issuer] || CheckIssuer(issuer) != nil {
+			if issuer == "" || CheckIssuer(issuer) != nil {
+				continue
+			}
+			if at, again := taken[issuer]; again {
+				out[at].named(p.Namespace)
 				continue
 			}
 			if payers[p.Namespace] == maxIssuersEach || len(out) == maxIssuers {
@@ -80,12 +86,19 @@ func (w *World) Issuers() (out []Issuer, findings []object.Finding) {
 					"issuer %q is not asked for its keys, since %d of the namespace, or %d in all, are asked already; every token of it is refused: set jwksUri, or write the keys to jwks", issuer, maxIssuersEach, maxIssuers)})
 				continue
 			}
-			taken[issuer] = true
+			taken[issuer] = len(out)
 			payers[p.Namespace]++
-			out = append(out, Issuer{issuer, p.Ref})
+			out = append(out, Issuer{issuer, []string{p.Namespace}})
 		}
 	}
 	return out, findings
+}
+
+// named notes that an object of the namespace names the issuer.
+func (i *Issuer) named(namespace string) {
+	if len(i.Namespaces) < maxNamers && !slices.Contains(i.Namespaces, namespace) {
+		i.Namespaces = append(i.Namespaces, namespace)
+	}
 }
 
 // IssuerKeys are what came of asking an issuer; nil: it has not been asked yet.

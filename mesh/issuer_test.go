@@ -29,14 +29,14 @@ func settingsOf(text string) Change {
 	return Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, []byte("fairway: " + text)}
 }
 
-// TestIssuersThatAreAsked: those without keys and with an address, each once, and of too
-// many the ones of the oldest objects, with a finding for the others.
+// TestIssuersThatAreAsked: those without keys and with an address, each once
+// with all namespaces that name it, and of too many the ones of the oldest objects, with a finding for the others.
 func TestIssuersThatAreAsked(t *testing.T) {
 	a, b := "https://a.example", "https://b.example"
 	names := func(w *World) (out []string) {
 		issuers, _ := w.Issuers()
 		for _, i := range issuers {
-			out = append(out, i.Name+" "+i.By.Namespace)
+			out = append(out, i.Name+" "+strings.Join(i.Namespaces, " "))
 		}
 		return out
 	}
@@ -44,9 +44,9 @@ func TestIssuersThatAreAsked(t *testing.T) {
 		authentication("y", "young", 3, &security.JWTRule{Issuer: a}),
 		authentication("x", "old", 1, &security.JWTRule{Issuer: a}, &security.JWTRule{Issuer: "me"}, &security.JWTRule{Issuer: "https://c.example?"}, &security.JWTRule{Issuer: "https://c.example#"}, &security.JWTRule{Issuer: "http://c.example"}, &security.JWTRule{Issuer: "https://u:p@c.example"},
 			&security.JWTRule{Issuer: "https://d.example", JwksUri: "https://d.example/keys"}, &security.JWTRule{Issuer: "https://e.example", Jwks: "{}"}),
-		authentication("y", "middle", 2, &security.JWTRule{Issuer: b}),
+		authentication("y", "middle", 2, &security.JWTRule{Issuer: b}, &security.JWTRule{Issuer: a}),
 	}
-	if got := names(Build(few)); !slices.Equal(got, []string{a + " x", b + " y"}) {
+	if got := names(Build(few)); !slices.Equal(got, []string{a + " x y", b + " y"}) {
 		t.Errorf("asked: %v", got)
 	}
 	if got := names(Build(append(few, settingsOf("{issuerKeys: written}")))); len(got) != 0 {

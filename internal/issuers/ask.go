@@ -42,6 +42,8 @@ const (
 type asker struct {
 	client *http.Client
 	large  chan struct{} // places of those that say more than smallBytes
+	// patience is how long both requests may take together: askTime, save in tests.
+	patience time.Duration
 }
 
 // newAsker dials no address about which refuse says something. It uses no HTTP proxy, which
@@ -73,7 +75,7 @@ func newAsker(refuse func(netip.Addr) string, roots *x509.CertPool) *asker {
 			return nil
 		},
 	}
-	return &asker{client, make(chan struct{}, maxLarge)}
+	return &asker{client, make(chan struct{}, maxLarge), askTime}
 }
 
 // refusedError is why an address is not dialled.
@@ -90,7 +92,7 @@ func (e redirectError) Error() string { return string(e) }
 // Connect Discovery 1.0, section 4.3): else whoever answers under one of its paths could
 // have the keys of another stand for it.
 func (a *asker) ask(ctx context.Context, issuer string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
 	text, err := a.get(ctx, strings.TrimSuffix(issuer, "/")+discoveryPath)
 	if err != nil {

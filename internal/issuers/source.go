@@ -14,11 +14,6 @@ import (
 )
 
 const (
-	// maxAsked is how many issuers are asked at a time, and maxAskedEach how many of them
-	// for the objects of one namespace: slow issuers delay those of other namespaces only
-	// where there are very many.
-	maxAsked     = 64
-	maxAskedEach = 2
 	// firstPause is how long an issuer that says no keys is left alone at first. It is
 	// twice as long each time, up to longestPause.
 	firstPause   = time.Second
@@ -31,7 +26,7 @@ type Source struct {
 	sink  func([]mesh.Change)
 	asker *asker
 	wake  chan struct{} // of size 1
-	all   chan struct{} // places of those that are asked now
+	turns *turns
 
 	world atomic.Pointer[mesh.World] // by which addresses are refused
 
@@ -40,7 +35,6 @@ type Source struct {
 	wanted   []mesh.Issuer
 	findings []object.Finding
 	tries    map[string]*try
-	places   map[string]chan struct{}   // those that are asked now, by namespace
 	known    map[string]mesh.IssuerKeys // what was delivered last
 }
 
@@ -48,14 +42,15 @@ type Source struct {
 type try struct {
 	refresh time.Duration
 	before  mesh.IssuerKeys // what came of asking it before; zero: it was not
+	place   *place
 	stop    context.CancelFunc
 }
 
 // New makes a source that delivers to sink, which is safe for use by several goroutines.
 // Issuers' certificates are verified by roots; nil: by those of the system.
 func New(sink func([]mesh.Change), roots *x509.CertPool) *Source {
-	s := &Source{sink: sink, wake: make(chan struct{}, 1), all: make(chan struct{}, maxAsked),
-		tries: map[string]*try{}, places: map[string]chan struct{}{}, known: map[string]mesh.IssuerKeys{}}
+	s := &Source{sink: sink, wake: make(chan struct{}, 1), turns: newTurns(),
+		tries: map[string]*try{}, known: map[string]mesh.IssuerKeys{}}
 	s.asker = newAsker(s.refuse, roots)
 	return s
 }
@@ -128,24 +123,17 @@ func (s *Source) begin(ctx context.Context, running *sync.WaitGroup) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wanted := map[string]bool{}
-	places := map[string]chan struct{}{}
 	for _, i := range s.wanted {
 		wanted[i.Name] = true
-		of := i.By.Namespace
-		if places[of] == nil {
-			if places[of] = s.places[of]; places[of] == nil {
-				places[of] = make(chan struct{}, maxAskedEach)
-			}
-		}
-		if s.tries[i.Name] != nil {
+		if t := s.tries[i.Name]; t != nil {
+			s.turns.named(t.place, i.Namespaces)
 			continue
 		}
 		its, stop := context.WithCancel(ctx)
-		t := &try{refresh: s.policies.Config.IssuerRefresh, stop: stop, before: s.known[i.Name]}
+		t := &try{refresh: s.policies.Config.IssuerRefresh, stop: stop, before: s.known[i.Name], place: newPlace(i.Namespaces)}
 		s.tries[i.Name] = t
-		running.Go(func() { s.ask(its, t, i.Name, places[of]) })
+		running.Go(func() { s.ask(its, t, i.Name) })
 	}
-	s.places = places
 	for name := range s.tries {
 		if !wanted[name] {
 			s.end(name)
@@ -167,12 +155,12 @@ func (s *Source) end(name string) {
 func refOf(issuer string) object.Ref { return object.Ref{Kind: object.KindIssuer, Name: issuer} }
 
 // ask asks one issuer again and again until the context ends.
-func (s *Source) ask(ctx context.Context, t *try, issuer string, places chan struct{}) {
+func (s *Source) ask(ctx context.Context, t *try, issuer string) {
 	now := t.before
 	pause := firstPause
 	for first := true; ; first = false {
 		began := time.Now()
-		keys, err := s.inTurn(ctx, issuer, places)
+		keys, err := s.inTurn(ctx, t.place, issuer)
 		next := mesh.IssuerKeys{Issuer: issuer, Keys: keys}
 		wait := t.refresh
 		if err != nil {
@@ -198,16 +186,12 @@ func (s *Source) ask(ctx context.Context, t *try, issuer string, places chan str
 	}
 }
 
-// inTurn asks once there is a place, of those of the namespace and of all.
-func (s *Source) inTurn(ctx context.Context, issuer string, places chan struct{}) (string, error) {
-	for _, c := range []chan struct{}{places, s.all} {
-		select {
-		case <-ctx.Done():
-			return "", ctx.Err()
-		case c <- struct{}{}:
-			defer func() { <-c }()
-		}
+// inTurn asks once there is a place.
+func (s *Source) inTurn(ctx context.Context, p *place, issuer string) (string, error) {
+	if err := s.turns.take(ctx, p); err != nil {
+		return "", err
 	}
+	defer s.turns.leave(p)
 	return s.asker.ask(ctx, issuer)
 }
 

@@ -72,12 +72,8 @@ func mayHoldPods(document []byte) bool {
 			return true
 		}
 	}
-	running := bytes.Contains(document, []byte("podIP"))
-	for _, text := range []string{"Pod", "Job"} {
-		if text == "Pod" && running {
-			continue
-		}
-		if bytes.Contains(document, []byte(`"kind":"`+text)) {
+	for _, kind := range []string{"Pod", "Job"} { // which are parts of other words
+		if bytes.Contains(document, []byte(`"kind":"`+kind)) {
 			return true
 		}
 	}

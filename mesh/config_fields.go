@@ -5,6 +5,9 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
@@ -91,6 +94,22 @@ var readConfig = []string{
 	"defaultConfig.proxyHeaders.xForwardedHost", "defaultConfig.proxyHeaders.xForwardedPort",
 }
 
+// asItIs tells whether the value of a field of unreadConfig asks for what is done anyway.
+func asItIs(path string, v protoreflect.Value) bool {
+	switch path {
+	case "zoneAwareLbSetting":
+		z, is := v.Message().Interface().(*networking.ZoneAwareLoadBalancerSetting)
+		return is && !z.GetEnabled().GetValue()
+	case "enablePrometheusMerge", "defaultConfig.proxyHeaders.preserveHttp1HeaderCase":
+		b, is := v.Message().Interface().(*wrapperspb.BoolValue)
+		return is && !b.GetValue()
+	case "defaultConfig.proxyHeaders.attemptCount":
+		a, is := v.Message().Interface().(*meshconfig.ProxyConfig_ProxyHeaders_AttemptCount)
+		return is && a.GetDisabled().GetValue()
+	}
+	return false
+}
+
 // checkUnread tells of the fields that are given and that nothing follows.
 func (c *Config) checkUnread(given protoreflect.Message) (findings []object.Finding) {
 	var look func(at string, m protoreflect.Message)
@@ -100,7 +119,7 @@ func (c *Config) checkUnread(given protoreflect.Message) (findings []object.Find
 			if path == "defaultConfig" || path == "defaultConfig.proxyHeaders" {
 				look(path+".", v.Message())
 			}
-			if instead, unread := unreadConfig[path]; unread {
+			if instead, unread := unreadConfig[path]; unread && !asItIs(path, v) {
 				findings = append(findings, object.Finding{Object: c.Ref, Field: path, Code: object.CodeUnsupported, Message: "the field is not acted upon: " + instead})
 			}
 			return true

@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/test/anyfield"
@@ -26,6 +28,7 @@ func TestEveryFieldOfMeshConfigIsReadOrReported(t *testing.T) {
 				t.Errorf("%s is in %t, %t of the lists of what is read and what is not", path, read, unread)
 			}
 			anyfield.Set(m, f)
+			speak(m, f)
 			found := (&Config{}).checkUnread(whole().ProtoReflect())
 			if unread != (len(found) == 1 && found[0].Field == path) {
 				t.Errorf("%s alone yields %v", path, found)
@@ -49,6 +52,37 @@ func TestEveryFieldOfMeshConfigIsReadOrReported(t *testing.T) {
 	for _, path := range readConfig {
 		if !known[path] {
 			t.Errorf("there is no field %s", path)
+		}
+	}
+}
+
+// speak has a message that says nothing while it is empty say what is not done anyway.
+func speak(m protoreflect.Message, f protoreflect.FieldDescriptor) {
+	switch f.Name() {
+	case "zone_aware_lb_setting":
+		m.Set(f, protoreflect.ValueOfMessage((&networking.ZoneAwareLoadBalancerSetting{Enabled: wrapperspb.Bool(true)}).ProtoReflect()))
+	case "enable_prometheus_merge", "preserve_http1_header_case":
+		m.Set(f, protoreflect.ValueOfMessage(wrapperspb.Bool(true).ProtoReflect()))
+	}
+}
+
+// TestWhatIsDoneAnywayIsNoFinding: values that ask for what is done without them.
+func TestWhatIsDoneAnywayIsNoFinding(t *testing.T) {
+	for text, want := range map[string]int{
+		"zoneAwareLbSetting: {}":                                           0,
+		"zoneAwareLbSetting: {enabled: false}":                             0,
+		"zoneAwareLbSetting: {enabled: true}":                              1,
+		"enablePrometheusMerge: false":                                     0,
+		"enablePrometheusMerge: true":                                      1,
+		"defaultConfig: {proxyHeaders: {attemptCount: {disabled: true}}}":  0,
+		"defaultConfig: {proxyHeaders: {attemptCount: {disabled: false}}}": 1,
+		"defaultConfig: {proxyHeaders: {attemptCount: {}}}":                1,
+		"defaultConfig: {proxyHeaders: {preserveHttp1HeaderCase: false}}":  0,
+		"defaultConfig: {proxyHeaders: {preserveHttp1HeaderCase: true}}":   1,
+	} {
+		_, findings, err := parseConfig(object.Ref{Kind: object.KindConfigMap, Namespace: "istio-system", Name: "istio"}, []byte(text))
+		if err != nil || len(findings) != want {
+			t.Errorf("%s: %v, %v", text, findings, err)
 		}
 	}
 }

@@ -168,15 +168,20 @@ func (m *manifests) findings(beside *cluster) *Findings {
 // namers are where Secrets that are not among the objects are named: the first object that
 // names one.
 func (m *manifests) namers(world *mesh.World) map[object.Ref]position {
-	at := map[object.Ref]position{}
+	order := map[object.Ref]int{}
 	for i, o := range m.objects[:min(len(m.objects), len(m.positions))] {
-		at[o.Ref] = m.positions[i]
+		order[o.Ref] = i
+	}
+	first := map[object.Ref]int{}
+	for _, s := range translate.NamedSecrets(world) {
+		at, known := order[s.By]
+		if before, some := first[s.Ref]; known && (!some || at < before) {
+			first[s.Ref] = at
+		}
 	}
 	out := map[object.Ref]position{}
-	for _, s := range translate.NamedSecrets(world) {
-		if p, known := at[s.By]; known && out[s.Ref].file == "" {
-			out[s.Ref] = p
-		}
+	for secret, at := range first {
+		out[secret] = m.positions[at]
 	}
 	return out
 }

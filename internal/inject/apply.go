@@ -1,6 +1,10 @@
 package inject
 
-import "reflect"
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+)
 
 // apply does to raw, as the user wrote it, what was done to before, its typed
 // form, to make it after. What the types do not know stays. raw is changed in
@@ -61,16 +65,19 @@ func applyList(raw, before any, after []any) any {
 func continued(before, after []any) []int {
 	from := make([]int, len(after))
 	used := make([]bool, len(before))
+	alike := map[string][]int{} // the items of before by what makes them the same, in order
+	for j, b := range before {
+		key := sameness(b)
+		alike[key] = append(alike[key], j)
+	}
 	for i, item := range after {
 		from[i] = -1
-		for j, b := range before {
-			if used[j] || nameOf(b) != nameOf(item) {
-				continue
-			}
-			if nameOf(b) != "" || reflect.DeepEqual(b, item) {
+		key := sameness(item)
+		for from[i] < 0 && len(alike[key]) > 0 {
+			if j := alike[key][0]; !used[j] {
 				from[i] = j
-				break
 			}
+			alike[key] = alike[key][1:]
 		}
 		if from[i] < 0 && len(before) == len(after) && !used[i] {
 			from[i] = i
@@ -80,6 +87,18 @@ func continued(before, after []any) []int {
 		}
 	}
 	return from
+}
+
+// sameness is equal for two items that are the same one: its name or, without a name, all of it.
+func sameness(item any) string {
+	if name := nameOf(item); name != "" {
+		return "name " + name
+	}
+	text, err := json.Marshal(item)
+	if err != nil { // it came from JSON
+		panic(fmt.Sprintf("encoding an item of a Pod's list: %v", err))
+	}
+	return string(text)
 }
 
 func nameOf(item any) string {

@@ -1,7 +1,9 @@
 package check
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -61,5 +63,25 @@ spec:
 `, object.KindAuthorizationPolicy)
 	if !slices.Equal(got, []int{8, 10, 12, 14}) {
 		t.Errorf("told at %v, want lines 8, 10, 12 and 14", got)
+	}
+}
+
+// TestTheFirstThatNamesASecretIsTold: of several the first of the objects, each time.
+func TestTheFirstThatNamesASecretIsTold(t *testing.T) {
+	var written strings.Builder
+	for _, name := range []string{"d", "b", "a", "c"} {
+		fmt.Fprintf(&written, `apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: %[1]s, namespace: shop}
+spec: {selector: {istio: edge}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: [%[1]s.example], tls: {mode: SIMPLE, credentialName: missing}}]}
+---
+`, name)
+	}
+	written.WriteString(`{apiVersion: v1, kind: Pod, metadata: {name: edge-1, namespace: shop, labels: {istio: edge}}, spec: {containers: [{name: istio-proxy, image: c}]}, status: {phase: Running, podIP: 10.0.0.1}}
+`)
+	for range 50 {
+		if got := placesOf(written.String(), object.KindSecret); !slices.Equal(got, []int{4}) {
+			t.Fatalf("the missing Secret is told at %v, want line 4", got)
+		}
 	}
 }

@@ -56,9 +56,10 @@ func (l *link) loses(unacknowledged bool, again uint32, now time.Time) bool {
 // unheard says whether a proxy that came back has yet to say the first word about something
 // that it asks for as soon as it is connected. It came back because its connection had broken,
 // so what it says may be lost again, of which nobody tells here; and what it does not ask
-// for may be what it sends requests to.
+// for may be what it sends requests to. A client that asks for no listeners, having its own,
+// is waited for no longer than others where it holds no cluster that is to go.
 func (s *session) unheard() bool {
-	return s.phase == phaseResuming && s.expects && !s.types[snapshot.Endpoint].subscribed || s.phase == phaseHearing && !s.heardAll()
+	return s.phase == phaseResuming && s.expects && !s.types[snapshot.Endpoint].subscribed || s.phase == phaseHearing && !s.heardAll() && len(s.linger) > 0
 }
 
 func (st *stream) loses(now time.Time) bool {

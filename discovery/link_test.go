@@ -75,10 +75,14 @@ func TestWordsThatAreLost(t *testing.T) {
 // then about its listeners and virtual hosts, which are waited for as long as they are late.
 func TestWordsOfOneThatComesBack(t *testing.T) {
 	stack := meshOf(t, 1)
+	gone := true
 	held := func(typ snapshot.Type) request {
 		versions := map[string]string{}
 		for r := range stack.All(typ) {
 			versions[r.Name] = r.Version
+		}
+		if typ == snapshot.Cluster && gone {
+			versions["gone"] = "1" // what its routes may still lead to
 		}
 		return request{typ: typ, known: true, held: heldOf(t, versions)}
 	}
@@ -107,6 +111,13 @@ func TestWordsOfOneThatComesBack(t *testing.T) {
 	expect("after its listeners and route configurations", true)
 	say(held(snapshot.VirtualHost))
 	expect("after its virtual hosts", false)
+
+	gone = false
+	s = newSession(newShared(1<<20), form{}, stack, now, time.Second)
+	say(held(snapshot.Cluster))
+	expect("after clusters that all stay", true)
+	say(held(snapshot.Endpoint), "svc-0000")
+	expect("with clusters that all stay", false)
 }
 
 // TestSentAgain asks the kernel about a connection whose peer reads, and about one

@@ -119,9 +119,10 @@ func (s *session) begin(r request) error {
 // tellsUnknown says whether names of which there is no resource are told as removed. For
 // secrets that is so until a proxy has its first load, which Envoy does not end before it
 // has heard of each, or 15 s. Later it keeps what it had until a secret comes, which may
-// only not have been read yet.
+// only not have been read yet; so does a proxy that comes back. Streams of the state of the
+// world have no way to say it.
 func (s *session) tellsUnknown(t snapshot.Type) bool {
-	return t == snapshot.Cluster || t == snapshot.Listener || t == snapshot.Secret && !s.complete
+	return t == snapshot.Cluster || t == snapshot.Listener || t == snapshot.Secret && !s.complete && !s.returned && !s.form.state
 }
 
 // broadcast says whether a subscription without names means everything.

@@ -216,13 +216,15 @@ func (b *builder) allotSubsets(ns string) {
 		if !bare {
 			sum, last = next, r.Ref()
 		}
+		if bare { // said again: what is left out, and who has the room, may be another
+			b.foundAs(r.Ref(), "subsets", []object.Finding{{Object: r.Ref(), Field: multiplied(r), Code: object.CodeInvalid, Winner: last, Message: fmt.Sprintf(
+				"with the older rules of namespace %s it becomes more than %d clusters of subsets, at each port of each host that it covers, of which one counts for each KiB of its trafficPolicy besides; %s: define fewer, name one host in place of %s, or have fairway.subsetClusters raised in the mesh configuration", ns, most.of(next), leftOut(r), r.Host)}})
+		}
 		if _, was := b.covered.bare[r.Ref()]; was == bare {
 			continue
 		}
 		if bare {
 			b.covered.bare[r.Ref()] = struct{}{}
-			b.foundAs(r.Ref(), "subsets", []object.Finding{{Object: r.Ref(), Field: multiplied(r), Code: object.CodeInvalid, Winner: last, Message: fmt.Sprintf(
-				"with the older rules of namespace %s it becomes more than %d clusters of subsets, at each port of each host that it covers, of which one counts for each KiB of its trafficPolicy besides; %s: define fewer, name one host in place of %s, or have fairway.subsetClusters raised in the mesh configuration", ns, most.of(next), leftOut(r), r.Host)}})
 		} else {
 			delete(b.covered.bare, r.Ref())
 			b.foundAs(r.Ref(), "subsets", nil)

@@ -40,6 +40,28 @@ spec:
 	}
 }
 
+// TestSecretsAreTakenForNothingElse: what bears the name of a Secret and is none does not take
+// its place.
+func TestSecretsAreTakenForNothingElse(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want int
+	}{
+		"the Gateway has its name": {"metadata:\n  name: web\nspec:\n  servers:\n  - tls:\n      credentialName: web # the certificate\n", 5},
+		"as kubectl writes it":     {"metadata:\n  annotations:\n    last: |\n      {\"spec\":{\"credentialName\":\"web\"}}\nspec:\n  tls: {mode: SIMPLE, credentialName: \"web\"}\n", 5},
+		"longer names":             {"port: {name: web-redirect}\ntls:\n  credentialName: web-2\ntls:\n  credentialName: 'web'\n", 4},
+		"of two":                   {"tls:\n  credentialNames:\n  - other\n  - web\n", 3},
+		"of the Gateway API":       {"metadata: {name: web}\ntls:\n  certificateRefs:\n  - kind: Secret\n    name: other\n  - name: web\n", 5},
+		"of an Ingress":            {"tls:\n- hosts: [web]\n  secretName: web", 2},
+		"JSON":                     {"{\n \"tls\": {\n  \"credentialName\": \"web\"}}", 2},
+		"nowhere":                  {"metadata: {name: web}\n", -1},
+	} {
+		if got := namedAt([]byte(c.text), "web"); got != c.want {
+			t.Errorf("%s: line %d, want %d", name, got, c.want)
+		}
+	}
+}
+
 // TestAllOfARuleIsTold: each part of a rule that cannot be read is told, and not the first
 // alone.
 func TestAllOfARuleIsTold(t *testing.T) {

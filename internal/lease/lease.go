@@ -107,7 +107,7 @@ func (b bounded) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, [
 	if err != nil {
 		return nil, nil, err
 	}
-	if record.HolderIdentity != "" && record.HolderIdentity != b.Identity() && b.leads.Load() {
+	if record.HolderIdentity != b.Identity() && b.leads.Load() { // another's, or given back by another
 		b.lost()
 	}
 	record.LeaseDurationSeconds = min(record.LeaseDurationSeconds, int(b.longest/time.Second))

@@ -216,7 +216,8 @@ func leanPolicy(p *networking.TrafficPolicy, most int) *networking.TrafficPolicy
 		out.Tls, ports = trustNobody(networking.ClientTLSSettings_SIMPLE), nil
 	}
 	for _, at := range ports {
-		if at.GetTls() != nil {
+		// A port without TLS settings takes none of the rule's.
+		if at.GetTls() != nil || out.Tls != nil {
 			out.PortLevelSettings = append(out.PortLevelSettings, &networking.TrafficPolicy_PortTrafficPolicy{Port: at.Port, Tls: restrictedTLS(at.Tls, most)})
 		}
 	}

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -26,6 +27,10 @@ func (b *clusterBuilder) policySocket() *corev3.TransportSocket {
 		b.findings = append(b.findings, object.Finding{Object: b.Rule.Ref(), Field: "spec.trafficPolicy.tls", Code: object.CodeConflict, Winner: b.TLS.Policy,
 			Message: fmt.Sprintf("a BackendTLSPolicy decides about TLS to host %s; these settings have no effect there: remove one of the two", b.Service.Host)})
 	}
+	if b.TLS.TooLarge {
+		b.findings = append(b.findings, object.Finding{Object: b.TLS.Policy, Field: "spec.validation.caCertificateRefs", Code: object.CodeInvalid,
+			Message: fmt.Sprintf("the ports of host %s, and their subsets, would say more than %d bytes of certificates; requests to it get 503: name fewer authorities, or have fewer ports or subsets", b.Service.Host, gatewayapi.MaxBundles)})
+	}
 	key := socketKey{config: b.Config, policy: b.TLS}
 	if b.speaks() == http2 {
 		key.alpn = "h2" // otherwise Envoy offers what the request is
@@ -46,10 +51,10 @@ func (b *clusterBuilder) policySocket() *corev3.TransportSocket {
 func verifiedBy(t *gatewayapi.BackendTLS) *tlsv3.CertificateValidationContext {
 	v := &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: exactNames(t.Names), TrustedCa: resource.FileSource(resource.SystemRootsFile)}
 	switch {
-	case len(t.Names) == 0 || t.Roots == "" && !t.System:
+	case len(t.Names) == 0 || len(t.Roots) == 0 && !t.System:
 		v.MatchTypedSubjectAltNames = exactNames([]string{traffic.NobodysName})
 	case !t.System:
-		v.TrustedCa = inlineBytes([]byte(t.Roots))
+		v.TrustedCa = inlineBytes([]byte(strings.Join(t.Roots, "")))
 	}
 	return v
 }

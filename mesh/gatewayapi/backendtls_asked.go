@@ -17,38 +17,39 @@ type BackendTLS struct {
 	Hostname string   // that the server is asked for
 	Names    []string // of which its certificate must bear one; none: no certificate will do
 	System   bool     // the roots are those of the proxy's image, else Roots
-	Roots    string   // in PEM; "" without System: no certificate will do
+	Roots    []string // in PEM; none without System: no certificate will do
+	TooLarge bool     // the roots are left out, since the clusters of the Service would say too much
 
-	closed *BackendTLS // the same without roots, for Services of too many ports
+	closed *BackendTLS // the same without roots, for Services of too many clusters
 }
 
-// maxBundles is how many bytes of certificates the clusters of one Service may say
-// together: each of its ports says them again, in every proxy.
-const maxBundles = 256 << 10
+// MaxBundles is how many bytes of certificates the clusters of one Service may say
+// together: each of its ports says them again, and each subset there, in every proxy.
+const MaxBundles = 256 << 10
 
 // serviceTLS is what policies ask for of one Service.
 type serviceTLS map[string]*BackendTLS // by the name of a port; "": all others
 
-// BackendTLS is how clients speak TLS to a port of a Service; nil when no policy asks for it.
-func (x *Index) BackendTLS(s *registry.Service, port *registry.Port) *BackendTLS {
+// BackendTLS is how clients speak TLS to a port of a Service, of which a rule has so many
+// subsets; nil when no policy asks for it.
+func (x *Index) BackendTLS(s *registry.Service, port *registry.Port, subsets int) *BackendTLS {
 	if !s.Kubernetes() || x.backendTLS.Len() == 0 {
 		return nil
 	}
 	of, _ := x.backendTLS.Get(s.Namespace + "/" + s.Name)
 	t := cmp.Or(of[port.Name], of[""])
-	if t != nil && t.Roots != "" && of.tooLarge(s) {
+	if t != nil && t.size()*len(s.Ports)*(subsets+1) > MaxBundles {
 		return t.closed
 	}
 	return t
 }
 
-// tooLarge tells whether the ports of a Service would say too many certificates.
-func (of serviceTLS) tooLarge(s *registry.Service) bool {
-	most := 0
-	for _, t := range of {
-		most = max(most, len(t.Roots))
+// size is how many bytes of certificates each cluster says.
+func (t *BackendTLS) size() (n int) {
+	for _, r := range t.Roots {
+		n += len(r)
 	}
-	return most*len(s.Ports) > maxBundles
+	return n
 }
 
 // PolicyBundles are the ConfigMaps that BackendTLSPolicies name.
@@ -63,11 +64,9 @@ func (x *Index) PolicyBundles() (out []registry.Wanted) {
 
 // decides is the policy that decides about a target; nil when none names it.
 func (x *Index) decides(namespace string, t policyTarget) *BackendTLSPolicy {
-	of, _ := x.policiesOf.Get(namespace + "/" + t.service)
-	for _, p := range of {
-		if slices.Contains(p.targets, t) {
-			return p
-		}
+	of, _ := x.backendTLS.Get(namespace + "/" + t.service)
+	if asked := of[t.port]; asked != nil {
+		return x.BackendTLSPolicy(asked.Policy)
 	}
 	return nil
 }
@@ -78,9 +77,13 @@ func (x *Index) tlsOf(service string) serviceTLS {
 	_, name, _ := strings.Cut(service, "/")
 	out := serviceTLS{}
 	for _, p := range of { // the oldest first
+		var asked *BackendTLS
 		for _, t := range p.targets {
 			if t.service == name && out[t.port] == nil {
-				out[t.port] = x.asked(p)
+				if asked == nil {
+					asked = x.asked(p)
+				}
+				out[t.port] = asked
 			}
 		}
 	}
@@ -96,6 +99,7 @@ func (x *Index) asked(p *BackendTLSPolicy) *BackendTLS {
 	}
 	out.Names, out.System = p.names, p.system
 	closed := *out
+	closed.TooLarge = true
 	out.closed = &closed
 	out.Roots, _ = x.roots(p)
 	return out
@@ -103,8 +107,9 @@ func (x *Index) asked(p *BackendTLSPolicy) *BackendTLS {
 
 // roots are the certificates that a policy's references lead to, and what is wrong with
 // the first reference that leads to none.
-func (x *Index) roots(p *BackendTLSPolicy) (roots, problem string) {
+func (x *Index) roots(p *BackendTLSPolicy) (roots []string, problem string) {
 	problem = p.kind
+	size := 0
 	for _, ref := range p.bundles {
 		b, _ := x.bundles.Get(ref.Namespace + "/" + ref.Name)
 		switch {
@@ -112,10 +117,11 @@ func (x *Index) roots(p *BackendTLSPolicy) (roots, problem string) {
 			problem = cmp.Or(problem, fmt.Sprintf("there is no ConfigMap %s in namespace %s: create it, with the certificates of the authority in ca.crt", ref.Name, ref.Namespace))
 		case b.problem != "":
 			problem = cmp.Or(problem, fmt.Sprintf("ConfigMap %s %s", ref.Name, b.problem))
-		case len(roots)+len(b.roots) > maxBundle:
+		case size+len(b.roots) > maxBundle:
 			problem = cmp.Or(problem, fmt.Sprintf("ConfigMap %s and those before it have more than %d bytes of certificates: keep those that are needed", ref.Name, maxBundle))
 		default:
-			roots += b.roots
+			size += len(b.roots)
+			roots = append(roots, b.roots)
 		}
 	}
 	return roots, problem
@@ -140,24 +146,16 @@ func (w *View) PolicyFindings(p *BackendTLSPolicy) []object.Finding {
 		case s.Resolution == registry.ResolutionAlias:
 			add(object.Finding{Field: "spec.targetRefs", Code: object.CodeUnsupported,
 				Message: fmt.Sprintf("Service %s stands for another name (ExternalName), and connections to that do not follow the policy: use a DestinationRule for the other name", t.service)})
-		case w.asksTooMuch(s):
-			add(object.Finding{Field: "spec.validation.caCertificateRefs", Code: object.CodeInvalid,
-				Message: fmt.Sprintf("the %d ports of Service %s would say more than %d bytes of certificates; requests to it get 503: name fewer authorities, or have fewer ports", len(s.Ports), t.service, maxBundles)})
 		}
 	}
 	if roots, problem := w.roots(p); problem != "" && problem != p.kind {
 		instead := "requests to the backend get 503 until then"
-		if roots != "" {
+		if len(roots) > 0 {
 			instead = "only the other authorities are trusted"
 		}
 		add(object.Finding{Field: "spec.validation.caCertificateRefs", Code: object.CodeSecret, Message: problem + "; " + instead})
 	}
 	return out
-}
-
-func (w *View) asksTooMuch(s *registry.Service) bool {
-	of, _ := w.backendTLS.Get(s.Namespace + "/" + s.Name)
-	return of.tooLarge(s)
 }
 
 // targetService is the Service of a target; nil when there is none.

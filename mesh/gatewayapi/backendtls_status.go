@@ -10,6 +10,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // MaxAncestors is how many the API lets the status of a policy hold, of all controllers.
@@ -52,7 +53,11 @@ func ancestorOf(ref object.Ref, controller string, conditions []metav1.Condition
 // than a status can hold.
 func (w *View) gatewaysTo(p *BackendTLSPolicy) (out []*Gateway) {
 	seen := map[object.Ref]struct{}{}
+	looked := 0
 	for _, service := range p.services() {
+		if !w.decidesFor(p, service) {
+			continue
+		}
 		routes, _ := w.routesTo.Get(service)
 		for _, r := range routes {
 			if !w.mayLead(r, service) {
@@ -60,9 +65,10 @@ func (w *View) gatewaysTo(p *BackendTLSPolicy) (out []*Gateway) {
 			}
 			for _, parent := range r.parents {
 				ref, _ := r.parentOf(parent)
-				if _, known := seen[ref]; known || ref.Kind != object.KindKubeGateway {
+				if _, known := seen[ref]; known || ref.Kind != object.KindKubeGateway || looked == maxLooked {
 					continue
 				}
+				looked++
 				if problem, ours := w.attachProblem(r, parent); !ours || problem != (attachProblem{}) {
 					continue
 				}
@@ -77,6 +83,21 @@ func (w *View) gatewaysTo(p *BackendTLSPolicy) (out []*Gateway) {
 		return cmp.Or(cmp.Compare(a.Ref.Namespace, b.Ref.Namespace), cmp.Compare(a.Ref.Name, b.Ref.Name))
 	})
 	return out
+}
+
+// maxLooked is how many parents of routes are looked at for one policy: each policy asks anew
+// whenever something of the Gateway API changes.
+const maxLooked = 128
+
+// decidesFor tells whether a policy decides about anything of a Service.
+func (w *View) decidesFor(p *BackendTLSPolicy, service string) bool {
+	of, _ := w.backendTLS.Get(service)
+	for _, t := range of {
+		if t.Policy == p.Ref {
+			return true
+		}
+	}
+	return false
 }
 
 // mayLead tells whether a route may lead to a Service: those of other namespaces take a
@@ -99,10 +120,12 @@ func (w *View) policyConditions(p *BackendTLSPolicy) []metav1.Condition {
 	var lost []string
 	var found bool
 	for _, t := range p.targets {
-		if winner := w.decides(p.Ref.Namespace, t); winner.Ref != p.Ref {
+		if winner := w.decides(p.Ref.Namespace, t); winner != nil && winner.Ref != p.Ref {
 			lost = append(lost, fmt.Sprintf("policy %s is older and decides about %s", winner.Ref.Name, t))
 		}
-		found = found || w.targetService(p, t) != nil
+		if s := w.targetService(p, t); s != nil && s.Resolution != registry.ResolutionAlias && (t.port == "" || hasPort(s, t.port)) {
+			found = true
+		}
 	}
 	accepted := func(is bool, reason gatewayv1.PolicyConditionReason, message string) metav1.Condition {
 		return condition(gatewayv1.PolicyConditionAccepted, is, reason, message, n)
@@ -114,8 +137,8 @@ func (w *View) policyConditions(p *BackendTLSPolicy) []metav1.Condition {
 	case p.invalid != "":
 		first = accepted(false, gatewayv1.PolicyReasonInvalid, p.invalid)
 	case !found:
-		first = accepted(false, gatewayv1.PolicyReasonTargetNotFound, "there is no Service that the policy names: correct targetRefs")
-	case roots == "" && !p.system:
+		first = accepted(false, gatewayv1.PolicyReasonTargetNotFound, "there is no Service, or no port of it, that the policy names: correct targetRefs")
+	case len(roots) == 0 && !p.system:
 		first = accepted(false, gatewayv1.BackendTLSPolicyReasonNoValidCACertificate, "no authority that the policy names is there: "+problem)
 	case len(lost) > 0:
 		first = accepted(true, gatewayv1.PolicyReasonAccepted, "the policy is in force, but for one target: "+lost[0])

@@ -28,19 +28,28 @@ func parseBundle(o *corev1.ConfigMap) *bundle {
 	if len(text) > maxBundle {
 		return &bundle{problem: fmt.Sprintf("has more than %d bytes in ca.crt: keep the roots that are needed", maxBundle)}
 	}
+	var roots bytes.Buffer
 	n := 0
 	for rest := bytes.TrimSpace(text); len(rest) > 0; n++ {
 		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" {
+		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" || len(block.Headers) > 0 {
 			return &bundle{problem: "has something else than certificates in PEM in ca.crt: remove it"}
 		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
 			return &bundle{problem: fmt.Sprintf("has a certificate in ca.crt that cannot be read (%v): replace it", err)}
 		}
+		// Said again as it was understood: Envoy refuses more than this reader passes over.
+		if err := pem.Encode(&roots, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}); err != nil {
+			return &bundle{problem: fmt.Sprintf("has a certificate in ca.crt that cannot be written again (%v): replace it", err)}
+		}
 		rest = bytes.TrimSpace(rest)
+	}
+	if begun := bytes.Count(text, []byte("-----BEGIN ")); begun != n {
+		return &bundle{problem: fmt.Sprintf("has %d blocks in ca.crt, of which %d can be read: replace the others", begun, n)}
 	}
 	if n == 0 {
 		return &bundle{problem: "has no ca.crt: put the certificates of the authority there, in PEM"}
 	}
-	return &bundle{roots: string(bytes.TrimSpace(text)) + "\n"}
+	return &bundle{roots: roots.String()}
 }

@@ -296,18 +296,25 @@ func (w *View) ForeignAddress(g *Gateway) string {
 // ListenerSecrets are the Secrets that listeners of the Gateways of the
 // Gateway API show and may show, and the ConfigMaps by which clients are verified.
 func (w *View) ListenerSecrets() (out []registry.Wanted) {
+	named := map[registry.Wanted]struct{}{}
+	add := func(wanted registry.Wanted) {
+		if _, again := named[wanted]; !again {
+			named[wanted] = struct{}{}
+			out = append(out, wanted)
+		}
+	}
 	for x := range w.Gateways() {
 		g := w.Served(x.Ref)
 		if g == nil {
 			continue
 		}
 		for _, l := range g.listeners {
-			out = append(out, w.clientBundles(g, l)...)
+			for _, wanted := range w.clientBundles(g, l) {
+				add(wanted)
+			}
 			secrets, _ := w.certificates(g, l)
 			for _, s := range append(secrets, l.roots(secrets)...) {
-				if wanted := (registry.Wanted{Ref: s, By: g.Ref, Since: g.created}); !slices.Contains(out, wanted) {
-					out = append(out, wanted)
-				}
+				add(registry.Wanted{Ref: s, By: g.Ref, Since: g.created})
 			}
 		}
 	}

@@ -59,7 +59,7 @@ func (l *link) loses(unacknowledged bool, again uint32, now time.Time) bool {
 // for may be what it sends requests to. A client that asks for no listeners, having its own,
 // is waited for no longer than others where it holds no cluster that is to go.
 func (s *session) unheard() bool {
-	return s.phase == phaseResuming && s.expects && !s.types[snapshot.Endpoint].subscribed || s.phase == phaseHearing && !s.heardAll() && len(s.linger) > 0
+	return s.phase == phaseResuming && s.expects && !s.types[snapshot.Endpoint].subscribed || s.phase == phaseHearing && !s.heardAll() && (len(s.linger) > 0 || s.target != s.latest)
 }
 
 func (st *stream) loses(now time.Time) bool {

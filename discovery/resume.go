@@ -56,7 +56,7 @@ func sumOf(names []string) uint64 {
 func (s *session) resume(t snapshot.Type, h held, list []string) {
 	st := &s.types[t]
 	to := s.goal(t)
-	s.returned = true
+	s.returned = s.returned || t == snapshot.Listener || t == snapshot.Secret
 	if t == snapshot.Cluster {
 		s.warming = true
 		s.enter(phaseResuming)

@@ -46,7 +46,7 @@ type session struct {
 	behind time.Time
 	// complete says that the proxy has had a complete configuration.
 	complete bool
-	returned bool // the proxy holds something of an earlier stream
+	returned bool // the proxy holds listeners or secrets of an earlier stream
 	warming  bool // clusters were sent in this phase
 	standsIn bool // stand-ins are among the clusters that linger
 	// expects says that the proxy was sent clusters that take endpoints.

@@ -7,7 +7,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
-	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
@@ -97,9 +96,6 @@ var readConfig = []string{
 // asItIs tells whether the value of a field of unreadConfig asks for what is done anyway.
 func asItIs(path string, v protoreflect.Value) bool {
 	switch path {
-	case "zoneAwareLbSetting":
-		z, is := v.Message().Interface().(*networking.ZoneAwareLoadBalancerSetting)
-		return is && !z.GetEnabled().GetValue()
 	case "enablePrometheusMerge", "defaultConfig.proxyHeaders.preserveHttp1HeaderCase":
 		b, is := v.Message().Interface().(*wrapperspb.BoolValue)
 		return is && !b.GetValue()

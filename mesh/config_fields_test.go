@@ -69,9 +69,10 @@ func speak(m protoreflect.Message, f protoreflect.FieldDescriptor) {
 // TestWhatIsDoneAnywayIsNoFinding: values that ask for what is done without them.
 func TestWhatIsDoneAnywayIsNoFinding(t *testing.T) {
 	for text, want := range map[string]int{
-		"zoneAwareLbSetting: {}":                                           0,
-		"zoneAwareLbSetting: {enabled: false}":                             0,
+		"zoneAwareLbSetting: {}":                                           1,
+		"zoneAwareLbSetting: {enabled: false}":                             1,
 		"zoneAwareLbSetting: {enabled: true}":                              1,
+		"zoneAwareLbSetting: {minClusterSize: 3}":                          1,
 		"enablePrometheusMerge: false":                                     0,
 		"enablePrometheusMerge: true":                                      1,
 		"defaultConfig: {proxyHeaders: {attemptCount: {disabled: true}}}":  0,

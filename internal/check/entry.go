@@ -98,7 +98,10 @@ func (p position) mention(secret string) position {
 
 // namedAt is by how many lines the one that names a Secret follows the first; -1 when none does.
 func namedAt(text []byte, secret string) int {
-	value := `["']?` + regexp.QuoteMeta(secret) + `(-cacert)?["']?\s*([,}\]#\n]|$)`
+	if !bytes.Contains(text, []byte(secret)) {
+		return -1
+	}
+	value := `["']?(kubernetes://)?([^/\s"']+/)?` + regexp.QuoteMeta(secret) + `(-cacert)?["']?\s*([,}\]#\n]|$)`
 	for _, field := range []string{`(credentialName|caCertCredentialName|secretName)["']?\s*:\s*`, `(?s)credentialNames["']?\s*:.*?[\s\[]`, `(?s)[cC]ertificateRefs["']?\s*:.*?\bname["']?\s*:\s*`} {
 		for _, found := range regexp.MustCompile(field+value).FindAllIndex(text, -1) {
 			at := found[0] + bytes.LastIndex(text[found[0]:found[1]], []byte(secret))

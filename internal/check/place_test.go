@@ -50,6 +50,7 @@ func TestSecretsAreTakenForNothingElse(t *testing.T) {
 		"the Gateway has its name": {"metadata:\n  name: web\nspec:\n  servers:\n  - tls:\n      credentialName: web # the certificate\n", 5},
 		"as kubectl writes it":     {"metadata:\n  annotations:\n    last: |\n      {\"spec\":{\"credentialName\":\"web\"}}\nspec:\n  tls: {mode: SIMPLE, credentialName: \"web\"}\n", 5},
 		"longer names":             {"port: {name: web-redirect}\ntls:\n  credentialName: web-2\ntls:\n  credentialName: 'web'\n", 4},
+		"of a namespace":           {"tls:\n  credentialName: kubernetes://shop/web\n", 1},
 		"of two":                   {"tls:\n  credentialNames:\n  - other\n  - web\n", 3},
 		"of the Gateway API":       {"metadata: {name: web}\ntls:\n  certificateRefs:\n  - kind: Secret\n    name: other\n  - name: web\n", 5},
 		"of an Ingress":            {"tls:\n- hosts: [web]\n  secretName: web", 2},

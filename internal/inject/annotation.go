@@ -191,7 +191,7 @@ const (
 	maxAnnotations = 256 << 10
 	maxAnnotation  = 64 << 10 // of one that is read
 	maxWords       = 1000     // of a list in one
-	maxExpression  = 16 << 10 // all of them together have no more than an annotation
+	maxExpression  = 4 << 10  // all of them together have no more than an annotation
 	maxNotes       = 100      // about a pod
 )
 

@@ -85,8 +85,11 @@ func (t *turns) free(p *place) {
 // give gives the places that are free to those that wait.
 func (t *turns) give() {
 	t.waiting = slices.DeleteFunc(t.waiting, func(p *place) bool {
+		if t.all == maxAsked {
+			return false
+		}
 		at := slices.IndexFunc(p.namespaces, func(n string) bool { return t.taken[n] < maxAskedEach })
-		if at < 0 || t.all == maxAsked {
+		if at < 0 {
 			return false
 		}
 		p.of = p.namespaces[at]

@@ -38,14 +38,25 @@ func (x *Index) BackendTLS(s *registry.Service, port *registry.Port, subsets int
 	}
 	of, _ := x.backendTLS.Get(s.Namespace + "/" + s.Name)
 	t := cmp.Or(of[port.Name], of[""])
-	if t != nil && t.size()*len(s.Ports)*(subsets+1) > MaxBundles {
+	if t.size() > 0 && of.size(s)*(subsets+1) > MaxBundles {
 		return t.closed
 	}
 	return t
 }
 
-// size is how many bytes of certificates each cluster says.
+// size is how many bytes of certificates the clusters of a Service say that are no subset's.
+func (of serviceTLS) size(s *registry.Service) (n int) {
+	for i := range s.Ports {
+		n += cmp.Or(of[s.Ports[i].Name], of[""]).size()
+	}
+	return n
+}
+
+// size is how many bytes of certificates each cluster says; nil says none.
 func (t *BackendTLS) size() (n int) {
+	if t == nil {
+		return 0
+	}
 	for _, r := range t.Roots {
 		n += len(r)
 	}

@@ -48,6 +48,9 @@ func parseBundle(o *corev1.ConfigMap) *bundle {
 	if begun := bytes.Count(text, []byte("-----BEGIN ")); begun != n {
 		return &bundle{problem: fmt.Sprintf("has %d blocks in ca.crt, of which %d can be read: replace the others", begun, n)}
 	}
+	if roots.Len() > maxBundle {
+		return &bundle{problem: fmt.Sprintf("has more than %d bytes of certificates in ca.crt: keep the roots that are needed", maxBundle)}
+	}
 	if n == 0 {
 		return &bundle{problem: "has no ca.crt: put the certificates of the authority there, in PEM"}
 	}

@@ -17,6 +17,9 @@ const configKind = "MeshConfig"
 // TestEveryFieldOfTheMesh: each field of MeshConfig and of every message in it, set alone on
 // a valid configuration that is used, changes what is served or yields a finding with its path.
 func TestEveryFieldOfTheMesh(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes minutes with the race detector, and less than one without")
+	}
 	text, err := os.ReadFile("testdata/meshconfig.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func otherKinds() map[string][]string {
 		groupSecurity:         nil,
 		groupTelemetry:        nil,
 		"extensions.istio.io": strings.Fields("TrafficExtension WasmPlugin"),
-		groupGateway:          strings.Fields(`BackendLBPolicy BackendTLSPolicy ListenerSet UDPRoute`),
+		groupGateway:          strings.Fields(`BackendLBPolicy ListenerSet UDPRoute`),
 	}
 }
 

@@ -156,7 +156,7 @@ func (m *manifests) findings(beside *cluster) *Findings {
 		if severity == object.SeverityError {
 			severity = object.SeverityWarning
 		}
-		tell(f, severity, namers[f.Object].mention(f.Object.Name))
+		tell(f, severity, namers[f.Object].naming(f.Object.Name))
 	}
 	if f, some := p.finding(); some {
 		found.add(f, severityOf(f), position{})

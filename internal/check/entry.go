@@ -1,9 +1,7 @@
 package check
 
 import (
-	"bytes"
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -83,34 +81,4 @@ func (p position) line(field string) int {
 		return p.from
 	}
 	return p.at.of(strings.TrimPrefix(p.path+"."+field, "."))
-}
-
-// mention is the first line of the document that names a Secret in a field that is for one;
-// the document if none does. MUTUAL servers name a second Secret, for the authorities, by
-// the ending -cacert, and do not write that.
-func (p position) mention(secret string) position {
-	if p.at != nil {
-		p.from += max(0, namedAt(p.at.text, strings.TrimSuffix(secret, "-cacert")))
-	}
-	p.at = nil
-	return p
-}
-
-// namedAt is by how many lines the one that names a Secret follows the first; -1 when none does.
-func namedAt(text []byte, secret string) int {
-	if !bytes.Contains(text, []byte(secret)) {
-		return -1
-	}
-	value := `["']?(kubernetes://)?([^/\s"']+/)?` + regexp.QuoteMeta(secret) + `(-cacert)?["']?\s*([,}\]#\n]|$)`
-	for _, field := range []string{`(credentialName|caCertCredentialName|secretName)["']?\s*:\s*`, `(?s)credentialNames["']?\s*:.*?[\s\[]`, `(?s)[cC]ertificateRefs["']?\s*:.*?\bname["']?\s*:\s*`} {
-		for _, found := range regexp.MustCompile(field+value).FindAllIndex(text, -1) {
-			at := found[0] + bytes.LastIndex(text[found[0]:found[1]], []byte(secret))
-			line := bytes.TrimSpace(text[bytes.LastIndexByte(text[:at], '\n')+1 : at])
-			if bytes.HasPrefix(line, []byte("{")) && !bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
-				continue // the text of an annotation, as kubectl writes it
-			}
-			return bytes.Count(text[:at], []byte("\n"))
-		}
-	}
-	return -1
 }

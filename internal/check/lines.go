@@ -19,6 +19,13 @@ type lines struct {
 // of is the line of the field at a path such as "spec.http[1].route", or of the nearest
 // that there is above it.
 func (l *lines) of(path string) int {
+	_, line := l.find(path)
+	return line
+}
+
+// find is the field at a path, or the nearest that there is above it, and its line; nil
+// where the document cannot be read.
+func (l *lines) find(path string) (*yamlv3.Node, int) {
 	if !l.read {
 		l.read = true
 		var document yamlv3.Node
@@ -27,7 +34,7 @@ func (l *lines) of(path string) int {
 		}
 	}
 	if l.root == nil {
-		return l.from
+		return nil, l.from
 	}
 	line, node, above := l.root.Line, l.root, 0
 	for _, step := range steps(path) {
@@ -40,7 +47,7 @@ func (l *lines) of(path string) int {
 		}
 		node, line = next, above+at
 	}
-	return l.from + line - 1
+	return node, l.from + line - 1
 }
 
 // within is the YAML in a text of several lines, as ConfigMaps hold it; nil for others.

@@ -44,21 +44,25 @@ spec:
 // its place.
 func TestSecretsAreTakenForNothingElse(t *testing.T) {
 	for name, c := range map[string]struct {
-		text string
-		want int
+		path, text string
+		want       int
 	}{
-		"the Gateway has its name": {"metadata:\n  name: web\nspec:\n  servers:\n  - tls:\n      credentialName: web # the certificate\n", 5},
-		"as kubectl writes it":     {"metadata:\n  annotations:\n    last: |\n      {\"spec\":{\"credentialName\":\"web\"}}\nspec:\n  tls: {mode: SIMPLE, credentialName: \"web\"}\n", 5},
-		"longer names":             {"port: {name: web-redirect}\ntls:\n  credentialName: web-2\ntls:\n  credentialName: 'web'\n", 4},
-		"of a namespace":           {"tls:\n  credentialName: kubernetes://shop/web\n", 1},
-		"of two":                   {"tls:\n  credentialNames:\n  - other\n  - web\n", 3},
-		"of the Gateway API":       {"metadata: {name: web}\ntls:\n  certificateRefs:\n  - kind: Secret\n    name: other\n  - name: web\n", 5},
-		"of an Ingress":            {"tls:\n- hosts: [web]\n  secretName: web", 2},
-		"JSON":                     {"{\n \"tls\": {\n  \"credentialName\": \"web\"}}", 2},
-		"nowhere":                  {"metadata: {name: web}\n", -1},
+		"the Gateway has its name": {"", "metadata:\n  name: web\nspec:\n  servers:\n  - tls:\n      credentialName: web # the certificate\n", 6},
+		"as kubectl writes it":     {"", "metadata:\n  annotations:\n    last: |\n      {\"spec\":{\"credentialName\":\"web\"}}\nspec:\n  tls: {mode: SIMPLE, credentialName: \"web\"}\n", 6},
+		"longer names":             {"", "spec:\n  port: {name: web-redirect}\n  a:\n    credentialName: web-2\n  b:\n    credentialName: 'web'\n", 6},
+		"of two":                   {"", "spec:\n  credentialNames:\n  - other\n  - web\n", 4},
+		"of the Gateway API":       {"", "metadata: {name: web}\nspec:\n  certificateRefs:\n  - kind: Secret\n    name: other\n  - name: web\n", 6},
+		"of a namespace":           {"", "spec:\n  credentialName: kubernetes://shop/web\n", 2},
+		"of an Ingress":            {"", "spec:\n  tls:\n  - hosts: [web]\n    secretName: web", 4},
+		"JSON":                     {"", "{\n \"spec\": {\n  \"credentialName\": \"web\"}}", 3},
+		"of a List":                {"items[1]", "items:\n- spec: {secretName: web}\n- spec:\n    credentialName: web\n", 4},
+		"nowhere":                  {"", "metadata: {name: web}\nspec: {name: web}\n", 1},
 	} {
-		if got := namedAt([]byte(c.text), "web"); got != c.want {
-			t.Errorf("%s: line %d, want %d", name, got, c.want)
+		p := position{at: &lines{text: []byte(c.text), from: 1}, path: c.path, from: 1}
+		for _, secret := range []string{"web", "web-cacert"} {
+			if got := p.naming(secret).from; got != c.want {
+				t.Errorf("%s: %s is named at line %d, want %d", name, secret, got, c.want)
+			}
 		}
 	}
 }

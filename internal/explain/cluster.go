@@ -5,11 +5,10 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // weighted is a cluster with its weight among others.

@@ -8,17 +8,13 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/fairway-mesh/fairway/internal/explain"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 func listenerRows(r *explain.Resources) [][]string {

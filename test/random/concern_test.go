@@ -5,18 +5,14 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/fairway-mesh/fairway/translate/resource"
-
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
-
 	corev1 "k8s.io/api/core/v1"
-
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
 	"github.com/fairway-mesh/fairway/test/random"
+	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // concern is what a change may show on, found by names alone and by nothing

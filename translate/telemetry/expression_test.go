@@ -3,7 +3,6 @@ package telemetry
 import (
 	_ "embed"
 	"strings"
-
 	"testing"
 )
 

@@ -30,32 +30,24 @@ func extension(t testing.TB, name string) *snapshot.Resource {
 // filter has come. Envoy asks for it before it acknowledges the listener; a client that
 // has not done so by then needs no filters, and holds nothing up.
 func TestFiltersThatListenersWaitFor(t *testing.T) {
-	next := func(t *testing.T, p *script) snapshot.Stack {
-		return with(moved(t, p.s.latest), []*snapshot.Resource{discovering(t, "l81", 81, "f"), extension(t, "f")})
+	for name, asks := range map[string]bool{"asks": true, "never asks": false} {
+		t.Run(name, func(t *testing.T) {
+			p := newScript(t, small(t), false)
+			p.connect()
+			p.change(with(moved(t, p.s.latest), []*snapshot.Resource{discovering(t, "l81", 81, "f"), extension(t, "f")}))
+			p.ack(snapshot.Cluster)
+			p.subscribe(snapshot.Endpoint, "b")
+			p.ack(snapshot.Endpoint)
+			p.expect("cds +b", "eds +b", "lds +l81", "vhds +80/host")
+			if asks {
+				p.subscribe(snapshot.ExtensionConfig, "f")
+			}
+			p.ack(snapshot.Listener, snapshot.VirtualHost)
+			if asks {
+				p.expect("ecds +f")
+				p.ack(snapshot.ExtensionConfig)
+			}
+			p.expect("cds -a")
+		})
 	}
-	t.Run("asks", func(t *testing.T) {
-		p := newScript(t, small(t), false)
-		p.connect()
-		p.change(next(t, p))
-		p.ack(snapshot.Cluster)
-		p.subscribe(snapshot.Endpoint, "b")
-		p.ack(snapshot.Endpoint)
-		p.expect("cds +b", "eds +b", "lds +l81", "vhds +80/host")
-		p.subscribe(snapshot.ExtensionConfig, "f")
-		p.ack(snapshot.Listener, snapshot.VirtualHost)
-		p.expect("ecds +f")
-		p.ack(snapshot.ExtensionConfig)
-		p.expect("cds -a")
-	})
-	t.Run("never asks", func(t *testing.T) {
-		p := newScript(t, small(t), false)
-		p.connect()
-		p.change(next(t, p))
-		p.ack(snapshot.Cluster)
-		p.subscribe(snapshot.Endpoint, "b")
-		p.ack(snapshot.Endpoint)
-		p.expect("cds +b", "eds +b", "lds +l81", "vhds +80/host")
-		p.ack(snapshot.Listener, snapshot.VirtualHost)
-		p.expect("cds -a")
-	})
 }

@@ -192,23 +192,19 @@ func (w *walker) delta(ctx context.Context, client discoveryv3.AggregatedDiscove
 	if err != nil {
 		return
 	}
-	reader := make(chan struct{})
-	go func() {
-		defer close(reader)
-		for {
-			r, err := s.Recv()
-			if err != nil {
-				return
-			}
-			var names []string
-			size := 0
-			for _, one := range r.GetResources() {
-				names = append(names, one.GetName())
-				size += len(one.GetResource().GetValue())
-			}
+	reader := hear(func() error {
+		r, err := s.Recv()
+		var names []string
+		size := 0
+		for _, one := range r.GetResources() {
+			names = append(names, one.GetName())
+			size += len(one.GetResource().GetValue())
+		}
+		if err == nil {
 			w.told(r.GetTypeUrl(), r.GetNonce(), size, names)
 		}
-	}()
+		return err
+	})
 	for i := range messages {
 		if url, nonce, ok := w.owes(); ok {
 			if s.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: url, ResponseNonce: nonce, ErrorDetail: w.refusal()}) != nil {
@@ -231,21 +227,17 @@ func (w *walker) state(ctx context.Context, client discoveryv3.AggregatedDiscove
 	if err != nil {
 		return
 	}
-	reader := make(chan struct{})
-	go func() {
-		defer close(reader)
-		for {
-			r, err := s.Recv()
-			if err != nil {
-				return
-			}
-			size := 0
-			for _, one := range r.GetResources() {
-				size += len(one.GetValue())
-			}
+	reader := hear(func() error {
+		r, err := s.Recv()
+		size := 0
+		for _, one := range r.GetResources() {
+			size += len(one.GetValue())
+		}
+		if err == nil {
 			w.told(r.GetTypeUrl(), r.GetNonce(), size, namesIn(r.GetResources()))
 		}
-	}()
+		return err
+	})
 	for i := range messages {
 		if url, nonce, ok := w.owes(); ok {
 			if s.Send(&discoveryv3.DiscoveryRequest{TypeUrl: url, ResponseNonce: nonce, ErrorDetail: w.refusal(), ResourceNames: w.names[len(w.names)-8:]}) != nil {
@@ -264,6 +256,18 @@ func (w *walker) state(ctx context.Context, client discoveryv3.AggregatedDiscove
 		w.pause()
 	}
 	w.leave(s, reader)
+}
+
+// hear takes in one response after the other until there is an error; what it returns is
+// closed then.
+func hear(next func() error) <-chan struct{} {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for next() == nil {
+		}
+	}()
+	return over
 }
 
 // leave closes a stream, at times without a word.

@@ -65,6 +65,30 @@ func hostilePods(share int) map[string][]byte {
 	}
 }
 
+// largestPods say in annotations nearly as much as is taken of each.
+func largestPods() map[string][]byte {
+	list := func(word string) string { return strings.Repeat(word+",", maxWords-1) + word }
+	return map[string][]byte{
+		"expressions":             annotated(sidecarPrefix+"statsInclusionRegexps", strings.Repeat(strings.Repeat("(a{1000}|b)", maxExpression/11)+",", 15)+"a"),
+		"prefixes of statistics":  annotated(sidecarPrefix+"statsInclusionPrefixes", list("http.inbound")),
+		"ports not captured":      annotated(trafficPrefix+"excludeInboundPorts", list("65535")),
+		"ranges not captured":     annotated(trafficPrefix+"excludeOutboundIPRanges", list("10.0.0.0/8")),
+		"interfaces not captured": annotated(trafficPrefix+"excludeInterfaces", list("eth0")),
+		"settings of the proxy":   annotated(proxyConfigName, "proxyMetadata: "+fieldsOf(3_000, `"v%d":"x"`)),
+	}
+}
+
+// TestLargestAnnotationsAreTaken: what is within the bounds is read.
+func TestLargestAnnotationsAreTaken(t *testing.T) {
+	for what, pod := range largestPods() {
+		p := DefaultParams()
+		p.Namespace = "default"
+		if _, _, err := Patch(pod, p); err != nil {
+			t.Errorf("%s: %.200v", what, err)
+		}
+	}
+}
+
 // TestHostilePodsCostLittle: whoever may make pods, or reaches the webhook, has it work in
 // proportion to what he sends, and gets no more back than a few times that.
 func TestHostilePodsCostLittle(t *testing.T) {

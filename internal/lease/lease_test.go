@@ -149,18 +149,28 @@ func TestLeaseTakenAway(t *testing.T) {
 	}
 }
 
-// TestTakenLeaseIsSeenAtOnce: a leader that stood still finds that another one leads, and
-// stops when it has looked, and not when the time is over that it had to renew the Lease.
+// TestTakenLeaseIsSeenAtOnce: a leader that stood still finds that another one leads, or has
+// led and given the Lease back, and stops when it has looked, and not when the time is over
+// that it had to renew the Lease.
 func TestTakenLeaseIsSeenAtOnce(t *testing.T) {
-	o := Options{Client: server, Namespace: "default", Name: "seen", Duration: 30 * time.Second, Log: quiet()} // looks every 6 s, has 20 s
+	for name, holder := range map[string]string{"taken": "b", "given-back": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seenAtOnce(t, name, holder)
+		})
+	}
+}
+
+func seenAtOnce(t *testing.T, name, other string) {
+	o := Options{Client: server, Namespace: "default", Name: name, Duration: 30 * time.Second, Log: quiet()} // looks every 6 s, has 20 s
 	leases := o.Client.CoordinationV1().Leases("default")
 	var leaders atomic.Int32
 	a := o.start(t, "a", &leaders, 0)
 	eventually(t, "a leads", a.leading.Load)
-	other, seconds := "b", int32(30)
+	seconds := int32(30)
 	var began time.Time
 	for {
-		l, err := leases.Get(t.Context(), "seen", metav1.GetOptions{})
+		l, err := leases.Get(t.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +185,7 @@ func TestTakenLeaseIsSeenAtOnce(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if a.leading.Load() {
-		t.Errorf("a leads still, %s after b began to", time.Since(began))
+		t.Errorf("a leads still, %s after the Lease was held by %q", time.Since(began), other)
 	}
 	a.stop()
 	if err := a.wait(t); err != nil {

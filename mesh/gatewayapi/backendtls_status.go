@@ -69,7 +69,11 @@ func (w *View) gatewaysTo(p *BackendTLSPolicy) (out []*Gateway) {
 					continue
 				}
 				looked++
-				if problem, ours := w.attachProblem(r, parent); !ours || problem != (attachProblem{}) {
+				problem, ours := w.attachProblem(r, parent)
+				if !ours { // nor will it be for another route
+					seen[ref] = struct{}{}
+				}
+				if !ours || problem != (attachProblem{}) {
 					continue
 				}
 				seen[ref] = struct{}{}

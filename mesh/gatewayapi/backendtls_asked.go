@@ -120,22 +120,11 @@ func (x *Index) asked(p *BackendTLSPolicy) *BackendTLS {
 // the first reference that leads to none.
 func (x *Index) roots(p *BackendTLSPolicy) (roots []string, problem string) {
 	problem = p.kind
-	size := 0
+	var a authorities
 	for _, ref := range p.bundles {
-		b, _ := x.bundles.Get(ref.Namespace + "/" + ref.Name)
-		switch {
-		case b == nil:
-			problem = cmp.Or(problem, fmt.Sprintf("there is no ConfigMap %s in namespace %s: create it, with the certificates of the authority in ca.crt", ref.Name, ref.Namespace))
-		case b.problem != "":
-			problem = cmp.Or(problem, fmt.Sprintf("ConfigMap %s %s", ref.Name, b.problem))
-		case size+len(b.roots) > maxBundle:
-			problem = cmp.Or(problem, fmt.Sprintf("ConfigMap %s and those before it have more than %d bytes of certificates: keep those that are needed", ref.Name, maxBundle))
-		default:
-			size += len(b.roots)
-			roots = append(roots, b.roots)
-		}
+		problem = cmp.Or(problem, a.add(x, ref))
 	}
-	return roots, problem
+	return a.roots, problem
 }
 
 // PolicyFindings are what is wrong with a BackendTLSPolicy.

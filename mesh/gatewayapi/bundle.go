@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // maxBundle is how many bytes of certificates a policy may name. Each cluster of its
@@ -55,4 +57,25 @@ func parseBundle(o *corev1.ConfigMap) *bundle {
 		return &bundle{problem: "has no ca.crt: put the certificates of the authority there, in PEM"}
 	}
 	return &bundle{roots: roots.String()}
+}
+
+// authorities gathers the certificates of several ConfigMaps, as far as there is room.
+type authorities struct {
+	roots []string // in PEM
+	size  int
+}
+
+// add takes in those of one more, or says why it cannot.
+func (a *authorities) add(x *Index, ref object.Ref) (problem string) {
+	b, _ := x.bundles.Get(ref.Namespace + "/" + ref.Name)
+	switch {
+	case b == nil:
+		return fmt.Sprintf("there is no ConfigMap %s/%s: create it, with the certificates of the authority in ca.crt", ref.Namespace, ref.Name)
+	case b.problem != "":
+		return fmt.Sprintf("ConfigMap %s/%s %s", ref.Namespace, ref.Name, b.problem)
+	case a.size+len(b.roots) > maxBundle:
+		return fmt.Sprintf("ConfigMap %s/%s and those before it have more than %d bytes of certificates: keep those that are needed", ref.Namespace, ref.Name, maxBundle)
+	}
+	a.roots, a.size = append(a.roots, b.roots), a.size+len(b.roots)
+	return ""
 }

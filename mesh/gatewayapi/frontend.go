@@ -99,33 +99,22 @@ func (w *View) clientRoots(g *Gateway, l *listener) (roots string, problem liste
 	if l.clients == nil {
 		return "", listenerProblem{}
 	}
-	wrong := func(i int, reason gatewayv1.ListenerConditionReason, format string, args ...any) {
-		if problem == (listenerProblem{}) {
-			problem = listenerProblem{reason, fmt.Sprintf("%s.caCertificateRefs[%d]: ", l.clients.field, i) + fmt.Sprintf(format, args...)}
-		}
-	}
+	var a authorities
 	for i, c := range l.clients.refs {
 		ref, refused := w.bundleOf(g, c)
-		if refused != (listenerProblem{}) {
-			wrong(i, refused.Reason, "%s", refused.Message)
-			continue
+		if refused == (listenerProblem{}) {
+			if what := a.add(w.Index, ref); what != "" {
+				refused = listenerProblem{gatewayv1.ListenerReasonInvalidCACertificateRef, what}
+			}
 		}
-		b, _ := w.bundles.Get(ref.Namespace + "/" + ref.Name)
-		switch {
-		case b == nil:
-			wrong(i, gatewayv1.ListenerReasonInvalidCACertificateRef, "there is no ConfigMap %s/%s: create it, with the certificates of the authority in ca.crt", ref.Namespace, ref.Name)
-		case b.problem != "":
-			wrong(i, gatewayv1.ListenerReasonInvalidCACertificateRef, "ConfigMap %s/%s %s", ref.Namespace, ref.Name, b.problem)
-		case len(roots)+len(b.roots) > maxBundle:
-			wrong(i, gatewayv1.ListenerReasonInvalidCACertificateRef, "ConfigMap %s/%s and those before it have more than %d bytes of certificates: keep those that are needed", ref.Namespace, ref.Name, maxBundle)
-		default:
-			roots += b.roots
+		if refused != (listenerProblem{}) && problem == (listenerProblem{}) {
+			problem = listenerProblem{refused.Reason, fmt.Sprintf("%s.caCertificateRefs[%d]: %s", l.clients.field, i, refused.Message)}
 		}
 	}
-	if roots == "" && problem == (listenerProblem{}) {
+	if len(a.roots) == 0 && problem == (listenerProblem{}) {
 		problem = listenerProblem{gatewayv1.ListenerReasonInvalidCACertificateRef, l.clients.field + " names no authority: set caCertificateRefs"}
 	}
-	return roots, problem
+	return strings.Join(a.roots, ""), problem
 }
 
 // clientBundles are the ConfigMaps by which clients of a listener are verified.

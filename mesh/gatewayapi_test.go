@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func apiWorld(t *testing.T, text string, changes ...Change) *World {
 	makers := map[string]func() any{
 		"GatewayClass": func() any { return &gatewayv1.GatewayClass{} }, "Gateway": func() any { return &gatewayv1.Gateway{} }, "HTTPRoute": func() any { return &gatewayv1.HTTPRoute{} },
 		"GRPCRoute": func() any { return &gatewayv1.GRPCRoute{} }, "TLSRoute": func() any { return &gatewayv1.TLSRoute{} }, "TCPRoute": func() any { return &gatewayv1.TCPRoute{} },
-		"ReferenceGrant": func() any { return &gatewayv1.ReferenceGrant{} },
+		"ReferenceGrant": func() any { return &gatewayv1.ReferenceGrant{} }, "BackendTLSPolicy": func() any { return &gatewayv1.BackendTLSPolicy{} },
 	}
 	for i, doc := range strings.Split(text, "\n---\n") {
 		var head struct{ Kind string }
@@ -188,6 +189,29 @@ func TestListenersThatAskClients(t *testing.T) {
 		if got := strings.Join(secrets, ", "); got != c.secrets {
 			t.Errorf("%s with a certificate of namespace %s reads %q, want %q", c.mode, c.namespace, got, c.secrets)
 		}
+	}
+}
+
+// TestReferencesWithoutAuthorities: each reference of a BackendTLSPolicy that leads to no
+// authority is told at its own place, also beside one of a kind that never holds any.
+func TestReferencesWithoutAuthorities(t *testing.T) {
+	w := apiWorld(t, `kind: BackendTLSPolicy
+metadata: {name: p, namespace: a}
+spec:
+  targetRefs: [{group: "", kind: Service, name: web}]
+  validation:
+    hostname: web.example
+    caCertificateRefs: [{group: "", kind: ConfigMap, name: one}, {group: "", kind: Secret, name: two}, {group: "", kind: ConfigMap, name: three}]
+`)
+	p := w.GatewayAPI().BackendTLSPolicy(object.Ref{Kind: object.KindBackendTLSPolicy, Namespace: "a", Name: "p"})
+	var fields []string
+	for _, f := range w.GatewayAPI().PolicyFindings(p) {
+		fields = append(fields, f.Field)
+	}
+	slices.Sort(fields)
+	const of = "spec.validation.caCertificateRefs"
+	if want := []string{of + "[0].name", of + "[1].kind", of + "[2].name"}; !slices.Equal(fields, want) {
+		t.Errorf("findings at %q, want %q", fields, want)
 	}
 }
 

@@ -26,13 +26,19 @@ type BackendTLSPolicy struct {
 	created    time.Time
 	targets    []policyTarget
 	hostname   string
-	names      []string     // of which the server's certificate must bear one
-	system     bool         // the roots are those of the proxy's image
-	bundles    []object.Ref // ConfigMaps with roots
+	names      []string // of which the server's certificate must bear one
+	system     bool     // the roots are those of the proxy's image
+	bundles    []policyBundle
 	// invalid says why no connection can be made as the policy asks, and kind which
 	// of its references is of a kind that holds no roots; "": nothing is wrong.
 	invalid, kind string
 	Findings      []object.Finding
+}
+
+// policyBundle is a ConfigMap with roots, and where the policy names it.
+type policyBundle struct {
+	object.Ref
+	field string
 }
 
 // policyTarget is a Service of the policy's namespace, or one of its ports.
@@ -117,7 +123,10 @@ func (p *BackendTLSPolicy) roots(v *gatewayv1.BackendTLSPolicyValidation) {
 				p.find(field, object.CodeUnsupported, "%s/%s holds no certificates of authorities here; requests to the backend get 503 unless another reference does: use a ConfigMap, whose group is empty", c.Group, c.Kind)
 				continue
 			}
-			p.bundles = append(p.bundles, object.Ref{Kind: object.KindConfigMap, Namespace: p.Ref.Namespace, Name: string(c.Name)})
+			p.bundles = append(p.bundles, policyBundle{
+				object.Ref{Kind: object.KindConfigMap, Namespace: p.Ref.Namespace, Name: string(c.Name)},
+				fmt.Sprintf("spec.validation.caCertificateRefs[%d].name", i),
+			})
 		}
 	}
 }

@@ -66,8 +66,8 @@ func (t *BackendTLS) size() (n int) {
 // PolicyBundles are the ConfigMaps that BackendTLSPolicies name.
 func (x *Index) PolicyBundles() (out []registry.Wanted) {
 	for _, p := range x.policies.All() {
-		for _, ref := range p.bundles {
-			out = append(out, registry.Wanted{Ref: ref, By: p.Ref, Since: p.created})
+		for _, b := range p.bundles {
+			out = append(out, registry.Wanted{Ref: b.Ref, By: p.Ref, Since: p.created})
 		}
 	}
 	return out
@@ -116,15 +116,19 @@ func (x *Index) asked(p *BackendTLSPolicy) *BackendTLS {
 	return out
 }
 
+// bundleProblem is why a reference of a policy leads to no certificates.
+type bundleProblem struct{ field, message string }
+
 // roots are the certificates that a policy's references lead to, and what is wrong with
-// the first reference that leads to none.
-func (x *Index) roots(p *BackendTLSPolicy) (roots []string, problem string) {
-	problem = p.kind
+// each ConfigMap that has none.
+func (x *Index) roots(p *BackendTLSPolicy) (roots []string, problems []bundleProblem) {
 	var a authorities
-	for _, ref := range p.bundles {
-		problem = cmp.Or(problem, a.add(x, ref))
+	for _, b := range p.bundles {
+		if message := a.add(x, b.Ref); message != "" {
+			problems = append(problems, bundleProblem{b.field, message})
+		}
 	}
-	return a.roots, problem
+	return a.roots, problems
 }
 
 // PolicyFindings are what is wrong with a BackendTLSPolicy.
@@ -148,12 +152,13 @@ func (w *View) PolicyFindings(p *BackendTLSPolicy) []object.Finding {
 				Message: fmt.Sprintf("Service %s stands for another name (ExternalName), and connections to that do not follow the policy: use a DestinationRule for the other name", t.service)})
 		}
 	}
-	if roots, problem := w.roots(p); problem != "" && problem != p.kind {
-		instead := "requests to the backend get 503 until then"
-		if len(roots) > 0 {
-			instead = "only the other authorities are trusted"
-		}
-		add(object.Finding{Field: "spec.validation.caCertificateRefs", Code: object.CodeSecret, Message: problem + "; " + instead})
+	roots, problems := w.roots(p)
+	instead := "requests to the backend get 503 until then"
+	if len(roots) > 0 {
+		instead = "only the other authorities are trusted"
+	}
+	for _, problem := range problems {
+		add(object.Finding{Field: problem.field, Code: object.CodeSecret, Message: problem.message + "; " + instead})
 	}
 	return out
 }

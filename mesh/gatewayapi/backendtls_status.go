@@ -113,7 +113,11 @@ func (w *View) mayLead(r *Route, service string) bool {
 
 func (w *View) policyConditions(p *BackendTLSPolicy) []metav1.Condition {
 	n := p.generation
-	roots, problem := w.roots(p)
+	roots, problems := w.roots(p)
+	problem := p.kind
+	if problem == "" && len(problems) > 0 {
+		problem = problems[0].message
+	}
 	resolved := condition(gatewayv1.BackendTLSPolicyConditionResolvedRefs, true, gatewayv1.BackendTLSPolicyReasonResolvedRefs, "all authorities that the policy names are there", n)
 	switch {
 	case p.kind != "":

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -320,6 +321,11 @@ func (w *walk) accompany(at map[string]any, f field) func() {
 
 var brackets = regexp.MustCompile(`\[[^\]]*\]`)
 
+// words are those of a message in lower case: a namespace in it does not speak of a name.
+func words(message string) []string {
+	return strings.FieldsFunc(strings.ToLower(message), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+}
+
 // told tells whether there is a finding of the object about the field that was not before:
 // one with its path, or with the path of what holds it that names the field. One about what
 // holds it alone may come of anything there, as where nothing of it is allowed.
@@ -331,7 +337,7 @@ func (w *walk) told(o, base *outcome, path string) bool {
 		if base.findings[f] || f.Object != w.ref || at == "" {
 			continue
 		}
-		if strings.HasPrefix(at+".", path+".") || strings.HasPrefix(path, at+".") && strings.Contains(strings.ToLower(f.Message), strings.ToLower(name)) {
+		if strings.HasPrefix(at+".", path+".") || strings.HasPrefix(path, at+".") && slices.Contains(words(f.Message), strings.ToLower(name)) {
 			return true
 		}
 	}

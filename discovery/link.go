@@ -54,13 +54,28 @@ func (l *link) loses(unacknowledged bool, again uint32, now time.Time) bool {
 }
 
 // unheard says whether a proxy that came back has yet to say the first word about something
-// that it asks for as soon as it is connected. It came back because its connection had broken,
-// so what it says may be lost again, of which nobody tells here; and what it does not ask
-// for may be what it sends requests to. A client that asks for no listeners, having its own,
-// is waited for no longer than others where it holds no cluster that is to go.
+// that it asks for as soon as it is connected, and going on without it could do harm. It came
+// back because its connection had broken, so what it says may be lost again, of which nobody
+// tells here; and what it does not ask for may be what it sends requests to. Otherwise it is
+// waited for no longer than others: a client that has endpoints or listeners of its own never
+// says that word.
 func (s *session) unheard() bool {
-	return s.phase == phaseResuming && s.expects && !s.types[snapshot.Endpoint].subscribed || s.phase == phaseHearing && !s.heardAll() && (len(s.linger) > 0 || s.target != s.latest)
+	switch s.phase {
+	case phaseRecalling:
+		// An answer removes what the client does not name. One that has come to its listeners
+		// has passed over endpoints, since Envoy asks for those first.
+		return !s.types[snapshot.Listener].subscribed
+	case phaseResuming:
+		return s.expects && !s.types[snapshot.Endpoint].subscribed && (s.moves() || s.awaits(snapshot.Endpoint))
+	case phaseHearing:
+		return !s.heardAll() && s.moves()
+	default:
+		return false
+	}
 }
+
+// moves says whether clusters that the proxy holds are to go, or something newer waits.
+func (s *session) moves() bool { return len(s.linger) > 0 || s.target != s.latest }
 
 func (st *stream) loses(now time.Time) bool {
 	unacknowledged, again, ok := sentAgain(st.conn)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -115,9 +116,70 @@ func TestWordsOfOneThatComesBack(t *testing.T) {
 	gone = false
 	s = newSession(newShared(1<<20), form{}, stack, now, time.Second)
 	say(held(snapshot.Cluster))
-	expect("after clusters that all stay", true)
+	expect("after clusters that all stay", false)
 	say(held(snapshot.Endpoint), "svc-0000")
 	expect("with clusters that all stay", false)
+
+	old := stack
+	stack = with(stack, []*snapshot.Resource{edsCluster(t, "new", ""), endpoints(t, "new", 9000)})
+	s = newSession(newShared(1<<20), form{}, stack, now, time.Second)
+	stack = old
+	say(held(snapshot.Cluster))
+	expect("with a cluster that it does not hold", true)
+}
+
+// TestClustersNamedLate: a state-of-the-world client that comes back over a link that loses
+// packets keeps the cluster that its routes lead to, however late it names it. One that never
+// does is answered after a minute, or when it has come to its listeners.
+func TestClustersNamedLate(t *testing.T) {
+	stack := meshOf(t, 1)
+	for _, c := range []struct {
+		what    string
+		names   time.Duration // when it names its clusters; 0: never
+		passes  bool          // it asks for listeners and names none
+		answers time.Duration
+		keeps   bool
+	}{
+		{"late", 40 * time.Second, false, 40 * time.Second, true},
+		{"never", 0, false, time.Minute, false},
+		{"never, and goes on to listeners", 0, true, 5 * time.Second, false},
+	} {
+		began := time.Unix(1, 0)
+		s := newSession(newShared(1<<20), form{state: true, inline: true}, stack, began, 5*time.Second)
+		say := func(r request, now time.Time) {
+			r.known, r.state, r.version = true, true, "of another day"
+			if err := s.request(r, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		say(request{typ: snapshot.Cluster}, began)
+		if c.passes {
+			say(request{typ: snapshot.Listener}, began)
+		}
+		var answer *message
+		now := began
+		for ; answer == nil && now.Sub(began) <= 2*time.Minute; now = now.Add(time.Second) {
+			if c.names > 0 && now.Sub(began) == c.names {
+				say(request{typ: snapshot.Endpoint, names: []string{"svc-0000", "gone"}, digest: 1}, now)
+			}
+			if s.overdue(now) && s.unheard() { // as the stream does
+				s.putOff(now)
+			}
+			for _, m := range s.step(now) {
+				if m.typ == snapshot.Cluster {
+					answer = &m
+				}
+			}
+		}
+		if answer == nil {
+			t.Errorf("%s: not answered", c.what)
+			continue
+		}
+		keeps := slices.ContainsFunc(answer.put, func(r *snapshot.Resource) bool { return r.Name == "gone" })
+		if after := now.Sub(began) - time.Second; after != c.answers || keeps != c.keeps {
+			t.Errorf("%s: answered after %s, keeps what it holds: %t", c.what, after, keeps)
+		}
+	}
 }
 
 // TestSentAgain asks the kernel about a connection whose peer reads, and about one

@@ -25,7 +25,8 @@ type meter struct {
 	skip   int  // of the preface
 
 	silent time.Duration // a peer of which nothing has come for so long is lost
-	heard  atomic.Int64  // when something came last, in nanoseconds since 1970
+	begins time.Time     // of the connection; what follows is counted from it, since the clock that people set may jump
+	heard  atomic.Int64  // when something came last, in nanoseconds
 	ending atomic.Bool   // the peer has ended the connection
 	mute   atomic.Int64  // for how long nothing had come when it was given up; 0: for another reason, or not
 
@@ -55,8 +56,7 @@ const (
 )
 
 func newMeter(conn net.Conn, l *ledger, silent time.Duration, reach func(string)) *meter {
-	m := &meter{Conn: conn, ledger: l, reach: reach, silent: silent, skip: prefaceSize, closed: make(chan struct{}), arrived: make(chan struct{})}
-	m.heard.Store(time.Now().UnixNano())
+	m := &meter{Conn: conn, ledger: l, reach: reach, silent: silent, begins: time.Now(), skip: prefaceSize, closed: make(chan struct{}), arrived: make(chan struct{})}
 	return m
 }
 
@@ -67,7 +67,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	n, err := m.Conn.Read(p)
 	if n > 0 {
-		m.heard.Store(time.Now().UnixNano())
+		m.heard.Store(int64(time.Since(m.begins)))
 	}
 	switch {
 	case unreachable(err):
@@ -80,7 +80,7 @@ func (m *meter) Read(p []byte) (int, error) {
 }
 
 // silence is for how many nanoseconds nothing has come.
-func (m *meter) silence() int64 { return max(1, time.Now().UnixNano()-m.heard.Load()) }
+func (m *meter) silence() int64 { return max(1, int64(time.Since(m.begins))-m.heard.Load()) }
 
 // Close implements net.Conn.
 func (m *meter) Close() error {

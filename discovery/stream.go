@@ -43,7 +43,7 @@ type stream struct {
 	link  link        // likewise
 
 	joining atomic.Bool  // it has a place that it has to give back, see join
-	sending atomic.Int64 // since when a message is being sent, in nanoseconds since 1970; 0: none is
+	sending atomic.Int64 // since when a message is being sent, in nanoseconds from since on; 0: none is
 
 	mu      sync.Mutex // guards session against State; only who has the turn changes it
 	session *session
@@ -262,10 +262,10 @@ func spread(left time.Duration) time.Duration {
 // moment. A timer for each message would cost more than most messages do.
 func (st *stream) closeStuck(before time.Time) {
 	since := st.sending.Load()
-	if since == 0 || since > before.UnixNano() || !st.sending.CompareAndSwap(since, 0) {
+	if since == 0 || since > int64(before.Sub(st.since)) || !st.sending.CompareAndSwap(since, 0) {
 		return
 	}
-	st.lost(lostUnread, "a proxy does not read what it is sent; its connection is closed", time.Since(time.Unix(0, since)))
+	st.lost(lostUnread, "a proxy does not read what it is sent; its connection is closed", time.Since(st.since)-time.Duration(since))
 	if st.conn != nil {
 		_ = st.conn.Close()
 	}
@@ -317,7 +317,7 @@ func (st *stream) advance() error {
 	for i := range messages {
 		m := &messages[i]
 		began := time.Now()
-		st.sending.Store(began.UnixNano())
+		st.sending.Store(max(1, int64(began.Sub(st.since))))
 		err := st.grpc.SendMsg(&m.response)
 		st.sending.Store(0)
 		if err != nil {

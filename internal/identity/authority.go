@@ -59,6 +59,7 @@ func (o Options) terms() terms { return terms{o.RootLifetime, o.LeafLifetime, o.
 // writes. Safe for use by several goroutines.
 type Authority struct {
 	options Options
+	clock   clock
 	trust   atomic.Pointer[trust]
 
 	leading atomic.Bool // Maintain runs
@@ -92,7 +93,7 @@ type trust struct {
 // New makes an authority that is closed: before Start has returned nil only
 // Start, Changed and Problem may be called.
 func New(o Options) (*Authority, error) {
-	a := &Authority{options: o.complete(), changed: make(chan struct{}), care: care{restored: map[string]int{}}}
+	a := &Authority{options: o.complete(), clock: startClock(), changed: make(chan struct{}), care: care{restored: map[string]int{}}}
 	if t := a.options.terms(); t.rootLife < 2*t.renewal() {
 		return nil, fmt.Errorf("a root that lasts %s is too short for certificates of %s and an overlap of %s", t.rootLife, t.leafLife, t.overlap)
 	}

@@ -131,7 +131,7 @@ func (a *Authority) reload(ctx context.Context) (broken, err error) {
 			return broken, err
 		}
 	}
-	t, wrong := a.choose(k, p, time.Now())
+	t, wrong := a.choose(k, p, a.clock.now())
 	if wrong == nil {
 		a.hold(k)
 		a.replace(t)
@@ -216,7 +216,7 @@ func (a *Authority) advance(ctx context.Context, force bool) error {
 		if _, gone := a.lastPluggedIn(); gone && force {
 			p = nil
 		}
-		now := time.Now()
+		now := a.clock.now()
 		adopted := a.adoptedBeside(k, now)
 		if len(adopted) > 0 {
 			more := *k

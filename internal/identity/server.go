@@ -39,7 +39,7 @@ func (s *Server) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	due := !now.Before(s.issued.RotateAt) || !s.issued.signer.same(s.authority.trust.Load().signer)
+	due := !now.Before(s.issued.RotateAt) || s.issued.misdated(now) || !s.issued.signer.same(s.authority.trust.Load().signer)
 	if due && !now.Before(s.retry) {
 		if err := s.renew(); err != nil {
 			s.retry = now.Add(time.Minute)

@@ -51,7 +51,7 @@ type Source struct {
 
 type entry struct {
 	certificate *Certificate
-	due         time.Time // for a new certificate
+	due         time.Time // for a new certificate; it may be due before, see Certificate.misdated
 	failures    int
 	holders     int
 	idle        *list.Element // nil while there are holders
@@ -216,7 +216,7 @@ func (s *Source) due() []Workload {
 		case e.idle != nil && !now.Before(e.left.Add(s.options.Idle)):
 			s.idle.Remove(e.idle)
 			delete(s.entries, w)
-		case now.Before(e.due):
+		case now.Before(e.due) && (e.failures > 0 || !e.certificate.misdated(now)):
 		case e.idle != nil:
 			s.idle.Remove(e.idle)
 			delete(s.entries, w)
@@ -246,11 +246,15 @@ func (s *Source) settle(w Workload, c *Certificate, err error) bool {
 	return false
 }
 
+// clockCheck is how often certificates are held against the system's clock, whose jumps wake
+// nobody.
+const clockCheck = 30 * time.Second
+
 // sleep is how long nothing is due.
 func (s *Source) sleep() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.next = time.Now().Add(time.Hour)
+	s.next = time.Now().Add(clockCheck)
 	for _, e := range s.entries {
 		if e.due.Before(s.next) {
 			s.next = e.due

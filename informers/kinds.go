@@ -85,6 +85,7 @@ func kinds() []*kind {
 		{mesh: object.KindGRPCRoute, group: groupGateway, name: "GRPCRoute", resource: "grpcroutes", versions: []string{"v1", "v1alpha2"}, make: empty[gatewayv1.GRPCRoute], trim: trimmed(trimGRPCRoute)},
 		{mesh: object.KindTLSRoute, group: groupGateway, name: "TLSRoute", resource: "tlsroutes", versions: []string{"v1", "v1alpha3", "v1alpha2"}, make: empty[gatewayv1.TLSRoute], trim: trimmed(trimTLSRoute)},
 		{mesh: object.KindTCPRoute, group: groupGateway, name: "TCPRoute", resource: "tcproutes", versions: []string{"v1", "v1alpha2"}, make: empty[gatewayv1.TCPRoute], trim: trimmed(trimTCPRoute)},
+		{mesh: object.KindListenerSet, group: groupGateway, name: "ListenerSet", resource: "listenersets", versions: []string{"v1"}, make: empty[gatewayv1.ListenerSet], trim: trimmed(trimListenerSet)},
 		{mesh: object.KindReferenceGrant, group: groupGateway, name: "ReferenceGrant", resource: "referencegrants", versions: []string{"v1", "v1beta1", "v1alpha2"}, make: empty[gatewayv1.ReferenceGrant], trim: trimmed(trimReferenceGrant)},
 		{mesh: object.KindBackendTLSPolicy, group: groupGateway, name: "BackendTLSPolicy", resource: "backendtlspolicies", versions: []string{"v1", "v1alpha3"}, make: empty[gatewayv1.BackendTLSPolicy], trim: trimmed(trimBackendTLSPolicy)},
 	}

@@ -551,7 +551,7 @@ func TestTableNamesEveryKindOnce(t *testing.T) {
 			t.Errorf("%s has no v1", k.mesh)
 		}
 	}
-	if diff := cmp.Diff(28, len(seen)); diff != "" {
+	if diff := cmp.Diff(29, len(seen)); diff != "" {
 		t.Errorf("kinds: %s", diff)
 	}
 }

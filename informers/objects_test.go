@@ -30,5 +30,6 @@ var examples = map[object.Kind]struct{ body, before, after string }{
 	object.KindTLSRoute:              {`spec: {hostnames: [a.example.com], rules: [{backendRefs: [{name: a, port: 80}]}]}`, "80", "81"},
 	object.KindTCPRoute:              {`spec: {rules: [{backendRefs: [{name: a, port: 80}]}]}`, "80", "81"},
 	object.KindReferenceGrant:        {`spec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: a}], to: [{group: "", kind: Service}]}`, "namespace: a", "namespace: b"},
+	object.KindListenerSet:           {`spec: {parentRef: {name: a}, listeners: [{name: http, port: 80, protocol: HTTP}]}`, "80", "81"},
 	object.KindBackendTLSPolicy:      {`spec: {targetRefs: [{group: "", kind: Service, name: a}], validation: {hostname: a.example.com, wellKnownCACertificates: System}}`, "hostname: a.example.com", "hostname: b.example.com"},
 }

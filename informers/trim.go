@@ -186,4 +186,7 @@ func trimTCPRoute(o *gatewayv1.TCPRoute) {
 func trimBackendTLSPolicy(o *gatewayv1.BackendTLSPolicy) {
 	o.OwnerReferences, o.Status = nil, gatewayv1.PolicyStatus{}
 }
+func trimListenerSet(o *gatewayv1.ListenerSet) {
+	o.OwnerReferences, o.Status = nil, gatewayv1.ListenerSetStatus{}
+}
 func trimReferenceGrant(o *gatewayv1.ReferenceGrant) { o.OwnerReferences = nil }

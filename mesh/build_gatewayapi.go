@@ -42,6 +42,11 @@ func (b *builder) kubeGateway(ref object.Ref, o *gatewayv1.Gateway) {
 	}
 }
 
+func (b *builder) listenerSet(ref object.Ref, o *gatewayv1.ListenerSet) {
+	b.api.SetListenerSet(ref, o)
+	b.dirty.Status = true
+}
+
 func (b *builder) referenceGrant(ref object.Ref, o *gatewayv1.ReferenceGrant) {
 	b.api.SetGrant(ref, o)
 	b.holds.granted = true
@@ -94,11 +99,11 @@ func (b *builder) setAPIRoute(ref object.Ref, next *gatewayapi.Route) {
 // settleGatewayAPI makes again what is stale, and marks what depends on it.
 func (b *builder) settleGatewayAPI() {
 	b.settleBackendTLS()
-	for _, ref := range b.api.Marked() {
+	for _, ref := range b.api.Marked(b.world.spaces) {
 		if ref.Kind == object.KindService {
 			b.deriveService(ref)
 		} else {
-			b.deriveGateway(ref)
+			b.deriveListeners(ref)
 		}
 		api := b.world.GatewayAPI()
 		for _, r := range api.RoutesOf(ref) {
@@ -107,29 +112,23 @@ func (b *builder) settleGatewayAPI() {
 	}
 }
 
-func (b *builder) deriveGateway(ref object.Ref) {
+// deriveListeners makes anew what becomes of the listeners of a Gateway or a ListenerSet.
+func (b *builder) deriveListeners(ref object.Ref) {
 	name := gatewayapi.NameOf(ref)
 	had, _ := b.world.gateways.Get(name)
 	api := b.world.GatewayAPI()
-	g := api.Served(ref)
-	if g == nil {
-		b.found(ref, nil)
-		if had != nil {
-			b.world.gateways = b.world.gateways.Delete(name)
-			b.leads.set(name, nil)
-			b.dirty.Gateways = true
-		}
+	b.found(ref, api.ListenerFindings(ref))
+	derived := api.Derive(ref, b.podsOf)
+	switch {
+	case derived != nil:
+		b.world.gateways = b.world.gateways.Set(name, derived)
+		b.leads.set(name, leadsOfGateway(derived, api.ServedBy(ref).Ref.Namespace))
+	case had != nil:
+		b.world.gateways = b.world.gateways.Delete(name)
+		b.leads.set(name, nil)
+	default:
 		return
 	}
-	findings := g.Findings
-	if problem := api.ForeignAddress(g); problem != "" {
-		findings = append(findings[:len(findings):len(findings)], object.Finding{Object: ref, Field: "spec.addresses", Code: object.CodeUnreferenced, Message: problem})
-	}
-	findings = append(findings[:len(findings):len(findings)], api.FrontendFindings(g)...)
-	b.found(ref, findings)
-	derived := api.Derive(g, b.podsOf)
-	b.world.gateways = b.world.gateways.Set(name, derived)
-	b.leads.set(name, leadsOfGateway(derived, ref.Namespace))
 	b.dirty.Gateways = true
 }
 

@@ -20,6 +20,12 @@ import (
 // namespaces a and b, and a Namespace b labelled team=b, beside other changes.
 func apiWorld(t *testing.T, text string, changes ...Change) *World {
 	t.Helper()
+	return Build(apiChanges(t, text, changes...))
+}
+
+// apiChanges are the changes that make the World of apiWorld.
+func apiChanges(t *testing.T, text string, changes ...Change) []Change {
+	t.Helper()
 	for _, ns := range []string{"a", "b"} {
 		changes = append(changes,
 			Change{object.Ref{Kind: object.KindService, Namespace: ns, Name: "web"}, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "web"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}},
@@ -28,7 +34,7 @@ func apiWorld(t *testing.T, text string, changes ...Change) *World {
 	makers := map[string]func() any{
 		"GatewayClass": func() any { return &gatewayv1.GatewayClass{} }, "Gateway": func() any { return &gatewayv1.Gateway{} }, "HTTPRoute": func() any { return &gatewayv1.HTTPRoute{} },
 		"GRPCRoute": func() any { return &gatewayv1.GRPCRoute{} }, "TLSRoute": func() any { return &gatewayv1.TLSRoute{} }, "TCPRoute": func() any { return &gatewayv1.TCPRoute{} },
-		"ReferenceGrant": func() any { return &gatewayv1.ReferenceGrant{} }, "BackendTLSPolicy": func() any { return &gatewayv1.BackendTLSPolicy{} },
+		"ListenerSet": func() any { return &gatewayv1.ListenerSet{} }, "ReferenceGrant": func() any { return &gatewayv1.ReferenceGrant{} }, "BackendTLSPolicy": func() any { return &gatewayv1.BackendTLSPolicy{} },
 	}
 	for i, doc := range strings.Split(text, "\n---\n") {
 		var head struct{ Kind string }
@@ -44,7 +50,7 @@ func apiWorld(t *testing.T, text string, changes ...Change) *World {
 		m.SetCreationTimestamp(metav1.NewTime(time.Unix(int64(1000+i), 0)))
 		changes = append(changes, Change{object.Ref{Kind: object.Kind(gatewayapi.Group + "/" + head.Kind), Namespace: m.GetNamespace(), Name: m.GetName()}, o})
 	}
-	return Build(changes)
+	return changes
 }
 
 // conditions writes conditions as "Type=Status/Reason ...".

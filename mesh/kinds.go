@@ -51,6 +51,7 @@ func kinds() map[object.Kind]kind {
 		object.KindIngressClass:     {apply: applies((*builder).ingressClass)},
 		object.KindGatewayClass:     {apply: applies((*builder).gatewayClass)},
 		object.KindKubeGateway:      {apply: applies((*builder).kubeGateway), refer: referAPI},
+		object.KindListenerSet:      {apply: applies((*builder).listenerSet), refer: referAPI},
 		object.KindReferenceGrant:   {apply: applies((*builder).referenceGrant)},
 		object.KindBackendTLSPolicy: {apply: applies((*builder).backendTLSPolicy), refer: referAPI},
 		object.KindHTTPRoute:        route,

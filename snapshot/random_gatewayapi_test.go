@@ -13,7 +13,7 @@ import (
 
 // gatewayAPIKinds are those that randomGatewayAPI makes.
 var gatewayAPIKinds = []object.Kind{object.KindGatewayClass, object.KindKubeGateway, object.KindKubeGateway, object.KindHTTPRoute, object.KindHTTPRoute, object.KindHTTPRoute, object.KindGRPCRoute,
-	object.KindTLSRoute, object.KindTCPRoute, object.KindReferenceGrant, object.KindBackendTLSPolicy, object.KindNamespace}
+	object.KindTLSRoute, object.KindTCPRoute, object.KindReferenceGrant, object.KindBackendTLSPolicy, object.KindListenerSet, object.KindNamespace}
 
 func ptr[T any](v T) *T { return &v }
 
@@ -68,6 +68,13 @@ func randomGatewayAPI(r *rand.Rand, kind object.Kind, m metav1.ObjectMeta) any {
 		o.Spec.Validation.Hostname = pick[gatewayv1.PreciseHostname](r, "a.example", "b.example", "")
 		o.Spec.Validation.WellKnownCACertificates = ptr(pick(r, gatewayv1.WellKnownCACertificatesSystem, "x/y"))
 		return o
+	case object.KindListenerSet:
+		o := &gatewayv1.ListenerSet{ObjectMeta: m}
+		o.Spec.ParentRef = gatewayv1.ParentGatewayReference{Name: gatewayv1.ObjectName(pick(r, names...)), Namespace: ptr(gatewayv1.Namespace(pick(r, "a", "a", "b")))}
+		for _, l := range randomGateway(r, m).Spec.Listeners {
+			o.Spec.Listeners = append(o.Spec.Listeners, gatewayv1.ListenerEntry(l))
+		}
+		return o
 	case object.KindReferenceGrant:
 		o := &gatewayv1.ReferenceGrant{ObjectMeta: m}
 		for _, kind := range []gatewayv1.Kind{"HTTPRoute", "TCPRoute"} {
@@ -95,6 +102,10 @@ func randomGateway(r *rand.Rand, m metav1.ObjectMeta) *gatewayv1.Gateway {
 		l.AllowedRoutes = &gatewayv1.AllowedRoutes{Namespaces: namespaces}
 		o.Spec.Listeners = append(o.Spec.Listeners, l)
 	}
+	if r.IntN(2) == 0 {
+		from := pick(r, gatewayv1.NamespacesFromAll, gatewayv1.NamespacesFromSame, gatewayv1.NamespacesFromSelector)
+		o.Spec.AllowedListeners = &gatewayv1.AllowedListeners{Namespaces: &gatewayv1.ListenerNamespaces{From: &from, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "x"}}}}
+	}
 	if r.IntN(3) == 0 {
 		o.Spec.Addresses = []gatewayv1.GatewaySpecAddress{{Type: ptr(gatewayv1.HostnameAddressType), Value: pick(r, "web", "web.a.svc.cluster.local")}}
 	}
@@ -105,6 +116,8 @@ func randomParents(r *rand.Rand) (out gatewayv1.CommonRouteSpec) {
 	for range 1 + r.IntN(2) {
 		p := gatewayv1.ParentReference{Name: gatewayv1.ObjectName(pick(r, names...)), Namespace: ptr(gatewayv1.Namespace(pick(r, "a", "a", "b")))}
 		if r.IntN(3) == 0 {
+			p.Kind = ptr(gatewayv1.Kind("ListenerSet"))
+		} else if r.IntN(3) == 0 {
 			p.Group, p.Kind = ptr(gatewayv1.Group("")), ptr(gatewayv1.Kind("Service"))
 			if r.IntN(2) == 0 {
 				p.Port = ptr(pick[int32](r, 80, 81))

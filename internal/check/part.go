@@ -72,6 +72,8 @@ func (p *part) skip(f object.Finding) bool {
 		return p.note("Services of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, object.KindService))
 	case object.KindGateway, object.KindKubeGateway:
 		return p.note("Gateways of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, object.KindGateway, object.KindKubeGateway))
+	case object.KindListenerSet:
+		return p.note("ListenerSets of namespace "+m.Namespace, m.Name, p.holds(m.Namespace, object.KindKubeGateway, object.KindListenerSet))
 	case object.KindWorkload:
 		if f.Object.Kind == object.KindGateway {
 			return p.note("pods of gateways", "those of "+f.Object.String(), p.routers)

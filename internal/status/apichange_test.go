@@ -103,11 +103,11 @@ func TestRefusedGateway(t *testing.T) {
 // TestGatewayWithoutPods: a Gateway that no Pod serves is not told that it is programmed.
 func TestGatewayWithoutPods(t *testing.T) {
 	status := &gatewayv1.GatewayStatus{Conditions: []metav1.Condition{{Type: string(gatewayv1.GatewayConditionProgrammed), Status: metav1.ConditionTrue}}}
-	notProgrammed(status, nil)
+	notProgrammed(status.Conditions, nil)
 	if c := status.Conditions[0]; c.Status != metav1.ConditionTrue {
 		t.Errorf("the condition is %v though nothing is the matter", c)
 	}
-	notProgrammed(status, []object.Finding{{Object: frontRef, Code: object.CodePending, Message: "no Pod"}})
+	notProgrammed(status.Conditions, []object.Finding{{Object: frontRef, Code: object.CodePending, Message: "no Pod"}})
 	if c := status.Conditions[0]; c.Status != metav1.ConditionFalse || c.Reason != "Pending" || c.Message != "no Pod" {
 		t.Errorf("the condition is %v, want it False", c)
 	}

@@ -26,6 +26,7 @@ var apiKinds = map[schema.GroupResource]object.Kind{
 	{Group: gatewayv1.GroupName, Resource: "tcproutes"}:      object.KindTCPRoute,
 
 	{Group: gatewayv1.GroupName, Resource: "backendtlspolicies"}: object.KindBackendTLSPolicy,
+	{Group: gatewayv1.GroupName, Resource: "listenersets"}:       object.KindListenerSet,
 }
 
 // ownControllers are the names under which parents of routes are ours to write.
@@ -52,7 +53,15 @@ func apiChange(k *kept, ref object.Ref, w *mesh.World, findings []object.Finding
 		if status == nil {
 			return nil, nil
 		}
-		notProgrammed(status, findings)
+		notProgrammed(status.Conditions, findings)
+		generation = n
+		wanted, err = asFields(status)
+	case object.KindListenerSet:
+		status, n := w.GatewayAPI().ListenerSetStatus(ref)
+		if status == nil {
+			return nil, nil
+		}
+		notProgrammed(status.Conditions, findings)
 		generation = n
 		wanted, err = asFields(status)
 	case object.KindBackendTLSPolicy:
@@ -85,8 +94,10 @@ func apiChange(k *kept, ref object.Ref, w *mesh.World, findings []object.Finding
 			patch[field] = value
 		}
 	}
-	if _, had := standing["addresses"]; had && ref.Kind == object.KindKubeGateway && wanted["addresses"] == nil {
-		patch["addresses"] = nil
+	for _, field := range withdrawn[ref.Kind] {
+		if _, had := standing[field]; had && wanted[field] == nil {
+			patch[field] = nil
+		}
 	}
 	if len(patch) == 0 {
 		return nil, nil
@@ -99,9 +110,27 @@ func asFields(status any) (map[string]any, error) {
 	return runtime.DefaultUnstructuredConverter.ToUnstructured(status)
 }
 
-// notProgrammed takes back that the Gateway is programmed while proxies refuse what is
-// made of it, or no Pod serves it.
-func notProgrammed(status *gatewayv1.GatewayStatus, findings []object.Finding) {
+// withdrawn are the fields of statuses that are taken away when there is nothing to say in
+// them.
+var withdrawn = map[object.Kind][]string{
+	object.KindKubeGateway: {"addresses", "attachedListenerSets"},
+	object.KindListenerSet: {"listeners"},
+}
+
+// withPending adds to what is found about a ListenerSet that no Pod serves its Gateway.
+func withPending(findings, gateway []object.Finding) []object.Finding {
+	out := slices.Clip(findings)
+	for _, f := range gateway {
+		if f.Code == object.CodePending {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// notProgrammed takes back that a Gateway or a ListenerSet is programmed while proxies
+// refuse what is made of it, or no Pod serves it.
+func notProgrammed(conditions []metav1.Condition, findings []object.Finding) {
 	for _, of := range []struct {
 		code   object.Code
 		reason gatewayv1.GatewayConditionReason
@@ -110,8 +139,8 @@ func notProgrammed(status *gatewayv1.GatewayStatus, findings []object.Finding) {
 		if len(found) == 0 {
 			continue
 		}
-		for i := range status.Conditions {
-			if c := &status.Conditions[i]; c.Type == string(gatewayv1.GatewayConditionProgrammed) && (c.Status == metav1.ConditionTrue || of.code == object.CodeRejected) {
+		for i := range conditions {
+			if c := &conditions[i]; c.Type == string(gatewayv1.GatewayConditionProgrammed) && (c.Status == metav1.ConditionTrue || of.code == object.CodeRejected) {
 				c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(of.reason), text(found)
 			}
 		}

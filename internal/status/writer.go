@@ -174,11 +174,15 @@ func (r *run) pass(ctx context.Context, recount bool) {
 				r.later()
 				continue
 			}
-			in := inputOf(of[ref], p)
+			found := of[ref]
+			if g := world.GatewayAPI().ServedBy(ref); g != nil && ref != g.Ref {
+				found = withPending(found, of[g.Ref])
+			}
+			in := inputOf(found, p)
 			if k.decided == in && (k.idle || !recount) {
 				continue
 			}
-			patch, urgent := r.patch(k, ref, world, of[ref], p)
+			patch, urgent := r.patch(k, ref, world, found, p)
 			if patch == nil || !urgent && !recount {
 				if !ofGatewayAPI(ref) { // the status of those depends on more
 					k.decided, k.idle = in, patch == nil

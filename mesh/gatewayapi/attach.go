@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/labels"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -26,16 +25,16 @@ type attachProblem struct {
 	Message string
 }
 
-// attach finds the listeners of a Gateway that a reference of a route attaches
+// attach finds the listeners that a reference of a route to what declares them attaches
 // it to.
-func (w *View) attach(r *Route, p gatewayv1.ParentReference, g *Gateway) (out []attachment, problem attachProblem) {
+func (w *View) attach(r *Route, p gatewayv1.ParentReference, d *declarer, listeners []*listener) (out []attachment, problem attachProblem) {
 	var found, allowed bool
-	for _, l := range g.listeners {
+	for _, l := range listeners {
 		if p.SectionName != nil && *p.SectionName != l.spec.Name || p.Port != nil && *p.Port != l.spec.Port {
 			continue
 		}
 		found = true
-		if !slices.Contains(l.kinds, r.Ref.Kind) || !w.admits(g, l, r.Ref.Namespace) {
+		if !slices.Contains(l.kinds, r.Ref.Kind) || !w.admits(l, r.Ref.Namespace) {
 			continue
 		}
 		allowed = true
@@ -45,11 +44,11 @@ func (w *View) attach(r *Route, p gatewayv1.ParentReference, g *Gateway) (out []
 	}
 	switch {
 	case !found:
-		return nil, attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("Gateway %s/%s has no listener with this sectionName and port: correct the reference", g.Ref.Namespace, g.Ref.Name)}
+		return nil, attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("%s has no listener with this sectionName and port: correct the reference", d.called())}
 	case !allowed:
-		return nil, attachProblem{gatewayv1.RouteReasonNotAllowedByListeners, fmt.Sprintf("no listener of Gateway %s/%s allows routes of this kind from namespace %s: change allowedRoutes there", g.Ref.Namespace, g.Ref.Name, r.Ref.Namespace)}
+		return nil, attachProblem{gatewayv1.RouteReasonNotAllowedByListeners, fmt.Sprintf("no listener of %s allows routes of this kind from namespace %s: change allowedRoutes there", d.called(), r.Ref.Namespace)}
 	case len(out) == 0:
-		return nil, attachProblem{gatewayv1.RouteReasonNoMatchingListenerHostname, fmt.Sprintf("no listener of Gateway %s/%s has a hostname in common with the route: change one of them", g.Ref.Namespace, g.Ref.Name)}
+		return nil, attachProblem{gatewayv1.RouteReasonNoMatchingListenerHostname, fmt.Sprintf("no listener of %s has a hostname in common with the route: change one of them", d.called())}
 	}
 	return out, attachProblem{}
 }
@@ -61,12 +60,16 @@ func (w *View) attachProblem(r *Route, p gatewayv1.ParentReference) (attachProbl
 	if !ok {
 		return attachProblem{}, false
 	}
-	if ref.Kind == object.KindKubeGateway {
-		g := w.Served(ref)
+	if declaredBy(ref) {
+		g := w.ServedBy(ref)
 		if g == nil {
 			return attachProblem{}, false
 		}
-		_, problem := w.attach(r, p, g)
+		d, listeners := g.declaredIn(ref)
+		if d == nil {
+			return attachProblem{gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("ListenerSet %s/%s is not attached to its Gateway: see its status", ref.Namespace, ref.Name)}, true
+		}
+		_, problem := w.attach(r, p, d, listeners)
 		return problem, true
 	}
 	var s *registry.Service
@@ -76,21 +79,43 @@ func (w *View) attachProblem(r *Route, p gatewayv1.ParentReference) (attachProbl
 	return attachToService(r, p, ref, s), true
 }
 
-// admits tells whether the listener takes routes of the namespace.
-func (w *View) admits(g *Gateway, l *listener, namespace string) bool {
-	switch l.from {
-	case gatewayv1.NamespacesFromAll:
-		return true
-	case gatewayv1.NamespacesFromSame:
-		return namespace == g.Ref.Namespace
-	case gatewayv1.NamespacesFromSelector:
-		set := labels.Set{"kubernetes.io/metadata.name": namespace} // as the API server sets it
-		for k, v := range w.Namespaces[namespace] {
-			set[k] = v
+// ServedBy finds the Gateway, of those that this control plane serves, that is meant by
+// what declares listeners; nil when there is none.
+func (w *View) ServedBy(ref object.Ref) *Gateway {
+	if ref.Kind == object.KindListenerSet {
+		s := w.ListenerSet(ref)
+		if s == nil {
+			return nil
 		}
-		return l.selector.Matches(set)
+		ref = s.parent
 	}
-	return false
+	return w.Served(ref)
+}
+
+// declaredIn are the listeners of the Gateway that an object declares; nil when it is a
+// ListenerSet that is not attached.
+func (g *Gateway) declaredIn(ref object.Ref) (*declarer, []*listener) {
+	if ref == g.Ref {
+		return &g.declarer, g.own()
+	}
+	if s := g.attached(ref); s != nil {
+		return &s.declarer, s.listeners
+	}
+	return nil, nil
+}
+
+// own are the listeners that the Gateway itself declares.
+func (g *Gateway) own() []*listener {
+	n := len(g.listeners)
+	for _, s := range g.sets {
+		n -= len(s.listeners)
+	}
+	return g.listeners[:n]
+}
+
+// admits tells whether the listener takes routes of the namespace.
+func (w *View) admits(l *listener, namespace string) bool {
+	return within(l.from, l.selector, l.of.Ref.Namespace, namespace, w.Namespaces)
 }
 
 // commonHosts are the hosts that a listener and a route (none: all) have in
@@ -107,16 +132,16 @@ func commonHosts(listener string, route []string) (out []string) {
 	return out
 }
 
-// routesOn are the routes on each listener of a Gateway, each once, in order
+// routesOn are the routes on each listener that an object declares, each once, in order
 // of precedence.
-func (w *View) routesOn(g *Gateway) map[*listener][]attachment {
+func (w *View) routesOn(d *declarer, listeners []*listener) map[*listener][]attachment {
 	out := map[*listener][]attachment{}
-	for _, r := range w.RoutesOf(g.Ref) {
+	for _, r := range w.RoutesOf(d.Ref) {
 		for _, p := range r.parents {
-			if ref, ok := r.parentOf(p); !ok || ref != g.Ref {
+			if ref, ok := r.parentOf(p); !ok || ref != d.Ref {
 				continue
 			}
-			attached, _ := w.attach(r, p, g)
+			attached, _ := w.attach(r, p, d, listeners)
 			for _, a := range attached {
 				if !slices.ContainsFunc(out[a.listener], func(o attachment) bool { return o.route == r }) {
 					out[a.listener] = append(out[a.listener], a)

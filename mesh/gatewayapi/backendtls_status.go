@@ -65,7 +65,7 @@ func (w *View) gatewaysTo(p *BackendTLSPolicy) (out []*Gateway) {
 			}
 			for _, parent := range r.parents {
 				ref, _ := r.parentOf(parent)
-				if _, known := seen[ref]; known || ref.Kind != object.KindKubeGateway || looked == maxLooked {
+				if _, known := seen[ref]; known || !declaredBy(ref) || looked == maxLooked {
 					continue
 				}
 				looked++
@@ -77,7 +77,11 @@ func (w *View) gatewaysTo(p *BackendTLSPolicy) (out []*Gateway) {
 					continue
 				}
 				seen[ref] = struct{}{}
-				if out = append(out, w.Gateway(ref)); len(out) == MaxAncestors {
+				g := w.ServedBy(ref)
+				if slices.Contains(out, g) { // by another of its ListenerSets
+					continue
+				}
+				if out = append(out, g); len(out) == MaxAncestors {
 					return out
 				}
 			}

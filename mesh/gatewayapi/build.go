@@ -13,9 +13,10 @@ import (
 // Builder makes the next index, and notes which parents of routes have to be
 // derived again. One goroutine uses it.
 type Builder struct {
-	next    *Index
-	stale   map[object.Ref]struct{} // Gateways and Services
-	crosses map[object.Ref]struct{} // routes with backends of other namespaces
+	next      *Index
+	stale     map[object.Ref]struct{} // Gateways, ListenerSets and Services
+	unsettled map[object.Ref]struct{} // Gateways whose listeners, or sets, have changed
+	crosses   map[object.Ref]struct{} // routes with backends of other namespaces
 
 	staleTLS map[string]struct{}            // Services whose policies have changed, by "namespace/name"
 	trusting map[string]map[string]struct{} // policies by the ConfigMaps that they name, both by "namespace/name"
@@ -23,18 +24,25 @@ type Builder struct {
 
 // NewBuilder makes a builder that changes the index.
 func NewBuilder(next *Index) *Builder {
-	return &Builder{next: next, stale: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}, staleTLS: map[string]struct{}{}, trusting: map[string]map[string]struct{}{}}
+	return &Builder{next: next, stale: map[object.Ref]struct{}{}, unsettled: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}, staleTLS: map[string]struct{}{}, trusting: map[string]map[string]struct{}{}}
 }
 
-// Mark notes that a Gateway or Service has to be derived again.
+// Mark notes that a Gateway, ListenerSet or Service has to be derived again.
 func (b *Builder) Mark(parent object.Ref) { b.stale[parent] = struct{}{} }
 
-// MarkGateways does so for the Gateways that are meant.
+// MarkGateways does so for the Gateways that are meant, and for their ListenerSets.
 func (b *Builder) MarkGateways(meant func(*Gateway) bool) {
 	for g := range b.next.Gateways() {
 		if meant(g) {
-			b.Mark(g.Ref)
+			b.markWithSets(g)
 		}
+	}
+}
+
+func (b *Builder) markWithSets(g *Gateway) {
+	b.Mark(g.Ref)
+	for _, s := range persist.Prefix(b.next.setsOf, setsOf(g.Ref)) {
+		b.Mark(s.Ref)
 	}
 }
 
@@ -52,13 +60,20 @@ func (b *Builder) MarkService(ref object.Ref, host string) {
 // MarkNamespaces marks what a change of a namespace's labels changes.
 func (b *Builder) MarkNamespaces() {
 	b.MarkGateways(func(g *Gateway) bool {
+		if g.setsFrom == gatewayv1.NamespacesFromSelector {
+			b.unsettled[g.Ref] = struct{}{}
+		}
 		return slices.ContainsFunc(g.listeners, func(l *listener) bool { return l.from == gatewayv1.NamespacesFromSelector })
 	})
 }
 
-// Marked are the Gateways and Services that have been marked since it was called
-// last, in order.
-func (b *Builder) Marked() []object.Ref {
+// Marked are the Gateways, ListenerSets and Services that have been marked since it was
+// called last, in order. Namespaces are their labels by name.
+func (b *Builder) Marked(namespaces map[string]map[string]string) []object.Ref {
+	for ref := range b.unsettled {
+		b.settle(ref, namespaces)
+	}
+	clear(b.unsettled)
 	out := slices.SortedFunc(maps.Keys(b.stale), object.CompareRefs)
 	clear(b.stale)
 	return out
@@ -82,11 +97,34 @@ func (b *Builder) SetClass(ref object.Ref, o *gatewayv1.GatewayClass) {
 func (b *Builder) SetGateway(ref object.Ref, o *gatewayv1.Gateway) {
 	key := ref.Namespace + "/" + ref.Name
 	if o == nil {
-		b.next.gateways = b.next.gateways.Delete(key)
+		b.next.declared = b.next.declared.Delete(key)
 	} else {
-		b.next.gateways = b.next.gateways.Set(key, parseGateway(o))
+		b.next.declared = b.next.declared.Set(key, parseGateway(o))
 	}
+	b.unsettled[ref] = struct{}{}
 	b.Mark(ref)
+}
+
+// settle joins a Gateway and its ListenerSets anew, unless both are as they were.
+func (b *Builder) settle(ref object.Ref, namespaces map[string]map[string]string) {
+	key := ref.Namespace + "/" + ref.Name
+	declared, _ := b.next.declared.Get(key)
+	old := b.next.Gateway(ref)
+	if declared == nil {
+		if old != nil {
+			b.next.gateways = b.next.gateways.Delete(key)
+			b.markWithSets(old)
+		}
+		return
+	}
+	sets := b.next.allowed(declared, namespaces)
+	if old != nil && old.declared == declared && slices.Equal(old.allowed, sets) {
+		return
+	}
+	next := declared.settle(sets)
+	next.declared, next.allowed = declared, sets
+	b.next.gateways = b.next.gateways.Set(key, next)
+	b.markWithSets(next)
 }
 
 // SetGrant replaces a ReferenceGrant; nil takes it away.

@@ -2,6 +2,7 @@ package gatewayapi
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -12,25 +13,12 @@ import (
 // Check is World.CheckReferences for Gateways and routes of the Gateway API:
 // nothing about those that are for other controllers.
 func (w *View) Check(obj any) (out []object.Finding) {
-	if o, ok := obj.(*gatewayv1.Gateway); ok {
-		if w.controllerOf(string(o.Spec.GatewayClassName)) == "" {
-			return nil
-		}
-		g := parseGateway(o)
-		out = append(out, g.Findings...)
-		if problem := w.ForeignAddress(g); problem != "" {
-			out = append(out, object.Finding{Object: g.Ref, Field: "spec.addresses", Code: object.CodeUnreferenced, Message: problem})
-		}
-		out = append(out, w.FrontendFindings(g)...)
-		for _, l := range g.listeners {
-			if _, problem := w.certificates(g, l); problem != (listenerProblem{}) {
-				message := strings.TrimPrefix(problem.Message, l.field+".tls.")
-				out = append(out, object.Finding{Object: g.Ref, Field: l.field + ".tls", Code: object.CodeUnreferenced, Message: message + "; until then the listener is not served"})
-			}
-		}
-		return out
-	}
-	if o, ok := obj.(*gatewayv1.BackendTLSPolicy); ok {
+	switch o := obj.(type) {
+	case *gatewayv1.Gateway:
+		return w.checkGateway(parseGateway(o))
+	case *gatewayv1.ListenerSet:
+		return w.checkListenerSet(parseListenerSet(o))
+	case *gatewayv1.BackendTLSPolicy:
 		return w.PolicyFindings(parseBackendTLSPolicy(o))
 	}
 	r := ParseRoute(obj)
@@ -39,7 +27,7 @@ func (w *View) Check(obj any) (out []object.Finding) {
 	}
 	out = w.RouteFindings(r)
 	if out == nil && len(r.parents) > 0 && !w.serves(r) {
-		return w.missingGateways(r)
+		return w.missingParents(r)
 	}
 	for _, b := range r.Backends() {
 		if problem := w.backendProblem(r.Ref, b, w.onlyMesh(r)); problem.Reason == gatewayv1.RouteReasonBackendNotFound {
@@ -53,18 +41,94 @@ func (w *View) Check(obj any) (out []object.Finding) {
 	return out
 }
 
-// missingGateways says which Gateways of a route's parents do not exist, for any
-// controller.
-func (w *View) missingGateways(r *Route) (out []object.Finding) {
+// checkGateway is Check for a Gateway: as it would be with the ListenerSets that are there.
+func (w *View) checkGateway(declared *Gateway) []object.Finding {
+	if w.controllerOf(string(declared.Spec.GatewayClassName)) == "" {
+		return nil
+	}
+	g := declared.settle(w.allowed(declared, w.Namespaces))
+	return append(w.gatewayFindings(g), w.unreferenced(g.own())...)
+}
+
+// checkListenerSet is Check for a ListenerSet: as it would be in its place among those of
+// its Gateway.
+func (w *View) checkListenerSet(set *ListenerSet) []object.Finding {
+	if set.parent == (object.Ref{}) {
+		return set.Findings
+	}
+	g := w.Gateway(set.parent)
+	if g == nil {
+		return append(set.Findings, object.Finding{Object: set.Ref, Field: "spec.parentRef", Code: object.CodeUnreferenced, Missing: set.parent,
+			Message: fmt.Sprintf("there is no Gateway %s/%s; until there is, no listener is opened: check the name", set.parent.Namespace, set.parent.Name)})
+	}
+	if w.Served(set.parent) == nil {
+		return nil
+	}
+	if !g.allows(set.Ref.Namespace, w.Namespaces) {
+		return append(set.Findings, object.Finding{Object: set.Ref, Field: "spec.parentRef", Code: object.CodeUnreferenced, Message: w.detached(set, g)})
+	}
+	others := slices.DeleteFunc(w.allowed(g, w.Namespaces), func(s *ListenerSet) bool { return s.Ref == set.Ref })
+	i, _ := slices.BinarySearchFunc(others, set, olderSet)
+	settled := g.declared.settle(slices.Insert(others, i, set)).attached(set.Ref)
+	return append(settled.Findings, w.unreferenced(settled.listeners)...)
+}
+
+// unreferenced are the listeners whose certificates their owner may not have.
+func (w *View) unreferenced(listeners []*listener) (out []object.Finding) {
+	for _, l := range listeners {
+		if _, problem := w.certificates(l); problem != (listenerProblem{}) {
+			message := strings.TrimPrefix(problem.Message, l.field+".tls.")
+			out = append(out, object.Finding{Object: l.of.Ref, Field: l.field + ".tls", Code: object.CodeUnreferenced, Message: message + "; until then the listener is not served"})
+		}
+	}
+	return out
+}
+
+// ListenerFindings are what is wrong with a Gateway that this control plane serves, or with
+// a ListenerSet for one.
+func (w *View) ListenerFindings(ref object.Ref) []object.Finding {
+	g := w.ServedBy(ref)
+	switch {
+	case ref.Kind == object.KindKubeGateway && g != nil:
+		return w.gatewayFindings(g)
+	case ref.Kind == object.KindKubeGateway:
+		return nil
+	}
+	set := w.ListenerSet(ref)
+	switch {
+	case set == nil:
+		return nil
+	case g == nil && set.parent != (object.Ref{}):
+		return nil // for another controller, or for a Gateway that may come
+	case g == nil:
+		return set.Findings
+	}
+	if in := g.attached(ref); in != nil {
+		return in.Findings
+	}
+	return append(slices.Clip(set.Findings), object.Finding{Object: ref, Field: "spec.parentRef", Code: object.CodeUnreferenced, Message: w.detached(set, g)})
+}
+
+// gatewayFindings are what is wrong with a Gateway itself.
+func (w *View) gatewayFindings(g *Gateway) []object.Finding {
+	out := slices.Clip(g.Findings)
+	if problem := w.ForeignAddress(g); problem != "" {
+		out = append(out, object.Finding{Object: g.Ref, Field: "spec.addresses", Code: object.CodeUnreferenced, Message: problem})
+	}
+	return append(out, w.FrontendFindings(g)...)
+}
+
+// missingParents says which Gateways and ListenerSets of a route's parents do not exist,
+// for any controller.
+func (w *View) missingParents(r *Route) (out []object.Finding) {
 	for i, p := range r.parents {
 		ref, ok := r.parentOf(p)
-		if !ok || ref.Kind != object.KindKubeGateway {
+		if !ok || !declaredBy(ref) || w.Gateway(ref) != nil || w.ListenerSet(ref) != nil {
 			continue
 		}
-		if w.Gateway(ref) == nil {
-			out = append(out, object.Finding{Object: r.Ref, Field: fmt.Sprintf("spec.parentRefs[%d]", i), Code: object.CodeUnreferenced,
-				Message: fmt.Sprintf("there is no Gateway %s/%s; until there is, nothing is routed by it", ref.Namespace, ref.Name), Missing: ref})
-		}
+		_, kind := groupKind(ref.Kind)
+		out = append(out, object.Finding{Object: r.Ref, Field: fmt.Sprintf("spec.parentRefs[%d]", i), Code: object.CodeUnreferenced,
+			Message: fmt.Sprintf("there is no %s %s/%s; until there is, nothing is routed by it", kind, ref.Namespace, ref.Name), Missing: ref})
 	}
 	return out
 }
@@ -82,7 +146,7 @@ func (w *View) serves(r *Route) bool {
 // onlyMesh tells whether the route is for the clients of Services alone.
 func (w *View) onlyMesh(r *Route) bool {
 	for _, p := range r.parents {
-		if ref, _ := r.parentOf(p); ref.Kind == object.KindKubeGateway && w.Served(ref) != nil {
+		if ref, _ := r.parentOf(p); declaredBy(ref) && w.ServedBy(ref) != nil {
 			return false
 		}
 	}

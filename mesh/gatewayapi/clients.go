@@ -55,16 +55,14 @@ func (l *listener) roots(certificates []object.Ref) []object.Ref {
 	return []object.Ref{r}
 }
 
-// refuseModes leaves out the listeners of which nobody knows how they are to treat
-// clients: they might be served to everybody.
-func (g *Gateway) refuseModes() {
-	for _, l := range g.listeners {
-		if !l.endsTLS() || l.refused != (listenerProblem{}) {
-			continue
-		}
-		if _, known := l.terminateMode(); !known {
-			l.refused = listenerProblem{gatewayv1.ListenerReasonUnsupportedValue, fmt.Sprintf("tls.options has %s: %q, which is no mode; the listener is left out: use SIMPLE, MUTUAL or OPTIONAL_MUTUAL", terminateOption, l.spec.TLS.Options[terminateOption])}
-		}
+// refuseMode leaves out a listener of which nobody knows how it is to treat clients: it
+// might be served to everybody.
+func (l *listener) refuseMode() {
+	if !l.endsTLS() {
+		return
+	}
+	if _, known := l.terminateMode(); !known {
+		l.refuse(gatewayv1.ListenerReasonUnsupportedValue, "tls.options has %s: %q, which is no mode; the listener is left out: use SIMPLE, MUTUAL or OPTIONAL_MUTUAL", terminateOption, l.spec.TLS.Options[terminateOption])
 	}
 }
 

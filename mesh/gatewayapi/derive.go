@@ -15,16 +15,32 @@ import (
 // listeners of the Gateway API: "kubernetes-gateway://namespace/name".
 const GatewaySecretScheme = "kubernetes-gateway://"
 
-// NameOf is the name of the Gateway that is made of one of the Gateway
-// API. No VirtualService can be bound to it.
+// NameOf is the name of the Gateway that is made of one of the Gateway API, or of a
+// ListenerSet. No VirtualService can be bound to it.
 func NameOf(ref object.Ref) string {
-	return Group + "/" + ref.Namespace + "/" + ref.Name
+	if ref.Kind == object.KindKubeGateway {
+		return Group + "/" + ref.Namespace + "/" + ref.Name
+	}
+	return string(ref.Kind) + "/" + ref.Namespace + "/" + ref.Name
 }
 
-// Derive makes of a Gateway of the Gateway API and the routes on it a Gateway
-// with servers, which bring their routes along.
-func (w *View) Derive(g *Gateway, selector func(host string) (traffic.PodSelector, bool)) *traffic.Gateway {
-	out := &traffic.Gateway{Ref: g.Ref, Name: NameOf(g.Ref), Namespace: g.Ref.Namespace, Created: g.created}
+// Derive makes of the listeners that a Gateway of the Gateway API or a ListenerSet
+// declares, and of the routes on them, a Gateway with servers, which bring their routes
+// along: nil when this control plane serves no such listeners. The servers of a ListenerSet
+// are on the pods of its Gateway, and come after those of the Gateway itself.
+func (w *View) Derive(ref object.Ref, selector func(host string) (traffic.PodSelector, bool)) *traffic.Gateway {
+	g := w.ServedBy(ref)
+	if g == nil {
+		return nil
+	}
+	d, listeners := g.declaredIn(ref)
+	if d == nil {
+		return nil
+	}
+	out := &traffic.Gateway{Ref: d.Ref, Name: NameOf(d.Ref), Namespace: d.Ref.Namespace, Created: d.created}
+	if out.Created.Before(g.created) {
+		out.Created = g.created
+	}
 	if g.managed() {
 		out.Pods = []traffic.PodSelector{{Namespace: g.Ref.Namespace, Labels: map[string]string{GatewayNameLabel: GatewayLabel(g.Ref.Name)}}}
 	}
@@ -33,12 +49,12 @@ func (w *View) Derive(g *Gateway, selector func(host string) (traffic.PodSelecto
 			out.Pods = append(out.Pods, s)
 		}
 	}
-	attached := w.routesOn(g)
-	for _, l := range g.listeners {
+	attached := w.routesOn(d, listeners)
+	for _, l := range listeners {
 		if !l.serves() {
 			continue
 		}
-		secrets, problem := w.certificates(g, l)
+		secrets, problem := w.certificates(l)
 		if problem != (listenerProblem{}) || w.frontendRefusal(g, l) != (listenerProblem{}) {
 			continue
 		}

@@ -59,7 +59,7 @@ func (g *Gateway) frontends() {
 			l.clients = standard
 		}
 		if l.clients != nil && l.asksClients() {
-			l.refused = listenerProblem{gatewayv1.ListenerReasonUnsupportedValue, fmt.Sprintf("%s and the option %s of its tls both ask for certificates of clients; the listener is left out: remove one of them", l.clients.field, terminateOption)}
+			l.refuse(gatewayv1.ListenerReasonUnsupportedValue, "%s and the option %s of its tls both ask for certificates of clients; the listener is left out: remove one of them", l.clients.field, terminateOption)
 		}
 	}
 }

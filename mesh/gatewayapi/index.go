@@ -11,12 +11,15 @@ import (
 // Index is all objects of the Gateway API. Who reads it has a copy that never
 // changes; Builder makes the next one.
 type Index struct {
-	gateways persist.Map[string, *Gateway] // by "namespace/name"
-	routes   persist.Map[string, *Route]   // by Ref.String
-	routesOf persist.Map[string, []*Route] // by the Ref.String of each parent, in order of precedence
-	routesTo persist.Map[string, []*Route] // by "namespace/name" of each Service that they lead to, in the same order
-	classes  map[string]*class             // by name
-	grants   map[string][]*referenceGrant  // by namespace
+	declared persist.Map[string, *Gateway]     // as they were written, by "namespace/name"
+	gateways persist.Map[string, *Gateway]     // with the listeners of their ListenerSets, by "namespace/name"
+	sets     persist.Map[string, *ListenerSet] // by "namespace/name"
+	setsOf   persist.Map[string, *ListenerSet] // by ListenerSet.key, those of one Gateway side by side
+	routes   persist.Map[string, *Route]       // by Ref.String
+	routesOf persist.Map[string, []*Route]     // by the Ref.String of each parent, in order of precedence
+	routesTo persist.Map[string, []*Route]     // by "namespace/name" of each Service that they lead to, in the same order
+	classes  map[string]*class                 // by name
+	grants   map[string][]*referenceGrant      // by namespace
 
 	policies   persist.Map[string, *BackendTLSPolicy]   // by "namespace/name"
 	policiesOf persist.Map[string, []*BackendTLSPolicy] // by "namespace/name" of each Service that they name, oldest first
@@ -44,6 +47,9 @@ func (x *Index) Gateways() iter.Seq[*Gateway] {
 
 // Gateway finds a Gateway for whatever controller; nil when there is none.
 func (x *Index) Gateway(ref object.Ref) *Gateway {
+	if ref.Kind != object.KindKubeGateway {
+		return nil
+	}
 	g, _ := x.gateways.Get(ref.Namespace + "/" + ref.Name)
 	return g
 }

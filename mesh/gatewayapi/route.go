@@ -78,8 +78,8 @@ func olderRoute(a, b *Route) int {
 	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.Ref.Namespace, b.Ref.Namespace), cmp.Compare(a.Ref.Name, b.Ref.Name), cmp.Compare(a.Ref.Kind, b.Ref.Kind))
 }
 
-// parentOf is the object that a reference of the route names, a KindKubeGateway
-// or a KindService; false for other kinds.
+// parentOf is the object that a reference of the route names, a KindKubeGateway, a
+// KindListenerSet or a KindService; false for other kinds.
 func (r *Route) parentOf(p gatewayv1.ParentReference) (object.Ref, bool) {
 	ns := r.Ref.Namespace
 	if p.Namespace != nil && *p.Namespace != "" {
@@ -89,6 +89,8 @@ func (r *Route) parentOf(p gatewayv1.ParentReference) (object.Ref, bool) {
 	switch {
 	case group == Group && kind == "Gateway":
 		return object.Ref{Kind: object.KindKubeGateway, Namespace: ns, Name: string(p.Name)}, true
+	case group == Group && kind == "ListenerSet":
+		return object.Ref{Kind: object.KindListenerSet, Namespace: ns, Name: string(p.Name)}, true
 	case group == "" && kind == "Service":
 		return object.Ref{Kind: object.KindService, Namespace: ns, Name: string(p.Name)}, true
 	}

@@ -49,24 +49,13 @@ func (w *View) GatewayStatus(ref object.Ref) (status *gatewayv1.GatewayStatus, g
 		return nil, 0
 	}
 	out := &gatewayv1.GatewayStatus{}
-	attached := w.routesOn(g)
-	valid := 0
-	for _, l := range g.listeners {
-		s, ok := w.listenerStatus(g, l, len(attached[l]))
-		if ok {
-			valid++
-		}
-		out.Listeners = append(out.Listeners, s)
+	listeners, valid := w.listenerStatuses(g, &g.declarer, g.own())
+	out.Listeners = listeners
+	if n := w.attachedSets(g); n > 0 {
+		out.AttachedListenerSets = &n
 	}
-	accepted := condition(gatewayv1.GatewayConditionAccepted, true, gatewayv1.GatewayReasonAccepted, "the Gateway is served", g.generation)
-	switch {
-	case g.Spec.Infrastructure != nil && g.Spec.Infrastructure.ParametersRef != nil:
-		accepted = condition(gatewayv1.GatewayConditionAccepted, false, gatewayv1.GatewayReasonInvalidParameters, "infrastructure.parametersRef is not supported: remove it", g.generation)
-	case g.unusable != "":
-		accepted = condition(gatewayv1.GatewayConditionAccepted, false, gatewayv1.GatewayReasonUnsupportedAddress, g.unusable+": name a Service with type Hostname, or leave addresses out", g.generation)
-	case w.ForeignAddress(g) != "":
-		accepted = condition(gatewayv1.GatewayConditionAccepted, false, gatewayv1.GatewayReasonUnsupportedAddress, w.ForeignAddress(g), g.generation)
-	case valid < len(g.listeners):
+	accepted := w.accepted(g)
+	if accepted.Status == metav1.ConditionTrue && valid < len(g.own()) {
 		accepted = condition(gatewayv1.GatewayConditionAccepted, valid > 0, gatewayv1.GatewayReasonListenersNotValid, "some listeners are not served: see their conditions", g.generation)
 	}
 	addresses, pending := w.addresses(g)
@@ -90,10 +79,39 @@ func (w *View) GatewayStatus(ref object.Ref) (status *gatewayv1.GatewayStatus, g
 	return out, g.generation
 }
 
-// listenerStatus is what the Gateway is told of one listener, and whether it
-// is served.
+// accepted says whether the Gateway itself can be served, whatever its listeners are.
+func (w *View) accepted(g *Gateway) metav1.Condition {
+	refused := func(reason gatewayv1.GatewayConditionReason, message string) metav1.Condition {
+		return condition(gatewayv1.GatewayConditionAccepted, false, reason, message, g.generation)
+	}
+	switch {
+	case g.Spec.Infrastructure != nil && g.Spec.Infrastructure.ParametersRef != nil:
+		return refused(gatewayv1.GatewayReasonInvalidParameters, "infrastructure.parametersRef is not supported: remove it")
+	case g.unusable != "":
+		return refused(gatewayv1.GatewayReasonUnsupportedAddress, g.unusable+": name a Service with type Hostname, or leave addresses out")
+	case w.ForeignAddress(g) != "":
+		return refused(gatewayv1.GatewayReasonUnsupportedAddress, w.ForeignAddress(g))
+	}
+	return condition(gatewayv1.GatewayConditionAccepted, true, gatewayv1.GatewayReasonAccepted, "the Gateway is served", g.generation)
+}
+
+// listenerStatuses is what an object is told of the listeners that it declares, and how
+// many of them are served.
+func (w *View) listenerStatuses(g *Gateway, d *declarer, listeners []*listener) (out []gatewayv1.ListenerStatus, valid int) {
+	attached := w.routesOn(d, listeners)
+	for _, l := range listeners {
+		s, ok := w.listenerStatus(g, l, len(attached[l]))
+		if ok {
+			valid++
+		}
+		out = append(out, s)
+	}
+	return out, valid
+}
+
+// listenerStatus is what the owner of a listener is told of it, and whether it is served.
 func (w *View) listenerStatus(g *Gateway, l *listener, routes int) (gatewayv1.ListenerStatus, bool) {
-	n := g.generation
+	n := l.of.generation
 	s := gatewayv1.ListenerStatus{Name: l.spec.Name, SupportedKinds: []gatewayv1.RouteGroupKind{}, AttachedRoutes: int32(routes)}
 	for _, k := range l.kinds {
 		group, kind := groupKind(k)
@@ -113,7 +131,7 @@ func (w *View) listenerStatus(g *Gateway, l *listener, routes int) (gatewayv1.Li
 		accepted = condition(gatewayv1.ListenerConditionAccepted, false, l.conflict.Reason, l.conflict.Message, n)
 	}
 	resolved := condition(gatewayv1.ListenerConditionResolvedRefs, true, gatewayv1.ListenerReasonResolvedRefs, "all that the listener names is there", n)
-	certificates := w.certificateProblem(g, l)
+	certificates := w.certificateProblem(l)
 	_, roots := w.clientRoots(g, l)
 	switch {
 	case roots != (listenerProblem{}):
@@ -123,18 +141,26 @@ func (w *View) listenerStatus(g *Gateway, l *listener, routes int) (gatewayv1.Li
 	case l.unknownKinds:
 		resolved = condition(gatewayv1.ListenerConditionResolvedRefs, false, gatewayv1.ListenerReasonInvalidRouteKinds, "allowedRoutes names kinds of routes that the listener cannot take", n)
 	}
-	served := l.serves() && certificates == (listenerProblem{}) && noRoots == (listenerProblem{})
+	served := w.opens(g, l)
 	programmed := condition(gatewayv1.ListenerConditionProgrammed, true, gatewayv1.ListenerReasonProgrammed, "the listener is served, and no connected proxy refuses it", n)
-	if !served {
+	switch {
+	case l.conflict != (listenerProblem{}) && l.of.Ref.Kind == object.KindListenerSet: // as the API's own tests want it there
+		programmed = condition(gatewayv1.ListenerConditionProgrammed, false, l.conflict.Reason, l.conflict.Message, n)
+	case !served:
 		programmed = condition(gatewayv1.ListenerConditionProgrammed, false, gatewayv1.ListenerReasonInvalid, "the listener is not served: see the other conditions", n)
 	}
 	s.Conditions = []metav1.Condition{accepted, conflicted, resolved, programmed}
 	return s, served
 }
 
+// opens tells whether a listener is served.
+func (w *View) opens(g *Gateway, l *listener) bool {
+	return l.serves() && w.certificateProblem(l) == (listenerProblem{}) && w.frontendRefusal(g, l) == (listenerProblem{})
+}
+
 // certificateProblem is why the certificate of a listener cannot be shown.
-func (w *View) certificateProblem(g *Gateway, l *listener) listenerProblem {
-	secrets, problem := w.certificates(g, l)
+func (w *View) certificateProblem(l *listener) listenerProblem {
+	secrets, problem := w.certificates(l)
 	for _, ref := range secrets {
 		s, _ := w.Secrets.Get(ref.Namespace + "/" + ref.Name)
 		if s.HoldsAuthority() || registry.AuthoritySecret(ref.Name) {
@@ -216,8 +242,8 @@ func (w *View) RouteStatus(ref object.Ref) (parents []gatewayv1.RouteParentStatu
 			continue
 		}
 		controller := gatewayv1.GatewayController(MeshController)
-		if parent, _ := r.parentOf(p); parent.Kind == object.KindKubeGateway {
-			controller = gatewayv1.GatewayController(w.controllerOf(string(w.Served(parent).Spec.GatewayClassName)))
+		if parent, _ := r.parentOf(p); declaredBy(parent) {
+			controller = gatewayv1.GatewayController(w.controllerOf(string(w.ServedBy(parent).Spec.GatewayClassName)))
 		}
 		parents = append(parents, gatewayv1.RouteParentStatus{ParentRef: p, ControllerName: controller, Conditions: w.routeConditions(r, problem, controller == MeshController)})
 	}

@@ -46,6 +46,7 @@ const (
 	KindTCPRoute              Kind = "gateway.networking.k8s.io/TCPRoute"
 	KindReferenceGrant        Kind = "gateway.networking.k8s.io/ReferenceGrant"
 	KindBackendTLSPolicy      Kind = "gateway.networking.k8s.io/BackendTLSPolicy"
+	KindListenerSet           Kind = "gateway.networking.k8s.io/ListenerSet"
 	// KindMeshConfigFile is the file given by --mesh-config. Its object is a
 	// []byte with the YAML of a MeshConfig and wins over the ConfigMap.
 	KindMeshConfigFile Kind = "MeshConfigFile"

@@ -27,8 +27,10 @@ type Gateway struct {
 	Servers []*Server
 }
 
-// OfAPI tells whether the Gateway is made of one of the Gateway API.
-func (g *Gateway) OfAPI() bool { return g.Ref.Kind == object.KindKubeGateway }
+// OfAPI tells whether the Gateway is made of one of the Gateway API, or of a ListenerSet.
+func (g *Gateway) OfAPI() bool {
+	return g.Ref.Kind == object.KindKubeGateway || g.Ref.Kind == object.KindListenerSet
+}
 
 // Selects tells whether the Gateway is served by a gateway pod.
 func (g *Gateway) Selects(namespace string, labels map[string]string) bool {

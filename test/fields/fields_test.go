@@ -31,7 +31,7 @@ import (
 var kubernetes = map[string]any{
 	"gateway.networking.k8s.io/GatewayClass": gatewayv1.GatewayClass{}, "gateway.networking.k8s.io/Gateway": gatewayv1.Gateway{}, "gateway.networking.k8s.io/HTTPRoute": gatewayv1.HTTPRoute{},
 	"gateway.networking.k8s.io/GRPCRoute": gatewayv1.GRPCRoute{}, "gateway.networking.k8s.io/TLSRoute": gatewayv1.TLSRoute{}, "gateway.networking.k8s.io/TCPRoute": gatewayv1.TCPRoute{},
-	"gateway.networking.k8s.io/ReferenceGrant": gatewayv1.ReferenceGrant{}, "gateway.networking.k8s.io/BackendTLSPolicy": gatewayv1.BackendTLSPolicy{}, "/Service": corev1.Service{}, "discovery.k8s.io/EndpointSlice": discoveryv1.EndpointSlice{},
+	"gateway.networking.k8s.io/ReferenceGrant": gatewayv1.ReferenceGrant{}, "gateway.networking.k8s.io/BackendTLSPolicy": gatewayv1.BackendTLSPolicy{}, "gateway.networking.k8s.io/ListenerSet": gatewayv1.ListenerSet{}, "/Service": corev1.Service{}, "discovery.k8s.io/EndpointSlice": discoveryv1.EndpointSlice{},
 	"networking.k8s.io/Ingress": netv1.Ingress{}, "networking.k8s.io/IngressClass": netv1.IngressClass{},
 }
 

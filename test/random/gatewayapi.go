@@ -13,7 +13,7 @@ import (
 )
 
 // GatewayKinds are those of the Kubernetes Gateway API.
-var GatewayKinds = []object.Kind{object.KindGatewayClass, object.KindKubeGateway, object.KindHTTPRoute, object.KindGRPCRoute, object.KindTLSRoute, object.KindTCPRoute, object.KindReferenceGrant, object.KindBackendTLSPolicy}
+var GatewayKinds = []object.Kind{object.KindGatewayClass, object.KindKubeGateway, object.KindHTTPRoute, object.KindGRPCRoute, object.KindTLSRoute, object.KindTCPRoute, object.KindReferenceGrant, object.KindBackendTLSPolicy, object.KindListenerSet}
 
 // gatewayAPI is a random object of the Kubernetes Gateway API; nil for another kind.
 func (s *Source) gatewayAPI(ref object.Ref) Object {
@@ -45,6 +45,10 @@ func (s *Source) gatewayAPI(ref object.Ref) Object {
 	case object.KindBackendTLSPolicy:
 		o := &gatewayv1.BackendTLSPolicy{}
 		s.fields("BackendTLSPolicySpec", reflect.ValueOf(&o.Spec).Elem(), deep)
+		return o
+	case object.KindListenerSet:
+		o := &gatewayv1.ListenerSet{}
+		s.fields("ListenerSetSpec", reflect.ValueOf(&o.Spec).Elem(), deep)
 		return o
 	case object.KindReferenceGrant:
 		o := &gatewayv1.ReferenceGrant{}

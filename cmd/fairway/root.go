@@ -6,6 +6,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/inject"
 	"github.com/fairway-mesh/fairway/internal/operate"
 	"github.com/fairway-mesh/fairway/internal/redirect"
+	"github.com/fairway-mesh/fairway/internal/requests"
 	"github.com/fairway-mesh/fairway/internal/sample"
 	"github.com/spf13/cobra"
 )
@@ -26,6 +27,7 @@ func newRoot() *cobra.Command {
 		check.NewCommand(),
 		inject.NewCommand(),
 		redirect.NewCommand(),
+		requests.NewCommand(),
 		sample.NewCommand(),
 		newEnvoyCommand(),
 		newVersionCommand(),

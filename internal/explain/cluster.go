@@ -15,6 +15,8 @@ import (
 type weighted struct {
 	name   string
 	weight uint32
+	sent   *Sent
+	answer Changes
 }
 
 // balance ends the way at one or several clusters. Missing is the status that requests get
@@ -28,7 +30,7 @@ func (w *walk) balance(list []weighted, missing int) {
 		if c.weight == 0 && len(list) > 1 {
 			continue
 		}
-		share := Share{c.name, 100}
+		share := Share{Cluster: c.name, Percent: 100, Sent: c.sent, Answer: c.answer}
 		if sum > 0 {
 			share.Percent = 100 * float64(c.weight) / sum
 		}
@@ -68,7 +70,9 @@ func (w *walk) cluster(s Share, missing int) {
 	switch {
 	case s.Cluster == resource.BlackHoleCluster:
 		w.end(status, "UH", "Nothing is behind this cluster: outboundTrafficPolicy REGISTRY_ONLY lets nothing out that the mesh does not know.")
-	case c.GetType() == clusterv3.Cluster_ORIGINAL_DST:
+	case strings.Contains(c.GetClusterType().GetName(), "dynamic_forward_proxy"):
+		w.say("endpoints", "", "Envoy itself asks DNS for %q.", w.Host)
+	case c.GetType() == clusterv3.Cluster_ORIGINAL_DST && c.GetClusterType() == nil:
 		w.say("endpoints", "", "The one that the client chose: %s.", w.chosen())
 	default:
 		w.endpoints(c, status)

@@ -23,6 +23,10 @@ type Step struct {
 type Share struct {
 	Cluster string  `json:"cluster"`
 	Percent float64 `json:"percent"`
+	// Sent is the request as the cluster gets it; nil for a connection.
+	Sent *Sent `json:"sent,omitempty"`
+	// Answer is what the route does to the headers of the cluster's answers.
+	Answer Changes `json:"answer,omitzero"`
 }
 
 // String is the cluster and its percent.
@@ -38,6 +42,13 @@ type Answer struct {
 	// Flag is the response flag of the access log that goes with a failure:
 	// "NR", "NC", "UH"; empty when there is none.
 	Flag string `json:"flag,omitempty"`
+	// Location is where a redirect leads.
+	Location string `json:"location,omitempty"`
+	// Changes is what the route does to the headers of an answer of the proxy itself.
+	Changes Changes `json:"changes,omitzero"`
+	// Verdict is what the AuthorizationPolicies say that the proxy itself looks at: those
+	// of a gateway, or of the server whose proxy it is. Nil: it has none for the request.
+	Verdict *Verdict `json:"verdict,omitempty"`
 	// Objects are those whose rules the request met, each once.
 	Objects []object.Ref `json:"objects,omitempty"`
 }
@@ -47,6 +58,9 @@ type walk struct {
 	*Resources
 	Request
 	Answer
+	// principal is the client's name in its certificate; empty: it has shown none.
+	principal string
+	levels    []level // whose header operations apply, the most specific first
 }
 
 // Explain follows the request through the resources of a sidecar, as sent by
@@ -163,20 +177,28 @@ func (w *walk) accept(l *listenerv3.Listener) {
 		w.end(0, "NR", "The connection is %s; no chain of the listener matches, and Envoy closes it.", seen)
 		return
 	}
+	w.serve(chain)
+}
+
+// serve does what the chain says with the connection.
+func (w *walk) serve(chain *listenerv3.FilterChain) {
 	if h := httpOf(chain); h != nil {
 		w.request(h, chain.TransportSocket != nil)
+		return
+	}
+	if !w.mayConnect(chain) {
 		return
 	}
 	if t := tcpOf(chain); t != nil {
 		if t.GetWeightedClusters() != nil {
 			var shares []weighted
 			for _, c := range t.GetWeightedClusters().Clusters {
-				shares = append(shares, weighted{c.Name, c.Weight})
+				shares = append(shares, weighted{name: c.Name, weight: c.Weight})
 			}
 			w.balance(shares, 0)
 			return
 		}
-		w.balance([]weighted{{t.GetCluster(), 1}}, 0)
+		w.balance([]weighted{{name: t.GetCluster(), weight: 1}}, 0)
 		return
 	}
 	w.end(0, "", "The chain neither reads requests nor leads connections on.")

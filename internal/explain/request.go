@@ -13,10 +13,12 @@ import (
 type Request struct {
 	Scheme string // "http", "https" or "tcp"
 	Method string
-	Host   string // as in the Host header, without port; empty for tcp
-	Port   uint32 // that the client connects to
-	Path   string // with the query; "/" at least
-	Header http.Header
+	Host   string // as in the Host header, in lower case and without port; empty for tcp
+	// Authority is the Host header as it is sent.
+	Authority string
+	Port      uint32 // that the client connects to
+	Path      string // with the query; "/" at least
+	Header    http.Header
 	// Destination is the address that the client connects to. A sidecar's
 	// listeners are chosen by it; zero means one that the mesh does not know.
 	Destination netip.Addr
@@ -63,9 +65,13 @@ func NewRequest(method, address string, header http.Header) (Request, error) {
 	if a, err := netip.ParseAddr(r.Host); err == nil {
 		r.Destination = a.Unmap()
 	}
+	r.Authority = u.Host
+	if p := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; p != "" { // as clients send it
+		r.Authority = strings.TrimSuffix(r.Authority, p)
+	}
 	for name, values := range header {
 		if strings.EqualFold(name, "host") {
-			r.Host = strings.ToLower(values[0])
+			r.Authority, r.Host = values[0], strings.ToLower(values[0])
 			if host, _, found := strings.Cut(r.Host, ":"); found && !strings.HasPrefix(r.Host, "[") {
 				r.Host = host
 			}
@@ -82,7 +88,7 @@ func (r Request) header(name string) (string, bool) {
 	case ":method":
 		return r.Method, true
 	case ":authority", "host":
-		return r.Host, true
+		return r.Authority, true
 	case ":path":
 		return r.Path, true
 	case ":scheme":

@@ -33,10 +33,7 @@ type Dump map[string]map[string]json.RawMessage
 // Decode reads a dump. Types that do not decide where a request goes are left
 // out. The error names the resource that cannot be read.
 func Decode(d Dump) (*Resources, error) {
-	r := &Resources{
-		Listeners: map[string]*listenerv3.Listener{}, Routes: map[string]*routev3.RouteConfiguration{},
-		Clusters: map[string]*clusterv3.Cluster{}, Endpoints: map[string]*endpointv3.ClusterLoadAssignment{},
-	}
+	r := NewResources()
 	hosts := map[string]*routev3.VirtualHost{}
 	for _, err := range []error{
 		decode(d["lds"], r.Listeners), decode(d["rds"], r.Routes), decode(d["vhds"], hosts),
@@ -47,15 +44,61 @@ func Decode(d Dump) (*Resources, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(hosts)) {
-		of, _, _ := strings.Cut(name, "/")
-		frame := r.Routes[of]
-		if frame == nil {
-			frame = &routev3.RouteConfiguration{Name: of}
-			r.Routes[of] = frame
-		}
-		frame.VirtualHosts = append(frame.VirtualHosts, hosts[name])
+		r.join(name, hosts[name])
 	}
 	return r, nil
+}
+
+// join adds a virtual host that travelled by itself to its table.
+func (r *Resources) join(name string, host *routev3.VirtualHost) {
+	of, _, _ := strings.Cut(name, "/")
+	frame := r.Routes[of]
+	if frame == nil {
+		frame = &routev3.RouteConfiguration{Name: of}
+		r.Routes[of] = frame
+	}
+	frame.VirtualHosts = append(frame.VirtualHosts, host)
+}
+
+// NewResources are none.
+func NewResources() *Resources {
+	return &Resources{
+		Listeners: map[string]*listenerv3.Listener{}, Routes: map[string]*routev3.RouteConfiguration{},
+		Clusters: map[string]*clusterv3.Cluster{}, Endpoints: map[string]*endpointv3.ClusterLoadAssignment{},
+	}
+}
+
+// Add reads a resource of a short type name ("cds", "vhds", ...) as it goes over the wire.
+// Types that do not decide where a request goes are passed over.
+func (r *Resources) Add(short, name string, body []byte) error {
+	var into proto.Message
+	switch short {
+	case "lds":
+		l := &listenerv3.Listener{}
+		r.Listeners[name], into = l, l
+	case "rds":
+		c := &routev3.RouteConfiguration{}
+		if before := r.Routes[name]; before != nil { // its hosts came first
+			defer func() { c.VirtualHosts = append(c.VirtualHosts, before.VirtualHosts...) }()
+		}
+		r.Routes[name], into = c, c
+	case "vhds":
+		h := &routev3.VirtualHost{}
+		r.join(name, h)
+		into = h
+	case "cds":
+		c := &clusterv3.Cluster{}
+		r.Clusters[name], into = c, c
+	case "eds":
+		a := &endpointv3.ClusterLoadAssignment{}
+		r.Endpoints[name], into = a, a
+	default:
+		return nil
+	}
+	if err := proto.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("reading %s %q: %w", short, name, err)
+	}
+	return nil
 }
 
 // decode reads the resources of one type. What a later version has added to the

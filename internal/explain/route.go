@@ -29,12 +29,12 @@ func (w *walk) request(h *hcmv3.HttpConnectionManager, terminated bool) {
 		}
 		w.say("routes", name, "The chain takes its routes from here.")
 	}
-	for _, f := range h.HttpFilters {
-		if strings.Contains(f.Name, "jwt_authn") || strings.Contains(f.Name, "rbac") || strings.Contains(f.Name, "ext_authz") {
-			w.say("filter", f.Name, "It may refuse the request before it is routed (policies are not followed here).")
-		}
+	w.Path = normalized(h, w.Path)
+	if !w.may(h) {
+		return
 	}
 	host, domain := virtualHost(config, w.Host)
+	w.levels = []level{config}
 	if host == nil {
 		w.end(404, "NR", "No virtual host has the name %q.", w.Host)
 		return
@@ -44,7 +44,9 @@ func (w *walk) request(h *hcmv3.HttpConnectionManager, terminated bool) {
 		why = fmt.Sprintf("No virtual host knows %q; this one takes the rest.", w.Host)
 	}
 	w.say("virtual host", host.Name, "%s", why)
+	w.levels = []level{host, config}
 	if host.RequireTls == routev3.VirtualHost_ALL && w.Scheme != "https" {
+		w.Location = "https://" + w.Authority + w.Path
 		w.end(301, "", "The virtual host answers plain requests by sending the client to https (httpsRedirect of the Gateway's server).")
 		return
 	}
@@ -113,8 +115,10 @@ func virtualHost(config *routev3.RouteConfiguration, host string) (found *routev
 
 // act does what the route says.
 func (w *walk) act(r *routev3.Route) {
+	w.levels = append([]level{r}, w.levels...)
 	switch a := r.Action.(type) {
 	case *routev3.Route_Redirect:
+		w.Location, w.Changes = w.location(a.Redirect, r.Match), w.answerChanges(nil)
 		codes := map[routev3.RedirectAction_RedirectResponseCode]int{routev3.RedirectAction_MOVED_PERMANENTLY: 301, routev3.RedirectAction_FOUND: 302,
 			routev3.RedirectAction_SEE_OTHER: 303, routev3.RedirectAction_TEMPORARY_REDIRECT: 307, routev3.RedirectAction_PERMANENT_REDIRECT: 308}
 		w.end(codes[a.Redirect.ResponseCode], "", "The route redirects the client%s.", redirectWords(a.Redirect))
@@ -123,11 +127,12 @@ func (w *walk) act(r *routev3.Route) {
 		if r.Name == "block_all" {
 			why = "The mesh knows no such host, and outboundTrafficPolicy REGISTRY_ONLY lets nothing out that it does not know."
 		}
+		w.Changes = w.answerChanges(nil)
 		w.end(int(a.DirectResponse.Status), "", "%s", why)
 	case *routev3.Route_Route:
 		w.faults(r)
 		w.changes(a.Route)
-		w.forward(a.Route)
+		w.forward(a.Route, r.Match)
 	default:
 		w.end(0, "", "The route does something that is not followed here (%T).", r.Action)
 	}
@@ -185,7 +190,7 @@ func (w *walk) changes(a *routev3.RouteAction) {
 	}
 }
 
-func (w *walk) forward(a *routev3.RouteAction) {
+func (w *walk) forward(a *routev3.RouteAction, m *routev3.RouteMatch) {
 	missing := http.StatusServiceUnavailable
 	switch a.ClusterNotFoundResponseCode {
 	case routev3.RouteAction_NOT_FOUND:
@@ -196,7 +201,7 @@ func (w *walk) forward(a *routev3.RouteAction) {
 	if a.GetWeightedClusters() != nil {
 		var shares []weighted
 		for _, c := range a.GetWeightedClusters().Clusters {
-			shares = append(shares, weighted{c.Name, c.Weight.GetValue()})
+			shares = append(shares, weighted{c.Name, c.Weight.GetValue(), w.sent(a, m, c), w.answerChanges(c)})
 		}
 		w.balance(shares, missing)
 		return
@@ -205,5 +210,5 @@ func (w *walk) forward(a *routev3.RouteAction) {
 	if h := a.GetClusterHeader(); h != "" {
 		name, _ = w.header(h)
 	}
-	w.balance([]weighted{{name, 1}}, missing)
+	w.balance([]weighted{{name, 1, w.sent(a, m, nil), w.answerChanges(nil)}}, missing)
 }

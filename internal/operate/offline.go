@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
 
+	"github.com/fairway-mesh/fairway/internal/check"
 	"github.com/fairway-mesh/fairway/internal/explain"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -39,6 +41,27 @@ func newOffline(all objects) *Offline {
 	return o
 }
 
+// ReadMesh reads the objects of a cluster, unless kubeconfig is nil (an empty one stands for
+// the usual places), puts those of manifests in their place as `fairway check` reads them, and
+// translates the whole.
+func ReadMesh(ctx context.Context, kubeconfig *string, manifests []string, stdin io.Reader) (*Offline, error) {
+	all := objects{}
+	if kubeconfig != nil {
+		var err error
+		if all, err = readCluster(ctx, *kubeconfig); err != nil {
+			return nil, err
+		}
+	}
+	more, err := check.Implied(slices.Collect(maps.Values(all)), manifests, stdin)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range more {
+		all[c.Ref] = c
+	}
+	return newOffline(all), nil
+}
+
 // attach shows what the proxy of a workload sees.
 func (o *Offline) attach(ctx context.Context, w *registry.Workload) (*snapshot.View, error) {
 	client := o.clientOf(w)
@@ -68,6 +91,25 @@ func (o *Offline) Dump(ctx context.Context, w *registry.Workload) (explain.Dump,
 	return d, json.Unmarshal(text, &d)
 }
 
+// Resources are what the workload's proxy would be given, as far as it decides where
+// requests go.
+func (o *Offline) Resources(ctx context.Context, w *registry.Workload) (*explain.Resources, error) {
+	view, err := o.attach(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
+	all := explain.NewResources()
+	for t := range snapshot.NumTypes {
+		for r := range view.Current().All(t) {
+			if err := all.Add(t.String(), r.Name, r.Body()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}
+
 // clientOf is what the proxy of a workload would say of itself.
 func (o *Offline) clientOf(w *registry.Workload) snapshot.Client {
 	role := snapshot.RoleSidecar
@@ -83,6 +125,9 @@ func (o *Offline) clientOf(w *registry.Workload) snapshot.Client {
 }
 
 func proxyName(w *registry.Workload) string { return w.Name + "." + w.Namespace }
+
+// World is the mesh that was read.
+func (o *Offline) World() *mesh.World { return o.world }
 
 // Findings are what is wrong with the objects, as the control plane tells it
 // while the workloads given are connected.

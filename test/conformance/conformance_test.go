@@ -25,6 +25,7 @@ func TestConformance(t *testing.T) {
 	if err != nil || len(folders) == 0 {
 		t.Fatalf("there are no cases: %v", err)
 	}
+	t.Cleanup(func() { t.Logf("%d requests were compared with what `fairway test` says", compared.Load()) })
 	for _, variant := range []string{"delta", "sotw"} {
 		if testing.Short() && variant != "delta" {
 			continue

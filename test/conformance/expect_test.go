@@ -17,26 +17,25 @@ const shareTolerance = 0.12
 
 // expect makes the request until what it wants is seen; otherwise it says what was
 // seen at last.
-func (w *world) expect(r request) string {
+func (w *world) expect(r request) (results []result, problem string) {
 	within := r.Within
 	if within == 0 {
 		within = 10 * time.Second
 	}
-	problem := ""
 	if eventually(within, func() bool {
-		results, err := w.do(r)
-		if err != nil {
+		var err error
+		if results, err = w.do(r); err != nil {
 			problem = err.Error()
 			return false
 		}
 		problem = w.judge(r.Want, results)
 		return problem == ""
 	}) {
-		return ""
+		return results, ""
 	}
 	sent := r
 	sent.Want = want{}
-	return fmt.Sprintf("%s\n\trequest: %+v\n\twanted: %s", problem, sent, wanted(r.Want))
+	return nil, fmt.Sprintf("%s\n\trequest: %+v\n\twanted: %s", problem, sent, wanted(r.Want))
 }
 
 // wanted is a want without what it does not say.

@@ -199,9 +199,12 @@ func (w *world) run(t *testing.T, i int, s step) bool {
 	}
 	ok := true
 	for n, r := range s.Requests {
-		if problem := w.expect(r); problem != "" {
+		results, problem := w.expect(r)
+		if problem != "" {
 			t.Errorf("step %d, request %d: %s\n%s", i, n, problem, w.circumstances(r))
 			ok = false
+		} else if problem := w.explained(t, r, results); problem != "" {
+			t.Errorf("step %d, request %d: `fairway test` says otherwise than what Envoy did: %s\n\trequest: %+v\n\tEnvoy: %v", i, n, problem, r, results[0])
 		}
 	}
 	for _, f := range s.Findings {

@@ -65,7 +65,9 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 	if partial || len(f.put) == 1 {
 		st.acked = f.to // but for what stands in rejected
 	}
-	s.refusals++
+	if !slices.ContainsFunc(f.put, (*snapshot.Resource).OfAuthorities) { // who writes such does not wear out what is asked of proxies
+		s.refusals++
+	}
 	s.events.progress = true
 	news := refusal{typ: t, refused: culprits, message: text, counts: s.mayJudge(t)}
 	for _, r := range culprits {

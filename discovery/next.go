@@ -45,11 +45,34 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 		s.forgetRejected(t, to)
 		return nil, true
 	}
-	list := w.put
+	put, then := apart(t, w.put)
+	if len(then) > 0 {
+		st.retry = []part{{names: namesOf(then), from: from}}
+	}
+	list := put
 	if key.complete() {
 		list = s.completeList(key)
 	}
-	return s.launch(t, &flight{from: from, to: to, put: w.put}, list, w.gone), true
+	return s.launch(t, &flight{from: from, to: to, put: put}, list, w.gone), true
+}
+
+// apart parts secrets that are sent together: those of authorities come behind the others.
+// Envoy refuses all of a response for one certificate that it cannot read.
+func apart(t snapshot.Type, put []*snapshot.Resource) (first, then []*snapshot.Resource) {
+	if t != snapshot.Secret || !slices.ContainsFunc(put, (*snapshot.Resource).OfAuthorities) {
+		return put, nil
+	}
+	for _, r := range put {
+		if r.OfAuthorities() {
+			then = append(then, r)
+		} else {
+			first = append(first, r)
+		}
+	}
+	if len(first) == 0 {
+		return then, nil
+	}
+	return first, then
 }
 
 // keyOf is the key of the way from what the proxy has to a stack.

@@ -497,6 +497,28 @@ func TestRefusedTogetherIsFoundApart(t *testing.T) {
 	}
 }
 
+// TestAuthoritiesAreSentApart: a certificate of an authority that Envoy cannot read has it
+// refuse no other secret.
+func TestAuthoritiesAreSentApart(t *testing.T) {
+	secret := func(name string) *snapshot.Resource {
+		return res(t, snapshot.Secret, name, &tlsv3.Secret{Name: name})
+	}
+	p := newScript(t, snapshot.Stack{snapshot.NewRevision(secret("authorities:evil:evil/a"), secret("authorities:evil:evil/b"), secret("default"), secret("ROOTCA"))}, false)
+	p.ask(request{typ: snapshot.Secret, subscribe: []string{"default", "authorities:evil:evil/a", "ROOTCA", "authorities:evil:evil/b"}})
+	p.expect("sds +ROOTCA +default")
+	p.ack(snapshot.Secret)
+	p.expect("sds +authorities:evil:evil/a +authorities:evil:evil/b")
+	p.nack(snapshot.Secret, "Failed to load trusted CA certificates from <inline>")
+	p.expect("sds +authorities:evil:evil/a")
+	p.nack(snapshot.Secret, "Failed to load trusted CA certificates from <inline>")
+	p.expect("sds +authorities:evil:evil/b")
+	p.ack(snapshot.Secret)
+	p.expect()
+	if got := p.s.events.refusals; len(got) != 1 || got[0].refused[0].Name != "authorities:evil:evil/a" || p.s.refusals != 0 {
+		t.Errorf("refusals %v, %d of them count", got, p.s.refusals)
+	}
+}
+
 func TestResume(t *testing.T) {
 	stack := small(t)
 	held := func(typ snapshot.Type) held {

@@ -16,14 +16,10 @@ func (w *World) GatewayAPI() *gatewayapi.View {
 	return &gatewayapi.View{Index: &w.api, Hosts: w.hosts, Secrets: w.secrets, Namespaces: w.spaces, Guarded: w.guarded}
 }
 
-// BackendTLS is how clients speak TLS to a port of a Service, under a rule, which may be nil;
-// nil when no BackendTLSPolicy asks for it.
-func (w *World) BackendTLS(s *registry.Service, port *registry.Port, rule *traffic.DestinationRule) *gatewayapi.BackendTLS {
-	subsets := 0
-	if rule != nil {
-		subsets = len(rule.Subsets)
-	}
-	return w.api.BackendTLS(s, port, subsets)
+// BackendTLS is how clients speak TLS to a port of a Service; nil when no BackendTLSPolicy asks
+// for it.
+func (w *World) BackendTLS(s *registry.Service, port *registry.Port) *gatewayapi.BackendTLS {
+	return w.api.BackendTLS(s, port)
 }
 
 func (b *builder) gatewayClass(ref object.Ref, o *gatewayv1.GatewayClass) {

@@ -58,7 +58,7 @@ type portState struct {
 }
 
 func newHostLayer(memo *Memo, base *hostLayer, view *mesh.View) *hostLayer {
-	return &hostLayer{memo: memo, base: base, view: view, secrets: newNamedSecrets(view.Scope.Namespace), hosts: map[string]*hostState{}, faulty: map[string]struct{}{}, asking: map[string]struct{}{}, claims: map[translate.ListenerKey]*claimSet{}, ports: map[translate.ListenerKey]*portState{}}
+	return &hostLayer{memo: memo, base: base, view: view, secrets: newNamedSecrets(view.Scope.Namespace, memo.intern), hosts: map[string]*hostState{}, faulty: map[string]struct{}{}, asking: map[string]struct{}{}, claims: map[translate.ListenerKey]*claimSet{}, ports: map[translate.ListenerKey]*portState{}}
 }
 
 // units are the names of all hosts that the world could have translated: those
@@ -182,10 +182,13 @@ func (l *hostLayer) credentials() (put []*Resource, gone []Key) {
 	for host := range l.asking {
 		uses = append(uses, l.hosts[host].secrets...)
 	}
-	if len(uses) == 0 && len(l.secrets.wanted) == 0 && len(l.secrets.good) == 0 {
+	if len(uses)+len(l.secrets.wanted)+len(l.secrets.good)+len(l.secrets.trusted) == 0 {
 		return nil, nil
 	}
 	for name := range l.secrets.good {
+		gone = append(gone, Key{Secret, name})
+	}
+	for name := range l.secrets.trusted {
 		gone = append(gone, Key{Secret, name})
 	}
 	slices.SortFunc(uses, func(a, b translate.SecretUse) int { return cmp.Compare(a.Name, b.Name) })
@@ -224,17 +227,12 @@ func (l *hostLayer) host(host string) *hostState {
 		resources, findings := l.memo.cluster(&s.uses, in, endpoints, l.view)
 		s.resources = append(s.resources, resources...)
 		s.findings = append(s.findings, findings...)
-		s.secrets = append(s.secrets, translate.FileSecrets(in.Rule)...)
-		if in.Rule != nil && len(in.Rule.Selector) > 0 { // a rule for everybody hands out no key
-			s.secrets = append(s.secrets, translate.RuleSecrets(in.Rule)...)
-		}
+		s.secrets = append(s.secrets, translate.ClusterSecrets(in, false)...)
 	}
 	for _, k := range plan.Kept {
 		resources, _ := l.memo.cluster(&s.uses, k.Input, k.Endpoints, l.view)
 		s.resources = append(s.resources, resources...)
-		if k.Input.Rule != nil && len(k.Input.Rule.Selector) > 0 {
-			s.secrets = append(s.secrets, translate.RuleSecrets(k.Input.Rule)...)
-		}
+		s.secrets = append(s.secrets, translate.ClusterSecrets(k.Input, true)...)
 	}
 	for _, in := range plan.VirtualHosts {
 		r, findings := l.memo.virtualHost(&s.uses, in, before)

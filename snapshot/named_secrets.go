@@ -12,17 +12,19 @@ import (
 )
 
 // namedSecrets are the SDS secrets that one scope's listeners and clusters ask
-// for by name, made of the Secrets of the namespace.
+// for by name, made of the Secrets of the namespace, and of authorities.
 type namedSecrets struct {
 	namespace string
+	intern    *Interner
 	made      map[object.Ref]struct{} // what they are made of
 	wanted    []registry.Wanted       // the same, with who asks
 	good      map[string]*Resource    // the last good one of each name
+	trusted   map[string]trusted      // the authorities
 	findings  []object.Finding
 }
 
-func newNamedSecrets(namespace string) *namedSecrets {
-	return &namedSecrets{namespace: namespace, good: map[string]*Resource{}}
+func newNamedSecrets(namespace string, intern *Interner) *namedSecrets {
+	return &namedSecrets{namespace: namespace, intern: intern, good: map[string]*Resource{}}
 }
 
 // resource is the secret of a name: the last good one when there is none now
@@ -42,9 +44,13 @@ func (s *namedSecrets) resource(w *mesh.World, name string) *Resource {
 // resources are the secrets that are asked for; others are forgotten.
 func (s *namedSecrets) resources(w *mesh.World, uses []translate.SecretUse) (out []*Resource) {
 	s.wanted, s.made = nil, map[object.Ref]struct{}{}
+	out = s.authorities(uses)
 	asked := map[string]struct{}{}
 	for _, use := range uses {
-		for _, ref := range translate.SecretRefs(use.Name, s.namespace) {
+		if use.Authorities != nil {
+			continue
+		}
+		for _, ref := range use.Refs(s.namespace) {
 			s.wanted = append(s.wanted, registry.Wanted{Ref: ref, By: use.By, Since: use.Since})
 			s.made[ref] = struct{}{}
 		}

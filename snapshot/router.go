@@ -35,7 +35,7 @@ type destination struct {
 }
 
 func newRouterLayer(memo *Memo, scope mesh.Scope, of *registry.Workload, w *mesh.World) *routerLayer {
-	r := &routerLayer{memo: memo, scope: scope, workload: of, hosts: map[string]destination{}, secrets: newNamedSecrets(scope.Namespace)}
+	r := &routerLayer{memo: memo, scope: scope, workload: of, hosts: map[string]destination{}, secrets: newNamedSecrets(scope.Namespace, memo.intern)}
 	r.update(w, nil)
 	return r
 }
@@ -136,10 +136,10 @@ func (r *routerLayer) build(w *mesh.World) {
 		}
 		r.findings = append(r.findings, d.findings...)
 		for _, in := range translate.ResolveDestination(view, host) {
-			secrets = append(append(secrets, translate.RuleSecrets(in.Rule)...), translate.FileSecrets(in.Rule)...)
+			secrets = append(secrets, translate.ClusterSecrets(in, false)...)
 		}
 		for _, k := range translate.KeptDestination(view, host) {
-			secrets = append(secrets, translate.RuleSecrets(k.Input.Rule)...)
+			secrets = append(secrets, translate.ClusterSecrets(k.Input, true)...)
 		}
 	}
 	r.rest = append(r.rest, r.secrets.resources(w, secrets)...)

@@ -2,7 +2,6 @@ package translate
 
 import (
 	"fmt"
-	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -16,8 +15,12 @@ import (
 // overridden tells whether a BackendTLSPolicy decides about the TLS of the cluster, before
 // any rule. Clients in the mesh that speak TLS themselves, as they do to ports which are
 // declared so, are not made to speak it twice.
-func (b *clusterBuilder) overridden() bool {
-	return b.TLS != nil && (b.Router || b.port.Protocol != object.ProtocolHTTPS && b.port.Protocol != object.ProtocolTLS)
+func (in ClusterInput) overridden() bool {
+	if in.TLS == nil || in.Router {
+		return in.TLS != nil
+	}
+	port := in.Service.Port(in.Port)
+	return port != nil && port.Protocol != object.ProtocolHTTPS && port.Protocol != object.ProtocolTLS
 }
 
 // policySocket speaks TLS as a BackendTLSPolicy asks. Where it names no roots that can be
@@ -27,19 +30,13 @@ func (b *clusterBuilder) policySocket() *corev3.TransportSocket {
 		b.findings = append(b.findings, object.Finding{Object: b.Rule.Ref(), Field: "spec.trafficPolicy.tls", Code: object.CodeConflict, Winner: b.TLS.Policy,
 			Message: fmt.Sprintf("a BackendTLSPolicy decides about TLS to host %s; these settings have no effect there: remove one of the two", b.Service.Host)})
 	}
-	if b.TLS.TooLarge {
-		b.findings = append(b.findings, object.Finding{Object: b.TLS.Policy, Field: "spec.validation.caCertificateRefs", Code: object.CodeInvalid,
-			Message: fmt.Sprintf("the ports of host %s, and their subsets, would say more than %d bytes of certificates; requests to it get 503: name fewer authorities, or have fewer ports or subsets", b.Service.Host, gatewayapi.MaxBundles)})
-	}
 	key := socketKey{config: b.Config, policy: b.TLS}
 	if b.speaks() == http2 {
 		key.alpn = "h2" // otherwise Envoy offers what the request is
 	}
 	return upstreamSocket(b.sockets.common(key, func() *tlsv3.CommonTlsContext {
-		common := &tlsv3.CommonTlsContext{
-			TlsParams:             tlsParameters(b.Config.GetTlsDefaults()),
-			ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: verifiedBy(b.TLS)},
-		}
+		common := &tlsv3.CommonTlsContext{TlsParams: tlsParameters(b.Config.GetTlsDefaults())}
+		verifiedBy(common, b.TLS)
 		if key.alpn != "" {
 			common.AlpnProtocols = []string{key.alpn}
 		}
@@ -47,14 +44,16 @@ func (b *clusterBuilder) policySocket() *corev3.TransportSocket {
 	}), b.TLS.Hostname)
 }
 
-// verifiedBy is how a server is verified.
-func verifiedBy(t *gatewayapi.BackendTLS) *tlsv3.CertificateValidationContext {
-	v := &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: exactNames(t.Names), TrustedCa: resource.FileSource(resource.SystemRootsFile)}
-	switch {
-	case len(t.Names) == 0 || len(t.Roots) == 0 && !t.System:
-		v.MatchTypedSubjectAltNames = exactNames([]string{traffic.NobodysName})
-	case !t.System:
-		v.TrustedCa = inlineBytes([]byte(strings.Join(t.Roots, "")))
+// verifiedBy has common verify a server.
+func verifiedBy(common *tlsv3.CommonTlsContext, t *gatewayapi.BackendTLS) {
+	v := &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: exactNames(t.Names)}
+	if len(t.Names) > 0 && t.Authorities != nil {
+		trusting(common, v, t.Authorities.Name)
+		return
 	}
-	return v
+	if len(t.Names) == 0 || !t.System {
+		v.MatchTypedSubjectAltNames = exactNames([]string{traffic.NobodysName})
+	}
+	v.TrustedCa = resource.FileSource(resource.SystemRootsFile)
+	common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: v}
 }

@@ -1,16 +1,11 @@
 package translate
 
 import (
-	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	networking "istio.io/api/networking/v1alpha3"
-	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -127,51 +122,5 @@ func TestBackendTLSPolicies(t *testing.T) {
 				t.Error("whoever signs is trusted")
 			}
 		})
-	}
-}
-
-// TestAuthoritiesOfManyPorts: what a policy trusts is said again for each port of a Service;
-// where that is too much nothing is trusted, and nothing is spoken to in plain text.
-func TestAuthoritiesOfManyPorts(t *testing.T) {
-	certificate, _ := selfSigned(t)
-	pem, err := os.ReadFile(certificate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "roots"}, Data: map[string]string{"ca.crt": strings.Repeat(string(pem), 30<<10/len(pem))}}
-	for _, c := range []struct {
-		ports, subsets int
-		names          []string
-	}{{2, 0, []string{"web.example"}}, {100, 0, []string{traffic.NobodysName}}, {2, 10, []string{traffic.NobodysName}}} {
-		many := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "many"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.8"}}
-		for i := range c.ports {
-			many.Spec.Ports = append(many.Spec.Ports, corev1.ServicePort{Name: fmt.Sprint("http-", i), Port: int32(1000 + i)})
-		}
-		rule := &networkingv1.DestinationRule{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "many"}, Spec: networking.DestinationRule{Host: "many"}}
-		for i := range c.subsets {
-			rule.Spec.Subsets = append(rule.Spec.Subsets, &networking.Subset{Name: fmt.Sprint("v", i), Labels: map[string]string{"version": fmt.Sprint(i)}})
-		}
-		w := mesh.Build([]mesh.Change{
-			{Ref: object.Ref{Kind: object.KindDestinationRule, Namespace: "default", Name: "many"}, Object: rule},
-			{Ref: object.Ref{Kind: object.KindService, Namespace: "default", Name: "many"}, Object: many},
-			{Ref: object.Ref{Kind: object.KindConfigMap, Namespace: "default", Name: "roots"}, Object: roots},
-			tlsPolicy("a", 1, func(s *gatewayv1.BackendTLSPolicySpec) {
-				named("ConfigMap", "roots")(s)
-				s.TargetRefs[0].Name = "many"
-			}),
-		})
-		for _, in := range ResolveDestination(w.View(mesh.Scope{Role: mesh.RoleSidecar, Namespace: "default"}), "many.default.svc.cluster.local") {
-			cluster, found := Cluster(in, nil)
-			if told := slices.ContainsFunc(found, func(f object.Finding) bool { return f.Object.Kind == object.KindBackendTLSPolicy }); told != (c.names[0] == traffic.NobodysName) {
-				t.Errorf("%d ports, %d subsets: told %v: %v", c.ports, c.subsets, told, found)
-			}
-			tls := &tlsv3.UpstreamTlsContext{}
-			if err := cluster.TransportSocket.GetTypedConfig().UnmarshalTo(tls); err != nil {
-				t.Fatalf("%d ports: %v", c.ports, err)
-			}
-			if !slices.Equal(accepts(tls), c.names) {
-				t.Errorf("%d ports: %q is trusted", c.ports, accepts(tls))
-			}
-		}
 	}
 }

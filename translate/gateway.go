@@ -231,10 +231,9 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *traffic.Server, names *nameCl
 
 // secrets asks for the secrets of a server, and tells whether all are there.
 func (b *gatewayBuilder) secrets(s *traffic.Server, names []string) bool {
-	for _, n := range names {
-		b.plan.Secrets = append(b.plan.Secrets, SecretUse{Name: n, By: s.Gateway.Ref, Since: s.Gateway.Created})
-	}
-	if slices.ContainsFunc(names, func(name string) bool { return !b.Has(name) }) {
+	uses := usesOf(s, names)
+	b.plan.Secrets = append(b.plan.Secrets, uses...)
+	if slices.ContainsFunc(uses, func(u SecretUse) bool { return u.Authorities == nil && !b.Has(u.Name) }) {
 		b.finding(s, object.CodeSecret, "tls.credentialName", "the Secret is missing or cannot be used; the server is left out until it is there: see the findings of the Secret")
 		return false
 	}

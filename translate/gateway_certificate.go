@@ -48,16 +48,12 @@ func serverCredentials(common *tlsv3.CommonTlsContext, s *traffic.Server, namesp
 	if !verifiesClients(t) {
 		return secrets, problem
 	}
-	if s.ClientRoots != "" {
-		v := clientVerification(t)
-		v.TrustedCa = inlineBytes([]byte(s.ClientRoots))
-		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: v}
-		return secrets, problem
+	if s.ClientRoots != nil {
+		trusting(common, clientVerification(t), s.ClientRoots.Name)
+		return append(secrets, s.ClientRoots.Name), problem
 	}
 	ca := own(cmp.Or(t.GetCaCertCredentialName(), names[0])) + CASecretSuffix
-	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-		DefaultValidationContext: clientVerification(t), ValidationContextSdsSecretConfig: secretByADS(ca),
-	}}
+	trusting(common, clientVerification(t), ca)
 	return append(secrets, ca), problem
 }
 
@@ -105,9 +101,7 @@ func serverFiles(common *tlsv3.CommonTlsContext, t *networking.ServerTLSSettings
 		return nil, "mode MUTUAL needs caCertificates; the server is left out"
 	}
 	name := rootFiles(roots, t.CaCrl)
-	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-		DefaultValidationContext: clientVerification(t), ValidationContextSdsSecretConfig: secretByADS(name),
-	}}
+	trusting(common, clientVerification(t), name)
 	return append(secrets, name), ""
 }
 

@@ -34,8 +34,19 @@ func SecretRefs(name, namespace string) []object.Ref {
 // SecretUse is an SDS secret that something asks for.
 type SecretUse struct {
 	Name  string
-	By    object.Ref // the Gateway or DestinationRule that names it
+	By    object.Ref // the object that names it
 	Since time.Time  // when that was created: of too many the oldest are served
+	// Authorities are what the secret is made of, where that is no Secret.
+	Authorities *object.Authorities
+	Kept        bool // only what is kept for a while asks for it in this form
+}
+
+// Refs are the Secrets of the namespace that the secret may be made of.
+func (u SecretUse) Refs(namespace string) []object.Ref {
+	if u.Authorities != nil { // what the ConfigMaps hold is known
+		return nil
+	}
+	return SecretRefs(u.Name, namespace)
 }
 
 // RuleSecrets are the SDS secrets that clusters under the rule ask for and that
@@ -44,10 +55,10 @@ type SecretUse struct {
 func RuleSecrets(rule *traffic.DestinationRule) (uses []SecretUse) {
 	eachClientTLS(rule, func(t *networking.ClientTLSSettings) {
 		if c := t.GetCredentialName(); c != "" {
-			uses = append(uses, SecretUse{secretScheme + c, rule.Ref(), rule.Created})
+			uses = append(uses, SecretUse{Name: secretScheme + c, By: rule.Ref(), Since: rule.Created})
 		}
 		if c := cmp.Or(t.GetCaCertCredentialName(), t.GetCredentialName()); c != "" {
-			uses = append(uses, SecretUse{secretScheme + c + CASecretSuffix, rule.Ref(), rule.Created})
+			uses = append(uses, SecretUse{Name: secretScheme + c + CASecretSuffix, By: rule.Ref(), Since: rule.Created})
 		}
 	})
 	return uses

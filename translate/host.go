@@ -166,7 +166,7 @@ func clusterInput(v *mesh.View, s *registry.Service, endpoints *registry.Endpoin
 		Identities: endpoints.Identities, MutualTLS: endpoints.MutualTLS, Client: clientOf(v, s, rule),
 	}
 	if p := s.Port(port); p != nil {
-		in.TLS = v.BackendTLS(s, p, rule)
+		in.TLS = v.BackendTLS(s, p)
 	}
 	if s.Resolution != registry.ResolutionStatic {
 		in.Endpoints, in.PeerAuthentications = endpoints, v.PeerAuthentications

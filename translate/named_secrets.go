@@ -18,7 +18,7 @@ func NamedSecrets(w *mesh.World) []registry.Wanted {
 	add := func(uses []SecretUse, namespaces map[string]struct{}) {
 		for _, use := range uses {
 			for namespace := range namespaces {
-				for _, r := range SecretRefs(use.Name, namespace) {
+				for _, r := range use.Refs(namespace) {
 					out = append(out, registry.Wanted{Ref: r, By: use.By, Since: use.Since})
 				}
 			}
@@ -57,8 +57,17 @@ func serverUses(s *traffic.Server, namespace string) (uses []SecretUse) {
 	if problem != "" {
 		return nil
 	}
+	return usesOf(s, names)
+}
+
+// usesOf are the uses of the SDS secrets that a server asks for.
+func usesOf(s *traffic.Server, names []string) (uses []SecretUse) {
 	for _, name := range names {
-		uses = append(uses, SecretUse{Name: name, By: s.Gateway.Ref, Since: s.Gateway.Created})
+		use := SecretUse{Name: name, By: s.Gateway.Ref, Since: s.Gateway.Created}
+		if s.ClientRoots != nil && s.ClientRoots.Name == name {
+			use.Authorities = s.ClientRoots
+		}
+		uses = append(uses, use)
 	}
 	return uses
 }

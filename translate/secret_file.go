@@ -95,7 +95,7 @@ func FileSecrets(rule *traffic.DestinationRule) (uses []SecretUse) {
 		certificate, roots := clientFiles(t)
 		for _, name := range []string{certificate, roots} {
 			if name != "" {
-				uses = append(uses, SecretUse{name, rule.Ref(), rule.Created})
+				uses = append(uses, SecretUse{Name: name, By: rule.Ref(), Since: rule.Created})
 			}
 		}
 	})

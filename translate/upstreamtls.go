@@ -216,9 +216,7 @@ func (b *clusterBuilder) credentials(common *tlsv3.CommonTlsContext, own, roots 
 	if b.insecure() {
 		return
 	}
-	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-		DefaultValidationContext: b.verification(), ValidationContextSdsSecretConfig: secretByADS(secretScheme + roots + CASecretSuffix),
-	}}
+	trusting(common, b.verification(), secretScheme+roots+CASecretSuffix)
 }
 
 // files takes key and roots from files of the proxy, by secrets; roots that are
@@ -237,9 +235,7 @@ func (b *clusterBuilder) files(common *tlsv3.CommonTlsContext) {
 		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: v}
 		return
 	}
-	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-		DefaultValidationContext: v, ValidationContextSdsSecretConfig: secretByADS(roots),
-	}}
+	trusting(common, v, roots)
 }
 
 // inlineFiles names files in the cluster itself.

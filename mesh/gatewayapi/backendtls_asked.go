@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
@@ -13,54 +14,24 @@ import (
 // BackendTLS is how clients speak TLS to a port of a Service, as a BackendTLSPolicy asks.
 // It never changes: what is made of it depends on nothing else.
 type BackendTLS struct {
-	Policy   object.Ref
-	Hostname string   // that the server is asked for
-	Names    []string // of which its certificate must bear one; none: no certificate will do
-	System   bool     // the roots are those of the proxy's image, else Roots
-	Roots    []string // in PEM; none without System: no certificate will do
-	TooLarge bool     // the roots are left out, since the clusters of the Service would say too much
-
-	closed *BackendTLS // the same without roots, for Services of too many clusters
+	Policy      object.Ref
+	Created     time.Time           // the policy
+	Hostname    string              // that the server is asked for
+	Names       []string            // of which its certificate must bear one; none: no certificate will do
+	System      bool                // the roots are those of the proxy's image, else Authorities
+	Authorities *object.Authorities // nil without System: no certificate will do
 }
-
-// MaxBundles is how many bytes of certificates the clusters of one Service may say
-// together: each of its ports says them again, and each subset there, in every proxy.
-const MaxBundles = 256 << 10
 
 // serviceTLS is what policies ask for of one Service.
 type serviceTLS map[string]*BackendTLS // by the name of a port; "": all others
 
-// BackendTLS is how clients speak TLS to a port of a Service, of which a rule has so many
-// subsets; nil when no policy asks for it.
-func (x *Index) BackendTLS(s *registry.Service, port *registry.Port, subsets int) *BackendTLS {
+// BackendTLS is how clients speak TLS to a port of a Service; nil when no policy asks for it.
+func (x *Index) BackendTLS(s *registry.Service, port *registry.Port) *BackendTLS {
 	if !s.Kubernetes() || x.backendTLS.Len() == 0 {
 		return nil
 	}
 	of, _ := x.backendTLS.Get(s.Namespace + "/" + s.Name)
-	t := cmp.Or(of[port.Name], of[""])
-	if t.size() > 0 && of.size(s)*(subsets+1) > MaxBundles {
-		return t.closed
-	}
-	return t
-}
-
-// size is how many bytes of certificates the clusters of a Service say that are no subset's.
-func (of serviceTLS) size(s *registry.Service) (n int) {
-	for i := range s.Ports {
-		n += cmp.Or(of[s.Ports[i].Name], of[""]).size()
-	}
-	return n
-}
-
-// size is how many bytes of certificates each cluster says; nil says none.
-func (t *BackendTLS) size() (n int) {
-	if t == nil {
-		return 0
-	}
-	for _, r := range t.Roots {
-		n += len(r)
-	}
-	return n
+	return cmp.Or(of[port.Name], of[""])
 }
 
 // PolicyBundles are the ConfigMaps that BackendTLSPolicies name.
@@ -104,31 +75,28 @@ func (x *Index) tlsOf(service string) serviceTLS {
 // asked is what a policy asks for. Where something of it is wrong no certificate will do:
 // requests fail rather than reach a server that nobody has verified.
 func (x *Index) asked(p *BackendTLSPolicy) *BackendTLS {
-	out := &BackendTLS{Policy: p.Ref, Hostname: p.hostname}
+	out := &BackendTLS{Policy: p.Ref, Created: p.created, Hostname: p.hostname}
 	if p.invalid != "" {
 		return out
 	}
 	out.Names, out.System = p.names, p.system
-	closed := *out
-	closed.TooLarge = true
-	out.closed = &closed
-	out.Roots, _ = x.roots(p)
+	out.Authorities, _ = x.authorities(p)
 	return out
 }
 
 // bundleProblem is why a reference of a policy leads to no certificates.
 type bundleProblem struct{ field, message string }
 
-// roots are the certificates that a policy's references lead to, and what is wrong with
-// each ConfigMap that has none.
-func (x *Index) roots(p *BackendTLSPolicy) (roots []string, problems []bundleProblem) {
+// authorities are those that a policy's references lead to, and what is wrong with each
+// ConfigMap that has none.
+func (x *Index) authorities(p *BackendTLSPolicy) (all *object.Authorities, problems []bundleProblem) {
 	var a authorities
 	for _, b := range p.bundles {
 		if message := a.add(x, b.Ref); message != "" {
 			problems = append(problems, bundleProblem{b.field, message})
 		}
 	}
-	return a.roots, problems
+	return a.of(p.Ref.Namespace), problems
 }
 
 // PolicyFindings are what is wrong with a BackendTLSPolicy.
@@ -152,9 +120,9 @@ func (w *View) PolicyFindings(p *BackendTLSPolicy) []object.Finding {
 				Message: fmt.Sprintf("Service %s stands for another name (ExternalName), and connections to that do not follow the policy: use a DestinationRule for the other name", t.service)})
 		}
 	}
-	roots, problems := w.roots(p)
+	all, problems := w.authorities(p)
 	instead := "requests to the backend get 503 until then"
-	if len(roots) > 0 {
+	if all != nil {
 		instead = "only the other authorities are trusted"
 	}
 	for _, problem := range problems {

@@ -117,7 +117,7 @@ func (w *View) mayLead(r *Route, service string) bool {
 
 func (w *View) policyConditions(p *BackendTLSPolicy) []metav1.Condition {
 	n := p.generation
-	roots, problems := w.roots(p)
+	all, problems := w.authorities(p)
 	problem := p.kind
 	if problem == "" && len(problems) > 0 {
 		problem = problems[0].message
@@ -150,7 +150,7 @@ func (w *View) policyConditions(p *BackendTLSPolicy) []metav1.Condition {
 		first = accepted(false, gatewayv1.PolicyReasonInvalid, p.invalid)
 	case !found:
 		first = accepted(false, gatewayv1.PolicyReasonTargetNotFound, "there is no Service, or no port of it, that the policy names: correct targetRefs")
-	case len(roots) == 0 && !p.system:
+	case all == nil && !p.system:
 		first = accepted(false, gatewayv1.BackendTLSPolicyReasonNoValidCACertificate, "no authority that the policy names is there: "+problem)
 	case len(lost) > 0:
 		first = accepted(true, gatewayv1.PolicyReasonAccepted, "the policy is in force, but for one target: "+lost[0])

@@ -11,9 +11,8 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-// maxBundle is how many bytes of certificates a policy may name. Each cluster of its
-// Services says them again, in every proxy.
-const maxBundle = 32 << 10
+// maxBundle is how many bytes of certificates an object may have proxies trust at one place.
+const maxBundle = 256 << 10
 
 // bundle is what a ConfigMap holds of certificates of authorities.
 type bundle struct {
@@ -61,12 +60,14 @@ func parseBundle(o *corev1.ConfigMap) *bundle {
 
 // authorities gathers the certificates of several ConfigMaps, as far as there is room.
 type authorities struct {
-	roots []string // in PEM
+	from  []object.Ref // all that were asked
+	roots []string     // in PEM
 	size  int
 }
 
 // add takes in those of one more, or says why it cannot.
 func (a *authorities) add(x *Index, ref object.Ref) (problem string) {
+	a.from = append(a.from, ref)
 	b, _ := x.bundles.Get(ref.Namespace + "/" + ref.Name)
 	switch {
 	case b == nil:
@@ -78,4 +79,9 @@ func (a *authorities) add(x *Index, ref object.Ref) (problem string) {
 	}
 	a.roots, a.size = append(a.roots, b.roots), a.size+len(b.roots)
 	return ""
+}
+
+// of are what objects of a namespace may trust; nil when there are none.
+func (a *authorities) of(namespace string) *object.Authorities {
+	return object.NewAuthorities(namespace, a.from, a.roots)
 }

@@ -92,12 +92,12 @@ func (w *View) bundleOf(g *Gateway, c gatewayv1.ObjectReference) (object.Ref, li
 	return ref, listenerProblem{}
 }
 
-// clientRoots are the certificates of the authorities by which clients of a listener are
-// verified, and what is wrong with the first reference to one of which something is. None
-// means that the listener is not served: everybody could use it.
-func (w *View) clientRoots(g *Gateway, l *listener) (roots string, problem listenerProblem) {
+// clientRoots are the authorities by which clients of a listener are verified, and what is
+// wrong with the first reference to one of which something is. Nil means that the listener is
+// not served: everybody could use it.
+func (w *View) clientRoots(g *Gateway, l *listener) (roots *object.Authorities, problem listenerProblem) {
 	if l.clients == nil {
-		return "", listenerProblem{}
+		return nil, listenerProblem{}
 	}
 	var a authorities
 	for i, c := range l.clients.refs {
@@ -114,7 +114,7 @@ func (w *View) clientRoots(g *Gateway, l *listener) (roots string, problem liste
 	if len(a.roots) == 0 && problem == (listenerProblem{}) {
 		problem = listenerProblem{gatewayv1.ListenerReasonInvalidCACertificateRef, l.clients.field + " names no authority: set caCertificateRefs"}
 	}
-	return strings.Join(a.roots, ""), problem
+	return a.of(g.Ref.Namespace), problem
 }
 
 // clientBundles are the ConfigMaps by which clients of a listener are verified.
@@ -173,7 +173,7 @@ func (w *View) FrontendFindings(g *Gateway) (out []object.Finding) {
 			field, what = l.clients.field, problem.Message
 		}
 		instead := "the listeners that it is for are not served until then"
-		if roots != "" {
+		if roots != nil {
 			instead = "clients of the other authorities alone are accepted"
 		}
 		out = append(out, object.Finding{Object: g.Ref, Field: field, Code: object.CodeSecret, Message: what + "; " + instead})
@@ -184,7 +184,7 @@ func (w *View) FrontendFindings(g *Gateway) (out []object.Finding) {
 // frontendRefusal is why a listener cannot be served for want of an authority.
 func (w *View) frontendRefusal(g *Gateway, l *listener) listenerProblem {
 	roots, problem := w.clientRoots(g, l)
-	if l.clients == nil || roots != "" {
+	if l.clients == nil || roots != nil {
 		return listenerProblem{}
 	}
 	return listenerProblem{gatewayv1.ListenerReasonNoValidCACertificate, cmp.Or(problem.Message, "no authority is named")}

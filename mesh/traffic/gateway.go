@@ -53,9 +53,9 @@ type Server struct {
 	// no Gateway of networking.istio.io.
 	Listener string
 	Bound    []Bound
-	// ClientRoots are the certificates of the authorities of clients, in PEM; "" where
-	// Spec says where they are. Only of a listener.
-	ClientRoots string
+	// ClientRoots are the authorities of clients; nil where Spec says where they are. Only
+	// of a listener.
+	ClientRoots *object.Authorities
 
 	owners HostOwners // whose hosts are whose, where the mesh gives them to namespaces
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,11 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"github.com/fairway-mesh/fairway/snapshot"
@@ -246,5 +252,91 @@ func TestDefinitionsGoAndComeBack(t *testing.T) {
 	}
 	create(t, d.server.REST, subset)
 	d.plane.await("the subset is back", soon, func() bool { return d.endpoints() != "" })
+	equalFresh(t, d.plane, d.sidecar, d.gateway)
+}
+
+// TestVersionsOfAKindChange has a kind served in other versions than before, and stored in
+// another, while proxies are served and one of its objects changes.
+func TestVersionsOfAKindChange(t *testing.T) {
+	t.Parallel()
+	d := newBadDay(t)
+	objects, err := dynamic.NewForConfig(d.server.REST)
+	if err != nil {
+		t.Fatal(err)
+	}
+	definition := objects.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	const name = "virtualservices.networking.istio.io"
+	for i, served := range []string{"v1beta1", "v1alpha3", "v1"} {
+		is, err := definition.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		versions, _, _ := unstructured.NestedSlice(is.Object, "spec", "versions")
+		for _, v := range versions {
+			of := v.(map[string]any)
+			of["served"], of["storage"] = of["name"] == served, of["name"] == served
+		}
+		if err := unstructured.SetNestedSlice(is.Object, versions, "spec", "versions"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := definition.Update(t.Context(), is, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		before := d.sidecar.holds()[snapshot.VirtualHost]
+		route := fmt.Appendf(nil, `{"spec":{"http":[{"timeout":"%ds","route":[{"destination":{"host":"web","subset":"v1"}}]}]}}`, 7+i)
+		rules := objects.Resource(schema.GroupVersionResource{Group: "networking.istio.io", Version: served, Resource: "virtualservices"}).Namespace("shop")
+		d.plane.await(served+" is served", time.Minute, func() bool {
+			_, err := rules.Patch(t.Context(), "web", types.MergePatchType, route, metav1.PatchOptions{})
+			return err == nil
+		})
+		d.plane.await("the route that changed in "+served, time.Minute, func() bool { return !maps.Equal(d.sidecar.holds()[snapshot.VirtualHost], before) })
+		equalFresh(t, d.plane, d.sidecar, d.gateway)
+	}
+	for _, f := range []*follower{d.sidecar, d.gateway} {
+		f.mu.Lock()
+		if len(f.lost) > 0 {
+			t.Errorf("%s has lost %q", f.options.NodeID, f.lost)
+		}
+		f.mu.Unlock()
+	}
+}
+
+// TestRestoredBackup restores etcd from a backup: what was added since is gone, what was
+// changed since is as it was, and the API server counts versions from the backup on.
+func TestRestoredBackup(t *testing.T) {
+	t.Parallel()
+	d := newBadDay(t)
+	if err := d.server.Backup(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := d.sidecar.holds()
+	rules, err := dynamic.NewForConfig(d.server.REST)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespaces := schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	for i := range 300 { // versions that the API server takes long to come to again
+		mark := fmt.Appendf(nil, `{"metadata":{"annotations":{"mark":"%d"}}}`, i)
+		if _, err := rules.Resource(namespaces).Patch(t.Context(), "default", types.MergePatchType, mark, metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.change()
+	virtualServices := schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}
+	route := []byte(`{"spec":{"http":[{"timeout":"7s","route":[{"destination":{"host":"web","subset":"v1"}}]}]}}`)
+	if _, err := rules.Resource(virtualServices).Namespace("shop").Patch(t.Context(), "web", types.MergePatchType, route, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	d.plane.await("the endpoint and the route that are new", soon, func() bool {
+		return d.new() && !maps.Equal(d.sidecar.holds()[snapshot.VirtualHost], before[snapshot.VirtualHost])
+	})
+	if err := d.server.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.plane.await("what the backup says", time.Minute, func() bool { return same(d.sidecar.holds(), before) })
+	equalFresh(t, d.plane, d.sidecar, d.gateway)
+	d.pods = 0
+	d.change()
+	d.plane.await("what is new after the restore", soon, d.new)
 	equalFresh(t, d.plane, d.sidecar, d.gateway)
 }

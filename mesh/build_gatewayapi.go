@@ -95,14 +95,14 @@ func (b *builder) setAPIRoute(ref object.Ref, next *gatewayapi.Route) {
 // settleGatewayAPI makes again what is stale, and marks what depends on it.
 func (b *builder) settleGatewayAPI() {
 	b.settleBackendTLS()
-	for _, ref := range b.api.Marked(b.world.spaces) {
-		if ref.Kind == object.KindService {
-			b.deriveService(ref)
+	for _, marked := range b.api.Marked(b.world.spaces) {
+		if marked.Ref.Kind == object.KindService {
+			b.deriveService(marked.Ref)
 		} else {
-			b.deriveListeners(ref)
+			b.deriveListeners(marked.Ref)
 		}
 		api := b.world.GatewayAPI()
-		for _, r := range api.RoutesOf(ref) {
+		for _, r := range marked.Routes {
 			b.found(r.Ref, api.RouteFindings(r))
 		}
 	}
@@ -114,7 +114,7 @@ func (b *builder) deriveListeners(ref object.Ref) {
 	had, _ := b.world.gateways.Get(name)
 	api := b.world.GatewayAPI()
 	b.found(ref, api.ListenerFindings(ref))
-	derived := api.Derive(ref, b.podsOf)
+	derived := b.api.Derive(api, ref, b.podsOf)
 	switch {
 	case derived != nil:
 		b.world.gateways = b.world.gateways.Set(name, derived)

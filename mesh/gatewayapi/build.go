@@ -14,9 +14,11 @@ import (
 // derived again. One goroutine uses it.
 type Builder struct {
 	next      *Index
-	stale     map[object.Ref]struct{} // Gateways, ListenerSets and Services
+	stale     map[object.Ref]*stale   // Gateways, ListenerSets and Services
 	unsettled map[object.Ref]struct{} // Gateways whose listeners, or sets, have changed
 	crosses   map[object.Ref]struct{} // routes with backends of other namespaces
+
+	merged map[object.Ref]map[mergedOn]merged // by what declares the listeners
 
 	staleTLS map[string]struct{}            // Services whose policies have changed, by "namespace/name"
 	trusting map[string]map[string]struct{} // policies by the ConfigMaps that they name, both by "namespace/name"
@@ -24,11 +26,11 @@ type Builder struct {
 
 // NewBuilder makes a builder that changes the index.
 func NewBuilder(next *Index) *Builder {
-	return &Builder{next: next, stale: map[object.Ref]struct{}{}, unsettled: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}, staleTLS: map[string]struct{}{}, trusting: map[string]map[string]struct{}{}}
+	return &Builder{next: next, stale: map[object.Ref]*stale{}, unsettled: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}, merged: map[object.Ref]map[mergedOn]merged{}, staleTLS: map[string]struct{}{}, trusting: map[string]map[string]struct{}{}}
 }
 
 // Mark notes that a Gateway, ListenerSet or Service has to be derived again.
-func (b *Builder) Mark(parent object.Ref) { b.stale[parent] = struct{}{} }
+func (b *Builder) Mark(parent object.Ref) { b.staleOf(parent).whole = true }
 
 // MarkGateways does so for the Gateways that are meant, and for their ListenerSets.
 func (b *Builder) MarkGateways(meant func(*Gateway) bool) {
@@ -67,16 +69,55 @@ func (b *Builder) MarkNamespaces() {
 	})
 }
 
-// Marked are the Gateways, ListenerSets and Services that have been marked since it was
-// called last, in order. Namespaces are their labels by name.
-func (b *Builder) Marked(namespaces map[string]map[string]string) []object.Ref {
+// Marked is a Gateway, ListenerSet or Service that has to be derived again, with the routes
+// of it about which something else may be found now.
+type Marked struct {
+	Ref    object.Ref
+	Routes []*Route
+}
+
+// Marked are those that have been marked since it was called last, in order. Namespaces
+// are their labels by name.
+func (b *Builder) Marked(namespaces map[string]map[string]string) (out []Marked) {
 	for ref := range b.unsettled {
 		b.settle(ref, namespaces)
 	}
 	clear(b.unsettled)
-	out := slices.SortedFunc(maps.Keys(b.stale), object.CompareRefs)
+	for _, ref := range slices.SortedFunc(maps.Keys(b.stale), object.CompareRefs) {
+		m := Marked{Ref: ref}
+		if s := b.stale[ref]; s.whole {
+			m.Routes = b.next.RoutesOf(ref)
+		} else {
+			for route := range s.routes {
+				if r := b.next.Route(route); r != nil {
+					m.Routes = append(m.Routes, r)
+				}
+			}
+		}
+		out = append(out, m)
+	}
 	clear(b.stale)
 	return out
+}
+
+// stale is why a parent of routes has to be derived again.
+type stale struct {
+	whole  bool                    // for more than what changed of its routes
+	routes map[object.Ref]struct{} // those that changed, or are its own no more
+}
+
+func (b *Builder) staleOf(parent object.Ref) *stale {
+	s := b.stale[parent]
+	if s == nil {
+		s = &stale{routes: map[object.Ref]struct{}{}}
+		b.stale[parent] = s
+	}
+	return s
+}
+
+// markOf notes that a route of the parent has changed.
+func (b *Builder) markOf(parent, route object.Ref) {
+	b.staleOf(parent).routes[route] = struct{}{}
 }
 
 // SetClass replaces a GatewayClass; nil takes it away.
@@ -158,7 +199,7 @@ func (b *Builder) SetRoute(ref object.Ref, next *Route) bool {
 	is := func(r *Route) bool { return r.Ref == ref }
 	for _, p := range old.Parents() {
 		b.next.routesOf = persist.Listed(b.next.routesOf, p.String(), is, nil, olderRoute)
-		b.Mark(p)
+		b.markOf(p, ref)
 	}
 	for _, service := range old.services() {
 		b.next.routesTo = persist.Listed(b.next.routesTo, service, is, nil, olderRoute)
@@ -174,7 +215,7 @@ func (b *Builder) SetRoute(ref object.Ref, next *Route) bool {
 	}
 	for _, p := range next.Parents() {
 		b.next.routesOf = persist.Listed(b.next.routesOf, p.String(), is, &next, olderRoute)
-		b.Mark(p)
+		b.markOf(p, ref)
 	}
 	for _, service := range next.services() {
 		b.next.routesTo = persist.Listed(b.next.routesTo, service, is, &next, olderRoute)

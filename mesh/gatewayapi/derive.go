@@ -28,7 +28,9 @@ func NameOf(ref object.Ref) string {
 // declares, and of the routes on them, a Gateway with servers, which bring their routes
 // along: nil when this control plane serves no such listeners. The servers of a ListenerSet
 // are on the pods of its Gateway, and come after those of the Gateway itself.
-func (w *View) Derive(ref object.Ref, selector func(host string) (traffic.PodSelector, bool)) *traffic.Gateway {
+func (b *Builder) Derive(w *View, ref object.Ref, selector func(host string) (traffic.PodSelector, bool)) *traffic.Gateway {
+	rules := b.merges(ref)
+	defer b.keepMerged(rules)
 	g := w.ServedBy(ref)
 	if g == nil {
 		return nil
@@ -58,7 +60,7 @@ func (w *View) Derive(ref object.Ref, selector func(host string) (traffic.PodSel
 		if problem != (listenerProblem{}) || w.frontendRefusal(g, l) != (listenerProblem{}) {
 			continue
 		}
-		for _, s := range w.servers(g, l, attached[l], secrets) {
+		for _, s := range w.servers(g, l, attached[l], secrets, rules) {
 			s.Gateway = out
 			out.Servers = append(out.Servers, s)
 		}
@@ -68,7 +70,7 @@ func (w *View) Derive(ref object.Ref, selector func(host string) (traffic.PodSel
 
 // servers are those of one listener: one, but for TLS that ends here and is led
 // on by the name that clients ask for, which takes one for each name.
-func (w *View) servers(g *Gateway, l *listener, attached []attachment, secrets []object.Ref) []*traffic.Server {
+func (w *View) servers(g *Gateway, l *listener, attached []attachment, secrets []object.Ref, rules *merges) []*traffic.Server {
 	s := &traffic.Server{Index: l.index, Number: uint32(l.spec.Port), Listener: string(l.spec.Name), Hosts: []traffic.GatewayHost{{Namespace: "*", Host: l.hostname}}}
 	s.Spec = &networking.Server{Port: &networking.Port{Number: s.Number, Name: string(l.spec.Name), Protocol: string(l.spec.Protocol)}, Hosts: []string{l.hostname}}
 	s.Protocol, _ = object.ParseProtocol(string(l.spec.Protocol))
@@ -103,7 +105,7 @@ func (w *View) servers(g *Gateway, l *listener, attached []attachment, secrets [
 	}
 	slices.Sort(hosts)
 	for _, h := range hosts {
-		s.Bound = append(s.Bound, traffic.Bound{VirtualService: w.merge(byHost[h], merging{host: h, names: s.Spec.Tls.GetMode() == networking.ServerTLSSettings_PASSTHROUGH}), Host: h})
+		s.Bound = append(s.Bound, traffic.Bound{VirtualService: rules.of(w, l, byHost[h], merging{host: h, names: s.Spec.Tls.GetMode() == networking.ServerTLSSettings_PASSTHROUGH}), Host: h})
 	}
 	if s.Protocol != object.ProtocolTLS || s.Spec.Tls.Mode == networking.ServerTLSSettings_PASSTHROUGH {
 		return []*traffic.Server{s}

@@ -65,17 +65,31 @@ type holding struct {
 	refused  []object.Ref
 }
 
-// holding is false for a proxy that does not count yet.
+// holding is false for a proxy that has not had a complete configuration yet.
 func (st *stream) holding(now time.Time) (holding, bool) {
+	h, complete := st.held(now)
+	if !complete {
+		return holding{}, false
+	}
+	return h, true
+}
+
+// held also tells what a proxy holds that has no complete configuration yet: of what it has
+// not asked for nothing. It is zero before it is known who the proxy is.
+func (st *stream) held(now time.Time) (h holding, complete bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	s := st.session
-	if s == nil || !s.complete {
+	if s == nil {
 		return holding{}, false
 	}
-	h := holding{latest: s.latest, behind: !s.behind.IsZero()}
-	h.latest[snapshot.LayerSecrets] = nil
+	h = holding{latest: s.latest, behind: !s.behind.IsZero() || !s.complete}
 	h.settling = h.behind && now.Sub(s.behind) < settleTime
+	if st.view != nil && st.view.Current() != s.latest { // published, and the stream has not woken yet
+		h.settling = h.settling || !h.behind
+		h.latest, h.behind = st.view.Current(), true
+	}
+	h.latest[snapshot.LayerSecrets] = nil
 	s.refuses(func(r Refusal) { h.refused = append(h.refused, r.Owners...) })
 	for t := range s.types {
 		of := &s.types[t]
@@ -83,12 +97,12 @@ func (st *stream) holding(now time.Time) (holding, bool) {
 			of = &s.types[snapshot.RouteConfig]
 		}
 		h.acked[t] = h.latest
-		if of.subscribed {
+		if of.subscribed || !s.complete {
 			h.acked[t] = of.acked
 			h.acked[t][snapshot.LayerSecrets] = nil
 		}
 	}
-	return h, true
+	return h, s.complete
 }
 
 // counter counts objects over stacks.

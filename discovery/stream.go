@@ -47,7 +47,8 @@ type stream struct {
 
 	mu      sync.Mutex // guards session against State; only who has the turn changes it
 	session *session
-	court   *court // of the proxy's namespace; set with session
+	court   *court         // of the proxy's namespace; set with session
+	view    *snapshot.View // what the session follows; set with session
 }
 
 func newStream(v *service, g grpc.ServerStream, of connInfo, delta bool) *stream {
@@ -186,7 +187,7 @@ func (st *stream) open(ctx context.Context, requests <-chan request) (*snapshot.
 	stack, at := view.Published()
 	by := st.via.server.jurorOf(&client)
 	st.mu.Lock()
-	st.client = &client
+	st.client, st.view = &client, view
 	st.court = st.via.server.shared.courts.enter(client.Namespace, by.workload)
 	st.session = newSession(st.via.server.shared, form{state: !st.delta, inline: !client.VHDS}, stack, at, st.via.server.config.PhaseTimeout)
 	st.session.court, st.session.juror = st.court, by

@@ -39,6 +39,7 @@ type Store struct {
 	wake    chan struct{} // of size 1: something is pending
 
 	current atomic.Pointer[World]
+	inForce generations
 }
 
 // NewStore makes a store that hands each new World to publish, with what
@@ -94,6 +95,7 @@ func (s *Store) Run(ctx context.Context) error {
 	b.holding = s.HoldRoutes
 	b.world.secretsByName = s.SecretsByName
 	published := false
+	taken := map[object.Ref]int64{} // generations that the builder has, and that nobody was told of yet
 	for {
 		due := alarm(b.due())
 		select {
@@ -103,6 +105,7 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-due:
 		}
 		changes, synced := s.take()
+		noteGenerations(taken, changes)
 		if !synced && !published {
 			b.apply(changes)
 			continue
@@ -117,11 +120,13 @@ func (s *Store) Run(ctx context.Context) error {
 			dirty.All = true
 		}
 		if dirty.Empty() {
+			s.inForce.settle(taken, b.holds.routes)
 			continue
 		}
 		published = true
 		s.current.Store(w)
 		s.publish(w, dirty)
+		s.inForce.settle(taken, b.holds.routes)
 		s.log.Debug("made a new world", "generation", w.Generation, "changes", len(changes), "took", time.Since(start))
 	}
 }

@@ -15,14 +15,14 @@ import (
 )
 
 // exit says what went wrong, and returns the exit status. That of diff is 1
-// when something would change, as that of the tool of this name; diff and test return 2 when
+// when something would change, as that of the tool of this name; diff, test and wait return 2 when
 // something cannot be read.
 func exit(err error) int {
 	if errors.Is(err, operate.ErrDiffers) {
 		return 1
 	}
 	fmt.Fprintln(os.Stderr, "fairway:", err)
-	if errors.Is(err, operate.ErrNotCompared) || errors.Is(err, requests.ErrNoTest) {
+	if errors.Is(err, operate.ErrNotCompared) || errors.Is(err, requests.ErrNoTest) || errors.Is(err, operate.ErrNoWait) {
 		return 2
 	}
 	return 1

@@ -229,6 +229,7 @@ type follower struct {
 	changed  []string
 	observes bool
 	held     map[snapshot.Type]map[string]string
+	mute     chan struct{}     // nothing is accepted before it is closed; nil: at once
 	bodies   map[string][]byte // of the endpoints that came last, by cluster
 }
 
@@ -276,6 +277,12 @@ func follow(t *testing.T, p *plane, n node, before *follower) *follower {
 }
 
 func (f *follower) note(r wire.Response) error {
+	f.mu.Lock()
+	mute := f.mute
+	f.mu.Unlock()
+	if mute != nil {
+		<-mute
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.answers++

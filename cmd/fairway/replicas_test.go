@@ -27,13 +27,13 @@ import (
 const replicaPods = `apiVersion: v1
 kind: Service
 metadata: {name: fairway, namespace: istio-system}
-spec: {selector: {app: fairway}, ports: [{name: http-monitoring, port: 15014, targetPort: health}]}
+spec: {selector: {app: fairway}, ports: [{name: http-monitoring, port: 15014, targetPort: http-monitoring}]}
 `
 
 const replicaPod = `apiVersion: v1
 kind: Pod
 metadata: {name: %s, namespace: istio-system, labels: {app: fairway}}
-spec: {nodeName: node-1, containers: [{name: a, image: a, ports: [{name: health, containerPort: %s}]}]}
+spec: {nodeName: node-1, containers: [{name: a, image: a, ports: [{name: http-monitoring, containerPort: %s}]}]}
 status: {phase: Running, podIP: %s, podIPs: [{ip: %s}], conditions: [{type: Ready, status: "True"}]}
 `
 

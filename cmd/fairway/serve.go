@@ -161,7 +161,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	}
 	handler := debug.Handler(debug.Config{
 		Metrics: registry, World: store.World, Findings: reports.all, Proxies: server.Proxies, Dump: engine.Dump, Authorize: authorize(source.client),
-		Views: source.shownViews,
+		Views: source.shownViews, Progress: progressOf(store, server, reports.all),
 		Ready: func() error {
 			if err := start.ready(); err != nil {
 				return err

@@ -28,6 +28,8 @@ type Config struct {
 	Proxies  func() []discovery.ProxyState
 	World    func() *mesh.World             // nil before the first one
 	Dump     func(node string) (any, error) // the resources of one connected proxy
+	// Progress is how far the proxies of this replica are with objects.
+	Progress func(of []object.Ref) []Progress
 	// Views say how well the control plane knows the API server.
 	Views func() []View
 	// Authorize is asked about readers of /debug/ from elsewhere than this
@@ -62,6 +64,7 @@ func (c Config) pages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /debug/syncz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, proxies(c.Proxies())) })
 	mux.HandleFunc("GET /debug/registryz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, hosts(c.World())) })
 	mux.HandleFunc("GET /debug/endpointz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, endpoints(c.World())) })
+	mux.HandleFunc("GET /debug/progressz", c.progress)
 	mux.HandleFunc("GET /debug/viewz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, c.Views()) })
 	mux.HandleFunc("GET /debug/config_dump", func(w http.ResponseWriter, r *http.Request) {
 		dump, err := c.Dump(r.URL.Query().Get("proxyID"))
@@ -85,6 +88,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 <li><a href="/debug/registryz">registryz</a>: hosts of the mesh
 <li><a href="/debug/endpointz">endpointz</a>: their endpoints
 <li><a href="/debug/viewz">viewz</a>: how old what was read of the API server is
+<li>/debug/progressz?object=KIND/NAMESPACE/NAME: which proxies have accepted an object
 <li>/debug/config_dump?proxyID=POD.NAMESPACE: what one proxy was given
 <li><a href="/metrics">metrics</a>, <a href="/readyz">readyz</a>, <a href="/debug/pprof/">pprof</a>
 </ul>

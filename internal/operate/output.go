@@ -13,7 +13,7 @@ import (
 
 // Commands are the commands of this package.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{newStatusCommand(), newConfigCommand(), newExplainCommand(), newDiffCommand()}
+	return []*cobra.Command{newStatusCommand(), newConfigCommand(), newExplainCommand(), newDiffCommand(), newWaitCommand()}
 }
 
 // output is how a command writes its answer: "" is for people, "json" and

@@ -28,6 +28,13 @@ var untraced = map[object.Kind]struct{}{
 	object.KindSidecar: {}, object.KindWorkloadEntry: {}, object.KindTelemetry: {}, object.KindPeerAuthentication: {},
 }
 
+// Traced tells whether resources name the objects of the kind that they are made of, so that
+// it can be told which proxies have what is made of one.
+func Traced(k object.Kind) bool {
+	_, not := untraced[k]
+	return !not
+}
+
 // servedKind is a kind as the mesh and as the API server call it.
 type servedKind struct {
 	mesh object.Kind

@@ -52,7 +52,7 @@ func TestCluster(t *testing.T) {
 		t.Fatal("nothing else can be tested")
 	}
 	t.Run("Together", func(t *testing.T) {
-		for _, p := range []part{{"TutorialA", testTutorialA}, {"Tutorials", testTutorialsBAndD}, {"MutualTLS", testMutualTLS}, {"Refused", testRefused}, {"Jobs", testJobs}} {
+		for _, p := range []part{{"TutorialA", testTutorialA}, {"Tutorials", testTutorialsBAndD}, {"MutualTLS", testMutualTLS}, {"Refused", testRefused}, {"Jobs", testJobs}, {"Wait", testWait}} {
 			t.Run(p.name, func(t *testing.T) {
 				t.Parallel()
 				s.timed(t, p)

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/fairway-mesh/fairway/internal/operate"
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// waits runs `fairway wait` in the shop.
+func waits(t *testing.T, p *plane, timeout time.Duration, args ...string) (string, error) {
+	t.Helper()
+	root := newRoot()
+	var out bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&out)
+	root.SetArgs(append([]string{"wait", "--kubeconfig", p.kubeconfig, "-n", "shop", "--direct", "--timeout", timeout.String()}, args...))
+	err := root.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+// change gives the shop's route another time-out, which every proxy has to hear of.
+func change(t *testing.T, config *rest.Config, timeout string) {
+	t.Helper()
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch := fmt.Sprintf(`{"spec":{"http":[{"timeout":%q,"route":[{"destination":{"host":"web","subset":"v1"}}]}]}}`, timeout)
+	routes := client.Resource(schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}).Namespace("shop")
+	if _, err := routes.Patch(t.Context(), "web", types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// leader is which of the replicas leads.
+func leader(t *testing.T, b *balancer) int {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(b.server.REST)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := -1
+	b.replicas[0].await("a leader", time.Minute, func() bool {
+		leases, err := client.CoordinationV1().Leases("istio-system").List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return false
+		}
+		for _, l := range leases.Items {
+			for i, p := range b.replicas {
+				if l.Spec.HolderIdentity != nil && strings.HasPrefix(*l.Spec.HolderIdentity, p.name) {
+					found = i
+				}
+			}
+		}
+		return found >= 0
+	})
+	return found
+}
+
+// TestWait has two replicas with a proxy each: the command returns when both proxies have
+// accepted, wherever they are, and when the leader is dead.
+func TestWait(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a kube-apiserver; not with -short")
+	}
+	t.Parallel()
+	b, _ := newReplicas(t, 2)
+	lead := leader(t, b)
+	first, second := b.replicas[lead], b.replicas[1-lead]
+	proxies := []*follower{
+		follow(t, first, node{"sidecar~10.10.3.1~near.shop~shop.svc.cluster.local", map[string]any{"app": "client"}}, nil),
+		follow(t, second, node{"sidecar~10.10.3.2~far.shop~shop.svc.cluster.local", map[string]any{"app": "client"}}, nil),
+	}
+	for _, f := range proxies {
+		first.await("the proxies have all", time.Minute, func() bool {
+			return f.holds()[snapshot.Endpoint]["outbound|8080|v1|web.shop.svc.cluster.local"] != ""
+		})
+	}
+	expect := func(what string, timeout time.Duration, want error, text string, args ...string) {
+		t.Helper()
+		said, err := waits(t, second, timeout, args...)
+		if !errors.Is(err, want) || (err == nil) != (want == nil) || !strings.Contains(said, text) {
+			t.Errorf("%s: %v, and said\n%s\nwant %v and %q", what, err, said, want, text)
+		}
+	}
+	const all = "accepted by all that it concerns, 2 proxies at 2 replicas"
+	expect("what is there", time.Minute, nil, all, "virtualservice/web")
+
+	// The proxy that is with the other replica does not accept.
+	mute := make(chan struct{})
+	proxies[1].mu.Lock()
+	proxies[1].mute = mute
+	proxies[1].mu.Unlock()
+	change(t, b.server.REST, "7s")
+	expect("a proxy of the other replica is late", 3*time.Second, operate.ErrWaited, "not accepted yet by 1 proxy: far.shop at "+second.name, "vs/web")
+	close(mute)
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, []byte(shop), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect("it accepts", time.Minute, nil, all, "-f", file)
+
+	create(t, b.server.REST, "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: nobody, namespace: shop}\nspec: {host: nobody.example}\n")
+	expect("an object that concerns nobody", time.Minute, nil, "it concerns no proxy", "destinationrule/nobody")
+	expect("an object that is not there", time.Minute, operate.ErrNoWait, "", "vs/none")
+	expect("a kind that is not waited for", time.Minute, operate.ErrNoWait, "", "service/web")
+	expect("nothing", time.Minute, operate.ErrNoWait, "")
+
+	// The leader dies. Until its pod is gone it may have proxies that nobody can ask about.
+	first.kill()
+	change(t, b.server.REST, "8s")
+	expect("a replica that does not answer", 3*time.Second, operate.ErrWaited, "replica "+first.name+" does not answer", "vs/web")
+	client, err := kubernetes.NewForConfig(b.server.REST)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.CoreV1().Pods("istio-system").Delete(context.WithoutCancel(t.Context()), first.name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}); err != nil {
+		t.Fatal(err)
+	}
+	expect("the leader is gone", time.Minute, nil, "accepted by all that it concerns, 1 proxy at 1 replica", "vs/web")
+}

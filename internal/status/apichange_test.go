@@ -100,6 +100,28 @@ func TestRefusedGateway(t *testing.T) {
 	}
 }
 
+// TestListenersWithoutPods: neither are its listeners, which say the same, while proxies that
+// refuse something take back nothing of listeners.
+func TestListenersWithoutPods(t *testing.T) {
+	for code, want := range map[object.Code]string{object.CodePending: "False", object.CodeRejected: "True"} {
+		patch, err := apiChange(seen(t, 2, map[string]any{}), frontRef, smallWorld("http"), []object.Finding{{Object: frontRef, Code: code, Message: "no Pod"}}, time.Unix(1000, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners := patch["listeners"].([]any)
+		if len(listeners) == 0 {
+			t.Fatal("no listener has a status")
+		}
+		for _, l := range listeners {
+			for _, c := range l.(map[string]any)["conditions"].([]any) {
+				if c := c.(map[string]any); c["type"] == "Programmed" && c["status"] != want {
+					t.Errorf("%s: the condition of a listener is %v, want it %s", code, c, want)
+				}
+			}
+		}
+	}
+}
+
 // TestGatewayWithoutPods: a Gateway that no Pod serves is not told that it is programmed.
 func TestGatewayWithoutPods(t *testing.T) {
 	status := &gatewayv1.GatewayStatus{Conditions: []metav1.Condition{{Type: string(gatewayv1.GatewayConditionProgrammed), Status: metav1.ConditionTrue}}}

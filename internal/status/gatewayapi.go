@@ -54,6 +54,9 @@ func apiChange(k *kept, ref object.Ref, w *mesh.World, findings []object.Finding
 			return nil, nil
 		}
 		notProgrammed(status.Conditions, findings)
+		for i := range status.Listeners {
+			notServed(status.Listeners[i].Conditions, findings)
+		}
 		generation = n
 		wanted, err = asFields(status)
 	case object.KindListenerSet:
@@ -62,6 +65,9 @@ func apiChange(k *kept, ref object.Ref, w *mesh.World, findings []object.Finding
 			return nil, nil
 		}
 		notProgrammed(status.Conditions, findings)
+		for i := range status.Listeners {
+			notServed(status.Listeners[i].Conditions, findings)
+		}
 		generation = n
 		wanted, err = asFields(status)
 	case object.KindBackendTLSPolicy:
@@ -145,6 +151,12 @@ func notProgrammed(conditions []metav1.Condition, findings []object.Finding) {
 			}
 		}
 	}
+}
+
+// notServed takes back that a listener is programmed while no Pod serves its Gateway. What
+// proxies refuse is told of the Gateway alone: they do not say for which listener.
+func notServed(listener []metav1.Condition, findings []object.Finding) {
+	notProgrammed(listener, slices.DeleteFunc(slices.Clone(findings), func(f object.Finding) bool { return f.Code != object.CodePending }))
 }
 
 // besideOthers is the list of what each controller says of a parent or ancestor: that of

@@ -142,7 +142,7 @@ func (w *View) listenerStatus(g *Gateway, l *listener, routes int) (gatewayv1.Li
 		resolved = condition(gatewayv1.ListenerConditionResolvedRefs, false, gatewayv1.ListenerReasonInvalidRouteKinds, "allowedRoutes names kinds of routes that the listener cannot take", n)
 	}
 	served := w.opens(g, l)
-	programmed := condition(gatewayv1.ListenerConditionProgrammed, true, gatewayv1.ListenerReasonProgrammed, "the listener is served, and no connected proxy refuses it", n)
+	programmed := condition(gatewayv1.ListenerConditionProgrammed, true, gatewayv1.ListenerReasonProgrammed, "the listener is served", n)
 	switch {
 	case l.conflict != (listenerProblem{}) && l.of.Ref.Kind == object.KindListenerSet: // as the API's own tests want it there
 		programmed = condition(gatewayv1.ListenerConditionProgrammed, false, l.conflict.Reason, l.conflict.Message, n)

@@ -10,68 +10,30 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 )
-
-// plainExport is how many clusters and listeners one Service or ServiceEntry may put on
-// the sidecars of other namespaces without counting: who wants more writes more objects,
-// whose number a ResourceQuota bounds. What puts more there is small and multiplies.
-const plainExport = 100
-
-// plainNames is how many bytes of subjectAltNames a cluster may have without counting as
-// several.
-const plainNames = 1 << 10
 
 // exported counts the clusters and listeners that the Services and ServiceEntries of a
 // namespace put on the sidecars of all others, whose memory they are, and knows which
 // objects are kept to their own namespace because these are too many.
 type exported struct {
-	of    map[string]map[object.Ref]*export // those that count, by namespace
-	stale map[string]struct{}               // namespaces that have to be looked at again
-	pods  map[object.Ref]int                // behind headless Services: each has listeners of its own
-	again map[object.Ref]struct{}           // Services whose pods have become more or fewer
+	of    map[string]*exports     // by namespace
+	stale map[string]struct{}     // namespaces that have to be looked at again
+	pods  map[object.Ref]int      // behind headless Services: each has listeners of its own
+	again map[object.Ref]struct{} // Services whose pods have become more or fewer
 }
 
-// export is an object that counts.
-type export struct {
-	object    any
-	created   int64 // in seconds since 1970
-	resources int
-	kept      bool // to its namespace
+// exports are the objects of a namespace that count.
+type exports struct {
+	of    map[object.Ref]*export
+	sum   tally
+	ports map[uint32]int // objects, by the port of a listener that they share
+	kept  int            // objects
 }
 
 func newExported() exported {
-	return exported{of: map[string]map[object.Ref]*export{}, stale: map[string]struct{}{}, pods: map[object.Ref]int{}, again: map[object.Ref]struct{}{}}
-}
-
-// exportsOf is how many clusters and listeners an object puts on sidecars of other
-// namespaces. Ports of HTTP have a cluster each, and share a listener; others have a
-// listener at each address as well, which of a headless Service are those of its pods.
-func exportsOf(obj any, pods int) (n int) {
-	switch o := obj.(type) {
-	case *corev1.Service:
-		if v := registry.ExportTo(o); v.Private(o.Namespace, nil) || v.None() {
-			return 0
-		}
-		for _, p := range o.Spec.Ports {
-			n++
-			if !object.KubernetesProtocol(string(p.Protocol), p.AppProtocol, p.Name, uint32(p.Port)).IsHTTP() { //nolint:gosec // the API server has checked it
-				n += max(1, len(o.Spec.ClusterIPs), pods)
-			}
-		}
-	case *networkingv1.ServiceEntry:
-		if v := object.Visibility(o.Spec.ExportTo); v.Private(o.Namespace, nil) || v.None() {
-			return 0
-		}
-		names := 0 // each cluster says them again
-		for _, name := range o.Spec.SubjectAltNames {
-			names += len(name)
-		}
-		n = len(o.Spec.Hosts) * (len(o.Spec.Ports)*(1+names/plainNames) + bounds.EntryPortsOfTCP(o)*max(1, len(o.Spec.Addresses)))
-	}
-	return n
+	return exported{of: map[string]*exports{}, stale: map[string]struct{}{}, pods: map[object.Ref]int{}, again: map[object.Ref]struct{}{}}
 }
 
 // exporting notes a change of a Service or ServiceEntry, and returns what of it is in
@@ -86,20 +48,57 @@ func (b *builder) exporting(c Change) Change {
 // countExport counts an object in place of what it was before, and tells whether it is kept
 // to its namespace for now.
 func (b *builder) countExport(ref object.Ref, obj any) (kept bool) {
-	was := b.exported.of[ref.Namespace][ref]
-	n := exportsOf(obj, b.exported.pods[ref])
-	if n <= plainExport {
-		if was != nil {
-			remove(b.exported.of, ref.Namespace, ref)
-			b.exported.stale[ref.Namespace] = struct{}{}
-			b.foundAs(ref, "exports", nil)
+	ns := ref.Namespace
+	at, next := b.exported.of[ns], newExport(ref, obj, b.exported.pods[ref])
+	if at == nil {
+		if next == nil {
+			return false
 		}
-		return false
+		at = &exports{of: map[object.Ref]*export{}, ports: map[uint32]int{}}
+		b.exported.of[ns] = at
 	}
-	kept = was != nil && was.kept
-	put(b.exported.of, ref.Namespace, ref, &export{object: obj, created: createdAt(obj), resources: n, kept: kept})
-	b.exported.stale[ref.Namespace] = struct{}{}
-	return kept
+	was := at.of[ref]
+	if was != nil {
+		at.count(was, -1)
+	}
+	if next != nil {
+		next.kept = was != nil && was.kept
+		at.count(next, 1)
+	} else if was != nil && was.kept {
+		b.foundAs(ref, "exports", nil)
+	}
+	if at.kept > 0 || was != nil && was.kept || !b.exportable(ns, at.sum, len(at.ports)) {
+		b.exported.stale[ns] = struct{}{}
+	}
+	if len(at.of) == 0 {
+		delete(b.exported.of, ns)
+	}
+	return next != nil && next.kept
+}
+
+// count takes an object in, or out.
+func (x *exports) count(e *export, sign int) {
+	x.sum = x.sum.plus(e.counts, sign)
+	for _, p := range e.ports {
+		if x.ports[p] += sign; x.ports[p] == 0 {
+			delete(x.ports, p)
+		}
+	}
+	if sign < 0 {
+		delete(x.of, e.ref)
+	} else {
+		x.of[e.ref] = e
+	}
+	if e.kept {
+		x.kept += sign
+	}
+}
+
+// exportable tells whether objects of a namespace may put so much on other sidecars, with
+// listeners at so many ports that services share.
+func (b *builder) exportable(namespace string, t tally, ports int) bool {
+	t = t.plus(tally{all: ports, listeners: ports}, 1)
+	return namespace == b.world.Config.RootNamespace || t.within(b.world.Config.ExportedResources)
 }
 
 // countPods notes how many pods are behind the headless Services of a host.
@@ -134,14 +133,14 @@ func (e *exported) countPods(old, next *registry.Host) {
 // namespaces have to be looked at because of that.
 func (b *builder) settlePods() (changed bool) {
 	for ref := range b.exported.again {
-		was := b.exported.of[ref.Namespace][ref]
-		if was == nil {
-			if o := b.raw[ref]; o != nil {
-				b.countExport(ref, o)
-			}
-			continue
+		var was *export
+		if at := b.exported.of[ref.Namespace]; at != nil {
+			was = at.of[ref]
 		}
-		if kept := b.countExport(ref, was.object); was.kept && !kept { // it has become small
+		if was == nil {
+			continue // it puts nothing there, whatever is behind it
+		}
+		if kept := b.countExport(ref, was.object); was.kept && !kept {
 			b.dispatch(Change{ref, was.object})
 		}
 	}
@@ -164,34 +163,45 @@ func (b *builder) settleExports() {
 	clear(b.exported.stale)
 }
 
-func (b *builder) settleExportsOf(ns string, at map[object.Ref]*export) {
-	if len(at) == 0 {
-		delete(b.exported.of, ns)
+func (b *builder) settleExportsOf(ns string, at *exports) {
+	if at == nil {
 		return
 	}
-	most := b.world.Config.ExportedResources
-	byAge := slices.SortedFunc(maps.Keys(at), func(x, y object.Ref) int {
-		return cmp.Or(cmp.Compare(at[x].created, at[y].created), object.CompareRefs(x, y))
+	byAge := slices.SortedFunc(maps.Values(at.of), func(x, y *export) int {
+		return cmp.Or(cmp.Compare(x.created, y.created), object.CompareRefs(x.ref, y.ref))
 	})
-	sum, last := 0, object.Ref{}
-	for _, ref := range byAge {
-		e := at[ref]
-		kept := sum+e.resources > most && ns != b.world.Config.RootNamespace
-		if kept {
-			b.foundAs(ref, "exports", []object.Finding{{Object: ref, Field: "exportTo", Code: object.CodeInvalid, Winner: last, Message: fmt.Sprintf(
-				"with the older Services and ServiceEntries of namespace %s that ask for more than %d it puts more than %d clusters and listeners on the sidecars of other namespaces; it is served in its own namespace only: "+
-					"export it to '.', give it fewer hosts, ports or addresses, or have fairway.exportedResources raised in the mesh configuration", ns, plainExport, most)}})
-		} else {
-			sum, last = sum+e.resources, ref
-			b.foundAs(ref, "exports", nil)
+	most := b.world.Config.ExportedResources
+	message := fmt.Sprintf(
+		"with the older Services and ServiceEntries of namespace %s it puts more on the sidecars of other namespaces than %d clusters and listeners, of which %d may be listeners of TCP and %d of objects that ask for more than %d; "+
+			"it is served in its own namespace only: export it to '.', give it fewer hosts, ports or addresses, or have fairway.exportedResources raised in the mesh configuration", ns, most*allExports, most, most, plainExport)
+	var sum tally
+	var last object.Ref
+	ports := map[uint32]struct{}{}
+	at.kept = 0
+	for _, e := range byAge {
+		others := 0
+		for _, p := range e.ports {
+			if _, is := ports[p]; !is {
+				others++
+			}
 		}
-		if kept == e.kept {
+		was := e.kept
+		e.kept = !b.exportable(ns, sum.plus(e.counts, 1), len(ports)+others)
+		if e.kept {
+			at.kept++
+			b.foundAs(e.ref, "exports", []object.Finding{{Object: e.ref, Field: "exportTo", Code: object.CodeInvalid, Winner: last, Message: message}})
+			if !was {
+				b.dispatch(Change{e.ref, keptHome(e.object)})
+			}
 			continue
 		}
-		if e.kept = kept; kept {
-			b.dispatch(Change{ref, keptHome(e.object)})
-		} else {
-			b.dispatch(Change{ref, e.object})
+		sum, last = sum.plus(e.counts, 1), e.ref
+		for _, p := range e.ports {
+			ports[p] = struct{}{}
+		}
+		if was {
+			b.foundAs(e.ref, "exports", nil)
+			b.dispatch(Change{e.ref, e.object})
 		}
 	}
 }
@@ -225,15 +235,4 @@ func keptHome(obj any) any {
 		return out
 	}
 	return obj
-}
-
-// createdAt is when an object was made, in seconds since 1970.
-func createdAt(obj any) int64 {
-	switch o := obj.(type) {
-	case *corev1.Service:
-		return o.CreationTimestamp.Unix()
-	case *networkingv1.ServiceEntry:
-		return o.CreationTimestamp.Unix()
-	}
-	return 0
 }

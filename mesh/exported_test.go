@@ -206,3 +206,55 @@ func TestNamesOfClustersCountAsExports(t *testing.T) {
 		t.Errorf("its own namespace sees %v", got)
 	}
 }
+
+// TestSmallExportsAreBounded: objects that put little on other sidecars count together: all
+// that they put there, listeners of TCP, and the ports at which listeners are. The youngest
+// are kept to their namespace.
+func TestSmallExportsAreBounded(t *testing.T) {
+	service := func(i, ports int, word, ip string, first int) Change {
+		c := serviceOf(fmt.Sprintf("%s%05d", word, i), 0, ports, "")
+		o := c.Object.(*corev1.Service)
+		o.Spec.ClusterIP, o.Spec.ClusterIPs = ip, []string{ip}
+		for p := range o.Spec.Ports {
+			o.Spec.Ports[p].Name, o.Spec.Ports[p].Port = fmt.Sprint(word, "-", p), int32(first+p) //nolint:gosec // few
+		}
+		return c
+	}
+	small := Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 100}")}
+	for name, c := range map[string]struct {
+		make func(i int) Change
+		most int // of them that others see
+	}{
+		"clusters":          {func(i int) Change { return service(i, 10, "http", "10.1.1.1", 1000) }, (600 - 10) / 10},
+		"of headless ones":  {func(i int) Change { return service(i, 10, "http", "None", 1000) }, (600 - 10) / 20},
+		"listeners of TCP":  {func(i int) Change { return service(i, 2, "tcp", "10.1.1.1", 1000) }, 50},
+		"listeners of HTTP": {func(i int) Change { return service(i, 2, "http", "10.1.1.1", 1000+2*i) }, 50},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBuilder()
+			changes := []Change{small}
+			for i := range 100 {
+				changes = append(changes, c.make(i))
+			}
+			b.apply(changes)
+			w, _ := b.finish()
+			if got := seen(w, "shop"); len(got) != c.most {
+				t.Errorf("others see %d, want %d", len(got), c.most)
+			}
+			if got := seen(w, "evil"); len(got) != 100 {
+				t.Errorf("its own namespace sees %d", len(got))
+			}
+			if kept := keptOf(w); len(kept) != 100-c.most {
+				t.Errorf("%d findings", len(kept))
+			}
+			b.apply([]Change{{changes[1].Ref, nil}}) // the oldest
+			if w, _ = b.finish(); len(seen(w, "shop")) != c.most {
+				t.Errorf("with room others see %d", len(seen(w, "shop")))
+			}
+			b.apply([]Change{{small.Ref, nil}})
+			if w, _ = b.finish(); len(seen(w, "shop")) != 99 || len(keptOf(w)) != 0 {
+				t.Errorf("by default others see %d", len(seen(w, "shop")))
+			}
+		})
+	}
+}

@@ -40,7 +40,8 @@ type Settings struct {
 	SubsetClusters int
 	// ExportedResources (exportedResources: 4000, at most 100000) is how many clusters and
 	// listeners the Services and ServiceEntries of one namespace may put on the sidecars of
-	// others that ask for more than a hundred each. The root namespace's are not bounded.
+	// others that ask for more than a hundred each; as many may be listeners, and six times
+	// as many clusters and listeners, of all of them. The root namespace's are not bounded.
 	// Every sidecar that sees them holds them. Of too many the newest objects are served in
 	// their own namespace only.
 	ExportedResources int

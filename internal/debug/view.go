@@ -34,16 +34,19 @@ func Findings(list []object.Finding) []Finding {
 
 // Proxy is a connected proxy as JSON shows it.
 type Proxy struct {
-	ID        string          `json:"proxy"`
-	Node      string          `json:"node"`
-	Role      string          `json:"role"`
-	Version   string          `json:"version,omitempty"`
-	Fairway   string          `json:"fairway,omitempty"` // that made its bootstrap
-	Delta     bool            `json:"delta"`
-	Connected time.Time       `json:"connectedSince"`
-	Phase     string          `json:"phase"`
-	TooOld    bool            `json:"tooOld,omitempty"`
-	Types     map[string]Type `json:"types"`
+	ID        string    `json:"proxy"`
+	Node      string    `json:"node"`
+	Role      string    `json:"role"`
+	Version   string    `json:"version,omitempty"`
+	Fairway   string    `json:"fairway,omitempty"` // that made its bootstrap
+	Delta     bool      `json:"delta"`
+	Connected time.Time `json:"connectedSince"`
+	// ConnectedSeconds is for how long, as the control plane has counted it: its clock may
+	// have been set since, and that of who reads this may be another.
+	ConnectedSeconds float64         `json:"connectedSeconds"`
+	Phase            string          `json:"phase"`
+	TooOld           bool            `json:"tooOld,omitempty"`
+	Types            map[string]Type `json:"types"`
 }
 
 // Type is how far a proxy is with one type of resources.
@@ -60,7 +63,7 @@ func proxies(list []discovery.ProxyState) []Proxy {
 	for _, p := range list {
 		j := Proxy{
 			ID: p.Client.Pod + "." + p.Client.Namespace, Node: p.Client.NodeID, Role: string(p.Client.Role), Delta: p.Client.Delta,
-			Fairway: p.Client.Fairway, Connected: p.ConnectedSince, Phase: p.Phase, TooOld: p.TooOld, Types: map[string]Type{},
+			Fairway: p.Client.Fairway, Connected: p.ConnectedSince, ConnectedSeconds: time.Since(p.ConnectedSince).Seconds(), Phase: p.Phase, TooOld: p.TooOld, Types: map[string]Type{},
 		}
 		if v := p.Client.Version; v.Major != 0 {
 			j.Version = v.String()

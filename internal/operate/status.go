@@ -45,7 +45,7 @@ each replica in its pod:
 			if done, err := o.write(cmd.OutOrStdout(), list); done {
 				return err
 			}
-			if err := printStatus(cmd.OutOrStdout(), list, time.Now()); err != nil {
+			if err := printStatus(cmd.OutOrStdout(), list); err != nil {
 				return err
 			}
 			found, err := p.findings(cmd.Context())
@@ -65,7 +65,7 @@ each replica in its pod:
 // statusTypes are the types of the table, and their columns.
 var statusTypes = []string{"cds", "eds", "lds", "rds", "vhds", "sds", "ecds"}
 
-func printStatus(w io.Writer, list []debug.Proxy, now time.Time) error {
+func printStatus(w io.Writer, list []debug.Proxy) error {
 	if len(list) == 0 {
 		fmt.Fprintln(w, "No proxy is connected to this replica.")
 		return nil
@@ -76,7 +76,7 @@ func printStatus(w io.Writer, list []debug.Proxy, now time.Time) error {
 		for _, t := range statusTypes {
 			row = append(row, cmp.Or(p.Types[t].State, "NOT SENT"))
 		}
-		rows = append(rows, append(row, now.Sub(p.Connected).Round(time.Second).String()))
+		rows = append(rows, append(row, time.Duration(p.ConnectedSeconds*float64(time.Second)).Round(time.Second).String()))
 	}
 	if err := table(w, rows); err != nil {
 		return err

@@ -25,13 +25,61 @@ import (
 // waits runs `fairway wait` in the shop.
 func waits(t *testing.T, p *plane, timeout time.Duration, args ...string) (string, error) {
 	t.Helper()
+	return runs(t, p, append([]string{"wait", "-n", "shop", "--timeout", timeout.String()}, args...)...)
+}
+
+// runs runs a command that finds the replicas through the API server.
+func runs(t *testing.T, p *plane, args ...string) (string, error) {
+	t.Helper()
 	root := newRoot()
 	var out bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&out)
-	root.SetArgs(append([]string{"wait", "--kubeconfig", p.kubeconfig, "-n", "shop", "--direct", "--timeout", timeout.String()}, args...))
+	root.SetArgs(append(args, "--kubeconfig", p.kubeconfig, "--direct"))
 	err := root.ExecuteContext(t.Context())
 	return out.String(), err
+}
+
+// TestCommandsAskAllReplicas: what proxies of either replica hold is told by one command.
+func TestCommandsAskAllReplicas(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a kube-apiserver; not with -short")
+	}
+	t.Parallel()
+	b, _ := newReplicas(t, 2)
+	for i, p := range b.replicas {
+		f := follow(t, p, node{fmt.Sprintf("sidecar~10.10.3.%d~client-%d.shop~shop.svc.cluster.local", i+1, i), map[string]any{"app": "client"}}, nil)
+		p.await("the proxies have all", time.Minute, func() bool {
+			return f.holds()[snapshot.Endpoint]["outbound|8080|v1|web.shop.svc.cluster.local"] != ""
+		})
+	}
+	said, err := runs(t, b.replicas[0], "status")
+	for i, p := range b.replicas {
+		if err != nil || !strings.Contains(said, fmt.Sprintf("client-%d.shop", i)) || !strings.Contains(said, p.name) {
+			t.Errorf("status: %v\n%s", err, said)
+		}
+		if out, err := runs(t, p, "config", fmt.Sprintf("client-%d.shop", i), "clusters"); err != nil || !strings.Contains(out, "web.shop.svc.cluster.local") {
+			t.Errorf("config of the proxy of %s: %v\n%s", p.name, err, out)
+		}
+		if out, err := runs(t, p, "explain", fmt.Sprintf("client-%d.shop", i), "http://web:8080/"); err != nil || !strings.Contains(out, "outbound|8080|v1|web.shop.svc.cluster.local") {
+			t.Errorf("explain at the proxy of %s: %v\n%s", p.name, err, out)
+		}
+	}
+	var names bytes.Buffer
+	root := newRoot()
+	root.SetOut(&names)
+	root.SetArgs([]string{"__complete", "explain", "--kubeconfig", b.replicas[0].kubeconfig, "--direct", ""})
+	if err := root.ExecuteContext(t.Context()); err != nil || !strings.Contains(names.String(), "client-0.shop") || !strings.Contains(names.String(), "client-1.shop") {
+		t.Errorf("completion: %v\n%s", err, names.String())
+	}
+	if _, err := runs(t, b.replicas[0], "config", "nobody.shop"); err == nil || !strings.Contains(err.Error(), "no proxy") {
+		t.Errorf("a proxy that is not there: %v", err)
+	}
+	b.replicas[1].kill()
+	said, err = runs(t, b.replicas[0], "status")
+	if err != nil || !strings.Contains(said, "client-0.shop") || strings.Contains(said, "client-1.shop") || !strings.Contains(said, "what replica "+b.replicas[1].name+" knows is missing here") {
+		t.Errorf("status with a dead replica: %v\n%s", err, said)
+	}
 }
 
 // change gives the shop's route another time-out, which every proxy has to hear of.

@@ -34,6 +34,8 @@ func Findings(list []object.Finding) []Finding {
 
 // Proxy is a connected proxy as JSON shows it.
 type Proxy struct {
+	// Replica is set by who asks several.
+	Replica   string    `json:"replica,omitempty"`
 	ID        string    `json:"proxy"`
 	Node      string    `json:"node"`
 	Role      string    `json:"role"`

@@ -24,6 +24,9 @@ var sections = []struct {
 	{"endpoints", []string{"eds"}, endpointRows},
 }
 
+// sectionNames are what the command takes.
+var sectionNames = []string{"listeners", "routes", "clusters", "endpoints", "all"}
+
 func newConfigCommand() *cobra.Command {
 	var p plane
 	var o output
@@ -33,20 +36,17 @@ func newConfigCommand() *cobra.Command {
 		Long: `Shows the Envoy resources that the control plane holds for one connected proxy, as tables or, with -o, whole in
 the JSON form of protobuf. Secrets are never shown.
 
-Asks the control plane's debug port. In a cluster forward it first:
-
-  kubectl -n istio-system port-forward deploy/fairway 15014`,
+Asks the replica that the proxy is connected to: see fairway status.`,
 		Example: `  fairway config flaskapp-v1-0.default routes
   fairway config flaskapp-v1-0.default clusters -o yaml`,
-		Args:      cobra.RangeArgs(1, 2),
-		ValidArgs: []string{"listeners", "routes", "clusters", "endpoints", "all"},
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			section := "all"
 			if len(args) == 2 {
 				section = args[1]
 			}
-			if !slices.Contains(cmd.ValidArgs, section) {
-				return fmt.Errorf("there is no section %q: name one of %s", section, strings.Join(cmd.ValidArgs, ", "))
+			if !slices.Contains(sectionNames, section) {
+				return fmt.Errorf("there is no section %q: name one of %s", section, strings.Join(sectionNames, ", "))
 			}
 			d, err := p.dump(cmd.Context(), args[0])
 			if err != nil {
@@ -55,7 +55,13 @@ Asks the control plane's debug port. In a cluster forward it first:
 			return showConfig(cmd.OutOrStdout(), d, section, o)
 		},
 	}
-	p.flag(cmd)
+	p.flags(cmd)
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 1 {
+			return sectionNames, cobra.ShellCompDirectiveNoFileComp
+		}
+		return p.complete(cmd, args, begun)
+	}
 	o.flag(cmd)
 	return cmd
 }

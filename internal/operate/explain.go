@@ -42,7 +42,8 @@ the gateway's Pod listens. http:// and https:// are requests, tcp://host:port a 
 			return f.run(cmd.Context(), cmd.OutOrStdout(), args[0], args[1])
 		},
 	}
-	f.plane.flag(cmd)
+	f.plane.flags(cmd)
+	cmd.ValidArgsFunction = f.complete
 	f.output.flag(cmd)
 	cmd.Flags().StringArrayVarP(&f.headers, "header", "H", nil, "header of the request, name:value; may be repeated")
 	cmd.Flags().StringVarP(&f.method, "method", "X", http.MethodGet, "method of the request")
@@ -71,8 +72,8 @@ func (f *explainFlags) run(ctx context.Context, out io.Writer, proxy, address st
 		return err
 	}
 	if !request.Destination.IsValid() {
-		var hosts []debug.Host
-		if err := f.get(ctx, "/debug/registryz", &hosts); err != nil {
+		hosts, err := f.hosts(ctx)
+		if err != nil {
 			return err
 		}
 		request.Destination = resolve(hosts, request.Host, namespaceOf(proxy))

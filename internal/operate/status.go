@@ -25,11 +25,8 @@ has accepted the newest: SYNCED, STALE (something newer is on its way, or was re
 ask, or there was nothing to send). What a proxy refused is told in its own words. FAIRWAY is the version that
 injected the proxy; workloads that still have proxies of another version than the control plane's are listed below.
 
-Asks the control plane's debug port, and hears of the proxies of that replica. In a cluster forward it first, or ask
-each replica in its pod:
-
-  kubectl -n istio-system port-forward deploy/fairway 15014
-  kubectl -n istio-system exec POD -- fairway status`,
+Asks all replicas of the control plane, which it finds with the kubeconfig and reaches as kubectl port-forward does, and
+says to which each proxy is connected; with --debug-address, or where somebody listens at its default, that replica alone.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := p.proxies(cmd.Context())
@@ -54,10 +51,12 @@ each replica in its pod:
 			}
 			printOutdated(cmd.OutOrStdout(), found)
 			printStale(cmd.OutOrStdout(), p.views(cmd.Context()))
+			p.warn(cmd.ErrOrStderr())
 			return nil
 		},
 	}
-	p.flag(cmd)
+	p.flags(cmd)
+	cmd.ValidArgsFunction = p.complete
 	o.flag(cmd)
 	return cmd
 }
@@ -67,16 +66,24 @@ var statusTypes = []string{"cds", "eds", "lds", "rds", "vhds", "sds", "ecds"}
 
 func printStatus(w io.Writer, list []debug.Proxy) error {
 	if len(list) == 0 {
-		fmt.Fprintln(w, "No proxy is connected to this replica.")
+		fmt.Fprintln(w, "No proxy is connected.")
 		return nil
 	}
 	rows := [][]string{append([]string{"PROXY", "ROLE", "ENVOY", "FAIRWAY"}, append(upper(statusTypes), "CONNECTED")...)}
+	several := slices.ContainsFunc(list, func(p debug.Proxy) bool { return p.Replica != "" })
+	if several {
+		rows[0] = append(rows[0], "REPLICA")
+	}
 	for _, p := range list {
 		row := []string{p.ID, p.Role, cmp.Or(p.Version, "-"), cmp.Or(p.Fairway, "-")}
 		for _, t := range statusTypes {
 			row = append(row, cmp.Or(p.Types[t].State, "NOT SENT"))
 		}
-		rows = append(rows, append(row, time.Duration(p.ConnectedSeconds*float64(time.Second)).Round(time.Second).String()))
+		row = append(row, time.Duration(p.ConnectedSeconds*float64(time.Second)).Round(time.Second).String())
+		if several {
+			row = append(row, p.Replica)
+		}
+		rows = append(rows, row)
 	}
 	if err := table(w, rows); err != nil {
 		return err
@@ -107,14 +114,14 @@ func printOutdated(w io.Writer, found []debug.Finding) {
 	}
 }
 
-// printStale says what of the cluster this replica may not know: then SYNCED is
+// printStale says what of the cluster replicas may not know: then SYNCED is
 // in step with the replica and not with the cluster.
 func printStale(w io.Writer, views []debug.View) {
 	lines := debug.Stale(views)
 	if len(lines) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "\nThe view that this replica has of the API server is old; SYNCED proxies are in step with it, not with the cluster:")
+	fmt.Fprintln(w, "\nWhat is known of the API server is old; SYNCED proxies are in step with their replica, not with the cluster:")
 	for _, l := range lines {
 		fmt.Fprintf(w, "  %s\n", l)
 	}

@@ -38,7 +38,7 @@ func TestStatusIsATable(t *testing.T) {
 
 func TestStatusOfNobody(t *testing.T) {
 	var out strings.Builder
-	if err := printStatus(&out, nil); err != nil || out.String() != "No proxy is connected to this replica.\n" {
+	if err := printStatus(&out, nil); err != nil || out.String() != "No proxy is connected.\n" {
 		t.Errorf("%q %v", out.String(), err)
 	}
 }

@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/fairway-mesh/fairway/internal/debug"
 	"github.com/fairway-mesh/fairway/internal/replicas"
@@ -30,12 +27,10 @@ var (
 
 // waitFlags are the settings of `fairway wait`.
 type waitFlags struct {
-	files                          []string
-	namespace, kubeconfig, context string
-	system, selector               string
-	direct                         bool
-	tokenFile                      string
-	timeout                        time.Duration
+	reach
+	files     []string
+	namespace string
+	timeout   time.Duration
 }
 
 func newWaitCommand() *cobra.Command {
@@ -64,15 +59,10 @@ Exit status: 0 all are there, 1 not in time, 2 it cannot be told.`,
 			return err
 		},
 	}
+	f.reach.flag(cmd)
 	p := cmd.Flags()
 	p.StringArrayVarP(&f.files, "filename", "f", nil, "file with the objects; - is standard input; may be repeated")
 	p.StringVarP(&f.namespace, "namespace", "n", "", "namespace of objects that name none; default: that of the kubeconfig's context")
-	p.StringVar(&f.kubeconfig, "kubeconfig", "", "how to reach the cluster; default: $KUBECONFIG, ~/.kube/config, or as a pod")
-	p.StringVar(&f.context, "context", "", "context of the kubeconfig; default: its current one")
-	p.StringVar(&f.system, "system-namespace", "istio-system", "namespace of the control plane")
-	p.StringVar(&f.selector, "selector", "app=fairway", "labels of the control plane's pods")
-	p.BoolVar(&f.direct, "direct", false, "reach the pods of the control plane by their addresses, from inside of the cluster")
-	p.StringVar(&f.tokenFile, "token-file", "", "with --direct: file with the Kubernetes token to show there")
 	p.DurationVar(&f.timeout, "timeout", time.Minute, "how long to wait")
 	return cmd
 }
@@ -132,31 +122,16 @@ func (f *waitFlags) prepare(cmd *cobra.Command, args []string) (*waiting, error)
 	if len(args)+len(f.files) == 0 {
 		return nil, errors.New("name objects as KIND/NAME, or files with them by -f")
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = f.kubeconfig
-	loading := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context})
-	config, err := loading.ClientConfig()
+	config, namespace, err := f.config()
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return nil, err
 	}
-	namespace := f.namespace
-	if namespace == "" {
-		if namespace, _, err = loading.Namespace(); err != nil {
-			return nil, fmt.Errorf("finding the namespace: %w", err)
-		}
+	if f.namespace != "" {
+		namespace = f.namespace
 	}
-	config.UserAgent = "fairway-wait"
-	client, err := kubernetes.NewForConfig(config)
+	finder, err := f.finder(config)
 	if err != nil {
-		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
-	}
-	finder := &replicas.Finder{REST: config, Client: client, Namespace: f.system, Selector: f.selector, Direct: f.direct}
-	if f.tokenFile != "" {
-		text, err := os.ReadFile(f.tokenFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading --token-file: %w", err)
-		}
-		finder.Token = strings.TrimSpace(string(text))
+		return nil, err
 	}
 	look, err := newLookup(config, namespace)
 	if err != nil {

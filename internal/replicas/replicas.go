@@ -3,6 +3,7 @@ package replicas
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,8 +27,12 @@ const (
 	// patience is how long one may take to answer.
 	patience = 10 * time.Second
 	// maxAnswer bounds what one may answer, in bytes.
-	maxAnswer = 64 << 20
+	maxAnswer = 1 << 30
 )
+
+// ErrNotFound is what Get returns for a page that a replica does not have, such as that of a
+// proxy that is connected to another one.
+var ErrNotFound = errors.New("not found")
 
 // Finder finds the replicas. Set it up once and use it for all questions: connections are
 // kept. It is not safe for concurrent use.
@@ -131,6 +136,9 @@ func (r *Replica) Get(ctx context.Context, path string, into any) error {
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("asking replica %s: %w", r.Name, err)
+	}
+	if response.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("replica %s: %w: %.200s", r.Name, ErrNotFound, strings.TrimSpace(string(body)))
 	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("replica %s answers %s: %.200s", r.Name, response.Status, strings.TrimSpace(string(body)))

@@ -31,4 +31,16 @@ func testWait(t *testing.T, s *suite) {
 	if err != nil || replicas < 2 || !strings.Contains(string(out), fmt.Sprintf("at %d replicas", replicas)) {
 		t.Errorf("with %d replicas: %v\n%s", replicas, err, out)
 	}
+
+	// One command tells of the proxies of all replicas.
+	out, err = exec.CommandContext(t.Context(), s.fairway, "status", "--kubeconfig", s.Kubeconfig).CombinedOutput()
+	pods := strings.Fields(s.kubectl(t, "get", "pods", "-n", namespace, "-o", "jsonpath={.items[*].metadata.name}"))
+	for _, pod := range pods {
+		if !strings.Contains(string(out), pod+"."+namespace) {
+			t.Errorf("%s is not listed: %v\n%s", pod, err, out)
+		}
+		if text, err := exec.CommandContext(t.Context(), s.fairway, "config", pod+"."+namespace, "clusters", "--kubeconfig", s.Kubeconfig).CombinedOutput(); err != nil || !strings.Contains(string(text), "flaskapp") {
+			t.Errorf("config of %s: %v\n%s", pod, err, text)
+		}
+	}
 }

@@ -31,7 +31,7 @@ func newConfigCommand() *cobra.Command {
 	var p plane
 	var o output
 	cmd := &cobra.Command{
-		Use:   "config POD.NAMESPACE [listeners|routes|clusters|endpoints|all]",
+		Use:   "config POD[.NAMESPACE] [listeners|routes|clusters|endpoints|all]",
 		Short: "Show what the control plane holds for one proxy",
 		Long: `Shows the Envoy resources that the control plane holds for one connected proxy, as tables or, with -o, whole in
 the JSON form of protobuf. Secrets are never shown.
@@ -48,7 +48,7 @@ Asks the replica that the proxy is connected to: see fairway status.`,
 			if !slices.Contains(sectionNames, section) {
 				return fmt.Errorf("there is no section %q: name one of %s", section, strings.Join(sectionNames, ", "))
 			}
-			d, err := p.dump(cmd.Context(), args[0])
+			d, err := p.dump(cmd.Context(), p.named(args[0]))
 			if err != nil {
 				return err
 			}

@@ -27,7 +27,7 @@ type explainFlags struct {
 func newExplainCommand() *cobra.Command {
 	var f explainFlags
 	cmd := &cobra.Command{
-		Use:   "explain POD.NAMESPACE URL",
+		Use:   "explain POD[.NAMESPACE] URL",
 		Short: "Follow one request through a proxy's configuration, and say why it goes where it goes",
 		Long: `Follows a request through what the control plane holds for a proxy: the listener, filter chain, virtual host, route
 with the object and rule that it was made of, clusters and endpoints, and says why each was chosen and what is
@@ -39,7 +39,7 @@ the gateway's Pod listens. http:// and https:// are requests, tcp://host:port a 
   fairway explain istio-ingressgateway-0.istio-system http://localhost:8080/reviews/1 --header Host:bookinfo.example`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.run(cmd.Context(), cmd.OutOrStdout(), args[0], args[1])
+			return f.run(cmd.Context(), cmd.OutOrStdout(), f.named(args[0]), args[1])
 		},
 	}
 	f.plane.flags(cmd)

@@ -27,7 +27,8 @@ const maxAnswer = 1 << 30
 // plane is a control plane: all replicas in a cluster, or one debug port.
 type plane struct {
 	reach
-	address string
+	address   string
+	namespace string // of pods that are named without one; of all that are listed
 	// clustered says that the command may find the replicas in a cluster; chosen, that the
 	// user named one, or an address.
 	clustered bool
@@ -49,7 +50,23 @@ func (p *plane) flags(cmd *cobra.Command) {
 	p.cmd, p.clustered = cmd, true
 	cmd.Flags().StringVar(&p.address, "debug-address", "http://127.0.0.1:15014",
 		"debug port of one replica; where nobody listens there, and none is named, all replicas of the kubeconfig's cluster are asked")
+	cmd.Flags().StringVarP(&p.namespace, "namespace", "n", "", "namespace of the pod that is named, where its name does not end with one; default: that of the kubeconfig's context")
 	p.reach.flag(cmd)
+}
+
+// named is the name of a proxy, "POD.NAMESPACE", of one that may lack the namespace.
+func (p *plane) named(pod string) string {
+	switch _, namespace, err := p.config(); {
+	case p.namespace != "" && strings.HasSuffix(pod, "."+p.namespace):
+		return pod
+	case p.namespace != "":
+		return pod + "." + p.namespace
+	case strings.Contains(pod, "."):
+		return pod
+	case err == nil:
+		return pod + "." + namespace
+	}
+	return pod
 }
 
 // given tells whether one of the flags was set.
@@ -92,6 +109,9 @@ func ask[T any](ctx context.Context, p *plane, path string) ([]answer[T], error)
 			continue
 		}
 		out = append(out, one)
+	}
+	if len(out) == 0 && len(p.silent) > 0 {
+		return nil, fmt.Errorf("%w (%s)", last, strings.Join(p.silent, "; "))
 	}
 	if len(out) == 0 {
 		return nil, last

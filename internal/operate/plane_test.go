@@ -1,6 +1,8 @@
 package operate
 
 import (
+	"bytes"
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -74,5 +76,57 @@ func TestWhomCommandsAsk(t *testing.T) {
 		if (err == nil) != c.ok || (asked > 0) != c.cluster || c.ok && (len(list) != 1 || list[0].ID != "a.b") {
 			t.Errorf("%s: %v, %v, the cluster was asked %d times", name, list, err, asked)
 		}
+	}
+}
+
+// TestNamesOfProxies: a pod is named with its namespace, or in the one that is chosen.
+func TestNamesOfProxies(t *testing.T) {
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	text := "apiVersion: v1\nkind: Config\nclusters: [{name: x, cluster: {server: http://127.0.0.1:1}}]\nusers: [{name: x, user: {}}]\ncontexts: [{name: x, context: {cluster: x, user: x, namespace: shop}}]\ncurrent-context: x\n"
+	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HOME", t.TempDir())
+	for _, c := range []struct{ env, namespace, pod, want string }{
+		{kubeconfig, "", "web-0", "web-0.shop"},
+		{kubeconfig, "", "web-0.other", "web-0.other"},
+		{kubeconfig, "other", "web-0", "web-0.other"},
+		{kubeconfig, "other", "web-0.other", "web-0.other"},
+		{kubeconfig, "other", "web.0", "web.0.other"},
+		{"/nonexistent", "other", "web-0", "web-0.other"},
+		{"/nonexistent", "", "web-0.other", "web-0.other"},
+	} {
+		t.Setenv("KUBECONFIG", c.env)
+		p := plane{namespace: c.namespace}
+		if got := p.named(c.pod); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
+// TestStatusIsWatched: --watch says it again until it is told to stop, -n lists one namespace.
+func TestStatusIsWatched(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := 0
+	port := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/debug/syncz":
+			if asked++; asked == 2 {
+				cancel()
+			}
+			_, _ = w.Write([]byte(`[{"proxy":"a.shop"},{"proxy":"b.other"}]`))
+		default:
+			_, _ = w.Write([]byte(`[]`))
+		}
+	}))
+	defer port.Close()
+	cmd := newStatusCommand()
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	cmd.SetArgs([]string{"--debug-address", port.URL, "-n", "shop", "-o", "json", "--watch"})
+	_ = cmd.ExecuteContext(ctx) // which ends in the middle of the second look
+	if asked != 2 || strings.Count(out.String(), "a.shop") < 1 || strings.Contains(out.String(), "b.other") {
+		t.Errorf("asked %d times, said %s", asked, out.String())
 	}
 }

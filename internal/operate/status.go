@@ -2,13 +2,16 @@ package operate
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/fairway-mesh/fairway/internal/debug"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -17,8 +20,9 @@ import (
 func newStatusCommand() *cobra.Command {
 	var p plane
 	var o output
+	var watch bool
 	cmd := &cobra.Command{
-		Use:   "status [POD.NAMESPACE]",
+		Use:   "status [POD[.NAMESPACE]]",
 		Short: "Say how far every connected proxy is",
 		Long: `Lists the proxies that are connected to the control plane and, for each type of resources, whether the proxy
 has accepted the newest: SYNCED, STALE (something newer is on its way, or was refused) or NOT SENT (the proxy did not
@@ -29,36 +33,77 @@ Asks all replicas of the control plane, which it finds with the kubeconfig and r
 says to which each proxy is connected; with --debug-address, or where somebody listens at its default, that replica alone.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			list, err := p.proxies(cmd.Context())
-			if err != nil {
-				return err
+			show := func() error { return p.showStatus(cmd, args, &o) }
+			if !watch {
+				return show()
 			}
-			if len(args) == 1 {
-				list = slices.DeleteFunc(list, func(x debug.Proxy) bool { return x.ID != args[0] })
-				if len(list) == 0 {
-					return fmt.Errorf("no proxy %q is connected: `fairway status` lists those that are", args[0])
-				}
-			}
-			if done, err := o.write(cmd.OutOrStdout(), list); done {
-				return err
-			}
-			if err := printStatus(cmd.OutOrStdout(), list); err != nil {
-				return err
-			}
-			found, err := p.findings(cmd.Context())
-			if err != nil {
-				return err
-			}
-			printOutdated(cmd.OutOrStdout(), found)
-			printStale(cmd.OutOrStdout(), p.views(cmd.Context()))
-			p.warn(cmd.ErrOrStderr())
-			return nil
+			return repeat(cmd.Context(), cmd.OutOrStdout(), show)
 		},
 	}
 	p.flags(cmd)
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "say it again every two seconds")
 	cmd.ValidArgsFunction = p.complete
 	o.flag(cmd)
 	return cmd
+}
+
+// showStatus says it once.
+func (p *plane) showStatus(cmd *cobra.Command, args []string, o *output) error {
+	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	list, err := p.proxies(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(args) == 1:
+		name := p.named(args[0])
+		list = slices.DeleteFunc(list, func(x debug.Proxy) bool { return x.ID != name })
+		if len(list) == 0 {
+			return fmt.Errorf("no proxy %q is connected: `fairway status` lists those that are", name)
+		}
+	case p.namespace != "":
+		list = slices.DeleteFunc(list, func(x debug.Proxy) bool { return namespaceOf(x.ID) != p.namespace })
+	}
+	defer p.warn(cmd.ErrOrStderr())
+	if done, err := o.write(out, list); done {
+		return err
+	}
+	if err := printStatus(out, list); err != nil {
+		return err
+	}
+	found, err := p.findings(ctx)
+	if err != nil {
+		return err
+	}
+	printOutdated(out, found)
+	printStale(out, p.views(ctx))
+	return nil
+}
+
+// watchEvery is how often --watch says it again.
+const watchEvery = 2 * time.Second
+
+// repeat shows something again and again until the context ends, on a terminal in the same
+// place.
+func repeat(ctx context.Context, w io.Writer, show func() error) error {
+	f, ok := w.(*os.File)
+	terminal := ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a descriptor is small
+	for {
+		if terminal {
+			fmt.Fprint(w, "\x1b[H\x1b[2J")
+		}
+		if err := show(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(watchEvery):
+		}
+		if !terminal {
+			fmt.Fprintln(w)
+		}
+	}
 }
 
 // statusTypes are the types of the table, and their columns.

@@ -55,6 +55,7 @@ func TestSamples(t *testing.T) {
 	for _, file := range all {
 		folders[filepath.Dir(file)] = true
 	}
+	delete(folders, "../../samples/tests") // says what becomes of requests, in words that are no manifests
 	for folder := range folders {
 		files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
 		if err != nil {

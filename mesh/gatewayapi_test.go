@@ -221,6 +221,25 @@ spec:
 	}
 }
 
+// TestPoliciesThatLose: a BackendTLSPolicy about whose Service an older one decides is told so
+// for each Gateway that leads there, as the other is told that it is in force.
+func TestPoliciesThatLose(t *testing.T) {
+	const policy = "---\nkind: BackendTLSPolicy\nmetadata: {name: %s, namespace: a}\nspec: {targetRefs: [{group: '', kind: Service, name: web}], validation: {hostname: web.example, wellKnownCACertificates: System}}\n"
+	w := apiWorld(t, apiFront+"---\nkind: HTTPRoute\nmetadata: {name: r, namespace: a}\nspec: {parentRefs: [{name: front, sectionName: all}], rules: [{backendRefs: [{name: web, port: 80}]}]}\n"+
+		fmt.Sprintf(policy, "older")+fmt.Sprintf(policy, "younger"))
+	for name, want := range map[string]string{"older": "Accepted=True/Accepted", "younger": "Accepted=False/Conflicted"} {
+		ancestors, _, _ := w.GatewayAPI().BackendTLSPolicyStatus(object.Ref{Kind: object.KindBackendTLSPolicy, Namespace: "a", Name: name})
+		if len(ancestors) != 2 || ancestors[0].AncestorRef.Name != "front" {
+			t.Fatalf("%s is told for %v", name, ancestors)
+		}
+		for _, a := range ancestors {
+			if got := conditions(a.Conditions[:1]); got != want {
+				t.Errorf("%s is %s, want %s", name, got, want)
+			}
+		}
+	}
+}
+
 // TestStaticAddresses: a Gateway with an address of its own is programmed when its
 // Service has it.
 func TestStaticAddresses(t *testing.T) {

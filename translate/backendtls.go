@@ -47,13 +47,15 @@ func (b *clusterBuilder) policySocket() *corev3.TransportSocket {
 // verifiedBy has common verify a server.
 func verifiedBy(common *tlsv3.CommonTlsContext, t *gatewayapi.BackendTLS) {
 	v := &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: exactNames(t.Names)}
-	if len(t.Names) > 0 && t.Authorities != nil {
+	switch {
+	case len(t.Names) > 0 && t.Authorities != nil:
 		trusting(common, v, t.Authorities.Name)
 		return
+	case len(t.Names) > 0 && t.System:
+		trusting(common, v, systemRootsSecret)
+		return
 	}
-	if len(t.Names) == 0 || !t.System {
-		v.MatchTypedSubjectAltNames = exactNames([]string{traffic.NobodysName})
-	}
-	v.TrustedCa = resource.FileSource(resource.SystemRootsFile)
+	v.MatchTypedSubjectAltNames = exactNames([]string{traffic.NobodysName})
+	v.TrustedCa = resource.NobodysAuthority()
 	common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: v}
 }

@@ -2,10 +2,14 @@ package translate
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -65,7 +69,11 @@ func spokenTo(t *testing.T, port uint32, changes ...mesh.Change) *tlsv3.Upstream
 
 // accepts are the names of which the server's certificate must bear one.
 func accepts(c *tlsv3.UpstreamTlsContext) (out []string) {
-	for _, m := range c.GetCommonTlsContext().GetValidationContext().GetMatchTypedSubjectAltNames() {
+	v := c.GetCommonTlsContext().GetValidationContext()
+	if combined := c.GetCommonTlsContext().GetCombinedValidationContext(); combined != nil {
+		v = combined.DefaultValidationContext
+	}
+	for _, m := range v.GetMatchTypedSubjectAltNames() {
 		out = append(out, m.Matcher.GetExact())
 	}
 	return out
@@ -118,9 +126,37 @@ func TestBackendTLSPolicies(t *testing.T) {
 			if got.Sni != c.sni || !slices.Equal(accepts(got), c.names) {
 				t.Errorf("the server is asked for as %q and must be one of %q, want %q and %q", got.Sni, accepts(got), c.sni, c.names)
 			}
-			if got.GetCommonTlsContext().GetValidationContext().GetTrustedCa() == nil {
-				t.Error("whoever signs is trusted")
+			common := got.GetCommonTlsContext()
+			nobody := common.GetValidationContext().GetTrustedCa().GetInlineString() != ""
+			if closed := slices.Equal(c.names, []string{traffic.NobodysName}); nobody != closed || !closed && common.GetCombinedValidationContext().GetValidationContextSdsSecretConfig().GetName() == "" {
+				t.Errorf("it is verified by %v", common.GetValidationContextType())
 			}
 		})
+	}
+}
+
+// TestNoClusterNamesFiles: what Envoy cannot read of the files that TLS settings of rules and
+// policies name, those of its image included, is never a reason to refuse a cluster: Envoy
+// would go on with the one before, which may speak no TLS.
+func TestNoClusterNamesFiles(t *testing.T) {
+	rule := func(tls *networking.ClientTLSSettings) mesh.Change {
+		return mesh.Change{Ref: object.Ref{Kind: object.KindDestinationRule, Namespace: "default", Name: "r"}, Object: &networkingv1.DestinationRule{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "r"}, Spec: networking.DestinationRule{Host: "web", TrafficPolicy: &networking.TrafficPolicy{Tls: tls}}}}
+	}
+	for name, c := range map[string]mesh.Change{
+		"a policy":               tlsPolicy("a", 1, nil),
+		"a policy without roots": tlsPolicy("a", 1, named("ConfigMap", "nowhere")),
+		"SIMPLE":                 rule(&networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE}),
+		"SIMPLE, system":         rule(&networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE, CaCertificates: "system"}),
+		"SIMPLE, a file":         rule(&networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE, CaCertificates: "/ca", CaCrl: "/crl"}),
+		"MUTUAL, files":          rule(&networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_MUTUAL, ClientCertificate: "/c", PrivateKey: "/k"}),
+		"MUTUAL, a Secret":       rule(&networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_MUTUAL, CredentialName: "s"}),
+	} {
+		got := spokenTo(t, 80, c)
+		if got == nil {
+			t.Errorf("%s: no TLS is spoken", name)
+		} else if text := protojson.Format(got); strings.Contains(text, `"filename"`) {
+			t.Errorf("%s: the cluster names a file: %s", name, text)
+		}
 	}
 }

@@ -29,7 +29,7 @@ func AuthoritiesSecret(a *object.Authorities) *tlsv3.Secret {
 // need not wait for it, and trusts no one.
 func NobodysSecret(name string) *tlsv3.Secret {
 	return &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
-		TrustedCa:             resource.FileSource(resource.SystemRootsFile),
+		TrustedCa:             resource.NobodysAuthority(),
 		VerifyCertificateHash: []string{strings.Repeat("0", 64)},
 	}}}
 }
@@ -43,6 +43,9 @@ func ClusterSecrets(in ClusterInput, kept bool) []SecretUse {
 	}
 	if in.overridden() && in.TLS.Authorities != nil {
 		uses = append(uses, SecretUse{Name: in.TLS.Authorities.Name, By: in.TLS.Policy, Since: in.TLS.Created, Authorities: in.TLS.Authorities})
+	}
+	if in.overridden() && in.TLS.System && len(in.TLS.Names) > 0 {
+		uses = append(uses, SecretUse{Name: systemRootsSecret, By: in.TLS.Policy, Since: in.TLS.Created})
 	}
 	for i := range uses {
 		uses[i].Kept = kept

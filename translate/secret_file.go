@@ -72,18 +72,21 @@ func unescaped(path string) string {
 	return out
 }
 
-// clientFiles are the SDS names of the files that TLS settings of a client name,
-// roots that are the system's not among them.
+// systemRootsSecret is the SDS name of the roots in the proxy's image.
+var systemRootsSecret = rootFiles(resource.SystemRootsFile, "")
+
+// clientFiles are the SDS names of the files that TLS settings of a client name; without
+// any for roots, those of the proxy's image.
 func clientFiles(t *networking.ClientTLSSettings) (certificate, roots string) {
 	if t.GetMode() == networking.ClientTLSSettings_MUTUAL && t.ClientCertificate != "" && t.PrivateKey != "" {
 		certificate = certificateFiles(t.ClientCertificate, t.PrivateKey)
 	}
+	if t.GetMode() != networking.ClientTLSSettings_SIMPLE && t.GetMode() != networking.ClientTLSSettings_MUTUAL {
+		return certificate, ""
+	}
 	ca := t.GetCaCertificates()
 	if ca == systemRoots {
 		ca = ""
-	}
-	if ca == "" && t.GetCaCrl() == "" {
-		return certificate, ""
 	}
 	return certificate, rootFiles(cmp.Or(ca, resource.SystemRootsFile), t.GetCaCrl())
 }

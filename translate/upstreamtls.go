@@ -220,7 +220,9 @@ func (b *clusterBuilder) credentials(common *tlsv3.CommonTlsContext, own, roots 
 }
 
 // files takes key and roots from files of the proxy, by secrets; roots that are
-// not named are the system's.
+// not named are the system's. A file that is not there then costs the connections: named
+// in the cluster it would cost the cluster, of which Envoy keeps an older version, that may
+// speak no TLS at all.
 func (b *clusterBuilder) files(common *tlsv3.CommonTlsContext) {
 	certificate, roots := clientFiles(b.tls)
 	if certificate != "" {
@@ -229,13 +231,7 @@ func (b *clusterBuilder) files(common *tlsv3.CommonTlsContext) {
 	if b.insecure() {
 		return
 	}
-	v := b.verification()
-	if roots == "" {
-		v.TrustedCa = resource.FileSource(resource.SystemRootsFile)
-		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: v}
-		return
-	}
-	trusting(common, v, roots)
+	trusting(common, b.verification(), roots)
 }
 
 // inlineFiles names files in the cluster itself.

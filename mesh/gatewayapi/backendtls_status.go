@@ -55,17 +55,21 @@ func (w *View) gatewaysTo(p *BackendTLSPolicy) (out []*Gateway) {
 	seen := map[object.Ref]struct{}{}
 	looked := 0
 	for _, service := range p.services() {
+		most := maxLooked
 		if !w.decidesFor(p, service) {
-			continue
+			most = min(most, looked+maxLookedInVain)
 		}
 		routes, _ := w.routesTo.Get(service)
-		for _, r := range routes {
+		for i, r := range routes {
+			if looked == most || i == 8*maxLooked {
+				break
+			}
 			if !w.mayLead(r, service) {
 				continue
 			}
 			for _, parent := range r.parents {
 				ref, _ := r.parentOf(parent)
-				if _, known := seen[ref]; known || !declaredBy(ref) || looked == maxLooked {
+				if _, known := seen[ref]; known || !declaredBy(ref) || looked == most {
 					continue
 				}
 				looked++
@@ -96,6 +100,10 @@ func (w *View) gatewaysTo(p *BackendTLSPolicy) (out []*Gateway) {
 // maxLooked is how many parents of routes are looked at for one policy: each policy asks anew
 // whenever something of the Gateway API changes.
 const maxLooked = 128
+
+// maxLookedInVain is how many are looked at for a Service about which another policy decides:
+// the API wants the Gateways told of the conflict too, and nobody bounds such policies.
+const maxLookedInVain = 16
 
 // decidesFor tells whether a policy decides about anything of a Service.
 func (w *View) decidesFor(p *BackendTLSPolicy, service string) bool {

@@ -160,7 +160,7 @@ func (b *clusterBuilder) originatedTLS() *corev3.TransportSocket {
 		sni = b.Service.Host // requests name it themselves, bytes cannot
 	}
 	key := socketKey{
-		config: b.Config, tls: b.tls, names: firstOf(b.Service.SubjectAltNames), inline: b.Rule == nil,
+		config: b.Config, tls: b.tls, names: firstOf(b.Service.SubjectAltNames), inline: b.Rule == nil || b.Rule.Ref() == b.Config.Ref,
 		own: b.secret("tls.credentialName", b.tls.GetCredentialName()), roots: b.secret("tls.caCertCredentialName", b.tls.GetCaCertCredentialName()),
 	}
 	if b.speaks() == http2 {
@@ -174,7 +174,7 @@ func (b *clusterBuilder) originatedTLS() *corev3.TransportSocket {
 		switch {
 		case key.own != "" || key.roots != "":
 			b.credentials(common, key.own, cmp.Or(key.roots, key.own))
-		case key.inline: // TLS that no rule asks for is the mesh's own: its files are everywhere, and no secret is
+		case key.inline: // TLS that no rule of anybody asks for is the mesh's own: its files are everywhere, and no secret is
 			b.inlineFiles(common)
 		default:
 			b.files(common)

@@ -14,6 +14,7 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
@@ -362,6 +363,35 @@ func TestTLSTooLargeTrustsNobody(t *testing.T) {
 		small.Spec.TrafficPolicy.Tls.SubjectAltNames = []string{"h"}
 		if got := bounds.Restricted(small).(*networkingv1.DestinationRule).Spec.TrafficPolicy.Tls; got.Mode != mode || got.SubjectAltNames[0] != "h" {
 			t.Errorf("mode %v: of small settings %v are in force", mode, got)
+		}
+	}
+}
+
+// TestSlicesAndPortModesAreBounded: an EndpointSlice as Kubernetes makes them is used, and one
+// whose addresses × ports are many is not; neither is a PeerAuthentication of very many ports,
+// in whose place STRICT is in force.
+func TestSlicesAndPortModesAreBounded(t *testing.T) {
+	slice := func(addresses, ports int) *discoveryv1.EndpointSlice {
+		return &discoveryv1.EndpointSlice{Endpoints: make([]discoveryv1.Endpoint, addresses), Ports: make([]discoveryv1.EndpointPort, ports)}
+	}
+	modes := func(n int) *securityv1.PeerAuthentication {
+		o := &securityv1.PeerAuthentication{}
+		o.Spec.PortLevelMtls = map[uint32]*security.PeerAuthentication_MutualTLS{}
+		for i := range n {
+			o.Spec.PortLevelMtls[uint32(i+1)] = &security.PeerAuthentication_MutualTLS{} //nolint:gosec // few
+		}
+		return o
+	}
+	for _, c := range []struct {
+		kind object.Kind
+		obj  any
+		ok   bool
+	}{
+		{object.KindEndpointSlice, slice(100, 100), true}, {object.KindEndpointSlice, slice(1000, 10), true}, {object.KindEndpointSlice, slice(1000, 100), false},
+		{object.KindPeerAuthentication, modes(200), true}, {object.KindPeerAuthentication, modes(201), false},
+	} {
+		if found := bounds.Check(object.Ref{Kind: c.kind, Namespace: "evil", Name: "x"}, c.obj); (len(found) == 0) != c.ok {
+			t.Errorf("%s: found %v, want it in force: %v", c.kind, found, c.ok)
 		}
 	}
 }

@@ -69,6 +69,7 @@ func timeWait(b *testing.B, h attack.Hostile) {
 		name, namespace, ip := podName(i)
 		attach(b, e, &snapshot.Client{NodeID: name, Role: snapshot.RoleSidecar, Namespace: namespace, Pod: name, IP: ip})
 	}
+	attach(b, e, &snapshot.Client{NodeID: "evil", Role: snapshot.RoleSidecar, Namespace: "evil-0", Pod: "evil", IP: "10.33.0.1", Labels: map[string]string{"app": "a0"}})
 	attach(b, e, &snapshot.Client{NodeID: "ingress", Role: snapshot.RoleRouter, Namespace: "istio-system", Pod: "ingress", IP: "10.31.0.1"})
 	n, longest, dearest := 0, time.Duration(0), time.Duration(0)
 	for b.Loop() {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -68,7 +69,10 @@ func documents(texts ...string) string { return strings.Join(texts, "---\n") }
 func size(r *rand.Rand, most int) int { return 1 + r.IntN(most) }
 
 // Tenants are the kinds of objects that a hostile tenant writes.
-var Tenants = []Hostile{
+var Tenants = slices.Concat(products, lists)
+
+// products are objects that multiply, or reach for what is another's.
+var products = []Hostile{
 	{"entry: hosts × addresses × ports", func(t Tenant, r *rand.Rand) string {
 		hosts, addresses, ports := size(r, 250), size(r, 250), size(r, 200)
 		return t.networking("ServiceEntry", "product", fmt.Sprintf("{hosts: [%s], addresses: [%s], ports: [%s], resolution: STATIC, endpoints: [{address: 10.9.9.9}]}",

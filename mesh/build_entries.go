@@ -35,6 +35,7 @@ func (b *builder) serviceEntry(ref object.Ref, o *networkingv1.ServiceEntry) {
 			b.foundAs(ref, "together "+s.Host, nil)
 			b.foundAs(ref, "named "+s.Host, nil)
 			b.foundAs(ref, "ports "+s.Host, nil)
+			b.foundAs(ref, "endpoints "+s.Host, nil)
 		}
 	}
 	if next != nil {
@@ -90,6 +91,7 @@ func (b *builder) workloadEntry(ref object.Ref, o *networkingv1.WorkloadEntry) {
 func (b *builder) addEntry(h *registry.Host, s *registry.Service, endpoints []registry.Endpoint) {
 	b.foundAs(s.Ref, "named "+h.Name, nil)
 	b.foundAs(s.Ref, "ports "+h.Name, nil)
+	b.foundAs(s.Ref, "endpoints "+h.Name, nil)
 	for i, x := range h.Services {
 		if x.Kubernetes() {
 			where := "clients of other namespaces find the Service by it: use another host"
@@ -134,7 +136,7 @@ func (b *builder) addEntry(h *registry.Host, s *registry.Service, endpoints []re
 		return
 	}
 	b.foundAs(s.Ref, "together "+h.Name, nil)
-	h.Add(s, registry.NewEndpointSet(endpoints))
+	h.Add(s, b.endpointSet(s, h.Name, endpoints))
 }
 
 // unlike says in what two services of a host differ that are therefore not one; "" when

@@ -59,7 +59,9 @@ func (b *builder) record(name string) *registry.Host {
 	if base, ok := strings.CutSuffix(name, ".svc."+object.Domain); ok {
 		if svc, ns, ok := strings.Cut(base, "."); ok {
 			if s := b.services[ns][svc]; s != nil {
-				h.Add(s, registry.NewEndpointSet(b.serviceEndpoints(s)))
+				h.Add(s, b.endpointSet(s, name, b.serviceEndpoints(s)))
+			} else {
+				b.foundAs(object.Ref{Kind: object.KindService, Namespace: ns, Name: svc}, "endpoints "+name, nil)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package mesh
 import (
 	"net/netip"
 	"slices"
+	"sync"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -19,6 +20,8 @@ type View struct {
 	Sidecar *traffic.Sidecar // in force for the scope; nil: all of the mesh is seen
 	labels  map[string]string
 	known   knownRules
+	// certificate is ClientCertificate of a router, looked for once.
+	certificate func() (traffic.ClientCertificate, []object.Finding)
 }
 
 // View is the mesh as the scope sees it.
@@ -26,6 +29,8 @@ func (w *World) View(s Scope) *View {
 	v := &View{World: w, Scope: s, labels: s.LabelMap()}
 	if s.Role == RoleSidecar {
 		v.Sidecar = w.sidecarFor(s.Namespace, v.labels)
+	} else {
+		v.certificate = sync.OnceValues(v.clientCertificate)
 	}
 	return v
 }

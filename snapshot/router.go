@@ -91,6 +91,8 @@ func (r *routerLayer) build(w *mesh.World) {
 	in := translate.GatewayInput{View: view, Workload: r.workload, Has: func(name string) bool { return r.secrets.resource(w, name) != nil }}
 	extra := translate.ResolvePolicies(&in)
 	plan := translate.Gateway(in)
+	_, conflicts := view.ClientCertificate()
+	plan.Findings = append(plan.Findings, conflicts...)
 	plan.Destinations = append(plan.Destinations, extra.Destinations...)
 	r.findings = append(append(r.findings, plan.Findings...), extra.Findings...)
 	r.release()

@@ -30,18 +30,29 @@ func (b *clusterBuilder) policySocket() *corev3.TransportSocket {
 		b.findings = append(b.findings, object.Finding{Object: b.Rule.Ref(), Field: "spec.trafficPolicy.tls", Code: object.CodeConflict, Winner: b.TLS.Policy,
 			Message: fmt.Sprintf("a BackendTLSPolicy decides about TLS to host %s; these settings have no effect there: remove one of the two", b.Service.Host)})
 	}
-	key := socketKey{config: b.Config, policy: b.TLS}
+	key := socketKey{config: b.Config, policy: b.TLS, shown: b.Certificate.Secret}
 	if b.speaks() == http2 {
 		key.alpn = "h2" // otherwise Envoy offers what the request is
 	}
 	return upstreamSocket(b.sockets.common(key, func() *tlsv3.CommonTlsContext {
 		common := &tlsv3.CommonTlsContext{TlsParams: tlsParameters(b.Config.GetTlsDefaults())}
 		verifiedBy(common, b.TLS)
+		if name := shownSecret(b.Certificate); name != "" {
+			common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{secretByADS(name)}
+		}
 		if key.alpn != "" {
 			common.AlpnProtocols = []string{key.alpn}
 		}
 		return common
 	}), b.TLS.Hostname)
+}
+
+// shownSecret is the SDS name of a client's certificate; "" for none.
+func shownSecret(c traffic.ClientCertificate) string {
+	if c.Secret == (object.Ref{}) {
+		return ""
+	}
+	return gatewayapi.GatewaySecretScheme + c.Secret.Namespace + "/" + c.Secret.Name
 }
 
 // verifiedBy has common verify a server.

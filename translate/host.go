@@ -166,7 +166,9 @@ func clusterInput(v *mesh.View, s *registry.Service, endpoints *registry.Endpoin
 		Identities: endpoints.Identities, MutualTLS: endpoints.MutualTLS, Client: clientOf(v, s, rule),
 	}
 	if p := s.Port(port); p != nil {
-		in.TLS = v.BackendTLS(s, p)
+		if in.TLS = v.BackendTLS(s, p); in.TLS != nil {
+			in.Certificate, _ = v.ClientCertificate()
+		}
 	}
 	if s.Resolution != registry.ResolutionStatic {
 		in.Endpoints, in.PeerAuthentications = endpoints, v.PeerAuthentications

@@ -38,6 +38,8 @@ type ClusterInput struct {
 	// Router: the client is a gateway, whose connections have no original
 	// destination.
 	Router bool
+	// Certificate is what a gateway shows to servers as TLS asks.
+	Certificate traffic.ClientCertificate
 	// Identities and MutualTLS are those of the service's endpoints
 	// (mesh.EndpointSet).
 	Identities string

@@ -47,6 +47,9 @@ func ClusterSecrets(in ClusterInput, kept bool) []SecretUse {
 	if in.overridden() && in.TLS.System && len(in.TLS.Names) > 0 {
 		uses = append(uses, SecretUse{Name: systemRootsSecret, By: in.TLS.Policy, Since: in.TLS.Created})
 	}
+	if name := shownSecret(in.Certificate); in.overridden() && name != "" {
+		uses = append(uses, SecretUse{Name: name, By: in.Certificate.By, Since: in.Certificate.Since})
+	}
 	for i := range uses {
 		uses[i].Kept = kept
 	}

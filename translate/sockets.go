@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/gatewayapi"
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
@@ -38,6 +39,7 @@ type socketKey struct {
 	own, roots string // Secrets
 	inline     bool   // files are named in the cluster itself
 	policy     *gatewayapi.BackendTLS
+	shown      object.Ref // the Secret of the client's certificate, under the policy
 }
 
 // firstOf tells lists apart that never change.

@@ -115,6 +115,9 @@ func (w *View) gatewayFindings(g *Gateway) []object.Finding {
 	if problem := w.ForeignAddress(g); problem != "" {
 		out = append(out, object.Finding{Object: g.Ref, Field: "spec.addresses", Code: object.CodeUnreferenced, Message: problem})
 	}
+	if _, problem := w.clientCertificateRef(g); problem != (certificateProblem{}) {
+		out = append(out, object.Finding{Object: g.Ref, Field: clientCertificateField, Code: object.CodeUnreferenced, Message: problem.Message + "; until then servers are shown no certificate"})
+	}
 	return append(out, w.FrontendFindings(g)...)
 }
 

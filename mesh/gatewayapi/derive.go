@@ -39,7 +39,7 @@ func (b *Builder) Derive(w *View, ref object.Ref, selector func(host string) (tr
 	if d == nil {
 		return nil
 	}
-	out := &traffic.Gateway{Ref: d.Ref, Name: NameOf(d.Ref), Namespace: d.Ref.Namespace, Created: d.created}
+	out := &traffic.Gateway{Ref: d.Ref, Name: NameOf(d.Ref), Namespace: d.Ref.Namespace, Created: d.created, Certificate: w.clientCertificate(g)}
 	if out.Created.Before(g.created) {
 		out.Created = g.created
 	}

@@ -75,9 +75,6 @@ func parseGateway(o *gatewayv1.Gateway) *Gateway {
 	}
 	g.readAllowed()
 	g.unread()
-	if o.Spec.TLS != nil && o.Spec.TLS.Backend != nil {
-		g.find(object.CodeUnsupported, "spec.tls.backend", "certificates of the Gateway towards its backends are not supported here; the field is ignored: use a DestinationRule of networking.istio.io")
-	}
 	return g
 }
 
@@ -156,6 +153,9 @@ func (w *View) ListenerSecrets() (out []registry.Wanted) {
 		g := w.Served(x.Ref)
 		if g == nil {
 			continue
+		}
+		if secret, _ := w.clientCertificateRef(g); secret != (object.Ref{}) {
+			add(registry.Wanted{Ref: secret, By: g.Ref, Since: g.created})
 		}
 		for _, l := range g.listeners {
 			for _, wanted := range w.clientBundles(g, l) {

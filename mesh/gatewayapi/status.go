@@ -72,7 +72,7 @@ func (w *View) GatewayStatus(ref object.Ref) (status *gatewayv1.GatewayStatus, g
 	case len(addresses) == 0:
 		programmed = condition(gatewayv1.GatewayConditionProgrammed, false, gatewayv1.GatewayReasonAddressNotAssigned, pending, g.generation)
 	}
-	out.Conditions = []metav1.Condition{accepted, programmed}
+	out.Conditions = append([]metav1.Condition{accepted, programmed}, w.resolvedRefs(g)...)
 	if field := g.fallsBack(); field != "" {
 		out.Conditions = append(out.Conditions, condition(gatewayv1.GatewayConditionInsecureFrontendValidationMode, true, gatewayv1.GatewayReasonConfigurationChanged, field+".mode is AllowInsecureFallback: clients without a valid certificate are served too", g.generation))
 	}

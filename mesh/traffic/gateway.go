@@ -25,6 +25,9 @@ type Gateway struct {
 	// Pods are, in place of Selector, those of a Gateway of the Gateway API.
 	Pods    []PodSelector
 	Servers []*Server
+	// Certificate is what its pods show to servers, as far as all their Gateways of the
+	// Gateway API name the same (mesh.View.ClientCertificate).
+	Certificate ClientCertificate
 }
 
 // OfAPI tells whether the Gateway is made of one of the Gateway API, or of a ListenerSet.

@@ -58,7 +58,8 @@ func (l *link) loses(unacknowledged bool, again uint32, now time.Time) bool {
 // back because its connection had broken, so what it says may be lost again, of which nobody
 // tells here; and what it does not ask for may be what it sends requests to. Otherwise it is
 // waited for no longer than others: a client that has endpoints or listeners of its own never
-// says that word.
+// says that word. Only of a state-of-the-world client that has not said which clusters it
+// holds nothing is known, and it is always waited for.
 func (s *session) unheard() bool {
 	switch s.phase {
 	case phaseRecalling:

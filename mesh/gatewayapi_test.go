@@ -376,3 +376,31 @@ spec:
 		t.Errorf("the first rule was written at %v", o)
 	}
 }
+
+// TestRulesOfOtherRoutesStay: when one route of a Gateway changes, what is made of the others
+// stays the same, by pointer.
+func TestRulesOfOtherRoutesStay(t *testing.T) {
+	const route = "---\nkind: HTTPRoute\nmetadata: {name: %s, namespace: a}\nspec: {parentRefs: [{name: front, sectionName: all}], hostnames: [%s.example], rules: [{backendRefs: [{name: web, port: 80}]}]}\n"
+	front := object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"}
+	bound := func(w *World) map[string]any {
+		out := map[string]any{}
+		for _, b := range w.Gateway(gatewayapi.NameOf(front)).Servers[0].Bound {
+			out[b.Host] = b.VirtualService
+		}
+		return out
+	}
+	b := newBuilder()
+	changes := apiChanges(t, apiFront+fmt.Sprintf(route, "one", "one")+fmt.Sprintf(route, "two", "two"))
+	b.apply(changes)
+	w, _ := b.finish()
+	before := bound(w)
+	last := changes[len(changes)-1]
+	changed := last.Object.(*gatewayv1.HTTPRoute).DeepCopy()
+	changed.Spec.Rules[0].BackendRefs[0].Weight = new(int32)
+	b.apply([]Change{{last.Ref, changed}})
+	w, _ = b.finish()
+	after := bound(w)
+	if len(before) != 2 || before["one.example"] != after["one.example"] || before["two.example"] == after["two.example"] {
+		t.Errorf("before: %v, after: %v", before, after)
+	}
+}

@@ -1,9 +1,11 @@
 package mesh
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -165,5 +167,85 @@ func TestListenerSetsComeAndGo(t *testing.T) {
 	}
 	if w.GatewayAPI().Gateway(gateway) != nil || w.Gateway(gatewayapi.NameOf(set)) != nil {
 		t.Error("the Gateway is gone, and is there")
+	}
+}
+
+// TestListenerSetsThatAreNotServed: a listener that cannot be opened takes no requests from
+// those that are.
+func TestListenerSetsThatAreNotServed(t *testing.T) {
+	w := apiWorld(t, `kind: Gateway
+metadata: {name: front, namespace: a}
+spec:
+  gatewayClassName: istio
+  addresses: [{type: Hostname, value: web}]
+  allowedListeners: {namespaces: {from: All}}
+  listeners: [{name: own, port: 443, protocol: HTTPS, hostname: "*.example", tls: {certificateRefs: [{name: x}]}}]
+---
+kind: ListenerSet
+metadata: {name: thief, namespace: b}
+spec:
+  parentRef: {name: front, namespace: a}
+  listeners: [{name: pay, port: 443, protocol: HTTPS, hostname: pay.example, tls: {certificateRefs: [{name: x, namespace: a}]}}]
+---
+kind: HTTPRoute
+metadata: {name: pay, namespace: a}
+spec: {parentRefs: [{name: front}], hostnames: [pay.example], rules: [{backendRefs: [{name: web, port: 80}]}]}
+`)
+	if got, want := onGateways(w), "gateway.networking.k8s.io/Gateway a/front: own pay.example=pay"; got != want {
+		t.Errorf("%s is served, want %s", got, want)
+	}
+}
+
+// TestOrderOfListenerSets: the servers of a Gateway come first and those of its sets in their
+// order, however old the API server says they are.
+func TestOrderOfListenerSets(t *testing.T) {
+	b := newBuilder()
+	b.apply(apiChanges(t, strings.Replace(setsFront, "FROM", "{from: All}", 1)))
+	w, _ := b.finish()
+	for _, name := range []string{"zz", "front", "aa"} {
+		o := &gatewayv1.ListenerSet{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, CreationTimestamp: metav1.NewTime(time.Unix(1, 0))}}
+		o.Spec.ParentRef.Name = "front"
+		host := gatewayv1.Hostname(name + ".example")
+		o.Spec.Listeners = []gatewayv1.ListenerEntry{{Name: "l", Port: 80, Protocol: gatewayv1.HTTPProtocolType, Hostname: &host}}
+		b.apply([]Change{{object.Ref{Kind: object.KindListenerSet, Namespace: "a", Name: name}, o}})
+	}
+	w, _ = b.finish()
+	var got []string
+	for _, g := range w.View(Scope{Role: RoleRouter, Namespace: "a", Labels: "app=web"}).SelectedGateways() {
+		got = append(got, g.Ref.Name)
+	}
+	if want := "front aa front zz near far"; strings.Join(got, " ") != want {
+		t.Errorf("the order is %v, want %s", got, want)
+	}
+}
+
+// TestManyListenerSets: sets beyond what a Gateway may have are not attached, and those that
+// are add a bounded number of ports.
+func TestManyListenerSets(t *testing.T) {
+	b := newBuilder()
+	b.apply(apiChanges(t, strings.Replace(setsFront, "FROM", "{from: Same}", 1)))
+	for i := range 20 {
+		o := &gatewayv1.ListenerSet{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: fmt.Sprintf("s%02d", i), CreationTimestamp: metav1.NewTime(time.Unix(int64(5000+i), 0))}}
+		o.Spec.ParentRef.Name = "front"
+		for j := range 64 {
+			o.Spec.Listeners = append(o.Spec.Listeners, gatewayv1.ListenerEntry{Name: gatewayv1.SectionName(fmt.Sprint("l", j)), Port: gatewayv1.PortNumber(1000 + 64*i + j), Protocol: gatewayv1.HTTPProtocolType})
+		}
+		b.apply([]Change{{object.Ref{Kind: object.KindListenerSet, Namespace: "a", Name: o.Name}, o}})
+	}
+	w, _ := b.finish()
+	ports, sets := map[uint32]bool{}, 0
+	for _, g := range w.Gateways() {
+		sets++
+		for _, s := range g.Servers {
+			ports[s.Number] = true
+		}
+	}
+	if sets != 1+1+15 || len(ports) != 1+100 {
+		t.Errorf("%d objects have servers on %d ports", sets, len(ports))
+	}
+	for name, want := range map[string]string{"s00": "Accepted=True/Accepted", "s01": "Accepted=True/ListenersNotValid", "s14": "Accepted=False/ListenersNotValid", "s15": "Accepted=False/NotAllowed"} {
+		if got := setConditions(w, "a", name); !strings.HasPrefix(got, want) {
+			t.Errorf("%s is %s, want %s", name, got[:min(len(got), 60)], want)
+		}
 	}
 }

@@ -151,15 +151,3 @@ func (w *View) routesOn(d *declarer, listeners []*listener) map[*listener][]atta
 	}
 	return out
 }
-
-// ownHost tells whether requests for a host belong to the listener, and not to
-// another of the Gateway's port that has a hostname closer to it.
-func ownHost(g *Gateway, l *listener, host string) bool {
-	best := l
-	for _, o := range g.listeners {
-		if o.serves() && o.spec.Port == l.spec.Port && o.sort() == l.sort() && object.HostMatches(o.hostname, host) && len(o.hostname) > len(best.hostname) {
-			best = o
-		}
-	}
-	return best == l
-}

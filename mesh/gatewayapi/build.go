@@ -19,6 +19,7 @@ type Builder struct {
 	crosses   map[object.Ref]struct{} // routes with backends of other namespaces
 
 	merged map[object.Ref]map[mergedOn]merged // by what declares the listeners
+	owners map[*Gateway]owners                // of what is derived now
 
 	staleTLS map[string]struct{}            // Services whose policies have changed, by "namespace/name"
 	trusting map[string]map[string]struct{} // policies by the ConfigMaps that they name, both by "namespace/name"
@@ -26,7 +27,7 @@ type Builder struct {
 
 // NewBuilder makes a builder that changes the index.
 func NewBuilder(next *Index) *Builder {
-	return &Builder{next: next, stale: map[object.Ref]*stale{}, unsettled: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}, merged: map[object.Ref]map[mergedOn]merged{}, staleTLS: map[string]struct{}{}, trusting: map[string]map[string]struct{}{}}
+	return &Builder{next: next, stale: map[object.Ref]*stale{}, unsettled: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}, merged: map[object.Ref]map[mergedOn]merged{}, owners: map[*Gateway]owners{}, staleTLS: map[string]struct{}{}, trusting: map[string]map[string]struct{}{}}
 }
 
 // Mark notes that a Gateway, ListenerSet or Service has to be derived again.
@@ -83,6 +84,7 @@ func (b *Builder) Marked(namespaces map[string]map[string]string) (out []Marked)
 		b.settle(ref, namespaces)
 	}
 	clear(b.unsettled)
+	clear(b.owners)
 	for _, ref := range slices.SortedFunc(maps.Keys(b.stale), object.CompareRefs) {
 		m := Marked{Ref: ref}
 		if s := b.stale[ref]; s.whole {
@@ -160,6 +162,11 @@ func (b *Builder) settle(ref object.Ref, namespaces map[string]map[string]string
 	}
 	sets := b.next.allowed(declared, namespaces)
 	if old != nil && old.declared == declared && slices.Equal(old.allowed, sets) {
+		for _, s := range persist.Prefix(b.next.setsOf, setsOf(ref)) {
+			if old.attached(s.Ref) == nil { // why it is not may be another reason now
+				b.Mark(s.Ref)
+			}
+		}
 		return
 	}
 	next := declared.settle(sets)

@@ -1,7 +1,6 @@
 package gatewayapi
 
 import (
-	"crypto/tls"
 	"fmt"
 	"strings"
 
@@ -55,7 +54,7 @@ func (w *View) clientCertificateProblem(g *Gateway) certificateProblem {
 	case s.HoldsAuthority() || registry.AuthoritySecret(ref.Name):
 		return invalid("Secret %s is that of an authority and is never shown: name the Secret of a client's certificate")
 	}
-	if _, err := tls.X509KeyPair(s.Data["tls.crt"], s.Data["tls.key"]); err != nil {
+	if s.TypedPair() != nil {
 		return invalid("Secret %s holds no certificate with its key: put them in PEM into tls.crt and tls.key")
 	}
 	return certificateProblem{}

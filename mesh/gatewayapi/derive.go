@@ -39,10 +39,8 @@ func (b *Builder) Derive(w *View, ref object.Ref, selector func(host string) (tr
 	if d == nil {
 		return nil
 	}
-	out := &traffic.Gateway{Ref: d.Ref, Name: NameOf(d.Ref), Namespace: d.Ref.Namespace, Created: d.created, Certificate: w.clientCertificate(g)}
-	if out.Created.Before(g.created) {
-		out.Created = g.created
-	}
+	out := &traffic.Gateway{Ref: d.Ref, Name: NameOf(d.Ref), Namespace: d.Ref.Namespace, Created: g.since(d), Certificate: w.clientCertificate(g)}
+	owner := b.ownersOf(w, g)
 	if g.managed() {
 		out.Pods = []traffic.PodSelector{{Namespace: g.Ref.Namespace, Labels: map[string]string{GatewayNameLabel: GatewayLabel(g.Ref.Name)}}}
 	}
@@ -53,14 +51,10 @@ func (b *Builder) Derive(w *View, ref object.Ref, selector func(host string) (tr
 	}
 	attached := w.routesOn(d, listeners)
 	for _, l := range listeners {
-		if !l.serves() {
+		if !w.derives(g, l) {
 			continue
 		}
-		secrets, problem := w.certificates(l)
-		if problem != (listenerProblem{}) || w.frontendRefusal(g, l) != (listenerProblem{}) {
-			continue
-		}
-		for _, s := range w.servers(g, l, attached[l], secrets, rules) {
+		for _, s := range w.servers(g, l, attached[l], owner, rules) {
 			s.Gateway = out
 			out.Servers = append(out.Servers, s)
 		}
@@ -70,7 +64,7 @@ func (b *Builder) Derive(w *View, ref object.Ref, selector func(host string) (tr
 
 // servers are those of one listener: one, but for TLS that ends here and is led
 // on by the name that clients ask for, which takes one for each name.
-func (w *View) servers(g *Gateway, l *listener, attached []attachment, secrets []object.Ref, rules *merges) []*traffic.Server {
+func (w *View) servers(g *Gateway, l *listener, attached []attachment, owner owners, rules *merges) []*traffic.Server {
 	s := &traffic.Server{Index: l.index, Number: uint32(l.spec.Port), Listener: string(l.spec.Name), Hosts: []traffic.GatewayHost{{Namespace: "*", Host: l.hostname}}}
 	s.Spec = &networking.Server{Port: &networking.Port{Number: s.Number, Name: string(l.spec.Name), Protocol: string(l.spec.Protocol)}, Hosts: []string{l.hostname}}
 	s.Protocol, _ = object.ParseProtocol(string(l.spec.Protocol))
@@ -85,6 +79,7 @@ func (w *View) servers(g *Gateway, l *listener, attached []attachment, secrets [
 					s.Spec.Tls.Mode, s.Spec.Tls.InsecureSkipVerify = networking.ServerTLSSettings_OPTIONAL_MUTUAL, wrapperspb.Bool(true)
 				}
 			}
+			secrets, _ := w.certificates(l)
 			for _, c := range secrets {
 				s.Spec.Tls.CredentialNames = append(s.Spec.Tls.CredentialNames, GatewaySecretScheme+c.Namespace+"/"+c.Name)
 			}
@@ -94,7 +89,7 @@ func (w *View) servers(g *Gateway, l *listener, attached []attachment, secrets [
 	var hosts []string
 	for _, a := range attached {
 		for _, h := range a.hosts {
-			if !ownHost(g, l, h) {
+			if owner.of(l, h) != l {
 				continue
 			}
 			if byHost[h] == nil {

@@ -70,7 +70,10 @@ func parseGateway(o *gatewayv1.Gateway) *Gateway {
 		g.unusable = "addresses of type IPAddress cannot be chosen for a Service that exists"
 		g.find(object.CodeUnsupported, "spec.addresses", "%s; they are ignored: choose them in the Service", g.unusable)
 	}
-	for i := range o.Spec.Listeners {
+	if len(o.Spec.Listeners) > maxListeners {
+		g.find(object.CodeInvalid, "spec.listeners", "more than %d listeners; the others are left out: write another Gateway for them", maxListeners)
+	}
+	for i := range o.Spec.Listeners[:min(len(o.Spec.Listeners), maxListeners)] {
 		g.listeners = append(g.listeners, g.listener(i, &o.Spec.Listeners[i]))
 	}
 	g.readAllowed()

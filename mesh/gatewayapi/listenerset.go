@@ -59,8 +59,8 @@ func (x *Index) ListenerSet(ref object.Ref) *ListenerSet {
 	return s
 }
 
-// allowed are the sets that name a Gateway and that it allows, oldest first. Namespaces
-// are their labels by name.
+// allowed are the sets that name a Gateway as it was written and that it allows, oldest
+// first, as long as there is room for their listeners. Namespaces are their labels by name.
 func (x *Index) allowed(g *Gateway, namespaces map[string]map[string]string) (out []*ListenerSet) {
 	prefix := setsOf(g.Ref)
 	if g.setsFrom == gatewayv1.NamespacesFromNone {
@@ -75,7 +75,13 @@ func (x *Index) allowed(g *Gateway, namespaces map[string]map[string]string) (ou
 		}
 	}
 	slices.SortStableFunc(out, olderSet)
-	return out[:min(len(out), maxListeners)]
+	room := maxListeners - len(g.listeners)
+	for i, s := range out {
+		if room -= len(s.listeners); room < 0 {
+			return out[:i]
+		}
+	}
+	return out
 }
 
 // olderSet is the order of precedence of the sets of a Gateway; what does not exist yet
@@ -147,7 +153,7 @@ func (g *Gateway) attached(set object.Ref) *ListenerSet {
 // detached is why a set adds nothing to its Gateway, which is served.
 func (w *View) detached(s *ListenerSet, g *Gateway) string {
 	if g.allows(s.Ref.Namespace, w.Namespaces) {
-		return fmt.Sprintf("Gateway %s/%s has %d older ListenerSets, the most that it may have; nothing is served of this one: use another Gateway", s.parent.Namespace, s.parent.Name, maxListeners)
+		return fmt.Sprintf("with the listeners of older ListenerSets Gateway %s/%s would have more than %d; nothing is served of this one: use another Gateway", s.parent.Namespace, s.parent.Name, maxListeners)
 	}
 	return fmt.Sprintf("Gateway %s/%s allows no ListenerSets of namespace %s; nothing is served of this one: set spec.allowedListeners there", s.parent.Namespace, s.parent.Name, s.Ref.Namespace)
 }

@@ -14,6 +14,10 @@ import (
 // is at least a filter chain on its pods.
 const maxListeners = 1024
 
+// maxSetPorts is how many ports ListenerSets may add to those of the Gateway itself. Each
+// is a port of its Service too.
+const maxSetPorts = 100
+
 // settle is the Gateway with the listeners of sets behind its own, and what keeps any of
 // them from being served.
 func (g *Gateway) settle(sets []*ListenerSet) *Gateway {
@@ -27,13 +31,11 @@ func (g *Gateway) settle(sets []*ListenerSet) *Gateway {
 		out.sets = append(out.sets, &set)
 		out.listeners = append(out.listeners, set.listeners...)
 	}
-	for _, l := range out.listeners[min(len(out.listeners), maxListeners):] {
-		l.refuse(gatewayv1.ListenerConditionReason(gatewayv1.ListenerEntryReasonTooManyListeners), "the Gateway has %d listeners with those of older ListenerSets, the most that it may have; the listener is left out: use another Gateway", maxListeners)
-	}
 	for _, l := range out.listeners {
 		l.refusePort()
 		l.refuseMode()
 	}
+	out.refuseManyPorts()
 	out.frontends()
 	out.refuseConflicts()
 	for _, l := range out.listeners {
@@ -60,13 +62,31 @@ func (l *listener) refuse(reason gatewayv1.ListenerConditionReason, format strin
 	}
 }
 
-// proxyPorts are those on which every proxy tells how it is.
-var proxyPorts = []gatewayv1.PortNumber{15020, 15021, 15090}
+// proxyPorts are those on which every proxy tells how it is, and is managed.
+var proxyPorts = []gatewayv1.PortNumber{15000, 15020, 15021, 15090}
 
 // refusePort leaves out what cannot be opened beside the proxy's own ports.
 func (l *listener) refusePort() {
 	if slices.Contains(proxyPorts, l.spec.Port) {
 		l.refuse(gatewayv1.ListenerReasonPortUnavailable, "port %d is the proxy's own; the listener is left out: use another one", l.spec.Port)
+	}
+}
+
+// refuseManyPorts leaves out the listeners of sets on more ports than sets may add.
+func (g *Gateway) refuseManyPorts() {
+	opened, added := map[gatewayv1.PortNumber]struct{}{}, 0
+	for _, l := range g.listeners {
+		if _, known := opened[l.spec.Port]; known || l.refused != (listenerProblem{}) {
+			continue
+		}
+		if l.of.Ref != g.Ref {
+			if added == maxSetPorts {
+				l.refuse(gatewayv1.ListenerReasonPortUnavailable, "older ListenerSets open %d other ports, the most that they may add to those of the Gateway; the listener is left out: use a port that is open", maxSetPorts)
+				continue
+			}
+			added++
+		}
+		opened[l.spec.Port] = struct{}{}
 	}
 }
 

@@ -1,7 +1,6 @@
 package gatewayapi
 
 import (
-	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -169,7 +168,7 @@ func (w *View) certificateProblem(l *listener) listenerProblem {
 		if s == nil {
 			return listenerProblem{gatewayv1.ListenerReasonInvalidCertificateRef, fmt.Sprintf("there is no Secret %s/%s: create it", ref.Namespace, ref.Name)}
 		}
-		if _, err := tls.X509KeyPair(s.Data["tls.crt"], s.Data["tls.key"]); err != nil {
+		if s.TypedPair() != nil {
 			return listenerProblem{gatewayv1.ListenerReasonInvalidCertificateRef, fmt.Sprintf("Secret %s/%s holds no certificate with its key: put them in PEM into tls.crt and tls.key", ref.Namespace, ref.Name)}
 		}
 	}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"slices"
@@ -22,6 +23,16 @@ type Secret struct {
 
 	checked sync.Once // of the pair
 	pair    error
+
+	typed     sync.Once // of typedPair
+	typedPair error
+}
+
+// TypedPair says what is wrong with the certificate and key of a Secret of type
+// kubernetes.io/tls. It is looked at the first time only: statuses ask again in each pass.
+func (s *Secret) TypedPair() error {
+	s.typed.Do(func() { _, s.typedPair = tls.X509KeyPair(s.Data["tls.crt"], s.Data["tls.key"]) })
+	return s.typedPair
 }
 
 // CheckPair says what check finds wrong with the certificate and key of the Secret, which

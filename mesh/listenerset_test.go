@@ -201,7 +201,7 @@ spec: {parentRefs: [{name: front}], hostnames: [pay.example], rules: [{backendRe
 func TestOrderOfListenerSets(t *testing.T) {
 	b := newBuilder()
 	b.apply(apiChanges(t, strings.Replace(setsFront, "FROM", "{from: All}", 1)))
-	w, _ := b.finish()
+	b.finish()
 	for _, name := range []string{"zz", "front", "aa"} {
 		o := &gatewayv1.ListenerSet{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, CreationTimestamp: metav1.NewTime(time.Unix(1, 0))}}
 		o.Spec.ParentRef.Name = "front"
@@ -209,7 +209,7 @@ func TestOrderOfListenerSets(t *testing.T) {
 		o.Spec.Listeners = []gatewayv1.ListenerEntry{{Name: "l", Port: 80, Protocol: gatewayv1.HTTPProtocolType, Hostname: &host}}
 		b.apply([]Change{{object.Ref{Kind: object.KindListenerSet, Namespace: "a", Name: name}, o}})
 	}
-	w, _ = b.finish()
+	w, _ := b.finish()
 	var got []string
 	for _, g := range w.View(Scope{Role: RoleRouter, Namespace: "a", Labels: "app=web"}).SelectedGateways() {
 		got = append(got, g.Ref.Name)

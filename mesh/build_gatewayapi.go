@@ -61,7 +61,12 @@ func (b *builder) backendTLSPolicy(ref object.Ref, o *gatewayv1.BackendTLSPolicy
 
 // settleBackendTLS marks the Services that policies have spoken to in another way now.
 func (b *builder) settleBackendTLS() {
-	changed, policies := b.api.SettleBackendTLS()
+	for host, touch := range b.dirty.Hosts {
+		if name, namespace, ok := strings.Cut(strings.TrimSuffix(host, ".svc."+object.Domain), "."); ok && touch == TouchHost {
+			b.api.CountClusters(namespace + "/" + name)
+		}
+	}
+	changed, policies := b.api.SettleBackendTLS(b.clustersOf)
 	for _, key := range changed {
 		namespace, name, _ := strings.Cut(key, "/")
 		b.dirtyHost(strings.ToLower(name + "." + namespace + ".svc." + object.Domain))
@@ -71,6 +76,19 @@ func (b *builder) settleBackendTLS() {
 		b.found(p.Ref, api.PolicyFindings(p))
 	}
 	b.dirty.Status = b.dirty.Status || len(policies) > 0
+}
+
+// clustersOf is a Service and how many subsets the rule has that is for its clients, unless
+// they have one of their own.
+func (b *builder) clustersOf(namespace, name string) (s *registry.Service, subsets int) {
+	h := b.world.Host(strings.ToLower(name + "." + namespace + ".svc." + object.Domain))
+	if h == nil || !h.Services[0].Kubernetes() {
+		return nil, 0
+	}
+	if r := b.world.View(Scope{Namespace: namespace}).Rule(h.Services[0]); r != nil {
+		subsets = len(r.Subsets)
+	}
+	return h.Services[0], subsets
 }
 
 // apiRoute takes in a route; nil takes it away.

@@ -58,20 +58,22 @@ type GatewayListener struct {
 // gatewayBuilder gathers a GatewayPlan.
 type gatewayBuilder struct {
 	GatewayInput
-	topology *meshconfig.Topology
-	plan     GatewayPlan
-	names    map[string]bool // of route configurations
-	rules    ruleInputs
-	bindings map[*traffic.Server][]traffic.Bound
-	share    mesh.RouterShare
-	tooMuch  map[*traffic.VirtualService]bool // rules that were found to be too many
-	bytes    map[string]int                   // of the filters of chains, by the namespace of their Gateway
+	topology  *meshconfig.Topology
+	plan      GatewayPlan
+	names     map[string]bool // of route configurations
+	rules     ruleInputs
+	bindings  map[*traffic.Server][]traffic.Bound
+	share     mesh.RouterShare
+	tooMuch   map[*traffic.VirtualService]bool // rules that were found to be too many
+	bytes     map[string]int                   // of the filters of chains, by the namespace of their Gateway
+	trustless map[*traffic.Server]object.Ref   // servers whose authorities find no room, with what did
 }
 
 // Gateway makes the listeners and routes of a router.
 func Gateway(in GatewayInput) *GatewayPlan {
 	b := &gatewayBuilder{GatewayInput: in, names: map[string]bool{}, rules: newRuleInputs(), bindings: map[*traffic.Server][]traffic.Bound{}, tooMuch: map[*traffic.VirtualService]bool{}, bytes: map[string]int{}}
 	ports, findings := in.View.Ports(in.Workload)
+	b.trustless = trustTooMuch(ports)
 	topology, found := in.View.Config.TopologyOf(in.Workload)
 	b.topology, b.plan.Findings = topology, append(findings, found...)
 	for _, p := range ports {
@@ -195,7 +197,7 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *traffic.Server, names *nameCl
 	if len(own) == 0 {
 		return nil
 	}
-	if !b.secrets(s, secrets) {
+	if !b.trusts(s) || !b.secrets(s, secrets) {
 		return nil
 	}
 	var chains []*listenerv3.FilterChain

@@ -6,7 +6,6 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
-	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
 // Authorities that ConfigMaps hold reach clusters and listeners by secrets. What Envoy's
@@ -23,15 +22,6 @@ func trusting(common *tlsv3.CommonTlsContext, v *tlsv3.CertificateValidationCont
 // AuthoritiesSecret is the SDS secret of authorities.
 func AuthoritiesSecret(a *object.Authorities) *tlsv3.Secret {
 	return rootsSecret(a.Name, []byte(strings.Join(a.Roots, "")), nil)
-}
-
-// NobodysSecret is an SDS secret of authorities by which nobody is verified: who asks for it
-// need not wait for it, and trusts no one.
-func NobodysSecret(name string) *tlsv3.Secret {
-	return &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
-		TrustedCa:             resource.NobodysAuthority(),
-		VerifyCertificateHash: []string{strings.Repeat("0", 64)},
-	}}}
 }
 
 // ClusterSecrets are the SDS secrets that a cluster may ask for. kept is one that stays only

@@ -85,15 +85,27 @@ func (x *Index) asked(p *BackendTLSPolicy) *BackendTLS {
 }
 
 // bundleProblem is why a reference of a policy leads to no certificates.
-type bundleProblem struct{ field, message string }
+type bundleProblem struct {
+	field, message string
+	winner         object.Ref // the object for which there was room; may be none
+}
 
-// authorities are those that a policy's references lead to, and what is wrong with each
-// ConfigMap that has none.
+// authorities are those that a policy has proxies trust, and what is wrong with those that it
+// names beside.
 func (x *Index) authorities(p *BackendTLSPolicy) (all *object.Authorities, problems []bundleProblem) {
+	if much := x.tooMuch(p); much != nil {
+		return nil, []bundleProblem{*much}
+	}
+	return x.bundled(p)
+}
+
+// bundled are the authorities that a policy's references lead to, and what is wrong with each
+// ConfigMap that has none.
+func (x *Index) bundled(p *BackendTLSPolicy) (all *object.Authorities, problems []bundleProblem) {
 	var a authorities
 	for _, b := range p.bundles {
 		if message := a.add(x, b.Ref); message != "" {
-			problems = append(problems, bundleProblem{b.field, message})
+			problems = append(problems, bundleProblem{field: b.field, message: message})
 		}
 	}
 	return a.of(p.Ref.Namespace), problems
@@ -126,7 +138,7 @@ func (w *View) PolicyFindings(p *BackendTLSPolicy) []object.Finding {
 		instead = "only the other authorities are trusted"
 	}
 	for _, problem := range problems {
-		add(object.Finding{Field: problem.field, Code: object.CodeSecret, Message: problem.message + "; " + instead})
+		add(object.Finding{Field: problem.field, Code: object.CodeSecret, Winner: problem.winner, Message: problem.message + "; " + instead})
 	}
 	return out
 }

@@ -15,6 +15,7 @@ import (
 // SetBackendTLSPolicy replaces a BackendTLSPolicy; nil takes it away.
 func (b *Builder) SetBackendTLSPolicy(ref object.Ref, o *gatewayv1.BackendTLSPolicy) {
 	key := ref.Namespace + "/" + ref.Name
+	b.recount[key] = struct{}{}
 	old := b.next.BackendTLSPolicy(ref)
 	is := func(p *BackendTLSPolicy) bool { return p.Ref == ref }
 	for _, service := range old.services() {
@@ -75,7 +76,8 @@ func (b *Builder) policiesFor(service string) []*BackendTLSPolicy {
 // SettleBackendTLS makes anew what policies ask for of the Services that are stale. It
 // returns which Services, by "namespace/name", are now spoken to in another way, and the
 // policies for all of those that were stale.
-func (b *Builder) SettleBackendTLS() (changed []string, policies []*BackendTLSPolicy) {
+func (b *Builder) SettleBackendTLS(clusters Clusters) (changed []string, policies []*BackendTLSPolicy) {
+	b.settleTrust(clusters)
 	for _, service := range slices.Sorted(maps.Keys(b.staleTLS)) {
 		policies = append(policies, b.policiesFor(service)...)
 		old, _ := b.next.backendTLS.Get(service)

@@ -23,11 +23,13 @@ type Builder struct {
 
 	staleTLS map[string]struct{}            // Services whose policies have changed, by "namespace/name"
 	trusting map[string]map[string]struct{} // policies by the ConfigMaps that they name, both by "namespace/name"
+	recount  map[string]struct{}            // policies, by "namespace/name"
+	trusts   trusts
 }
 
 // NewBuilder makes a builder that changes the index.
 func NewBuilder(next *Index) *Builder {
-	return &Builder{next: next, stale: map[object.Ref]*stale{}, unsettled: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}, merged: map[object.Ref]map[mergedOn]merged{}, owners: map[*Gateway]owners{}, staleTLS: map[string]struct{}{}, trusting: map[string]map[string]struct{}{}}
+	return &Builder{next: next, stale: map[object.Ref]*stale{}, unsettled: map[object.Ref]struct{}{}, crosses: map[object.Ref]struct{}{}, merged: map[object.Ref]map[mergedOn]merged{}, owners: map[*Gateway]owners{}, staleTLS: map[string]struct{}{}, trusting: map[string]map[string]struct{}{}, recount: map[string]struct{}{}, trusts: newTrusts()}
 }
 
 // Mark notes that a Gateway, ListenerSet or Service has to be derived again.

@@ -25,6 +25,9 @@ type Index struct {
 	policiesOf persist.Map[string, []*BackendTLSPolicy] // by "namespace/name" of each Service that they name, oldest first
 	bundles    persist.Map[string, *bundle]             // ConfigMaps that have been read, by "namespace/name"
 	backendTLS persist.Map[string, serviceTLS]          // what the policies come to, by "namespace/name" of the Service
+	// closed are policies that have nobody trusted, by namespace and by "namespace/name", with
+	// the youngest for which there was room.
+	closed persist.Map[string, map[string]object.Ref]
 }
 
 // BackendTLSPolicy finds a policy; nil when there is none.

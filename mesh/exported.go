@@ -62,6 +62,7 @@ func (b *builder) countExport(ref object.Ref, obj any) (kept bool) {
 		at.count(was, -1)
 	}
 	if next != nil {
+		next.home = next.unsaid && athome(b.world.Config.DefaultServiceExportTo, ns)
 		next.kept = was != nil && was.kept
 		at.count(next, 1)
 	} else if was != nil && was.kept {
@@ -78,10 +79,12 @@ func (b *builder) countExport(ref object.Ref, obj any) (kept bool) {
 
 // count takes an object in, or out.
 func (x *exports) count(e *export, sign int) {
-	x.sum = x.sum.plus(e.counts, sign)
-	for _, p := range e.ports {
-		if x.ports[p] += sign; x.ports[p] == 0 {
-			delete(x.ports, p)
+	if !e.home {
+		x.sum = x.sum.plus(e.counts, sign)
+		for _, p := range e.ports {
+			if x.ports[p] += sign; x.ports[p] == 0 {
+				delete(x.ports, p)
+			}
 		}
 	}
 	if sign < 0 {
@@ -148,10 +151,18 @@ func (b *builder) settlePods() (changed bool) {
 	return len(b.exported.stale) > 0
 }
 
-// exportAgain has all namespaces looked at again.
+// exportAgain has all namespaces looked at again, by the default that is now in force.
 func (b *builder) exportAgain() {
-	for ns := range b.exported.of {
+	for ns, at := range b.exported.of {
 		b.exported.stale[ns] = struct{}{}
+		home := athome(b.world.Config.DefaultServiceExportTo, ns)
+		for _, e := range slices.Collect(maps.Values(at.of)) {
+			if e.unsaid && e.home != home {
+				at.count(e, -1)
+				e.home = home
+				at.count(e, 1)
+			}
+		}
 	}
 }
 
@@ -179,6 +190,14 @@ func (b *builder) settleExportsOf(ns string, at *exports) {
 	ports := map[uint32]struct{}{}
 	at.kept = 0
 	for _, e := range byAge {
+		if e.home {
+			if e.kept {
+				e.kept = false
+				b.foundAs(e.ref, "exports", nil)
+				b.dispatch(Change{e.ref, e.object})
+			}
+			continue
+		}
 		others := 0
 		for _, p := range e.ports {
 			if _, is := ports[p]; !is {

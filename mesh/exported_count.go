@@ -33,6 +33,8 @@ type export struct {
 	counts  tally
 	ports   []uint32 // of the listeners that services may share, as those of HTTP and of TCP without an address do
 	kept    bool     // to its namespace
+	unsaid  bool     // the mesh's default says to whom it is exported
+	home    bool     // to nobody else, by that default: it counts for nothing
 }
 
 // tally is how many clusters and listeners objects put on other sidecars.
@@ -60,7 +62,8 @@ func newExport(ref object.Ref, obj any, pods int) *export {
 	clusters := 0
 	switch o := obj.(type) {
 	case *corev1.Service:
-		if v := registry.ExportTo(o); v.Private(o.Namespace, nil) || v.None() {
+		v := registry.ExportTo(o)
+		if e.unsaid = len(v) == 0; athome(v, o.Namespace) {
 			return nil
 		}
 		for _, p := range o.Spec.Ports {
@@ -76,7 +79,8 @@ func newExport(ref object.Ref, obj any, pods int) *export {
 		}
 		e.counts.many = clusters + e.counts.listeners
 	case *networkingv1.ServiceEntry:
-		if v := object.Visibility(o.Spec.ExportTo); v.Private(o.Namespace, nil) || v.None() {
+		v := object.Visibility(o.Spec.ExportTo)
+		if e.unsaid = len(v) == 0; athome(v, o.Namespace) {
 			return nil
 		}
 		names := 0 // each cluster says them again
@@ -101,6 +105,11 @@ func newExport(ref object.Ref, obj any, pods int) *export {
 	slices.Sort(e.ports)
 	e.ports = slices.Clip(slices.Compact(e.ports))
 	return e
+}
+
+// athome tells whether a list exports to no other namespace.
+func athome(v object.Visibility, namespace string) bool {
+	return v.Private(namespace, nil) || v.None()
 }
 
 // createdAt is when an object was made, in seconds since 1970.

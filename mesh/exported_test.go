@@ -258,3 +258,36 @@ func TestSmallExportsAreBounded(t *testing.T) {
 		})
 	}
 }
+
+// TestDefaultsSayWhatIsExported: what the mesh's default keeps at home counts for nothing, and
+// takes no room from what is exported; when the default changes all is counted again.
+func TestDefaultsSayWhatIsExported(t *testing.T) {
+	config := func(rest string) Change {
+		return Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte(rest + "fairway: {exportedResources: 100}")}
+	}
+	open, private := config(""), config("defaultServiceExportTo: ['.']\n")
+	changes := []Change{serviceOf("public", 0, 1, "*")}
+	for i := range 320 {
+		changes = append(changes, serviceOf(fmt.Sprintf("p%03d", i), 10*time.Hour, 2, ""))
+	}
+	check := func(w *World, atHome bool) {
+		t.Helper()
+		if got := slices.Contains(seen(w, "shop"), "public"); got != atHome || (len(keptOf(w)) == 0) != atHome {
+			t.Errorf("the public Service is seen: %v, and %d are told that they are too many, with all others at home: %v", got, len(keptOf(w)), atHome)
+		}
+	}
+	first := map[bool]Change{false: open, true: private}
+	for _, atHome := range []bool{false, true} {
+		b := newBuilder()
+		b.apply(append([]Change{first[atHome]}, changes...))
+		for range 3 {
+			w, _ := b.finish()
+			check(w, atHome)
+			if atHome && !slices.Equal(seen(w, "shop"), []string{"public"}) || len(seen(w, "evil")) != len(changes) {
+				t.Errorf("another namespace sees %v, their own %d", seen(w, "shop"), len(seen(w, "evil")))
+			}
+			atHome = !atHome
+			b.apply([]Change{first[atHome]})
+		}
+	}
+}

@@ -14,7 +14,6 @@ import (
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
@@ -367,13 +366,9 @@ func TestTLSTooLargeTrustsNobody(t *testing.T) {
 	}
 }
 
-// TestSlicesAndPortModesAreBounded: an EndpointSlice as Kubernetes makes them is used, and one
-// whose addresses × ports are many is not; neither is a PeerAuthentication of very many ports,
-// in whose place STRICT is in force.
-func TestSlicesAndPortModesAreBounded(t *testing.T) {
-	slice := func(addresses, ports int) *discoveryv1.EndpointSlice {
-		return &discoveryv1.EndpointSlice{Endpoints: make([]discoveryv1.Endpoint, addresses), Ports: make([]discoveryv1.EndpointPort, ports)}
-	}
+// TestPortModesAreBounded: a PeerAuthentication of very many ports is not used, and STRICT is
+// in force in its place.
+func TestPortModesAreBounded(t *testing.T) {
 	modes := func(n int) *securityv1.PeerAuthentication {
 		o := &securityv1.PeerAuthentication{}
 		o.Spec.PortLevelMtls = map[uint32]*security.PeerAuthentication_MutualTLS{}
@@ -382,16 +377,9 @@ func TestSlicesAndPortModesAreBounded(t *testing.T) {
 		}
 		return o
 	}
-	for _, c := range []struct {
-		kind object.Kind
-		obj  any
-		ok   bool
-	}{
-		{object.KindEndpointSlice, slice(100, 100), true}, {object.KindEndpointSlice, slice(1000, 10), true}, {object.KindEndpointSlice, slice(1000, 100), false},
-		{object.KindPeerAuthentication, modes(200), true}, {object.KindPeerAuthentication, modes(201), false},
-	} {
-		if found := bounds.Check(object.Ref{Kind: c.kind, Namespace: "evil", Name: "x"}, c.obj); (len(found) == 0) != c.ok {
-			t.Errorf("%s: found %v, want it in force: %v", c.kind, found, c.ok)
+	for n, ok := range map[int]bool{200: true, 201: false} {
+		if found := bounds.Check(object.Ref{Kind: object.KindPeerAuthentication, Namespace: "evil", Name: "x"}, modes(n)); (len(found) == 0) != ok {
+			t.Errorf("%d ports: found %v, want it in force: %v", n, found, ok)
 		}
 	}
 }

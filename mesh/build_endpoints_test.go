@@ -2,12 +2,15 @@ package mesh
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
@@ -57,5 +60,58 @@ func TestEndpointsOfOneHostAreBounded(t *testing.T) {
 	b.apply([]Change{{ref, entry}})
 	if w, _ = b.finish(); len(w.Host(host).Endpoints[0].Endpoints) != room+3 || told() {
 		t.Error("there is room for all, and they are not served, or the finding stays")
+	}
+}
+
+// TestSlicesOfManyAddressesAreCut: an EndpointSlice may have 1,000 endpoints and 100 ports.
+// Only the ports that its Service has count; what does not fit is cut off, the same whatever
+// was in force before, and told.
+func TestSlicesOfManyAddressesAreCut(t *testing.T) {
+	of := object.Ref{Kind: object.KindService, Namespace: "a", Name: "wide"}
+	service := func(ports int) Change {
+		o := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "wide"}, Spec: corev1.ServiceSpec{ClusterIP: "10.96.7.9"}}
+		for i := range ports {
+			o.Spec.Ports = append(o.Spec.Ports, corev1.ServicePort{Name: fmt.Sprint("tcp-", i), Port: int32(1000 + i)}) //nolint:gosec // few
+		}
+		return Change{of, o}
+	}
+	slice := func(addresses int) Change {
+		o := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "wide-1", Labels: map[string]string{discoveryv1.LabelServiceName: "wide"}}, AddressType: discoveryv1.AddressTypeIPv4}
+		for i := range 100 {
+			o.Ports = append(o.Ports, discoveryv1.EndpointPort{Name: new(fmt.Sprint("tcp-", i)), Port: new(int32(2000 + i))}) //nolint:gosec // few
+		}
+		for i := range addresses {
+			o.Endpoints = append(o.Endpoints, discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("192.0.%d.%d", i>>8, i&255)}})
+		}
+		return Change{object.Ref{Kind: object.KindEndpointSlice, Namespace: "a", Name: "wide-1"}, o}
+	}
+	served := func(w *World) (out []string) {
+		for _, e := range w.Host("wide.a.svc.cluster.local").Endpoints[0].Endpoints {
+			out = append(out, e.Address)
+		}
+		return out
+	}
+	before, fresh := newBuilder(), newBuilder()
+	before.apply([]Change{service(100), slice(10)})
+	if w, _ := before.finish(); len(served(w)) != 10 {
+		t.Fatalf("of a small slice %v are served", served(w))
+	}
+	before.apply([]Change{slice(1000)})
+	fresh.apply([]Change{slice(1000), service(100)})
+	w, _ := before.finish()
+	restarted, _ := fresh.finish()
+	if got := served(w); len(got) != bounds.MaxHostEndpoints/100 || !slices.Equal(got, served(restarted)) {
+		t.Errorf("%d are served, and after a restart %d", len(got), len(served(restarted)))
+	}
+	told := false
+	for f := range w.Findings() {
+		told = told || f.Object == of && strings.Contains(f.Message, "the 500 youngest endpoints get no requests")
+	}
+	if !told {
+		t.Error("nothing is told")
+	}
+	before.apply([]Change{service(50)})
+	if w, _ = before.finish(); len(served(w)) != 1000 {
+		t.Errorf("of ports that the Service has there is room for all, and %d are served", len(served(w)))
 	}
 }

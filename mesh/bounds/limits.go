@@ -11,7 +11,6 @@ import (
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 	telemetryv1 "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -41,10 +40,9 @@ const (
 	MaxSubsets        = 500     // of the rules for one host
 	MaxMatches        = 5000    // of one VirtualService, for one of its hosts
 	maxExports        = 1000
-	maxPorts          = 1000   // of a DestinationRule's settings by port
-	maxPortModes      = 200    // of a PeerAuthentication: each port has filter chains of its own
-	maxSlice          = 10_000 // of an EndpointSlice, of which Kubernetes makes those of 100 endpoints
-	maxTargets        = 64     // of one policy; Istio's own CRDs allow 16
+	maxPorts          = 1000 // of a DestinationRule's settings by port
+	maxPortModes      = 200  // of a PeerAuthentication: each port has filter chains of its own
+	maxTargets        = 64   // of one policy; Istio's own CRDs allow 16
 	maxPolicy         = MaxExpanded / 4
 	maxWord           = 253      // bytes of a name, of which Kubernetes has none that is longer
 	maxClusterPolicy  = 16 << 10 // bytes of a trafficPolicy, which each cluster says again
@@ -89,7 +87,6 @@ var Limits = []Limit{
 
 	{object.KindWorkloadEntry, "spec.ports", 1000, "ports", of(func(o *networkingv1.WorkloadEntry) int { return len(o.Spec.Ports) })},
 	{object.KindService, "spec.ports", 1000, "ports", of(func(o *corev1.Service) int { return len(o.Spec.Ports) })},
-	{object.KindEndpointSlice, "endpoints × ports", maxSlice, "endpoints of clusters", of(func(o *discoveryv1.EndpointSlice) int { return len(o.Endpoints) * len(o.Ports) })},
 
 	{object.KindGateway, "spec.servers", 1000, "servers", of(func(o *networkingv1.Gateway) int { return len(o.Spec.Servers) })},
 	{object.KindGateway, "spec.servers[*].hosts", 5000, "hosts", of(serverHosts)},

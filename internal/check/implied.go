@@ -17,31 +17,35 @@ import (
 // applied to the base (which may be empty): their objects, one running Pod of each workload
 // that has none, with a proxy unless the template says otherwise, and an address for each
 // Service. Of two objects of one name the later counts, as with kubectl apply. What of a
-// manifest cannot be read is an error with its place.
-func Implied(base []mesh.Change, names []string, stdin io.Reader) ([]mesh.Change, error) {
+// manifest cannot be read is an error with its place. Assumed are the Pods whose addresses
+// stand for those that they will get.
+func Implied(base []mesh.Change, names []string, stdin io.Reader) (out []mesh.Change, assumed map[object.Ref]bool, err error) {
 	texts, err := read(names, stdin)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m := readManifests(texts)
 	for _, e := range m.found.Entries {
 		if e.Code == object.CodeUnreadable {
-			return nil, fmt.Errorf("%s:%d: %s", e.File, e.Line, e.Message)
+			return nil, nil, fmt.Errorf("%s:%d: %s", e.File, e.Line, e.Message)
 		}
 	}
 	if len(m.objects) == 0 && len(names) > 0 {
-		return nil, errors.New("the manifests have no object that the control plane reads")
+		return nil, nil, errors.New("the manifests have no object that the control plane reads")
 	}
 	waiting := map[object.Ref]bool{} // Pods that do not run yet
+	assumed = map[object.Ref]bool{}
 	for _, o := range m.objects {
 		if p, ok := o.Object.(*corev1.Pod); ok && p.Status.Phase == "" {
 			waiting[o.Ref] = true
+			assumed[o.Ref] = p.Status.PodIP == "" && len(p.Status.PodIPs) == 0
 		}
 	}
-	out, _ := m.pods(base)
+	out, _ = m.pods(base)
 	for _, c := range out {
 		if p, ok := c.Object.(*corev1.Pod); ok {
 			injected(p)
+			assumed[c.Ref] = true
 		}
 	}
 	age(base, m.objects)
@@ -54,7 +58,7 @@ func Implied(base []mesh.Change, names []string, stdin io.Reader) ([]mesh.Change
 			out = append(out, o.Change)
 		}
 	}
-	return out, nil
+	return out, assumed, nil
 }
 
 // address gives Services what an API server would: the address that the base has for them,

@@ -7,6 +7,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
 	"github.com/fairway-mesh/fairway/translate"
@@ -17,6 +18,8 @@ import (
 type Hop struct {
 	Address netip.Addr
 	Port    uint32
+	// Assumed says that the address stands for one that is not known.
+	Assumed bool
 	// Mutual says that the proxy shows the certificate of its workload. Encrypted says that
 	// it speaks TLS at all.
 	Mutual, Encrypted bool
@@ -24,27 +27,54 @@ type Hop struct {
 	sni               string
 }
 
-// Caller is the workload that a request comes from.
+// Caller is who a request comes from.
 type Caller struct {
-	Address   netip.Addr
-	Principal string // its SPIFFE id, which its proxy shows to servers that ask
+	Address   netip.Addr // of the connection; zero: nothing is known of it
+	Principal string     // its SPIFFE id, which its proxy shows to servers that ask
+	// Forwards says that it is a gateway, which tells the server who its own client is
+	// (X-Forwarded-For): Client, zero where nothing is known of it.
+	Forwards bool
+	Client   netip.Addr
 }
 
-// Hops are the ways to the endpoints of a cluster that have addresses and are healthy. They
-// are as many as the endpoints, in their order.
-func (r *Resources) Hops(cluster string) (out []Hop) {
+// Hops are the ways to the endpoints of a cluster that may get requests, in their order. One
+// that is known by a name only has a zero address. A cluster that leads where the client
+// connected to has the addresses that the client may have chosen, at its port.
+func (r *Resources) Hops(cluster string, chosen []netip.Addr, port uint32) (out []Hop) {
 	c := r.Clusters[cluster]
+	if c.GetType() == clusterv3.Cluster_ORIGINAL_DST && c.GetClusterType() == nil {
+		if other := c.GetOriginalDstLbConfig().GetUpstreamPortOverride(); other != nil {
+			port = other.Value
+		}
+		for _, a := range chosen {
+			out = append(out, hop(c, nil, a, port))
+		}
+		return out
+	}
+	panics := c.GetCommonLbConfig().GetHealthyPanicThreshold() == nil || c.CommonLbConfig.HealthyPanicThreshold.Value != 0
 	for _, group := range r.Assignment(cluster).GetEndpoints() {
 		for _, e := range group.LbEndpoints {
+			if !panics && !usable(e) {
+				continue
+			}
 			at := e.GetEndpoint().GetAddress().GetSocketAddress()
 			a, err := netip.ParseAddr(at.GetAddress())
-			if err != nil || e.HealthStatus != corev3.HealthStatus_UNKNOWN && e.HealthStatus != corev3.HealthStatus_HEALTHY {
-				continue
+			if err != nil {
+				a = netip.Addr{}
 			}
 			out = append(out, hop(c, e, a, at.GetPortValue()))
 		}
 	}
 	return out
+}
+
+// usable tells whether an endpoint gets requests while others do.
+func usable(e *endpointv3.LbEndpoint) bool {
+	switch e.HealthStatus {
+	case corev3.HealthStatus_UNKNOWN, corev3.HealthStatus_HEALTHY, corev3.HealthStatus_DEGRADED:
+		return true
+	}
+	return false
 }
 
 // hop is the way to one endpoint.
@@ -82,7 +112,10 @@ next:
 // those of a server without a proxy: it takes everything.
 func Arrive(resources *Resources, request Request, sent *Sent, hop Hop, from Caller) Answer {
 	w := &walk{Resources: resources, Request: request}
-	w.Source, w.Destination, w.Port, w.Scheme = from.Address, hop.Address, hop.Port, "tcp"
+	w.Source, w.Port, w.Scheme, w.caller = from.Address, hop.Port, "tcp", &from
+	if w.Destination = hop.Address; hop.Assumed {
+		w.Destination = netip.Addr{}
+	}
 	if sent != nil {
 		w.Scheme, w.Authority, w.Path, w.Request.Header = "http", sent.Host, sent.Path, sent.Header
 		w.Host = strings.ToLower(sent.Host)
@@ -98,6 +131,8 @@ func Arrive(resources *Resources, request Request, sent *Sent, hop Hop, from Cal
 	switch {
 	case hop.Encrypted:
 		seen.transport, seen.protocols = "tls", hop.protocols
+	case request.Scheme == "https" && sent == nil: // the client's own, which nothing on the way ends
+		seen.transport, seen.protocols, seen.sni = "tls", []string{"h2", "http/1.1"}, request.Host
 	case sent != nil:
 		seen.protocols = []string{"http/1.1"}
 	}
@@ -108,6 +143,19 @@ func Arrive(resources *Resources, request Request, sent *Sent, hop Hop, from Cal
 		return w.Answer
 	}
 	w.say("chain", chain.Name, "The connection is %s.", seen)
+	if !hop.Mutual && asksCertificate(chain) {
+		w.judge(Verdict{Decision: Unknown, Why: "The server's proxy asks for a certificate of the mesh, and which one it is shown is not known."})
+		return w.Answer
+	}
 	w.serve(chain)
 	return w.Answer
+}
+
+// asksCertificate tells whether the proxy asks clients for a certificate.
+func asksCertificate(chain *listenerv3.FilterChain) bool {
+	tls := &tlsv3.DownstreamTlsContext{}
+	if socket := chain.GetTransportSocket(); socket.GetTypedConfig() == nil || socket.GetTypedConfig().UnmarshalTo(tls) != nil {
+		return false
+	}
+	return tls.GetRequireClientCertificate().GetValue() || tls.GetCommonTlsContext().GetValidationContextType() != nil
 }

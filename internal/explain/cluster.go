@@ -3,10 +3,10 @@ package explain
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
 	"github.com/fairway-mesh/fairway/translate/resource"
 )
@@ -34,11 +34,13 @@ func (w *walk) balance(list []weighted, missing int) {
 		if sum > 0 {
 			share.Percent = 100 * float64(c.weight) / sum
 		}
+		w.Status, w.Flag = 0, ""
 		w.cluster(share, missing)
+		share.Status, share.Flag = w.Status, w.Flag
 		w.To = append(w.To, share)
 	}
-	if len(list) > 1 { // the answers of one do not stand for all
-		w.Status, w.Flag = 0, ""
+	if slices.ContainsFunc(w.To, func(s Share) bool { return s.Status != w.Status || s.Flag != w.Flag }) {
+		w.Status, w.Flag = 0, "" // the answers of one do not stand for all
 	} else if w.Flag != "" {
 		w.To = nil
 	}
@@ -88,16 +90,15 @@ func (w *walk) chosen() string {
 
 // endpoints lists who may get it.
 func (w *walk) endpoints(c *clusterv3.Cluster, status int) {
-	usable, all := 0, 0
+	healthy, all := 0, 0
 	var lines []string
 	for _, group := range w.Assignment(c.Name).GetEndpoints() {
 		for _, e := range group.LbEndpoints {
 			line := Address(e.GetEndpoint().GetAddress())
 			all++
-			switch e.HealthStatus {
-			case corev3.HealthStatus_UNKNOWN, corev3.HealthStatus_HEALTHY, corev3.HealthStatus_DEGRADED:
-				usable++
-			default:
+			if usable(e) {
+				healthy++
+			} else {
 				line += " " + e.HealthStatus.String()
 			}
 			if l := Locality(group.Locality); l != "" {
@@ -112,10 +113,10 @@ func (w *walk) endpoints(c *clusterv3.Cluster, status int) {
 	switch {
 	case all == 0:
 		w.end(status, "UH", "The cluster has no endpoint: no ready Pod has the labels of the service or subset.")
-	case usable == 0 && c.GetCommonLbConfig().GetHealthyPanicThreshold() != nil && c.CommonLbConfig.HealthyPanicThreshold.Value == 0:
+	case healthy == 0 && c.GetCommonLbConfig().GetHealthyPanicThreshold() != nil && c.CommonLbConfig.HealthyPanicThreshold.Value == 0:
 		w.end(status, "UH", "None of the endpoints is healthy: %s.", strings.Join(lines, "; "))
-	case usable < all:
-		w.say("endpoints", "", "%d of %d are healthy: %s.", usable, all, strings.Join(lines, "; "))
+	case healthy < all:
+		w.say("endpoints", "", "%d of %d are healthy: %s.", healthy, all, strings.Join(lines, "; "))
 	default:
 		w.say("endpoints", "", "%s.", strings.Join(lines, "; "))
 	}

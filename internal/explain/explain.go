@@ -3,6 +3,7 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -27,6 +28,10 @@ type Share struct {
 	Sent *Sent `json:"sent,omitempty"`
 	// Answer is what the route does to the headers of the cluster's answers.
 	Answer Changes `json:"answer,omitzero"`
+	// Flag is why the proxy itself ends what goes to the cluster ("NC", "UH"); empty: it
+	// does not. Status is what it answers then; 0: it closes the connection.
+	Flag   string `json:"flag,omitempty"`
+	Status int    `json:"status,omitempty"`
 }
 
 // String is the cluster and its percent.
@@ -60,7 +65,12 @@ type walk struct {
 	Answer
 	// principal is the client's name in its certificate; empty: it has shown none.
 	principal string
-	levels    []level // whose header operations apply, the most specific first
+	// certified says that the client shows a certificate of which nothing is known.
+	certified bool
+	// caller is who sends it to a server; nil: it is on its way out, or at a gateway.
+	caller *Caller
+	remote netip.Addr // what policies take for the client's address
+	levels []level    // whose header operations apply, the most specific first
 }
 
 // Explain follows the request through the resources of a sidecar, as sent by
@@ -182,7 +192,11 @@ func (w *walk) accept(l *listenerv3.Listener) {
 
 // serve does what the chain says with the connection.
 func (w *walk) serve(chain *listenerv3.FilterChain) {
+	w.remote, w.certified = w.Source, w.principal == "" && asksCertificate(chain)
 	if h := httpOf(chain); h != nil {
+		if w.caller != nil && w.caller.Forwards {
+			w.remote = w.caller.Client
+		}
 		w.request(h, chain.TransportSocket != nil)
 		return
 	}

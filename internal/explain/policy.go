@@ -42,8 +42,8 @@ func (w *walk) may(h *hcmv3.HttpConnectionManager) bool {
 	for _, f := range h.HttpFilters {
 		switch {
 		case strings.Contains(f.Name, "jwt_authn"):
-			if scheme, _, _ := strings.Cut(w.Request.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "bearer") {
-				w.judge(Verdict{Decision: Unknown, Why: "The request bears a token, and tokens are not checked here."})
+			if why := w.tokens(f); why != "" {
+				w.judge(Verdict{Decision: Unknown, Why: why})
 				return true
 			}
 		case strings.Contains(f.Name, "ext_authz"):
@@ -56,7 +56,7 @@ func (w *walk) may(h *hcmv3.HttpConnectionManager) bool {
 			if f.GetTypedConfig().UnmarshalTo(config) != nil {
 				continue
 			}
-			asked = asked || config.ShadowRules != nil && strings.HasPrefix(config.ShadowRulesStatPrefix, "istio_ext_authz_") && w.anyOf(config.ShadowRules.Policies) != no
+			asked = asked || w.asks(config.ShadowRules, config.ShadowRulesStatPrefix)
 			switch w.follow(config.Rules) {
 			case Deny:
 				w.end(403, "", "The AuthorizationPolicies refuse the request: %s", w.Verdict.Why)
@@ -71,11 +71,17 @@ func (w *walk) may(h *hcmv3.HttpConnectionManager) bool {
 
 // mayConnect asks the filters that can refuse a connection; false: it is closed.
 func (w *walk) mayConnect(chain *listenerv3.FilterChain) bool {
+	asked := false
 	for _, f := range chain.GetFilters() {
 		config := &tcprbacv3.RBAC{}
+		if asked && strings.Contains(f.Name, "ext_authz") {
+			w.judge(Verdict{Decision: Unknown, Why: "A server of a CUSTOM policy is asked about the connection."})
+			return true
+		}
 		if !f.GetTypedConfig().MessageIs(config) || f.GetTypedConfig().UnmarshalTo(config) != nil {
 			continue
 		}
+		asked = asked || w.asks(config.ShadowRules, config.ShadowRulesStatPrefix)
 		switch w.follow(config.Rules) {
 		case Deny:
 			w.end(0, "", "The AuthorizationPolicies refuse the connection: %s", w.Verdict.Why)
@@ -85,6 +91,11 @@ func (w *walk) mayConnect(chain *listenerv3.FilterChain) bool {
 		}
 	}
 	return true
+}
+
+// asks tells whether a server of a CUSTOM policy may be asked, by the rules that say so.
+func (w *walk) asks(rules *rbacv3.RBAC, prefix string) bool {
+	return rules != nil && strings.HasPrefix(prefix, "istio_ext_authz_") && w.anyOf(rules.Policies) != no
 }
 
 // judge notes a verdict.
@@ -159,7 +170,10 @@ func (w *walk) is(p *rbacv3.Principal) truth {
 	case *rbacv3.Principal_NotId:
 		return -w.is(id.NotId)
 	case *rbacv3.Principal_Authenticated_:
-		if w.principal == "" {
+		switch {
+		case w.certified:
+			return unknown
+		case w.principal == "":
 			return no
 		}
 		name := id.Authenticated.GetPrincipalName()
@@ -170,10 +184,9 @@ func (w *walk) is(p *rbacv3.Principal) truth {
 		if _, told := w.header("x-forwarded-for"); told {
 			return unknown // how far it is believed is the gateway's affair
 		}
-		return within(id.RemoteIp, w.Source)
+		return within(id.RemoteIp, w.remote)
 	case *rbacv3.Principal_Header:
-		met := w.matchesHeader(id.Header)
-		return truthOf(met)
+		return w.hasHeader(id.Header)
 	case *rbacv3.Principal_Metadata: // claims of a token, which the request does not bear
 		return truthOf(id.Metadata.GetInvert())
 	case *rbacv3.Principal_SourcedMetadata:
@@ -195,7 +208,7 @@ func (w *walk) wants(p *rbacv3.Permission) truth {
 	case *rbacv3.Permission_NotRule:
 		return -w.wants(r.NotRule)
 	case *rbacv3.Permission_Header:
-		return truthOf(w.matchesHeader(r.Header))
+		return w.hasHeader(r.Header)
 	case *rbacv3.Permission_UrlPath:
 		return truthOf(matchesText(r.UrlPath.GetPath(), path))
 	case *rbacv3.Permission_UriTemplate:

@@ -127,9 +127,9 @@ func namespaceOf(proxy string) string { return proxy[strings.LastIndexByte(proxy
 // resolve is the address that a client of the namespace finds for the name:
 // the host's own, or that of one of its endpoints; zero when the mesh has none.
 func resolve(hosts []debug.Host, name, namespace string) netip.Addr {
-	for _, suffix := range []string{"", "." + namespace + ".svc." + object.Domain, ".svc." + object.Domain, "." + object.Domain} {
+	for _, full := range object.SearchedNames(name, namespace) {
 		for _, h := range hosts {
-			if h.Host != strings.TrimSuffix(name, ".")+suffix {
+			if h.Host != full {
 				continue
 			}
 			for _, a := range slices.Concat(h.Addresses, h.Endpoints) {

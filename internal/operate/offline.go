@@ -20,9 +20,22 @@ import (
 // Offline is a directory of YAML as the control plane would serve it, without
 // one.
 type Offline struct {
-	world  *mesh.World
-	engine *snapshot.Engine
+	world   *mesh.World
+	engine  *snapshot.Engine
+	assumed map[object.Ref]bool // Pods whose addresses are not known
+	stacks  map[holder]snapshot.Stack
+	decoded map[snapshot.Stack]*explain.Resources // what Resources gave last
 }
+
+// holder tells workloads apart; those that stand for Pods which nobody has seen may share a
+// name.
+type holder struct {
+	ref    object.Ref
+	labels string
+}
+
+// maxDecoded is how many different sets of resources are kept decoded.
+const maxDecoded = 64
 
 // ReadOffline reads the directory once and translates it as `fairway serve
 // --config` would.
@@ -36,7 +49,8 @@ func ReadOffline(ctx context.Context, directory string) (*Offline, error) {
 
 // newOffline translates the objects.
 func newOffline(all objects) *Offline {
-	o := &Offline{world: mesh.Build(slices.Collect(maps.Values(all))), engine: snapshot.NewEngine(slog.New(slog.DiscardHandler), nil, nil)}
+	o := &Offline{world: mesh.Build(slices.Collect(maps.Values(all))), engine: snapshot.NewEngine(slog.New(slog.DiscardHandler), nil, nil),
+		stacks: map[holder]snapshot.Stack{}, decoded: map[snapshot.Stack]*explain.Resources{}}
 	o.engine.Update(o.world, &mesh.Dirty{All: true})
 	return o
 }
@@ -52,15 +66,20 @@ func ReadMesh(ctx context.Context, kubeconfig *string, manifests []string, stdin
 			return nil, err
 		}
 	}
-	more, err := check.Implied(slices.Collect(maps.Values(all)), manifests, stdin)
+	more, assumed, err := check.Implied(slices.Collect(maps.Values(all)), manifests, stdin)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range more {
 		all[c.Ref] = c
 	}
-	return newOffline(all), nil
+	o := newOffline(all)
+	o.assumed = assumed
+	return o, nil
 }
+
+// Assumed tells whether the addresses of a workload stand for those that it will get.
+func (o *Offline) Assumed(w *registry.Workload) bool { return o.assumed[w.Ref] }
 
 // attach shows what the proxy of a workload sees.
 func (o *Offline) attach(ctx context.Context, w *registry.Workload) (*snapshot.View, error) {
@@ -92,21 +111,35 @@ func (o *Offline) Dump(ctx context.Context, w *registry.Workload) (explain.Dump,
 }
 
 // Resources are what the workload's proxy would be given, as far as it decides where
-// requests go.
+// requests go. Workloads whose proxies hold the same share them. Only one goroutine may ask
+// at a time.
 func (o *Offline) Resources(ctx context.Context, w *registry.Workload) (*explain.Resources, error) {
-	view, err := o.attach(ctx, w)
-	if err != nil {
-		return nil, err
+	key := holder{w.Ref, object.CanonicalLabels(w.Labels)}
+	stack, known := o.stacks[key]
+	if !known {
+		view, err := o.attach(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		defer view.Close()
+		stack = view.Current()
+		o.stacks[key] = stack
 	}
-	defer view.Close()
+	if all := o.decoded[stack]; all != nil {
+		return all, nil
+	}
 	all := explain.NewResources()
 	for t := range snapshot.NumTypes {
-		for r := range view.Current().All(t) {
+		for r := range stack.All(t) {
 			if err := all.Add(t.String(), r.Name, r.Body()); err != nil {
 				return nil, err
 			}
 		}
 	}
+	if len(o.decoded) == maxDecoded {
+		clear(o.decoded)
+	}
+	o.decoded[stack] = all
 	return all, nil
 }
 

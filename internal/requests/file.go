@@ -211,6 +211,10 @@ func (r *Request) check() error {
 		return errors.New("from is missing: name who asks, such as deploy/web, gateway/NAME or outside")
 	case w.Policy != "" && w.Policy != string(explain.Allow) && w.Policy != string(explain.Deny):
 		return fmt.Errorf("policy %q is neither allow nor deny", w.Policy)
+	case strings.HasPrefix(r.URL, "tcp://") && (w.Status != 0 || len(w.Headers)+len(w.Answer) > 0 || w.Path+w.Host+w.Location != ""):
+		return errors.New("a connection (tcp://) has neither status, location, path, host, headers nor answer: want to, closed, policy or by")
+	case strings.HasPrefix(r.URL, "tcp://") && len(r.Headers) > 0:
+		return errors.New("a connection (tcp://) has no headers")
 	case w.empty():
 		return errors.New("want says nothing: give at least one of its fields")
 	}

@@ -13,49 +13,6 @@ import (
 	"github.com/fairway-mesh/fairway/translate/resource"
 )
 
-// Status is what the mesh itself answers; 0: the destination does, or the connection is
-// closed.
-func (o *Outcome) Status() int {
-	switch d := o.Decided(); {
-	case o.Answer.Status != 0 || len(o.Servers) == 0 || d.Decision != explain.Deny:
-		return o.Answer.Status
-	case len(o.To) > 0 && o.To[0].Sent == nil: // a connection
-		return 0
-	case !o.Servers[0].Closed:
-		return http.StatusForbidden
-	case len(o.To) > 0: // the client's proxy says so
-		return http.StatusServiceUnavailable
-	}
-	return 0
-}
-
-// Closed tells whether the client gets no answer at all.
-func (o *Outcome) Closed() bool {
-	if len(o.To) == 0 && len(o.Servers) == 0 {
-		return o.Answer.Status == 0
-	}
-	return len(o.Servers) > 0 && o.Decided().Decision == explain.Deny && o.Status() == 0
-}
-
-// Decided is what the policies on the way come to. It is unknown where servers disagree.
-func (o *Outcome) Decided() explain.Verdict {
-	out := explain.Verdict{Decision: explain.Allow, Why: "No policy is about it."}
-	if v := o.Verdict; v != nil {
-		if out = *v; v.Decision != explain.Allow {
-			return out
-		}
-	}
-	for i, s := range o.Servers {
-		if i > 0 && s.Verdict.Decision != o.Servers[0].Verdict.Decision {
-			return explain.Verdict{Decision: explain.Unknown, Why: fmt.Sprintf("%s says %s and %s says %s.", o.Servers[0].Workload, o.Servers[0].Verdict.Decision, s.Workload, s.Verdict.Decision)}
-		}
-	}
-	if len(o.Servers) > 0 {
-		out = o.Servers[0].Verdict
-	}
-	return out
-}
-
 // Judge lists what of an outcome is otherwise than wanted, in sentences.
 func (w *Want) Judge(namespace string, o *Outcome) (wrong []string) {
 	tell := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
@@ -67,7 +24,7 @@ func (w *Want) Judge(namespace string, o *Outcome) (wrong []string) {
 	if w.Status != 0 && o.Status() != w.Status {
 		got := fmt.Sprintf("it is %d", o.Status())
 		if o.Status() == 0 {
-			got = "the mesh does not answer: " + o.end()
+			got = "the mesh does not answer all: " + o.end()
 		}
 		tell("want status %d, and %s", w.Status, got)
 	}
@@ -145,6 +102,9 @@ func (w *Want) destinations(namespace string, o *Outcome) string {
 		}
 		if got := left[i].Percent; d.Weight != 0 && math.Abs(got-d.Weight) > 0.5 {
 			return fmt.Sprintf("want %g%% at %s, and it gets %.4g%%", d.Weight, d, got)
+		}
+		if end := left[i]; end.Flag != "" {
+			return fmt.Sprintf("want destination %s, and what would go there ends at the proxy (%d %s)", d, end.Status, end.Flag)
 		}
 		left = slices.Delete(left, i, i+1)
 	}

@@ -84,7 +84,7 @@ func TestWhatIsOtherwise(t *testing.T) {
 		{"server-timing: null", "server: null", "no rule removes it"},
 		{"status: 503", "status: 200", "want status 200, and it is 503"},
 		{"status: 403, policy: deny}}", "policy: allow}}", "want policies to say allow"},
-		{"{closed: true, policy: deny}}", "{status: 200}}", "want status 200"},
+		{"{closed: true, policy: deny}}", "{policy: allow}}", "want policies to say allow"},
 		{"deployment/shop", "deployment/gone", "no pod of it"},
 		{"outside,", "gateway/gone,", "there is no Gateway"},
 	} {
@@ -101,13 +101,17 @@ func TestWhatIsOtherwise(t *testing.T) {
 // TestFilesThatCannotBeMeant: a mistake is an error with its line.
 func TestFilesThatCannotBeMeant(t *testing.T) {
 	for text, want := range map[string]string{
-		"requests:\n- {from: a, url: 'http://b', want: {statsu: 4}}\n":            "line 2: there is no field statsu",
-		"requests:\n\n- {url: 'http://b', want: {status: 4}}\n":                   "line 3: from is missing",
-		"requests:\n- {from: a, url: b, want: {status: 4}}\n":                     "line 2: the URL",
-		"requests:\n- {from: a, url: 'http://b'}\n":                               "want says nothing",
-		"requests:\n- {from: a, url: 'http://b', want: {policy: maybe}}\n":        "neither allow nor deny",
-		"requests:\n- {from: a, url: 'http://b', want: {to: [{port: 3}]}}\n":      "either host or cluster",
-		"requests:\n- {from: a, url: 'http://b', source: x, want: {status: 1}}\n": "source",
+		"requests:\n- {from: a, url: 'http://b', want: {statsu: 4}}\n":                      "line 2: there is no field statsu",
+		"requests:\n\n- {url: 'http://b', want: {status: 4}}\n":                             "line 3: from is missing",
+		"requests:\n- {from: a, url: b, want: {status: 4}}\n":                               "line 2: the URL",
+		"requests:\n- {from: a, url: 'http://b'}\n":                                         "want says nothing",
+		"requests:\n- {from: a, url: 'http://b', want: {policy: maybe}}\n":                  "neither allow nor deny",
+		"requests:\n- {from: a, url: 'http://b', want: {to: [{port: 3}]}}\n":                "either host or cluster",
+		"requests:\n- {from: a, url: 'http://b', source: x, want: {status: 1}}\n":           "source",
+		"requests:\n- {from: a, url: 'tcp://b:1', want: {path: /a}}\n":                      "a connection (tcp://) has neither",
+		"requests:\n- {from: a, url: 'tcp://b:1', want: {status: 403}}\n":                   "a connection (tcp://) has neither",
+		"requests:\n- {from: a, url: 'tcp://b:1', want: {answer: {a: b}}}\n":                "a connection (tcp://) has neither",
+		"requests:\n- {from: a, url: 'tcp://b:1', headers: {a: b}, want: {closed: true}}\n": "has no headers",
 		"name: x\n":     "no requests",
 		"":              "no requests",
 		"requests: [\n": "did not find",

@@ -148,3 +148,10 @@ func ValidHost(host string) bool {
 
 // Domain is the DNS suffix of the cluster's services.
 const Domain = "cluster.local"
+
+// SearchedNames are the names that a client of the namespace looks for, one after the other,
+// when it is given one.
+func SearchedNames(name, namespace string) []string {
+	name = strings.TrimSuffix(name, ".")
+	return []string{name + "." + namespace + ".svc." + Domain, name + ".svc." + Domain, name + "." + Domain, name}
+}

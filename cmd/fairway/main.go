@@ -10,19 +10,24 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"github.com/fairway-mesh/fairway/internal/operate"
 	"github.com/fairway-mesh/fairway/internal/requests"
 )
 
-// exit says what went wrong, and returns the exit status. That of diff is 1
-// when something would change, as that of the tool of this name; diff, test and wait return 2 when
-// something cannot be read.
-func exit(err error) int {
-	if errors.Is(err, operate.ErrDiffers) {
-		return 1
+// wrong are what commands return that looked at something and found it otherwise than
+// wanted, by the names of commands with an exit status for that.
+var wrong = map[string]error{"diff": operate.ErrDiffers, "test": requests.ErrFailed, "wait": operate.ErrWaited}
+
+// exit says what went wrong, and returns the exit status. That of diff, test and wait is 1
+// when they found something, and 2 when they could not look, be it for want of an argument.
+func exit(cmd *cobra.Command, err error) int {
+	found := wrong[cmd.Name()]
+	if !errors.Is(err, operate.ErrDiffers) { // which has been shown
+		fmt.Fprintln(os.Stderr, "fairway:", err)
 	}
-	fmt.Fprintln(os.Stderr, "fairway:", err)
-	if errors.Is(err, operate.ErrNotCompared) || errors.Is(err, requests.ErrNoTest) || errors.Is(err, operate.ErrNoWait) {
+	if found != nil && !errors.Is(err, found) {
 		return 2
 	}
 	return 1
@@ -30,9 +35,9 @@ func exit(err error) int {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := newRoot().ExecuteContext(ctx)
+	cmd, err := newRoot().ExecuteContextC(ctx)
 	stop()
 	if err != nil {
-		os.Exit(exit(err))
+		os.Exit(exit(cmd, err))
 	}
 }

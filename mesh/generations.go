@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
@@ -13,32 +14,38 @@ import (
 // of. Safe for concurrent use.
 type generations struct {
 	mu sync.Mutex
-	of map[object.Ref]int64
+	of map[object.Ref]Version
 }
 
-// InForce is the generation of an object that the newest published World was made of: whoever
+// Version tells states of an object apart.
+type Version struct {
+	Generation int64     // metadata.generation, which begins anew when an object is made again
+	UID        types.UID // metadata.uid, another one then; empty in manifests
+}
+
+// InForce is the version of an object that the newest published World was made of: whoever
 // was told of that World was told of it. False for an object that it has not, and for
 // kinds that people do not wait for, such as Pods. A route that is held back until its
 // destination is there is not in force.
-func (s *Store) InForce(ref object.Ref) (generation int64, ok bool) {
+func (s *Store) InForce(ref object.Ref) (v Version, ok bool) {
 	s.inForce.mu.Lock()
 	defer s.inForce.mu.Unlock()
-	generation, ok = s.inForce.of[ref]
-	return generation, ok
+	v, ok = s.inForce.of[ref]
+	return v, ok
 }
 
-// deleted stands for the generation of an object that was deleted.
-const deleted = -1
+// deleted stands for the version of an object that was deleted.
+var deleted = Version{Generation: -1}
 
 // noteGenerations notes those of the changes.
-func noteGenerations(taken map[object.Ref]int64, changes []Change) {
+func noteGenerations(taken map[object.Ref]Version, changes []Change) {
 	for _, c := range changes {
 		if !Awaited(c.Ref.Kind) {
 			continue
 		}
 		taken[c.Ref] = deleted
 		if m, ok := c.Object.(metav1.Object); ok && c.Object != nil {
-			taken[c.Ref] = m.GetGeneration()
+			taken[c.Ref] = Version{m.GetGeneration(), m.GetUID()}
 		}
 	}
 }
@@ -50,20 +57,20 @@ func Awaited(k object.Kind) bool {
 }
 
 // settle moves to what is in force what was taken and is not held back.
-func (g *generations) settle(taken map[object.Ref]int64, held map[object.Ref]*hold) {
+func (g *generations) settle(taken map[object.Ref]Version, held map[object.Ref]*hold) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.of == nil {
-		g.of = map[object.Ref]int64{}
+		g.of = map[object.Ref]Version{}
 	}
-	for ref, generation := range taken {
+	for ref, version := range taken {
 		switch {
-		case generation == deleted:
+		case version == deleted:
 			delete(g.of, ref)
 		case held[ref] != nil:
 			continue
 		default:
-			g.of[ref] = generation
+			g.of[ref] = version
 		}
 		delete(taken, ref)
 	}

@@ -95,7 +95,7 @@ func (s *Store) Run(ctx context.Context) error {
 	b.holding = s.HoldRoutes
 	b.world.secretsByName = s.SecretsByName
 	published := false
-	taken := map[object.Ref]int64{} // generations that the builder has, and that nobody was told of yet
+	taken := map[object.Ref]Version{} // of objects, which the builder has, and that nobody was told of yet
 	for {
 		due := alarm(b.due())
 		select {

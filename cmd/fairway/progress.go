@@ -18,7 +18,8 @@ func progressOf(store *mesh.Store, server *discovery.Server, findings func() []o
 		out := make([]debug.Progress, 0, len(of))
 		for _, ref := range of {
 			p := debug.Progress{Replica: os.Getenv("POD_NAME"), Object: ref.String()}
-			p.Generation, _ = store.InForce(ref)
+			v, _ := store.InForce(ref)
+			p.Generation, p.UID = v.Generation, string(v.UID)
 			out = append(out, p)
 		}
 		asked := map[object.Ref][]int{}

@@ -15,6 +15,9 @@ type Progress struct {
 	// Generation is the one that was published last, metadata.generation of the object; 0:
 	// the replica has none in force.
 	Generation int64 `json:"generation"`
+	// UID is metadata.uid of the object in force, another one when it was made again; empty
+	// from replicas that do not tell.
+	UID string `json:"uid,omitempty"`
 	// Proxies are those that are to hold something made of the object; 0 also for kinds that
 	// no resource names.
 	Proxies int `json:"proxies"`

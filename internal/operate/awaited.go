@@ -25,10 +25,11 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
-// awaited is an object with the generation that the API server has of it.
+// awaited is an object with the generation and the UID that the API server has of it.
 type awaited struct {
 	ref        object.Ref
 	generation int64
+	uid        string
 }
 
 // lookup finds objects in the API server.
@@ -93,7 +94,7 @@ func (l *lookup) get(ctx context.Context, gvk schema.GroupVersionKind, namespace
 	if err != nil {
 		return awaited{}, fmt.Errorf("reading %s %s of the cluster: %w", gvk.Kind, name, err)
 	}
-	return awaited{object.Ref{Kind: kind, Namespace: namespace, Name: name}, u.GetGeneration()}, nil
+	return awaited{object.Ref{Kind: kind, Namespace: namespace, Name: name}, u.GetGeneration(), string(u.GetUID())}, nil
 }
 
 // kindOfRule is what the mesh calls a kind; false for one that proxies cannot be waited for.

@@ -219,7 +219,7 @@ func stateOf(a awaited, place int, answers map[string][]debug.Progress) standing
 		p := answers[name][place]
 		proxies += p.Proxies
 		lacking += p.Lacking
-		if p.Generation < a.generation {
+		if p.Generation < a.generation || p.UID != "" && p.UID != a.uid {
 			late = append(late, name)
 		}
 		for _, m := range p.Missing {

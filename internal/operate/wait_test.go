@@ -12,8 +12,8 @@ import (
 
 // TestStateOfAwaited: an object is there when every replica has it and nobody lacks it.
 func TestStateOfAwaited(t *testing.T) {
-	route := awaited{object.Ref{Kind: object.KindVirtualService, Namespace: "shop", Name: "web"}, 3}
-	sidecar := awaited{object.Ref{Kind: object.KindSidecar, Namespace: "shop", Name: "web"}, 3}
+	route := awaited{object.Ref{Kind: object.KindVirtualService, Namespace: "shop", Name: "web"}, 3, "u"}
+	sidecar := awaited{object.Ref{Kind: object.KindSidecar, Namespace: "shop", Name: "web"}, 3, "u"}
 	many := make([]string, 12)
 	for i := range many {
 		many[i] = "p"
@@ -27,6 +27,7 @@ func TestStateOfAwaited(t *testing.T) {
 		"all":              {route, debug.Progress{Generation: 3, Proxies: 2}, debug.Progress{Generation: 4, Proxies: 1}, true, "by all that it concerns, 3 proxies at 2 replicas"},
 		"old at one":       {route, debug.Progress{Generation: 3, Proxies: 2}, debug.Progress{Generation: 2, Proxies: 1}, false, "not yet in force at b"},
 		"not read at one":  {route, debug.Progress{Generation: 3, Proxies: 2}, debug.Progress{}, false, "not yet in force at b"},
+		"made again":       {route, debug.Progress{Generation: 3, UID: "u", Proxies: 2}, debug.Progress{Generation: 9, UID: "before", Proxies: 1}, false, "not yet in force at b"},
 		"one lacks it":     {route, debug.Progress{Generation: 3, Proxies: 2, Lacking: 1, Missing: []string{"x.shop"}}, debug.Progress{Generation: 3}, false, "by 1 proxy: x.shop at a"},
 		"many lack it":     {route, debug.Progress{Generation: 3, Proxies: 20, Lacking: 20, Missing: many}, debug.Progress{Generation: 3}, false, "and 10 more"},
 		"nobody":           {route, debug.Progress{Generation: 3}, debug.Progress{Generation: 3}, true, "concerns no proxy"},

@@ -173,7 +173,7 @@ func TestWait(t *testing.T) {
 	// The leader dies. Until its pod is gone it may have proxies that nobody can ask about.
 	first.kill()
 	change(t, b.server.REST, "8s")
-	expect("a replica that does not answer", 3*time.Second, operate.ErrWaited, "replica "+first.name+" does not answer", "vs/web")
+	expect("a replica that does not answer", 3*time.Second, operate.ErrNoWait, "replica "+first.name+" does not answer", "vs/web")
 	client, err := kubernetes.NewForConfig(b.server.REST)
 	if err != nil {
 		t.Fatal(err)

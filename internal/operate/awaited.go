@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/restmapper"
 
 	"github.com/fairway-mesh/fairway/internal/debug"
+	"github.com/fairway-mesh/fairway/internal/replicas"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
@@ -130,6 +131,9 @@ func (l *lookup) file(ctx context.Context, name string, stdin io.Reader) (out []
 		if _, ok := kindOfRule(gvk); !ok {
 			return nil
 		}
+		if len(out) == debug.MaxAwaited {
+			return tooMany(len(out) + 1)
+		}
 		namespace := u.GetNamespace()
 		if namespace == "" {
 			namespace = l.namespace
@@ -165,12 +169,38 @@ func (l *lookup) file(ctx context.Context, name string, stdin io.Reader) (out []
 // maxWaitFile is how much of a file is read, in bytes.
 const maxWaitFile = 64 << 20
 
-// query asks the debug port about the objects.
-func query(of []awaited) string {
-	var b strings.Builder
-	for i, a := range of {
-		b.WriteString(map[bool]string{true: "?", false: "&"}[i == 0])
-		b.WriteString("object=" + debug.RefText(a.ref))
+// maxQuery is how long a question to the debug port may be, in bytes: what servers take as a
+// line of a request.
+const maxQuery = 4 << 10
+
+// progressAt asks a replica about the objects, in as many questions as it takes.
+func progressAt(ctx context.Context, r *replicas.Replica, of []awaited) (out []debug.Progress, err error) {
+	for _, q := range queries(of) {
+		var list []debug.Progress
+		if err := r.Get(ctx, q, &list); err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
 	}
-	return "/debug/progressz" + b.String()
+	if len(out) != len(of) {
+		return nil, fmt.Errorf("it knows of %d objects where %d were asked for", len(out), len(of))
+	}
+	return out, nil
+}
+
+// queries ask the debug port about the objects.
+func queries(of []awaited) (out []string) {
+	const page = "/debug/progressz?"
+	q := page
+	for _, a := range of {
+		one := "object=" + debug.RefText(a.ref)
+		if q != page && len(q)+1+len(one) > maxQuery {
+			out, q = append(out, q), page
+		}
+		if q != page {
+			q += "&"
+		}
+		q += one
+	}
+	return append(out, q)
 }

@@ -41,6 +41,7 @@ Asks the replica that the proxy is connected to: see fairway status.`,
   fairway config flaskapp-v1-0.default clusters -o yaml`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			defer func() { p.warn(cmd.ErrOrStderr()) }()
 			section := "all"
 			if len(args) == 2 {
 				section = args[1]

@@ -39,6 +39,7 @@ the gateway's Pod listens. http:// and https:// are requests, tcp://host:port a 
   fairway explain istio-ingressgateway-0.istio-system http://localhost:8080/reviews/1 --header Host:bookinfo.example`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			defer func() { f.warn(cmd.ErrOrStderr()) }()
 			return f.run(cmd.Context(), cmd.OutOrStdout(), f.named(args[0]), args[1])
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,8 +35,8 @@ type plane struct {
 	clustered bool
 	cmd       *cobra.Command
 
-	finder *replicas.Finder // nil before the replicas were looked for
-	silent []string         // replicas that are ready and do not answer
+	finder *replicas.Finder  // nil before the replicas were looked for
+	silent map[string]string // of replicas that are ready and do not answer, what is said of each
 }
 
 // flag adds --debug-address to a command that asks one port.
@@ -104,14 +105,14 @@ func ask[T any](ctx context.Context, p *plane, path string) ([]answer[T], error)
 		if err := found[i].Get(ctx, path, &one.value); err != nil {
 			last = err
 			if found[i].Ready && !errors.Is(err, replicas.ErrNotFound) {
-				p.note(fmt.Sprintf("what replica %s knows is missing here: %v", found[i].Name, err))
+				p.note(found[i].Name, fmt.Sprintf("what replica %s knows is missing here: %v", found[i].Name, err))
 			}
 			continue
 		}
 		out = append(out, one)
 	}
 	if len(out) == 0 && len(p.silent) > 0 {
-		return nil, fmt.Errorf("%w (%s)", last, strings.Join(p.silent, "; "))
+		return nil, fmt.Errorf("%w (%s)", last, strings.Join(slices.Sorted(maps.Values(p.silent)), "; "))
 	}
 	if len(out) == 0 {
 		return nil, last
@@ -119,9 +120,13 @@ func ask[T any](ctx context.Context, p *plane, path string) ([]answer[T], error)
 	return out, nil
 }
 
-func (p *plane) note(text string) {
-	if !slices.Contains(p.silent, text) {
-		p.silent = append(p.silent, text)
+// note notes what is said of a replica, of several things the first.
+func (p *plane) note(replica, text string) {
+	if p.silent == nil {
+		p.silent = map[string]string{}
+	}
+	if p.silent[replica] == "" {
+		p.silent[replica] = text
 	}
 }
 
@@ -141,7 +146,7 @@ func (p *plane) replicas(ctx context.Context) ([]replicas.Replica, error) {
 
 // warn says which replicas did not answer.
 func (p *plane) warn(w io.Writer) {
-	for _, s := range p.silent {
+	for _, s := range slices.Sorted(maps.Values(p.silent)) {
 		fmt.Fprintln(w, "warning:", s)
 	}
 }

@@ -43,6 +43,7 @@ func (r *reach) config() (config *rest.Config, namespace string, err error) {
 		return nil, "", fmt.Errorf("finding the namespace: %w", err)
 	}
 	config.UserAgent = "fairway"
+	config.QPS, config.Burst = 100, 200 // a person waits, and asks for no more than some hundred things
 	return config, namespace, nil
 }
 

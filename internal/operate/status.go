@@ -50,6 +50,7 @@ says to which each proxy is connected; with --debug-address, or where somebody l
 // showStatus says it once.
 func (p *plane) showStatus(cmd *cobra.Command, args []string, o *output) error {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	clear(p.silent) // of the round before
 	list, err := p.proxies(ctx)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ import (
 var (
 	ErrWaited  = errors.New("not every proxy has accepted the objects in time") // 1
 	ErrNoWait  = errors.New("it cannot be told")                                // 2
-	errNoReply = errors.New("no replica of the control plane answers")
+	errNoReply = errors.New("the replicas of the control plane have not all answered")
 )
 
 // waitFlags are the settings of `fairway wait`.
@@ -48,7 +48,8 @@ made of others: then no proxy may lack anything at all. An object that concerns 
 the command says so. A proxy that refuses it, and an object that is invalid, keep the command waiting, and it says why. A proxy
 that is connected to no replica is not waited for: it gets the newest when it connects.
 
-Exit status: 0 all are there, 1 not in time, 2 it cannot be told.`,
+Exit status: 0 all are there, 1 not in time, 2 it cannot be told: the user may not ask, or the replicas have not all
+answered once.`,
 		Example: `  fairway wait -f rules.yaml --timeout 30s
   fairway wait virtualservice/reviews destinationrule/reviews -n shop`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -84,15 +85,20 @@ const (
 )
 
 func (f *waitFlags) run(cmd *cobra.Command, args []string) error {
-	w, err := f.prepare(cmd, args)
+	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
+	defer cancel()
+	w, err := f.prepare(ctx, cmd, args)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
-	defer cancel()
 	var last round
+	known := false // all replicas have answered once
 	for done := 0; done < waitRounds; {
 		r := w.ask(ctx)
+		if r.refused != nil {
+			return r.refused
+		}
+		known = known || r.known
 		if ctx.Err() == nil || last.lines == nil {
 			last = r
 		}
@@ -109,6 +115,9 @@ func (f *waitFlags) run(cmd *cobra.Command, args []string) error {
 				return cmd.Context().Err()
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), strings.Join(last.lines, "\n"))
+			if !known {
+				return fmt.Errorf("%w in %s", errNoReply, f.timeout)
+			}
 			return fmt.Errorf("%w (%s)", ErrWaited, f.timeout)
 		case <-time.After(waitEvery):
 		}
@@ -118,7 +127,7 @@ func (f *waitFlags) run(cmd *cobra.Command, args []string) error {
 }
 
 // prepare finds the objects.
-func (f *waitFlags) prepare(cmd *cobra.Command, args []string) (*waiting, error) {
+func (f *waitFlags) prepare(ctx context.Context, cmd *cobra.Command, args []string) (*waiting, error) {
 	if len(args)+len(f.files) == 0 {
 		return nil, errors.New("name objects as KIND/NAME, or files with them by -f")
 	}
@@ -137,7 +146,7 @@ func (f *waitFlags) prepare(cmd *cobra.Command, args []string) (*waiting, error)
 	if err != nil {
 		return nil, err
 	}
-	of, err := f.objects(cmd, look, args)
+	of, err := f.objects(ctx, cmd, look, args)
 	if err != nil {
 		return nil, err
 	}
@@ -145,10 +154,11 @@ func (f *waitFlags) prepare(cmd *cobra.Command, args []string) (*waiting, error)
 }
 
 // objects are those that arguments and files name.
-func (f *waitFlags) objects(cmd *cobra.Command, look *lookup, args []string) ([]awaited, error) {
-	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
-	defer cancel()
+func (f *waitFlags) objects(ctx context.Context, cmd *cobra.Command, look *lookup, args []string) ([]awaited, error) {
 	var of []awaited
+	if len(args) > debug.MaxAwaited {
+		return nil, tooMany(len(args))
+	}
 	for _, a := range args {
 		one, err := look.named(ctx, a)
 		if err != nil {
@@ -164,39 +174,49 @@ func (f *waitFlags) objects(cmd *cobra.Command, look *lookup, args []string) ([]
 		of = append(of, some...)
 	}
 	if len(of) > debug.MaxAwaited {
-		return nil, fmt.Errorf("there are %d objects, and no more than %d can be waited for at once", len(of), debug.MaxAwaited)
+		return nil, tooMany(len(of))
 	}
 	return of, nil
 }
 
+func tooMany(n int) error {
+	return fmt.Errorf("there are %d objects or more, and no more than %d can be waited for at once", n, debug.MaxAwaited)
+}
+
 // round is what all replicas answered once.
 type round struct {
-	done  bool
-	lines []string // for people, one for each object, or what went wrong
+	done    bool
+	known   bool     // all replicas have answered
+	refused error    // the user may not ask
+	lines   []string // for people, one for each object, or what went wrong
 }
 
 // ask asks every replica.
 func (w *waiting) ask(ctx context.Context) round {
 	found, err := w.finder.Find(ctx)
+	if errors.Is(err, replicas.ErrRefused) {
+		return round{refused: err}
+	}
 	if err != nil {
 		return round{lines: []string{err.Error()}}
 	}
 	answers := map[string][]debug.Progress{}
 	var silent []string
 	for _, r := range found {
-		var list []debug.Progress
-		err := r.Get(ctx, query(w.of), &list)
+		list, err := progressAt(ctx, &r, w.of)
 		switch {
-		case err == nil && len(list) == len(w.of):
+		case err == nil:
 			answers[r.Name] = list
-		case r.Ready: // what is not ready has no proxies, or is about to lose them
+		case errors.Is(err, replicas.ErrRefused):
+			return round{refused: err}
+		case !r.Down: // one that has lost its readiness may still have proxies
 			silent = append(silent, fmt.Sprintf("replica %s does not answer: %v", r.Name, err))
 		}
 	}
 	if len(answers) == 0 && len(silent) == 0 {
 		return round{lines: []string{errNoReply.Error()}}
 	}
-	out := round{done: len(silent) == 0, lines: silent}
+	out := round{done: len(silent) == 0, known: len(silent) == 0, lines: silent}
 	for i, a := range w.of {
 		s := stateOf(a, i, answers)
 		out.done = out.done && s.there

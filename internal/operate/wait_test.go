@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -60,5 +61,27 @@ func TestKindsThatAreAwaited(t *testing.T) {
 		if ok != (c.want != "") || ok && kind != c.want {
 			t.Errorf("%s %s: %v %v", c.group, c.kind, kind, ok)
 		}
+	}
+}
+
+// TestQueries: many objects are asked about in questions that servers take, each once and in
+// their order.
+func TestQueries(t *testing.T) {
+	var of []awaited
+	want := ""
+	for i := range debug.MaxAwaited {
+		a := awaited{ref: object.Ref{Kind: object.KindVirtualService, Namespace: strings.Repeat("n", 63), Name: strings.Repeat("x", 250) + strconv.Itoa(i)}}
+		of = append(of, a)
+		want += "object=" + debug.RefText(a.ref) + "\n"
+	}
+	got := ""
+	for _, q := range queries(of) {
+		if len(q) > maxQuery {
+			t.Errorf("a question of %d bytes", len(q))
+		}
+		got += strings.ReplaceAll(strings.TrimPrefix(q, "/debug/progressz?"), "&", "\n") + "\n"
+	}
+	if got != want {
+		t.Errorf("asked\n%s\nwant\n%s", got, want)
 	}
 }

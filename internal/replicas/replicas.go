@@ -14,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -34,6 +35,10 @@ const (
 // proxy that is connected to another one.
 var ErrNotFound = errors.New("not found")
 
+// ErrRefused is what Get returns when the replica does not let the user read the page, and Find
+// when the API server does not let the user list pods.
+var ErrRefused = errors.New("not permitted")
+
 // Finder finds the replicas. Set it up once and use it for all questions: connections are
 // kept. It is not safe for concurrent use.
 type Finder struct {
@@ -51,8 +56,10 @@ type Finder struct {
 
 // Replica is a pod of the control plane.
 type Replica struct {
-	Name   string
-	Ready  bool
+	Name  string
+	Ready bool
+	// Down says that no process of it runs, so that it has no proxies.
+	Down   bool
 	client *http.Client
 	url    string
 	token  string
@@ -63,8 +70,14 @@ func (f *Finder) Find(ctx context.Context) ([]Replica, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	list, err := f.Client.CoreV1().Pods(f.Namespace).List(ctx, metav1.ListOptions{LabelSelector: f.Selector, Limit: maxReplicas})
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		return nil, fmt.Errorf("looking for the replicas of the control plane: %w: %w", ErrRefused, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("looking for the replicas of the control plane: %w", err)
+	}
+	if list.Continue != "" {
+		return nil, fmt.Errorf("more than %d pods in namespace %s have the labels %s: name those of the control plane only", maxReplicas, f.Namespace, f.Selector)
 	}
 	before := f.clients
 	f.clients = map[string]*http.Client{}
@@ -83,7 +96,7 @@ func (f *Finder) Find(ctx context.Context) ([]Replica, error) {
 		ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 		})
-		out = append(out, Replica{p.Name, ready, f.clients[key], "http://" + net.JoinHostPort(p.Status.PodIP, strconv.Itoa(int(portOf(p)))), f.Token})
+		out = append(out, Replica{p.Name, ready, down(p), f.clients[key], "http://" + net.JoinHostPort(p.Status.PodIP, strconv.Itoa(int(portOf(p)))), f.Token})
 	}
 	for _, c := range before { // of pods that are gone
 		c.CloseIdleConnections()
@@ -93,6 +106,12 @@ func (f *Finder) Find(ctx context.Context) ([]Replica, error) {
 	}
 	slices.SortFunc(out, func(a, b Replica) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
+}
+
+// down tells whether Kubernetes says of every container that it does not run.
+func down(p *corev1.Pod) bool {
+	list := p.Status.ContainerStatuses
+	return len(list) > 0 && !slices.ContainsFunc(list, func(c corev1.ContainerStatus) bool { return c.State.Waiting == nil && c.State.Terminated == nil })
 }
 
 // portOf is the debug port of a pod.
@@ -139,6 +158,9 @@ func (r *Replica) Get(ctx context.Context, path string, into any) error {
 	}
 	if response.StatusCode == http.StatusNotFound {
 		return fmt.Errorf("replica %s: %w: %.200s", r.Name, ErrNotFound, strings.TrimSpace(string(body)))
+	}
+	if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden {
+		return fmt.Errorf("replica %s: %w: %.200s", r.Name, ErrRefused, strings.TrimSpace(string(body)))
 	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("replica %s answers %s: %.200s", r.Name, response.Status, strings.TrimSpace(string(body)))

@@ -41,8 +41,13 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 	culprits := namedIn(f.put, text)
 	// Envoy takes clusters and listeners one by one, and says so.
 	partial := strings.HasPrefix(text, "Error adding/updating") && len(culprits) > 0
-	if len(f.put) > 1 && !partial && !s.keyOf(t, f.to).complete() && s.refusals < maxRefusals {
-		st.retry = append(split(f, culprits), st.retry...)
+	trusting := slices.ContainsFunc(f.put, (*snapshot.Resource).OfAuthorities)
+	if len(f.put) > 1 && !partial && !s.keyOf(t, f.to).complete() && (s.refusals < maxRefusals || trusting) {
+		parts := split(f, culprits)
+		if trusting && s.untrusted >= maxRefusals {
+			parts = singly(f)
+		}
+		st.retry = append(parts, st.retry...)
 		return
 	}
 	if len(f.put) == 1 {
@@ -65,7 +70,9 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 	if partial || len(f.put) == 1 {
 		st.acked = f.to // but for what stands in rejected
 	}
-	if !slices.ContainsFunc(f.put, (*snapshot.Resource).OfAuthorities) { // who writes such does not wear out what is asked of proxies
+	if trusting { // who writes such does not wear out what is asked of proxies
+		s.untrusted++
+	} else {
 		s.refusals++
 	}
 	s.events.progress = true
@@ -205,6 +212,15 @@ func split(f *flight, suspects []*snapshot.Resource) []part {
 	}
 	others := slices.DeleteFunc(slices.Clone(f.put), func(r *snapshot.Resource) bool { return slices.Contains(suspects, r) })
 	return []part{{names: namesOf(others), from: f.from}, {names: namesOf(suspects), from: f.from}}
+}
+
+// singly parts a refused response into each by itself: what that costs does not grow with how
+// many are refused.
+func singly(f *flight) (out []part) {
+	for _, r := range f.put {
+		out = append(out, part{names: []string{r.Name}, from: f.from})
+	}
+	return out
 }
 
 func namesOf(put []*snapshot.Resource) []string {

@@ -229,7 +229,7 @@ func (s *session) sendRetry(t snapshot.Type) *message {
 		st.retry = st.retry[1:]
 		var put []*snapshot.Resource
 		for _, name := range p.names {
-			r := s.shared.steps.lookup(key, name)
+			r := s.lookup(key, name)
 			if p.trial != nil {
 				r = s.tried(p, name, st.sent)
 			}

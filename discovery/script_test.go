@@ -519,6 +519,50 @@ func TestAuthoritiesAreSentApart(t *testing.T) {
 	}
 }
 
+// TestRefusedAuthoritiesAreFoundInTime: where very many authorities have been refused, each is
+// tried by itself once, and what else is refused is still found.
+func TestRefusedAuthoritiesAreFoundInTime(t *testing.T) {
+	var all []*snapshot.Resource
+	var names []string
+	for i := range maxRefusals + 40 {
+		name := fmt.Sprintf("authorities:evil:evil/%03d", i)
+		all, names = append(all, res(t, snapshot.Secret, name, &tlsv3.Secret{Name: name})), append(names, name)
+	}
+	p := newScript(t, snapshot.Stack{snapshot.NewRevision(all...)}, false)
+	p.ask(request{typ: snapshot.Secret, subscribe: names[:maxRefusals]})
+	for p.s.types[snapshot.Secret].flight != nil {
+		p.nack(snapshot.Secret, "Failed to load trusted CA certificates from <inline>")
+	}
+	if p.s.untrusted != maxRefusals || p.s.refusals != 0 {
+		t.Fatalf("%d authorities are refused, and %d others", p.s.untrusted, p.s.refusals)
+	}
+	p.sent = nil
+	p.ask(request{typ: snapshot.Secret, subscribe: names[maxRefusals:]})
+	rounds := 0
+	for ; p.s.types[snapshot.Secret].flight != nil; rounds++ {
+		p.nack(snapshot.Secret, "Failed to load trusted CA certificates from <inline>")
+	}
+	if rounds != 41 || p.s.untrusted != maxRefusals+40 {
+		t.Errorf("%d responses for 40 more, of which %d are refused", rounds, p.s.untrusted-maxRefusals)
+	}
+}
+
+// TestPartsFindWhatIsStillNeeded: the parts of a response are looked up as the whole was, so
+// that a secret which a cluster still needs is sent though it is gone from the newest stack.
+func TestPartsFindWhatIsStillNeeded(t *testing.T) {
+	const trusted = "authorities:b:b/a"
+	p := newScript(t, small(t), false)
+	p.connect()
+	p.ask(request{typ: snapshot.Secret, subscribe: []string{trusted}})
+	newest := p.s.latest
+	p.s.target = with(newest, []*snapshot.Resource{tlsCluster(t, "c", trusted), res(t, snapshot.Secret, trusted, &tlsv3.Secret{Name: trusted})})
+	p.s.types[snapshot.Secret].sent = newest
+	p.s.types[snapshot.Secret].retry = []part{{names: []string{trusted}, from: newest}}
+	if m := p.s.sendRetry(snapshot.Secret); m == nil {
+		t.Error("the part is lost")
+	}
+}
+
 func TestResume(t *testing.T) {
 	stack := small(t)
 	held := func(typ snapshot.Type) held {

@@ -66,6 +66,7 @@ type session struct {
 	secretless  bool
 	refusedMore bool // mine is not in verdicts yet
 	refusals    int
+	untrusted   int // refused secrets of authorities, which do not count there
 	nonce       uint64
 
 	events events

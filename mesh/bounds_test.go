@@ -18,6 +18,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
@@ -366,20 +367,37 @@ func TestTLSTooLargeTrustsNobody(t *testing.T) {
 	}
 }
 
-// TestPortModesAreBounded: a PeerAuthentication of very many ports is not used, and STRICT is
-// in force in its place.
+// TestPortModesAreBounded: a PeerAuthentication of very many ports is not used: what it was
+// before stays in force, and in place of a new one STRICT is, which is told.
 func TestPortModesAreBounded(t *testing.T) {
-	modes := func(n int) *securityv1.PeerAuthentication {
-		o := &securityv1.PeerAuthentication{}
+	ref := object.Ref{Kind: object.KindPeerAuthentication, Namespace: "a", Name: "many"}
+	policy := func(n int) Change {
+		o := &securityv1.PeerAuthentication{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "many"}}
+		o.Spec.Selector = &typev1.WorkloadSelector{MatchLabels: map[string]string{"app": "x"}}
+		o.Spec.Mtls = &security.PeerAuthentication_MutualTLS{Mode: security.PeerAuthentication_MutualTLS_PERMISSIVE}
 		o.Spec.PortLevelMtls = map[uint32]*security.PeerAuthentication_MutualTLS{}
 		for i := range n {
-			o.Spec.PortLevelMtls[uint32(i+1)] = &security.PeerAuthentication_MutualTLS{} //nolint:gosec // few
+			o.Spec.PortLevelMtls[uint32(i+1)] = &security.PeerAuthentication_MutualTLS{Mode: security.PeerAuthentication_MutualTLS_DISABLE} //nolint:gosec // few
 		}
-		return o
+		return Change{ref, o}
 	}
-	for n, ok := range map[int]bool{200: true, 201: false} {
-		if found := bounds.Check(object.Ref{Kind: object.KindPeerAuthentication, Namespace: "evil", Name: "x"}, modes(n)); (len(found) == 0) != ok {
-			t.Errorf("%d ports: found %v, want it in force: %v", n, found, ok)
+	workload := &registry.Workload{Namespace: "a", Labels: map[string]string{"app": "x"}}
+	for _, c := range []struct {
+		ports []int // of the versions of the policy
+		mode  MutualTLS
+		told  bool
+	}{{[]int{200}, Disabled, false}, {[]int{201}, Strict, true}, {[]int{200, 201}, Disabled, true}, {[]int{201, 200}, Disabled, false}} {
+		b := newBuilder()
+		for _, n := range c.ports {
+			b.apply([]Change{policy(n)})
+		}
+		w, _ := b.finish()
+		told := false
+		for f := range w.Findings() {
+			told = told || f.Object == ref && f.Field == "spec.portLevelMtls"
+		}
+		if mode := MutualTLSOf(w.PeerAuthentications, "istio-system", workload, 7); mode != c.mode || told != c.told {
+			t.Errorf("after versions of %v ports the mode is %v, told %v", c.ports, mode, told)
 		}
 	}
 }

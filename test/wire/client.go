@@ -60,14 +60,15 @@ type Count struct{ Messages, Resources, Removed, Bytes int }
 
 type typeState struct {
 	subscribed bool
-	names      map[string]bool   // asked for by name
-	held       map[string]string // name to version
-	version    string            // state of the world
-	nonce      string            // of the last response, which later requests repeat
-	wanted     map[string]string // cluster or listener to the name that it asks for
-	needed     map[string]int    // names, by how many clusters or listeners ask for them
-	count      int               // how many it holds, when it is light
-	asked      int               // how many it asked for by name, when it is light
+	names      map[string]bool     // asked for by name
+	held       map[string]string   // name to version
+	version    string              // state of the world
+	nonce      string              // of the last response, which later requests repeat
+	wanted     map[string]string   // cluster or listener to the name that it asks for
+	needed     map[string]int      // names, by how many clusters or listeners ask for them
+	secrets    map[string][]string // cluster to the secrets that it asks for
+	count      int                 // how many it holds, when it is light
+	asked      int                 // how many it asked for by name, when it is light
 }
 
 // ask is what a client has to say about one type.
@@ -82,7 +83,7 @@ type ask struct {
 func New(options Options) *Client {
 	c := &Client{options: options, types: map[snapshot.Type]*typeState{}, received: map[snapshot.Type]Count{}, first: true}
 	for t := range snapshot.NumTypes {
-		c.types[t] = &typeState{names: map[string]bool{}, held: map[string]string{}, wanted: map[string]string{}, needed: map[string]int{}}
+		c.types[t] = &typeState{names: map[string]bool{}, held: map[string]string{}, wanted: map[string]string{}, needed: map[string]int{}, secrets: map[string][]string{}}
 		if held := options.Held[t]; held != nil {
 			maps.Copy(c.types[t].held, held)
 		}

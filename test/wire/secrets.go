@@ -8,10 +8,27 @@ import (
 	"github.com/fairway-mesh/fairway/snapshot"
 )
 
-// wantSecrets asks for the secrets that clusters name and the client does not
-// hold yet, as Envoy does before it takes a cluster for warm; c.mu is held.
+// wantSecrets asks for the secrets that clusters name and the client does not hold yet, as
+// Envoy does before it takes a cluster for warm, and lets go of those that the last cluster
+// has named; c.mu is held.
 func (c *Client) wantSecrets(r Response) error {
-	to := c.types[snapshot.Secret]
+	from, to := c.types[r.Type], c.types[snapshot.Secret]
+	changed := map[string]bool{}
+	need := func(cluster string, names []string) {
+		if c.options.Light {
+			names = nil // who knows no clusters lets go of nothing
+		}
+		for _, name := range from.secrets[cluster] {
+			to.needed[name]--
+			changed[name] = true
+		}
+		for _, name := range names {
+			to.needed[name]++
+		}
+		if from.secrets[cluster] = names; len(names) == 0 {
+			delete(from.secrets, cluster)
+		}
+	}
 	var a ask
 	for _, p := range r.Put {
 		n, err := c.needsOf(r.Type, p)
@@ -23,10 +40,28 @@ func (c *Client) wantSecrets(r Response) error {
 				a.subscribe = append(a.subscribe, name)
 			}
 		}
+		need(p.Name, n.secrets)
 	}
-	if len(a.subscribe) == 0 {
+	for _, name := range r.Removed {
+		need(name, nil)
+	}
+	if !c.options.Delta { // what is not listed any more is gone
+		for cluster := range from.secrets {
+			if _, held := from.held[cluster]; !held {
+				need(cluster, nil)
+			}
+		}
+	}
+	for name := range changed {
+		if to.needed[name] <= 0 && to.names[name] {
+			a.unsubscribe = append(a.unsubscribe, name)
+			delete(to.held, name)
+		}
+	}
+	if len(a.subscribe)+len(a.unsubscribe) == 0 {
 		return nil
 	}
+	slices.Sort(a.unsubscribe)
 	slices.Sort(a.subscribe)
 	a.version = to.version
 	if !c.options.Delta {

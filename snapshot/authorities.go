@@ -22,12 +22,6 @@ func (r *Resource) OfAuthorities() bool {
 	return r.Type == Secret && strings.HasPrefix(r.Name, object.AuthoritiesScheme)
 }
 
-// demand is one secret of authorities with all that it costs a proxy.
-type demand struct {
-	first translate.SecretUse // the oldest object that asks, and in which form
-	times int
-}
-
 // authorities are the secrets of authorities that are asked for. How many clusters and servers
 // trust them has been bounded before.
 func (s *namedSecrets) authorities(uses []translate.SecretUse) (out []*Resource) {

@@ -162,6 +162,7 @@ func (b *builder) config(ref object.Ref, text []byte) {
 		}
 	}
 	b.ingresses.stale = true
+	b.api.CountAllClusters() // rules may be those of other Services now
 	b.coverAgain()
 	b.exportAgain()
 	if before.RootNamespace != next.RootNamespace {

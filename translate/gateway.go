@@ -118,10 +118,16 @@ func (b *gatewayBuilder) port(p mesh.RouterPort) {
 	case head.Protocol.IsTLS():
 		l.ListenerFilters = []*listenerv3.ListenerFilter{listenerFilter("envoy.filters.listener.tls_inspector", &tlsinspectorv3.TlsInspector{})}
 		names := b.claimNames(p.Servers)
+		var shut []string
 		for _, s := range p.Servers {
-			if !b.full(s) {
-				l.FilterChains = append(l.FilterChains, b.sized(s, b.tls(p, s, names)...)...)
+			if b.full(s) {
+				shut = append(shut, names.covered(s, nil)...)
+			} else {
+				l.FilterChains = append(l.FilterChains, b.sized(s, b.tls(s, p, names)...)...)
 			}
+		}
+		if len(shut) > 0 { // in one chain: there is room for no more
+			l.FilterChains = append(l.FilterChains, b.closedChain(head, shut))
 		}
 		l.FilterChains = distinctChains(l.FilterChains)
 	default:
@@ -177,20 +183,20 @@ func (b *gatewayBuilder) httpChain(p mesh.RouterPort, routes string) *listenerv3
 
 // tls are the chains of one server that clients speak TLS to, for those of its
 // names that are not another's.
-func (b *gatewayBuilder) tls(p mesh.RouterPort, s *traffic.Server, names *nameClaims) []*listenerv3.FilterChain {
+func (b *gatewayBuilder) tls(s *traffic.Server, p mesh.RouterPort, names *nameClaims) []*listenerv3.FilterChain {
 	mode := s.Spec.Tls.GetMode()
 	if mode == networking.ServerTLSSettings_PASSTHROUGH {
 		chains := b.passthrough(s, names)
-		return append(chains, b.closed(p, s, names, chains)...)
+		return append(chains, b.closed(s, names, chains)...)
 	}
 	if mode == networking.ServerTLSSettings_AUTO_PASSTHROUGH {
 		b.finding(s, object.CodeUnsupported, "tls.mode", "AUTO_PASSTHROUGH is not supported; the server is left out: use PASSTHROUGH and a VirtualService with tls routes")
-		return nil
+		return b.closed(s, names, nil)
 	}
 	socket, secrets, problem := serverSocket(b.View.Config, s, b.View.Scope.Namespace)
 	if problem != "" {
 		b.finding(s, object.CodeInvalid, "tls", problem)
-		return nil
+		return b.closed(s, names, nil)
 	}
 	own, findings := names.of(s)
 	b.plan.Findings = append(b.plan.Findings, findings...)
@@ -198,14 +204,14 @@ func (b *gatewayBuilder) tls(p mesh.RouterPort, s *traffic.Server, names *nameCl
 		return nil
 	}
 	if !b.trusts(s) || !b.secrets(s, secrets) {
-		return nil
+		return b.closed(s, names, nil)
 	}
 	var chains []*listenerv3.FilterChain
 	if s.Protocol != object.ProtocolHTTPS {
 		chains = b.tcp(s)
 	}
 	if len(chains) == 0 && s.Protocol != object.ProtocolHTTPS && !s.Gateway.OfAPI() {
-		return b.closed(p, s, names, nil)
+		return b.closed(s, names, nil)
 	}
 	if s.Protocol == object.ProtocolHTTPS || len(chains) == 0 && s.Gateway.OfAPI() { // what has no routes keeps its names, and answers 404
 		name := b.routesName(fmt.Sprintf("https.%d.%s.%s.%s", s.Number, routeWord(s.Spec.Port.Name), s.Gateway.Ref.Name, s.Gateway.Namespace), b.suffix(p, s))

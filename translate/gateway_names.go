@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -129,4 +130,31 @@ func (n *nameClaims) serverOf(host string) *traffic.Server {
 		}
 		at = wider
 	}
+}
+
+// covered are the names of a server for which no chain is served, and which a server of a
+// wider name would take.
+func (n *nameClaims) covered(s *traffic.Server, served []*listenerv3.FilterChain) (out []string) {
+	has := map[string]struct{}{}
+	for _, c := range served {
+		for _, name := range c.GetFilterChainMatch().GetServerNames() {
+			has[name] = struct{}{}
+		}
+	}
+	own, _ := n.of(s)
+	for _, name := range own {
+		if _, is := has[name]; is {
+			continue
+		}
+		wider := false
+		object.WildcardsOf(name, func(pattern string) bool {
+			c, claimed := n.servers[pattern]
+			wider = claimed && c.server != s && pattern != name
+			return !wider
+		})
+		if wider {
+			out = append(out, name)
+		}
+	}
+	return out
 }

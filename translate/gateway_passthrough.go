@@ -5,7 +5,6 @@ import (
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 
-	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 	"github.com/fairway-mesh/fairway/translate/resource"
@@ -29,22 +28,18 @@ func (b *gatewayBuilder) passthrough(s *traffic.Server, names *nameClaims) []*li
 	return out
 }
 
-// closed are chains that end the connections for those names of the server that no rule
-// leads on. Else a server of a wider name would take them.
-func (b *gatewayBuilder) closed(p mesh.RouterPort, s *traffic.Server, names *nameClaims, served []*listenerv3.FilterChain) (out []*listenerv3.FilterChain) {
-	own, _ := names.of(s)
-	for _, name := range own {
-		has := func(c *listenerv3.FilterChain) bool {
-			return slices.Contains(c.GetFilterChainMatch().GetServerNames(), name)
-		}
-		wider := func(o *traffic.Server) bool {
-			return o != s && slices.ContainsFunc(o.Hosts, func(h traffic.GatewayHost) bool { return h.Host != name && object.HostMatches(h.Host, name) })
-		}
-		if !slices.ContainsFunc(served, has) && slices.ContainsFunc(p.Servers, wider) {
-			out = append(out, b.tcpChain(s, Chain{SNI: []string{name}, Clusters: []WeightedCluster{{Cluster: resource.BlackHoleCluster, Weight: 1}}}))
-		}
+// closed are chains that end the connections for those names of a server that nothing leads
+// on. Else a server of a wider name would take them.
+func (b *gatewayBuilder) closed(s *traffic.Server, names *nameClaims, served []*listenerv3.FilterChain) []*listenerv3.FilterChain {
+	if own := names.covered(s, served); len(own) > 0 {
+		return []*listenerv3.FilterChain{b.closedChain(s, own)}
 	}
-	return out
+	return nil
+}
+
+// closedChain ends the connections for names.
+func (b *gatewayBuilder) closedChain(s *traffic.Server, names []string) *listenerv3.FilterChain {
+	return b.tcpChain(s, Chain{SNI: names, Clusters: []WeightedCluster{{Cluster: resource.BlackHoleCluster, Weight: 1}}})
 }
 
 // passthroughChain leads the connections for one name.

@@ -188,6 +188,13 @@ func (x *Index) tooMuch(p *BackendTLSPolicy) *bundleProblem {
 		bounds.MaxTrusted, bounds.MaxTrustedInAll)}
 }
 
+// CountAllClusters notes that any Service may have other subsets than before.
+func (b *Builder) CountAllClusters() {
+	for policy := range b.next.policies.All() {
+		b.recount[policy] = struct{}{}
+	}
+}
+
 // CountClusters notes that a Service, by "namespace/name", may have other ports or subsets
 // than before.
 func (b *Builder) CountClusters(service string) {

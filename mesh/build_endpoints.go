@@ -28,7 +28,7 @@ func (b *builder) endpointSet(s *registry.Service, host string, list []registry.
 	})
 	b.foundAs(s.Ref, about, []object.Finding{{Object: s.Ref, Field: "spec.ports", Code: object.CodeInvalid, Message: fmt.Sprintf(
 		"%d ports × %d endpoints are more than %d; the %d youngest endpoints get no requests for host %s: have fewer ports, or select fewer workloads", len(s.Ports), len(list), bounds.MaxHostEndpoints, len(list)-room, host)}})
-	return registry.NewEndpointSet(list[:room])
+	return registry.NewEndpointSet(slices.Clone(list[:room])) // of those left out nothing stays
 }
 
 func rank(healthy bool) int {

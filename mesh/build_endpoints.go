@@ -21,19 +21,15 @@ func (b *builder) endpointSet(s *registry.Service, host string, list []registry.
 		return registry.NewEndpointSet(list)
 	}
 	slices.SortStableFunc(list, func(x, y registry.Endpoint) int {
-		if x.Healthy != y.Healthy {
-			return cmp.Compare(rank(y.Healthy), rank(x.Healthy))
+		switch {
+		case x.Healthy && !y.Healthy:
+			return -1
+		case y.Healthy && !x.Healthy:
+			return 1
 		}
 		return cmp.Or(object.Older(x.Workload.Created, x.Workload.Ref, y.Workload.Created, y.Workload.Ref), cmp.Compare(x.Address, y.Address))
 	})
 	b.foundAs(s.Ref, about, []object.Finding{{Object: s.Ref, Field: "spec.ports", Code: object.CodeInvalid, Message: fmt.Sprintf(
 		"%d ports × %d endpoints are more than %d; the %d youngest endpoints get no requests for host %s: have fewer ports, or select fewer workloads", len(s.Ports), len(list), bounds.MaxHostEndpoints, len(list)-room, host)}})
 	return registry.NewEndpointSet(slices.Clone(list[:room])) // of those left out nothing stays
-}
-
-func rank(healthy bool) int {
-	if healthy {
-		return 1
-	}
-	return 0
 }

@@ -202,16 +202,21 @@ func (w *waiting) ask(ctx context.Context) round {
 	}
 	answers := map[string][]debug.Progress{}
 	var silent []string
+	var refused error
 	for _, r := range found {
 		list, err := progressAt(ctx, &r, w.of)
 		switch {
 		case err == nil:
 			answers[r.Name] = list
-		case errors.Is(err, replicas.ErrRefused):
-			return round{refused: err}
+		case errors.Is(err, replicas.ErrRefused): // of one alone it may pass: it cannot ask who it is
+			refused = err
+			silent = append(silent, err.Error())
 		case !r.Down: // one that has lost its readiness may still have proxies
 			silent = append(silent, fmt.Sprintf("replica %s does not answer: %v", r.Name, err))
 		}
+	}
+	if refused != nil && len(answers) == 0 {
+		return round{refused: refused}
 	}
 	if len(answers) == 0 && len(silent) == 0 {
 		return round{lines: []string{errNoReply.Error()}}

@@ -1,6 +1,7 @@
 package replicas
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,7 +26,8 @@ const (
 	debugPort = 15014
 	// maxReplicas is how many pods are asked.
 	maxReplicas = 100
-	// patience is how long one may take to answer.
+	// patience is how long one may say nothing: a large answer takes longer, through an API
+	// server.
 	patience = 10 * time.Second
 	// maxAnswer bounds what one may answer, in bytes.
 	maxAnswer = 1 << 30
@@ -63,6 +65,8 @@ type Replica struct {
 	client *http.Client
 	url    string
 	token  string
+	// patience is how long it may say nothing.
+	patience time.Duration
 }
 
 // Find lists the replicas that run, in the order of their names.
@@ -96,7 +100,7 @@ func (f *Finder) Find(ctx context.Context) ([]Replica, error) {
 		ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 		})
-		out = append(out, Replica{p.Name, ready, down(p), f.clients[key], "http://" + net.JoinHostPort(p.Status.PodIP, strconv.Itoa(int(portOf(p)))), f.Token})
+		out = append(out, Replica{p.Name, ready, down(p), f.clients[key], "http://" + net.JoinHostPort(p.Status.PodIP, strconv.Itoa(int(portOf(p)))), f.Token, patience})
 	}
 	for _, c := range before { // of pods that are gone
 		c.CloseIdleConnections()
@@ -135,11 +139,31 @@ func (f *Finder) clientOf(p *corev1.Pod) *http.Client {
 			return forward(f.REST, f.Client, f.Namespace, name, port)
 		}
 	}
-	return &http.Client{Transport: t, Timeout: patience}
+	return &http.Client{Transport: t}
+}
+
+// heard puts off the end of the patience with each word.
+type heard struct {
+	io.Reader
+	silence  *time.Timer
+	patience time.Duration
+}
+
+// Read implements io.Reader.
+func (h heard) Read(b []byte) (int, error) {
+	n, err := h.Reader.Read(b)
+	if n > 0 {
+		h.silence.Reset(h.patience)
+	}
+	return n, err
 }
 
 // Get reads a page of the replica's debug port and decodes its JSON.
 func (r *Replica) Get(ctx context.Context, path string, into any) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(r.patience, func() { cancel(fmt.Errorf("it said nothing for %s", r.patience)) })
+	defer silence.Stop()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+path, http.NoBody)
 	if err != nil {
 		return err
@@ -149,12 +173,12 @@ func (r *Replica) Get(ctx context.Context, path string, into any) error {
 	}
 	response, err := r.client.Do(request)
 	if err != nil {
-		return fmt.Errorf("asking replica %s: %w", r.Name, err)
+		return fmt.Errorf("asking replica %s: %w", r.Name, cmp.Or(context.Cause(ctx), err))
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(heard{response.Body, silence, r.patience}, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("asking replica %s: %w", r.Name, err)
+		return fmt.Errorf("asking replica %s: %w", r.Name, cmp.Or(context.Cause(ctx), err))
 	}
 	if response.StatusCode == http.StatusNotFound {
 		return fmt.Errorf("replica %s: %w: %.200s", r.Name, ErrNotFound, strings.TrimSpace(string(body)))

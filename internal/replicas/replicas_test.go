@@ -2,11 +2,14 @@ package replicas
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -74,5 +77,42 @@ func TestFindAndGet(t *testing.T) {
 	answer(&corev1.PodList{}, apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New("no")))
 	if _, err := f.Find(t.Context()); !errors.Is(err, ErrRefused) {
 		t.Errorf("pods may not be listed: %v", err)
+	}
+}
+
+// TestPatience: an answer may take as long as it needs, but not fall silent.
+func TestPatience(t *testing.T) {
+	for _, c := range []struct {
+		parts int
+		pause time.Duration
+		want  string
+	}{{8, 500 * time.Millisecond, ""}, {2, time.Minute, "it said nothing for 3s"}} {
+		t.Run(c.want, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				for i := range c.parts {
+					if i > 0 {
+						select {
+						case <-r.Context().Done():
+							return
+						case <-time.After(c.pause):
+						}
+					}
+					fmt.Fprint(w, " ")
+					w.(http.Flusher).Flush()
+				}
+				fmt.Fprint(w, `"whole"`)
+			}))
+			defer server.Close()
+			r := Replica{Name: "a", client: server.Client(), url: server.URL, patience: 3 * time.Second}
+			var got string
+			err := r.Get(t.Context(), "/", &got)
+			if c.want == "" && (err != nil || got != "whole") {
+				t.Errorf("a slow answer is %q, %v", got, err)
+			}
+			if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("a silent one is %v, want %q", err, c.want)
+			}
+		})
 	}
 }

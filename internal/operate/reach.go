@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -36,7 +37,11 @@ func (r *reach) config() (config *rest.Config, namespace string, err error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = r.kubeconfig
 	loading := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: r.context})
-	if config, err = loading.ClientConfig(); err != nil {
+	config, err = loading.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, "", errors.New("finding the cluster: there is no kubeconfig: give --kubeconfig, or set KUBECONFIG")
+	}
+	if err != nil {
 		return nil, "", fmt.Errorf("finding the cluster: %w", err)
 	}
 	if namespace, _, err = loading.Namespace(); err != nil {

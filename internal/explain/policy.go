@@ -54,7 +54,8 @@ func (w *walk) may(h *hcmv3.HttpConnectionManager) bool {
 		case strings.Contains(f.Name, "rbac"):
 			config := &httprbacv3.RBAC{}
 			if f.GetTypedConfig().UnmarshalTo(config) != nil {
-				continue
+				w.judge(Verdict{Decision: Unknown, Why: "The rules of the filter " + f.Name + " cannot be read."})
+				return true
 			}
 			asked = asked || w.asks(config.ShadowRules, config.ShadowRulesStatPrefix)
 			switch w.follow(config.Rules) {
@@ -78,8 +79,12 @@ func (w *walk) mayConnect(chain *listenerv3.FilterChain) bool {
 			w.judge(Verdict{Decision: Unknown, Why: "A server of a CUSTOM policy is asked about the connection."})
 			return true
 		}
-		if !f.GetTypedConfig().MessageIs(config) || f.GetTypedConfig().UnmarshalTo(config) != nil {
+		if !f.GetTypedConfig().MessageIs(config) {
 			continue
+		}
+		if f.GetTypedConfig().UnmarshalTo(config) != nil {
+			w.judge(Verdict{Decision: Unknown, Why: "The rules of the filter " + f.Name + " cannot be read."})
+			return true
 		}
 		asked = asked || w.asks(config.ShadowRules, config.ShadowRulesStatPrefix)
 		switch w.follow(config.Rules) {

@@ -67,6 +67,7 @@ func (b *Builder) MarkNamespaces() {
 	b.MarkGateways(func(g *Gateway) bool {
 		if g.setsFrom == gatewayv1.NamespacesFromSelector {
 			b.unsettled[g.Ref] = struct{}{}
+			return true // why a set is not attached may be another reason now
 		}
 		return slices.ContainsFunc(g.listeners, func(l *listener) bool { return l.from == gatewayv1.NamespacesFromSelector })
 	})
@@ -164,11 +165,6 @@ func (b *Builder) settle(ref object.Ref, namespaces map[string]map[string]string
 	}
 	sets := b.next.allowed(declared, namespaces)
 	if old != nil && old.declared == declared && slices.Equal(old.allowed, sets) {
-		for _, s := range persist.Prefix(b.next.setsOf, setsOf(ref)) {
-			if old.attached(s.Ref) == nil { // why it is not may be another reason now
-				b.Mark(s.Ref)
-			}
-		}
 		return
 	}
 	next := declared.settle(sets)

@@ -101,16 +101,11 @@ func (b *builder) dirtyBackends() {
 	if b.tracerChanged(changed) { // outbound listeners name it too
 		b.dirty.All = true
 	}
-	if b.world.RequestAuthentications == nil {
-		return
-	}
-	for namespace, l := range b.world.RequestAuthentications.byNamespace {
-		for _, p := range l {
-			for _, r := range p.Spec.GetJwtRules() {
-				if host, _, _, ok := KeysAddress(r.GetJwksUri()); ok && changed(host) {
-					b.dirtyInbound(namespace)
-					b.dirty.Gateways = true
-				}
+	for p := range b.world.RequestAuthentications.All() {
+		for _, r := range p.Spec.GetJwtRules() {
+			if host, _, _, ok := KeysAddress(r.GetJwksUri()); ok && changed(host) {
+				b.dirtyInbound(p.Namespace)
+				b.dirty.Gateways = true
 			}
 		}
 	}

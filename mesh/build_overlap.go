@@ -43,14 +43,20 @@ type overlap struct{ loser, winner object.Ref }
 // overlaps are what building keeps of objects that select the same workloads.
 type overlaps struct {
 	stale  map[string]struct{}                  // namespaces whose objects have changed
-	of     map[object.Ref][]overlap             // by the workload
-	counts map[object.Ref]map[object.Ref]int    // the workloads by loser and winner
+	of     map[object.Ref][]*overlap            // by the workload
+	counts map[object.Ref]map[object.Ref]*count // by loser and winner
 	wide   map[string]map[object.Ref]object.Ref // by namespace: the winner of each that is for all workloads
 	lost   map[object.Ref]struct{}              // losers that are to be told anew
 }
 
+// count is how many workloads an overlap concerns, which share it.
+type count struct {
+	overlap
+	workloads int
+}
+
 func newOverlaps() overlaps {
-	return overlaps{stale: map[string]struct{}{}, of: map[object.Ref][]overlap{}, counts: map[object.Ref]map[object.Ref]int{}, wide: map[string]map[object.Ref]object.Ref{}, lost: map[object.Ref]struct{}{}}
+	return overlaps{stale: map[string]struct{}{}, of: map[object.Ref][]*overlap{}, counts: map[object.Ref]map[object.Ref]*count{}, wide: map[string]map[object.Ref]object.Ref{}, lost: map[object.Ref]struct{}{}}
 }
 
 // settleOverlaps says again which objects do nothing for workloads, since older ones
@@ -60,21 +66,21 @@ func (b *builder) settleOverlaps() {
 	for ns := range o.stale {
 		kinds := b.chosenOf(ns)
 		b.widest(ns, kinds)
-		near := rivals(kinds)
+		near := rivalsOf(kinds)
 		for _, list := range []map[string]*registry.Workload{b.pods[ns], b.entries[ns]} {
 			for _, w := range list {
 				o.recount(w.Ref, w.Labels, near)
 			}
 		}
 	}
-	near := map[string][][]chosen{}
+	near := map[string][]rivals{}
 	for ref := range b.dirty.Workloads {
 		ns := ref.Namespace
 		if _, done := o.stale[ns]; done && b.workloadOf(ref) != nil {
 			continue
 		}
 		if _, known := near[ns]; !known {
-			near[ns] = rivals(b.chosenOf(ns))
+			near[ns] = rivalsOf(b.chosenOf(ns))
 		}
 		if w := b.workloadOf(ref); w != nil {
 			o.recount(ref, w.Labels, near[ns])
@@ -121,48 +127,109 @@ func (b *builder) widest(namespace string, kinds [][]chosen) {
 	}
 }
 
-// rivals are the objects with a selector, of kinds with more than one of them.
-func rivals(kinds [][]chosen) (out [][]chosen) {
+// maxRivals is how many objects of a kind are looked at for one workload, and for one pair of
+// a selector: objects and workloads multiply.
+const maxRivals = 100
+
+// rivals are objects of one kind with a selector, oldest first, and their places by one pair
+// of it: at most maxRivals of a pair, since one workload may have them all.
+type rivals struct {
+	list []chosen
+	by   map[[2]string][]int
+}
+
+// rivalsOf are the objects with a selector, of kinds with more than one of them.
+func rivalsOf(kinds [][]chosen) (out []rivals) {
 	for _, list := range kinds {
 		list = slices.DeleteFunc(list, func(c chosen) bool { return len(c.selector) == 0 })
-		if len(list) > 1 {
-			out = append(out, list)
+		if len(list) < 2 {
+			continue
 		}
+		r := rivals{list: list, by: map[[2]string][]int{}}
+		for i, c := range list {
+			label := firstLabel(c.selector)
+			if pair := [2]string{label, c.selector[label]}; len(r.by[pair]) < maxRivals {
+				r.by[pair] = append(r.by[pair], i)
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// firstLabel is the first label of a selector in order.
+func firstLabel(selector map[string]string) (first string) {
+	for label := range selector {
+		if first == "" || label < first {
+			first = label
+		}
+	}
+	return first
+}
+
+// selecting are the objects that select a workload with the labels: of more than maxRivals
+// the oldest.
+func (r *rivals) selecting(labels map[string]string) (out []object.Ref) {
+	var at []int
+	for label, value := range labels {
+		for _, i := range r.by[[2]string{label, value}] {
+			if object.Selects(r.list[i].selector, labels) {
+				at = append(at, i)
+			}
+		}
+	}
+	slices.Sort(at)
+	for _, i := range at[:min(len(at), maxRivals)] {
+		out = append(out, r.list[i].ref)
 	}
 	return out
 }
 
 // recount notes by which objects a workload with the labels is selected in vain.
-func (o *overlaps) recount(workload object.Ref, labels map[string]string, near [][]chosen) {
-	for _, x := range o.of[workload] {
-		if o.counts[x.loser][x.winner]--; o.counts[x.loser][x.winner] == 0 {
-			delete(o.counts[x.loser], x.winner)
-			o.lost[x.loser] = struct{}{}
-		}
-		if len(o.counts[x.loser]) == 0 {
-			delete(o.counts, x.loser)
-		}
-	}
+func (o *overlaps) recount(workload object.Ref, labels map[string]string, near []rivals) {
+	before := o.of[workload]
 	delete(o.of, workload)
-	for _, list := range near {
-		var winner object.Ref
-		for _, c := range list {
-			if !object.Selects(c.selector, labels) {
-				continue
-			}
-			if winner == (object.Ref{}) {
-				winner = c.ref
-				continue
-			}
-			o.of[workload] = append(o.of[workload], overlap{c.ref, winner})
-			if o.counts[c.ref] == nil {
-				o.counts[c.ref] = map[object.Ref]int{}
-			}
-			if o.counts[c.ref][winner]++; o.counts[c.ref][winner] == 1 {
-				o.lost[c.ref] = struct{}{}
+	var now []*overlap
+	for i := range near {
+		if refs := near[i].selecting(labels); len(refs) > 1 {
+			for _, loser := range refs[1:] {
+				now = append(now, o.add(loser, refs[0]))
 			}
 		}
 	}
+	if len(now) > 0 {
+		o.of[workload] = now
+	}
+	for _, x := range before { // after what stays was counted again
+		o.drop(x)
+	}
+}
+
+// add counts an overlap once more.
+func (o *overlaps) add(loser, winner object.Ref) *overlap {
+	if o.counts[loser] == nil {
+		o.counts[loser] = map[object.Ref]*count{}
+	}
+	c := o.counts[loser][winner]
+	if c == nil {
+		c = &count{overlap: overlap{loser, winner}}
+		o.counts[loser][winner] = c
+		o.lost[loser] = struct{}{}
+	}
+	c.workloads++
+	return &c.overlap
+}
+
+// drop counts an overlap once less.
+func (o *overlaps) drop(x *overlap) {
+	c := o.counts[x.loser][x.winner]
+	if c.workloads--; c.workloads > 0 {
+		return
+	}
+	if delete(o.counts[x.loser], x.winner); len(o.counts[x.loser]) == 0 {
+		delete(o.counts, x.loser)
+	}
+	o.lost[x.loser] = struct{}{}
 }
 
 // tellOverlaps tells of one object that loses.

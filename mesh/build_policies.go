@@ -38,14 +38,24 @@ func (b *builder) peerAuthentication(ref object.Ref, o *securityv1.PeerAuthentic
 	b.found(ref, findings)
 	b.overlaps.stale[ref.Namespace] = struct{}{}
 	b.dirtyInbound(ref.Namespace)
-	// Clients speak mutual TLS to an endpoint unless its policy disables it.
+	b.modesIn.Add(ref.Namespace)
+}
+
+// settleModes marks the hosts of namespaces with other PeerAuthentications than before:
+// clients speak mutual TLS to an endpoint unless its policy disables it.
+func (b *builder) settleModes() {
+	if len(b.modesIn) == 0 {
+		return
+	}
+	_, all := b.modesIn[b.world.Config.RootNamespace]
 	for name, h := range b.world.Hosts() {
 		for _, s := range h.Services {
-			if s.Namespace == ref.Namespace || ref.Namespace == b.world.Config.RootNamespace {
+			if _, some := b.modesIn[s.Namespace]; some || all {
 				b.dirty.host(name, TouchHost)
 			}
 		}
 	}
+	clear(b.modesIn)
 }
 
 func (b *builder) requestAuthentication(ref object.Ref, o *securityv1.RequestAuthentication) {

@@ -48,6 +48,7 @@ type builder struct {
 	targeted     map[object.Ref]targeted // policies with references
 	targetsStale bool                    // what is found about them may have changed, all of them
 	targetsIn    object.Set              // or those of these namespaces
+	modesIn      object.Set              // namespaces with other PeerAuthentications than before
 	addressed    bool                    // some Service changed
 	overlaps     overlaps
 	boundStale   map[object.Ref]struct{} // VirtualServices whose hosts or Gateways have changed
@@ -87,7 +88,7 @@ func newBuilder() *builder {
 		services: map[string]map[string]*registry.Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
 		declared: map[string]map[object.Ref]*registry.ServiceEntry{}, seByRef: map[object.Ref]*registry.ServiceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, unmerged: object.Set{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{},
 		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), apiRules: map[object.Ref][]*traffic.VirtualService{}, ingresses: newIngresses(),
-		targeted: map[object.Ref]targeted{}, targetsIn: object.Set{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
+		targeted: map[object.Ref]targeted{}, targetsIn: object.Set{}, modesIn: object.Set{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*registry.Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
 	b.boundStale, b.ruled, b.delegated = map[object.Ref]struct{}{}, newRuled(), newDelegated()
@@ -181,6 +182,7 @@ func (b *builder) finish() (*World, *Dirty) {
 	b.settleMerged() // those of which it took subsets away, or gave them back
 	b.settleRules()
 	b.settleHeadless()
+	b.settleModes()
 	b.settleHolds(now, b.world.Config.RouteHold)
 	b.settleGatewayAPI()
 	b.settleIngresses()

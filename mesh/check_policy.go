@@ -84,7 +84,7 @@ func (r *references) authorization(o *securityv1.AuthorizationPolicy) {
 func (r *references) readsTokens(namespace string) bool {
 	root := r.world.Config.RootNamespace
 	if all := r.world.RequestAuthentications; namespace == root && all != nil {
-		return len(all.byNamespace) > 0
+		return all.byRef.Len() > 0
 	}
 	return len(r.world.RequestAuthentications.In(namespace))+len(r.world.RequestAuthentications.In(root)) > 0
 }

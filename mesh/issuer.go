@@ -62,13 +62,10 @@ func CheckIssuer(issuer string) error {
 // Issuers are those who have to be asked for their keys, the ones of the oldest objects
 // first. Findings tell which are too many.
 func (w *World) Issuers() (out []Issuer, findings []object.Finding) {
-	if w.Config.IssuerKeysWritten || w.RequestAuthentications == nil {
+	if w.Config.IssuerKeysWritten {
 		return nil, nil
 	}
-	var all []*RequestAuthentication
-	for _, l := range w.RequestAuthentications.byNamespace {
-		all = append(all, l...)
-	}
+	all := slices.Collect(w.RequestAuthentications.All())
 	slices.SortFunc(all, func(a, b *RequestAuthentication) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) })
 	taken, payers := map[string]int{}, map[string]int{}
 	for _, p := range all {
@@ -127,14 +124,9 @@ func (b *builder) issuerKeys(ref object.Ref, k *IssuerKeys) {
 	} else {
 		b.world.issuers = b.world.issuers.Set(ref.Name, k)
 	}
-	if b.world.RequestAuthentications == nil {
-		return
-	}
-	for namespace, l := range b.world.RequestAuthentications.byNamespace {
-		if slices.ContainsFunc(l, func(p *RequestAuthentication) bool {
-			return slices.ContainsFunc(p.Spec.GetJwtRules(), func(r *security.JWTRule) bool { return issuerAlone(r) == ref.Name })
-		}) {
-			b.dirtyInbound(namespace)
+	for p := range b.world.RequestAuthentications.All() {
+		if slices.ContainsFunc(p.Spec.GetJwtRules(), func(r *security.JWTRule) bool { return issuerAlone(r) == ref.Name }) {
+			b.dirtyInbound(p.Namespace)
 			b.dirty.Gateways = true
 		}
 	}

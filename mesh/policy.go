@@ -1,14 +1,17 @@
 package mesh
 
 import (
+	"fmt"
+	"iter"
 	"maps"
-	"slices"
+	"sync"
 	"time"
 
 	networking "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
 	telemetry "istio.io/api/telemetry/v1alpha1"
 
+	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
@@ -43,27 +46,38 @@ type (
 // Policies are all policies of one kind, by namespace and in order of age.
 // A nil pointer is empty; it never changes.
 type Policies[T any] struct {
-	byNamespace map[string][]*Policy[T]
+	byRef persist.Map[string, *Policy[T]]
+	byAge persist.Map[string, *Policy[T]] // see ageKey
+
+	mu    sync.Mutex
+	lists map[string][]*Policy[T] // of namespaces that somebody has asked for
 }
 
 // with is a copy that holds the policy in place of what had its Ref; nil
-// removes it.
+// removes it. How many there are of the namespace matters little: one pass may
+// replace thousands.
 func (p *Policies[T]) with(ref object.Ref, policy *Policy[T]) *Policies[T] {
-	m := map[string][]*Policy[T]{}
+	next := &Policies[T]{lists: map[string][]*Policy[T]{}}
 	if p != nil {
-		maps.Copy(m, p.byNamespace)
+		next.byRef, next.byAge = p.byRef, p.byAge
+		p.mu.Lock()
+		maps.Copy(next.lists, p.lists)
+		p.mu.Unlock()
+		delete(next.lists, ref.Namespace)
 	}
-	l := slices.DeleteFunc(slices.Clone(m[ref.Namespace]), func(x *Policy[T]) bool { return x.Ref == ref })
+	key := ref.String()
+	if old, _ := next.byRef.Get(key); old != nil {
+		next.byRef, next.byAge = next.byRef.Delete(key), next.byAge.Delete(ageKey(old))
+	}
 	if policy != nil {
-		i, _ := slices.BinarySearchFunc(l, policy, func(a, b *Policy[T]) int { return object.Older(a.Created, a.Ref, b.Created, b.Ref) })
-		l = slices.Insert(l, i, policy)
+		next.byRef, next.byAge = next.byRef.Set(key, policy), next.byAge.Set(ageKey(policy), policy)
 	}
-	if len(l) == 0 {
-		delete(m, ref.Namespace)
-	} else {
-		m[ref.Namespace] = l
-	}
-	return &Policies[T]{m}
+	return next
+}
+
+// ageKey orders the policies of a namespace by age, and those of one age by name.
+func ageKey[T any](p *Policy[T]) string {
+	return fmt.Sprintf("%s/%020d.%09d/%s", p.Namespace, p.Created.Unix()-time.Time{}.Unix(), p.Created.Nanosecond(), p.Ref.Name)
 }
 
 // In are the policies of a namespace, oldest first.
@@ -71,7 +85,30 @@ func (p *Policies[T]) In(namespace string) []*Policy[T] {
 	if p == nil {
 		return nil
 	}
-	return p.byNamespace[namespace]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list, known := p.lists[namespace]
+	if !known {
+		for _, x := range persist.Prefix(p.byAge, namespace+"/") {
+			list = append(list, x)
+		}
+		p.lists[namespace] = list
+	}
+	return list
+}
+
+// All are the policies of all namespaces, those of one oldest first.
+func (p *Policies[T]) All() iter.Seq[*Policy[T]] {
+	return func(yield func(*Policy[T]) bool) {
+		if p == nil {
+			return
+		}
+		for _, x := range p.byAge.All() {
+			if !yield(x) {
+				return
+			}
+		}
+	}
 }
 
 // For are the policies that apply to a workload with the labels in the

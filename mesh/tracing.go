@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -162,12 +163,7 @@ func (b *backends) addTracers(v *View, telemetries []*Telemetry) {
 
 // tracerChanged tells whether the host of any tracer or collector of access logs did.
 func (b *builder) tracerChanged(changed func(host string) bool) bool {
-	var all []*Telemetry
-	if b.world.Telemetries != nil {
-		for _, l := range b.world.Telemetries.byNamespace {
-			all = append(all, l...)
-		}
-	}
+	all := slices.Collect(b.world.Telemetries.All())
 	for _, name := range b.world.Config.TracerNames(all) {
 		if t, ok := b.world.Config.Tracer(name); ok && changed(t.Host) {
 			return true

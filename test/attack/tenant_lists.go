@@ -47,6 +47,16 @@ var lists = []Hostile{
 		}
 		return documents(objects...)
 	}},
+	{"ProxyConfigs × workloads", func(t Tenant, r *rand.Rand) string {
+		var objects []string
+		for i := range size(r, 500) {
+			objects = append(objects, t.networking("WorkloadEntry", fmt.Sprintf("o%d", i), fmt.Sprintf("{address: 10.43.%d.%d, labels: {app: o}}", i/250, i%250)))
+		}
+		for i := range size(r, 1000) {
+			objects = append(objects, t.object("networking.istio.io/v1beta1", "ProxyConfig", fmt.Sprintf("o%d", i), "{selector: {matchLabels: {app: o}}, concurrency: 2}"))
+		}
+		return documents(objects...)
+	}},
 	{"Telemetries", func(t Tenant, r *rand.Rand) string {
 		objects := make([]string, size(r, 250))
 		for i := range objects {

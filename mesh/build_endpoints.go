@@ -3,7 +3,10 @@ package mesh
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -12,12 +15,32 @@ import (
 
 // endpointSet makes the set of a service's endpoints for a host, as far as there is room:
 // each port of each is an endpoint of a cluster, which is made anew whenever one of them
-// changes. Those that are ready come first, then the oldest.
-func (b *builder) endpointSet(s *registry.Service, host string, list []registry.Endpoint) *registry.EndpointSet {
+// changes. Those that are ready come first, then the oldest. So many more as unread were not
+// even looked at.
+func (b *builder) endpointSet(s *registry.Service, host string, list []registry.Endpoint, unread int) *registry.EndpointSet {
 	about := "endpoints " + host
-	room := bounds.MaxHostEndpoints / max(1, len(s.Ports))
-	if len(list) <= room {
+	ports := max(1, len(s.Ports))
+	all := len(list) + unread
+	most := mostOf(s)
+	wanted := min(most, all*ports)
+	may := min(most, b.shareOf(s.Namespace, host))
+	b.wantEndpoints(s, wanted, min(wanted, may))
+	room := may / ports
+	if all <= room {
+		b.turns.work += all * ports
 		b.foundAs(s.Ref, about, nil)
+		return registry.NewEndpointSet(list)
+	}
+	b.turns.work += room * ports
+	finding := object.Finding{Object: s.Ref, Field: "spec.ports", Code: object.CodeInvalid}
+	if may == most {
+		finding.Message = fmt.Sprintf("%d ports × %d endpoints are more than %d; the %d youngest endpoints get no requests for host %s: have fewer ports, or select fewer workloads", len(s.Ports), all, most, all-room, host)
+	} else {
+		finding.Message = fmt.Sprintf("with the older hosts of namespace %s it has more than %d endpoints of clusters, the most of one namespace; %d of its %d endpoints get no requests for host %s: have fewer services select the same workloads, or have fairway.exportedResources raised in the mesh configuration",
+			s.Namespace, b.mostEndpoints(s.Namespace), all-room, all, host)
+	}
+	b.foundAs(s.Ref, about, []object.Finding{finding})
+	if len(list) <= room {
 		return registry.NewEndpointSet(list)
 	}
 	slices.SortStableFunc(list, func(x, y registry.Endpoint) int {
@@ -29,7 +52,35 @@ func (b *builder) endpointSet(s *registry.Service, host string, list []registry.
 		}
 		return cmp.Or(object.Older(x.Workload.Created, x.Workload.Ref, y.Workload.Created, y.Workload.Ref), cmp.Compare(x.Address, y.Address))
 	})
-	b.foundAs(s.Ref, about, []object.Finding{{Object: s.Ref, Field: "spec.ports", Code: object.CodeInvalid, Message: fmt.Sprintf(
-		"%d ports × %d endpoints are more than %d; the %d youngest endpoints get no requests for host %s: have fewer ports, or select fewer workloads", len(s.Ports), len(list), bounds.MaxHostEndpoints, len(list)-room, host)}})
 	return registry.NewEndpointSet(slices.Clone(list[:room])) // of those left out nothing stays
+}
+
+// mostOf is how many endpoints of clusters a service may have. Addresses that users list are
+// more work than workloads, which are known.
+func mostOf(s *registry.Service) int {
+	if s.Kubernetes() && len(s.Selector) == 0 {
+		return bounds.MaxListed
+	}
+	return bounds.MaxHostEndpoints
+}
+
+// sliceEndpoints reads the EndpointSlices of a service without a selector, the oldest first
+// and no more of them than there is room for; unread is how many endpoints the others list.
+func (b *builder) sliceEndpoints(s *registry.Service) (list []registry.Endpoint, unread int) {
+	all := slices.SortedFunc(maps.Values(b.slices[s.Namespace][s.Name]), func(x, y *discoveryv1.EndpointSlice) int {
+		return cmp.Or(x.CreationTimestamp.Time.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
+	})
+	b.turns.work += len(all) / glance
+	room, read := mostOf(s)/max(1, len(s.Ports)), 0
+	for i, slice := range all {
+		if read >= room {
+			for _, rest := range all[i:] {
+				unread += len(rest.Endpoints)
+			}
+			all = all[:i]
+			break
+		}
+		read += len(slice.Endpoints)
+	}
+	return registry.EndpointsOfSlices(s, all, b.podAt), unread
 }

@@ -100,17 +100,17 @@ func TestSlicesOfManyAddressesAreCut(t *testing.T) {
 	fresh.apply([]Change{slice(1000), service(100)})
 	w, _ := before.finish()
 	restarted, _ := fresh.finish()
-	if got := served(w); len(got) != bounds.MaxHostEndpoints/100 || !slices.Equal(got, served(restarted)) {
+	if got := served(w); len(got) != bounds.MaxListed/100 || !slices.Equal(got, served(restarted)) {
 		t.Errorf("%d are served, and after a restart %d", len(got), len(served(restarted)))
 	}
 	told := false
 	for f := range w.Findings() {
-		told = told || f.Object == of && strings.Contains(f.Message, "the 500 youngest endpoints get no requests")
+		told = told || f.Object == of && strings.Contains(f.Message, "the 800 youngest endpoints get no requests")
 	}
 	if !told {
 		t.Error("nothing is told")
 	}
-	before.apply([]Change{service(50)})
+	before.apply([]Change{service(20)})
 	if w, _ = before.finish(); len(served(w)) != 1000 {
 		t.Errorf("of ports that the Service has there is room for all, and %d are served", len(served(w)))
 	}

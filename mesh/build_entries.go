@@ -132,11 +132,11 @@ func (b *builder) addEntry(h *registry.Host, s *registry.Service, endpoints []re
 		b.foundAs(s.Ref, "together "+h.Name, nil)
 		list := realign(h.Endpoints[i].Endpoints, x, &merged)
 		list = append(list, realign(endpoints, s, &merged)...)
-		h.Services[i], h.Endpoints[i] = &merged, registry.NewEndpointSet(list)
+		h.Services[i], h.Endpoints[i] = &merged, b.endpointSet(&merged, h.Name, list, 0)
 		return
 	}
 	b.foundAs(s.Ref, "together "+h.Name, nil)
-	h.Add(s, b.endpointSet(s, h.Name, endpoints))
+	h.Add(s, b.endpointSet(s, h.Name, endpoints, 0))
 }
 
 // unlike says in what two services of a host differ that are therefore not one; "" when
@@ -201,6 +201,7 @@ func (b *builder) entryEndpoints(se *registry.ServiceEntry, s *registry.Service)
 		if len(se.Selector) == 0 {
 			return nil
 		}
+		b.lookAround(s.Namespace)
 		for _, w := range b.entries[s.Namespace] {
 			if object.Selects(se.Selector, w.Labels) {
 				add(w)

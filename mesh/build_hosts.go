@@ -1,13 +1,10 @@
 package mesh
 
 import (
-	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
-
-	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
@@ -17,18 +14,35 @@ import (
 // what depends on them.
 func (b *builder) settleHosts() {
 	for range maxLeads { // records may follow from those of other hosts
-		touched := slices.Sorted(maps.Keys(b.touched))
-		clear(b.touched)
-		for _, name := range touched {
-			b.settleHost(name)
+		touched, order := b.touched, b.inTurn()
+		b.touched = map[string]Touch{}
+		for _, name := range order {
+			if !b.leave(name, touched[name]) {
+				b.settleHost(name)
+				b.pay(name)
+			}
 		}
 	}
 	clear(b.touched)
 }
 
+// settleRecords makes the records of the hosts that were touched, with as many endpoints as
+// their namespaces may have.
+func (b *builder) settleRecords() {
+	b.settleHosts()
+	for range maxLeads {
+		if !b.settleEndpoints() {
+			return
+		}
+		b.settleHosts()
+	}
+}
+
 func (b *builder) settleHost(name string) {
 	old := b.world.Host(name)
+	b.turns.work, b.lookedUp = 0, map[string]struct{}{}
 	next := b.record(name)
+	b.countEndpoints(name)
 	b.withhold(name, next)
 	t := compareHosts(old, next)
 	b.coverHost(name, old, next)
@@ -59,7 +73,8 @@ func (b *builder) record(name string) *registry.Host {
 	if base, ok := strings.CutSuffix(name, ".svc."+object.Domain); ok {
 		if svc, ns, ok := strings.Cut(base, "."); ok {
 			if s := b.services[ns][svc]; s != nil {
-				h.Add(s, b.endpointSet(s, name, b.serviceEndpoints(s)))
+				list, unread := b.serviceEndpoints(s)
+				h.Add(s, b.endpointSet(s, name, list, unread))
 			} else {
 				b.foundAs(object.Ref{Kind: object.KindService, Namespace: ns, Name: svc}, "endpoints "+name, nil)
 			}
@@ -78,16 +93,16 @@ func (b *builder) record(name string) *registry.Host {
 	return h
 }
 
-// serviceEndpoints are the endpoints of a Kubernetes Service.
-func (b *builder) serviceEndpoints(s *registry.Service) []registry.Endpoint {
-	var out []registry.Endpoint
+// serviceEndpoints are the endpoints of a Kubernetes Service, and how many more it has that
+// were not read.
+func (b *builder) serviceEndpoints(s *registry.Service) (out []registry.Endpoint, unread int) {
 	if s.Resolution == registry.ResolutionAlias {
-		return nil
+		return nil, 0
 	}
 	if len(s.Selector) == 0 {
-		list := slices.SortedFunc(maps.Values(b.slices[s.Namespace][s.Name]), func(x, y *discoveryv1.EndpointSlice) int { return cmp.Compare(x.Name, y.Name) })
-		return registry.EndpointsOfSlices(s, list, b.podAt)
+		return b.sliceEndpoints(s)
 	}
+	b.lookAround(s.Namespace)
 	for _, w := range b.pods[s.Namespace] {
 		if !object.Selects(s.Selector, w.Labels) {
 			continue
@@ -104,12 +119,20 @@ func (b *builder) serviceEndpoints(s *registry.Service) []registry.Endpoint {
 			out = append(out, e)
 		}
 	}
-	return out
+	return out, 0
 }
 
-// podAt finds the Pod behind an address of an EndpointSlice.
+// lookAround counts the work of looking through the workloads of a namespace.
+func (b *builder) lookAround(namespace string) {
+	b.turns.work += (len(b.pods[namespace]) + len(b.entries[namespace])) / glance
+}
+
+// podAt finds the Pod behind an address of an EndpointSlice. The record of the host is made
+// again when the Pod comes or goes.
 func (b *builder) podAt(ns, pod, ip string) *registry.Workload {
+	b.lookedUp[ip] = struct{}{}
 	if pod != "" {
+		b.lookedUp[podUse(ns, pod)] = struct{}{}
 		w, _ := b.world.workloads.Get(ns + "/" + pod)
 		if w != nil && slices.ContainsFunc(w.Addresses, func(a netip.Addr) bool { return a.String() == ip }) {
 			return w
@@ -117,6 +140,10 @@ func (b *builder) podAt(ns, pod, ip string) *registry.Workload {
 	}
 	return b.holderIn(ns, ip)
 }
+
+// podUse stands for a Pod by its name among what records were made with; no name or address
+// is written so.
+func podUse(namespace, name string) string { return "pod/" + namespace + "/" + name }
 
 // compareHosts says how deep two records of a host differ.
 func compareHosts(old, next *registry.Host) Touch {

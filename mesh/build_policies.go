@@ -175,6 +175,7 @@ func (b *builder) config(ref object.Ref, text []byte) {
 	b.api.CountAllClusters() // rules may be those of other Services now
 	b.coverAgain()
 	b.exportAgain()
+	b.endpointsAgain()
 	if before.RootNamespace != next.RootNamespace {
 		b.ruleAgain()
 	}

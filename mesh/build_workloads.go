@@ -2,11 +2,8 @@ package mesh
 
 import (
 	"cmp"
-	"net/netip"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
@@ -92,32 +89,5 @@ func (b *builder) workload(key string, old, next *registry.Workload) {
 			b.touch(s.Host, TouchEndpoints)
 		}
 	}
-	namespace := cmp.Or(next, old).Namespace
-	for name, list := range b.slices[namespace] { // slices of services without a selector may name the Pod
-		if s := b.services[namespace][name]; s != nil && len(s.Selector) == 0 && (slicesName(list, old) || slicesName(list, next)) {
-			b.touch(s.Host, TouchEndpoints)
-		}
-	}
-}
-
-// slicesName tells whether the workload, which may be nil, is among the endpoints by its
-// name or one of its addresses.
-func slicesName(list map[string]*discoveryv1.EndpointSlice, w *registry.Workload) bool {
-	if w == nil {
-		return false
-	}
-	for _, sl := range list {
-		for _, ep := range sl.Endpoints {
-			if ep.TargetRef != nil && ep.TargetRef.Name == w.Name {
-				return true
-			}
-			if len(ep.Addresses) == 0 {
-				continue
-			}
-			if a, err := netip.ParseAddr(ep.Addresses[0]); err == nil && slices.Contains(w.Addresses, a.Unmap()) {
-				return true
-			}
-		}
-	}
-	return false
+	b.touchUsers(podUse(cmp.Or(next, old).Namespace, cmp.Or(next, old).Name)) // slices of services without a selector may name it
 }

@@ -75,8 +75,11 @@ type builder struct {
 
 	headlessIn map[string]struct{} // namespaces in which headless services came, went or changed
 
-	touched map[string]Touch    // hosts whose record has to be made again
-	spread  map[string]struct{} // hosts whose change has been carried on to what reads them
+	lookedUp map[string]struct{} // names and addresses that the record which is being made was made with
+	turns    hostTurns
+	shares   endpointShares
+	touched  map[string]Touch    // hosts whose record has to be made again
+	spread   map[string]struct{} // hosts whose change has been carried on to what reads them
 
 	marked   map[*traffic.VirtualService]bool     // whose hosts have been marked in this pass; true: as those of one that changed itself
 	replaced map[*traffic.VirtualService]struct{} // whose hosts' places have been marked in this pass
@@ -91,6 +94,7 @@ func newBuilder() *builder {
 		targeted: map[object.Ref]targeted{}, targetsIn: object.Set{}, modesIn: object.Set{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
 		holders: map[string][]*registry.Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
 	}
+	b.turns, b.shares = newHostTurns(), newEndpointShares()
 	b.boundStale, b.ruled, b.delegated = map[object.Ref]struct{}{}, newRuled(), newDelegated()
 	b.exported, b.api = newExported(), gatewayapi.NewBuilder(&b.world.api)
 	b.world = World{Config: DefaultConfig(), sidecars: map[string][]*traffic.Sidecar{}, spaces: map[string]map[string]string{}, asked: &asked{}}
@@ -173,10 +177,11 @@ func (b *builder) finish() (*World, *Dirty) {
 	b.settleAllowances()
 	b.settleDelegates()
 	b.settleExports()
-	b.settleHosts()
+	b.touchLeft()
+	b.settleRecords()
 	if b.settlePods() { // which the records of hosts tell
 		b.settleExports()
-		b.settleHosts()
+		b.settleRecords()
 	}
 	b.settleSubsets()
 	b.settleMerged() // those of which it took subsets away, or gave them back
@@ -196,6 +201,7 @@ func (b *builder) finish() (*World, *Dirty) {
 	clear(b.spread)
 	clear(b.marked)
 	clear(b.replaced)
+	b.turns.endTurns()
 	b.askedOwn = false
 	b.world.Generation++
 	w := b.world

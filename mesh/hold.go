@@ -96,7 +96,7 @@ func (b *builder) due() (first time.Time) {
 	for _, k := range b.holds.kept {
 		at(k.until)
 	}
-	if len(b.delegated.again) > 0 {
+	if len(b.delegated.again)+len(b.turns.left) > 0 {
 		at(b.clock())
 	}
 	return first

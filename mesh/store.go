@@ -112,6 +112,7 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		start := time.Now()
 		b.apply(changes)
+		b.turns.on = published
 		w, dirty := b.finish()
 		if !published && s.Complete != nil && !s.Complete(w) {
 			continue
@@ -120,13 +121,13 @@ func (s *Store) Run(ctx context.Context) error {
 			dirty.All = true
 		}
 		if dirty.Empty() {
-			s.inForce.settle(taken, b.holds.routes)
+			s.inForce.settle(taken, b.holds.routes, b.waiting())
 			continue
 		}
 		published = true
 		s.current.Store(w)
 		s.publish(w, dirty)
-		s.inForce.settle(taken, b.holds.routes)
+		s.inForce.settle(taken, b.holds.routes, b.waiting())
 		s.log.Debug("made a new world", "generation", w.Generation, "changes", len(changes), "took", time.Since(start))
 	}
 }

@@ -18,7 +18,7 @@ const maxWithheld = 20
 // depends on. A set whose namespace may lead inside is shown whole.
 func (b *builder) withhold(name string, h *registry.Host) {
 	var findings []object.Finding
-	w := withholder{builder: b, host: name, uses: map[string]struct{}{}}
+	w := withholder{builder: b, host: name, uses: b.lookedUp}
 	if h != nil {
 		w.findTakers(h)
 		for i, s := range h.Services {

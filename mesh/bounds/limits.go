@@ -36,6 +36,7 @@ const (
 	MaxEntryAddresses = 4096    // … as well
 	MaxEntryEndpoints = 50_000  // …, each for all ports
 	MaxHostEndpoints  = 50_000  // … of one service, whatever they come from
+	MaxListed         = 20_000  // … of one service, of addresses that its EndpointSlices list
 	maxEntryListeners = 8000    // of one entry, and of all of a namespace
 	MaxSubsets        = 500     // of the rules for one host
 	MaxMatches        = 5000    // of one VirtualService, for one of its hosts

@@ -31,6 +31,27 @@ var lists = []Hostile{
 		}
 		return documents(objects...)
 	}},
+	{"services × WorkloadEntries", func(t Tenant, r *rand.Rand) string {
+		var objects []string
+		for i := range size(r, 100) {
+			objects = append(objects, fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: n%d, namespace: %s, %s}\nspec: {clusterIP: 10.96.201.%d, selector: {app: many}, ports: [{port: 80, name: http}]}\n", i, t.Namespace, age, i))
+		}
+		for i := range size(r, 1000) {
+			objects = append(objects, t.networking("WorkloadEntry", fmt.Sprintf("n%d", i), fmt.Sprintf("{address: 10.44.%d.%d, labels: {app: many}}", i/250, i%250)))
+		}
+		return documents(objects...)
+	}},
+	{"services × slices", func(t Tenant, r *rand.Rand) string {
+		var objects []string
+		for i := range size(r, 10) {
+			objects = append(objects, fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: l%d, namespace: %s, %s}\nspec: {clusterIP: 10.96.202.%d, ports: [{port: 80, name: http}]}\n", i, t.Namespace, age, i))
+			for j := range size(r, 10) {
+				objects = append(objects, fmt.Sprintf("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: l%d-%d, namespace: %s, labels: {kubernetes.io/service-name: l%d}, %s}\naddressType: IPv4\nports: [{name: http, port: 80}]\nendpoints: [%s]\n",
+					i, j, t.Namespace, i, age, many(size(r, 1000), func(e int) string { return fmt.Sprintf("{addresses: [11.%d.%d.%d]}", j, e/250, e%250) })))
+			}
+		}
+		return documents(objects...)
+	}},
 	{"Ingress: paths", func(t Tenant, r *rand.Rand) string {
 		return fmt.Sprintf("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: paths, namespace: %s, %s}\nspec: {ingressClassName: istio, rules: [%s]}\n", t.Namespace, age,
 			many(size(r, 1000), func(i int) string {

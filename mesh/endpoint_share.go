@@ -1,0 +1,169 @@
+package mesh
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/fairway-mesh/fairway/mesh/bounds"
+	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
+)
+
+// allEndpoints is how many times as many endpoints of clusters the hosts of a namespace may
+// have as it may put clusters of objects that multiply on other sidecars: one workload may
+// be behind thousands of services, and every sidecar that sees them holds it for each.
+const allEndpoints = 100
+
+// endpointShares count the endpoints that the hosts of a namespace want, each for all ports,
+// and say how many of them each may have.
+type endpointShares struct {
+	of    map[string]*namespaceShares
+	at    map[string][]string // the namespaces that a host is counted in
+	wants map[string]want     // of the host whose record is being made, by namespace
+	stale object.Set          // namespaces that have to be looked at again
+}
+
+// namespaceShares are those of one namespace.
+type namespaceShares struct {
+	hosts   map[string]*endpointShare
+	sum     int  // that they want
+	crowded bool // they want too many: who is older comes first
+}
+
+// want is what a host of a namespace asks for.
+type want struct {
+	ref     object.Ref
+	created int64 // in seconds since 1970
+	n       int   // endpoints of clusters
+	got     int   // of them in its record
+}
+
+// endpointShare is what is counted of one host, and what it may have while the namespace is
+// crowded.
+type endpointShare struct {
+	want
+	may int
+}
+
+func newEndpointShares() endpointShares {
+	return endpointShares{of: map[string]*namespaceShares{}, at: map[string][]string{}, wants: map[string]want{}, stale: object.Set{}}
+}
+
+// mostEndpoints is how many endpoints of clusters the hosts of a namespace may have.
+func (b *builder) mostEndpoints(namespace string) int {
+	if namespace == b.world.Config.RootNamespace {
+		return math.MaxInt
+	}
+	return b.world.Config.ExportedResources * allEndpoints
+}
+
+// shareOf is how many endpoints of clusters a host of a namespace may have.
+func (b *builder) shareOf(namespace, host string) int {
+	at := b.shares.of[namespace]
+	if at == nil {
+		return bounds.MaxHostEndpoints
+	}
+	share := at.hosts[host]
+	switch {
+	case at.crowded && share == nil:
+		return 0 // until it is decided whom it is older than
+	case at.crowded:
+		return share.may
+	case share == nil:
+		return max(0, min(bounds.MaxHostEndpoints, b.mostEndpoints(namespace)-at.sum))
+	}
+	return bounds.MaxHostEndpoints
+}
+
+// wantEndpoints notes what the record of a host asks for, and gets.
+func (b *builder) wantEndpoints(s *registry.Service, n, got int) {
+	b.shares.wants[s.Namespace] = want{s.Ref, s.Created.Unix(), n, got}
+}
+
+// countEndpoints counts what the record of a host asked for in place of what it did before.
+func (b *builder) countEndpoints(host string) {
+	x := &b.shares
+	for _, ns := range x.at[host] {
+		at := x.of[ns]
+		at.sum -= at.hosts[host].n
+		if _, still := x.wants[ns]; still {
+			continue
+		}
+		if at.crowded {
+			x.stale.Add(ns)
+		}
+		if delete(at.hosts, host); len(at.hosts) == 0 {
+			delete(x.of, ns)
+		}
+	}
+	delete(x.at, host)
+	for ns, w := range x.wants {
+		if w.n == 0 {
+			if at := x.of[ns]; at != nil {
+				if at.crowded {
+					x.stale.Add(ns)
+				}
+				if delete(at.hosts, host); len(at.hosts) == 0 {
+					delete(x.of, ns)
+				}
+			}
+			continue
+		}
+		at := x.of[ns]
+		if at == nil {
+			at = &namespaceShares{hosts: map[string]*endpointShare{}}
+			x.of[ns] = at
+		}
+		if at.hosts[host] == nil {
+			at.hosts[host] = &endpointShare{}
+		}
+		at.hosts[host].want = w
+		at.sum += w.n
+		x.at[host] = append(x.at[host], ns)
+		if at.crowded || at.sum > b.mostEndpoints(ns) {
+			x.stale.Add(ns)
+		}
+	}
+	clear(x.wants)
+}
+
+// settleEndpoints decides by age how many endpoints the hosts of namespaces have that want
+// too many, and tells whether some have to be made again.
+func (b *builder) settleEndpoints() (changed bool) {
+	for ns := range b.shares.stale {
+		at := b.shares.of[ns]
+		if at == nil {
+			continue
+		}
+		most := b.mostEndpoints(ns)
+		at.crowded = at.sum > most
+		names := make([]string, 0, len(at.hosts))
+		for name := range at.hosts {
+			names = append(names, name)
+		}
+		slices.SortFunc(names, func(x, y string) int {
+			return cmp.Or(cmp.Compare(at.hosts[x].created, at.hosts[y].created), object.CompareRefs(at.hosts[x].ref, at.hosts[y].ref), cmp.Compare(x, y))
+		})
+		for _, name := range names {
+			share := at.hosts[name]
+			share.may = min(share.n, most)
+			most -= share.may
+			if share.may != share.got {
+				b.touch(name, TouchEndpoints)
+				changed = true
+			}
+		}
+	}
+	clear(b.shares.stale)
+	return changed
+}
+
+// endpointsAgain has all namespaces looked at again, by the bound that is now in force.
+func (b *builder) endpointsAgain() {
+	for ns, at := range b.shares.of {
+		if at.crowded || at.sum > b.mostEndpoints(ns) {
+			b.shares.stale.Add(ns)
+		}
+	}
+}

@@ -71,7 +71,7 @@ func (s *session) converge(now time.Time) {
 	}
 	s.changed, s.told = false, false
 	if s.types[snapshot.Cluster].subscribed && s.types[snapshot.Listener].subscribed { // else it has only begun
-		s.behind, s.complete, s.hasty, s.events.progress = time.Time{}, true, false, true
+		s.behind, s.complete, s.hasty, s.events.progress, s.events.took = time.Time{}, true, false, true, s.latestAt
 	}
 }
 

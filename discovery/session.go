@@ -89,6 +89,8 @@ type events struct {
 	converged []time.Duration
 	overdue   []phase // phases that went on without the proxy's word
 	progress  bool    // what the proxy holds or refuses is not what it was
+	// took is when what the proxy has accepted all of was published; zero: it has not.
+	took time.Time
 }
 
 // typeState is what a session knows of one type.

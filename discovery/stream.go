@@ -337,6 +337,9 @@ func (st *stream) report(e events) {
 	for _, d := range e.converged {
 		st.via.server.metrics.converged(d)
 	}
+	if !e.took.IsZero() {
+		st.view.Took(e.took)
+	}
 	if e.progress {
 		st.via.server.progress()
 	}

@@ -80,9 +80,10 @@ func (s *store) Transformer() cache.TransformFunc {
 				it.read()
 			}
 		} else if plain, ok := o.(kubeObject); ok {
-			version := plain.GetResourceVersion()
+			version, writers := plain.GetResourceVersion(), s.kind.writers(plain)
 			s.kind.trim(plain)
 			plain.SetResourceVersion(version) // until it is taken in
+			plain.SetManagedFields(writers)   // likewise
 		}
 		return o, nil
 	}
@@ -197,7 +198,8 @@ func (s *store) change(o any) (c mesh.Change, news bool, err error) {
 		return c, false, fmt.Errorf("unexpected %T", o)
 	}
 	c.Ref = s.kind.ref(value)
-	if version, err := strconv.ParseUint(value.GetResourceVersion(), 10, 64); err == nil {
+	stored := value.GetResourceVersion()
+	if version, err := strconv.ParseUint(stored, 10, 64); err == nil {
 		s.versions[digestOf(c.Ref)] = version
 	}
 	if it, ok := o.(*item); ok {
@@ -214,6 +216,7 @@ func (s *store) change(o any) (c mesh.Change, news bool, err error) {
 			value = it.closed
 		}
 	}
+	origin := originOf(s.kind.writers(value), stored)
 	s.kind.trim(value)
 	print := fingerprint(value)
 	if s.prints[c.Ref] == print {
@@ -221,7 +224,7 @@ func (s *store) change(o any) (c mesh.Change, news bool, err error) {
 	}
 	s.prints[c.Ref] = print
 	s.share(value)
-	c.Object = value
+	c.Object, c.Origin = value, origin
 	return c, true, nil
 }
 

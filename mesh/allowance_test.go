@@ -24,7 +24,7 @@ func entryOf(name string, age time.Duration, hosts, addresses, ports int) Change
 	for i := range o.Spec.Hosts {
 		o.Spec.Hosts[i] = name + "-" + o.Spec.Hosts[i]
 	}
-	return Change{object.Ref{Kind: object.KindServiceEntry, Namespace: "evil", Name: name}, o}
+	return Change{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "evil", Name: name}, Object: o}
 }
 
 func hostsOf(w *World) (out []string) {
@@ -67,7 +67,7 @@ func TestNamespacesHaveAnAllowance(t *testing.T) {
 		if f := out["b"]; len(out) != 1 || f.Winner != oldest.Ref || f.Field != "spec.hosts × addresses × ports that are not HTTP" {
 			t.Fatalf("left out are %v, want b beside a", out)
 		}
-		b.apply([]Change{{oldest.Ref, nil}})
+		b.apply([]Change{{Ref: oldest.Ref, Object: nil}})
 		if w, _ = b.finish(); w.HostCount() != 21 || w.Host("b-h0.evil.example") == nil || len(leftOutOf(w)) != 0 {
 			t.Fatalf("b does not take the room of a: %v, left out %v", hostsOf(w), leftOutOf(w))
 		}
@@ -88,7 +88,7 @@ func TestHonestNamespacesFit(t *testing.T) {
 		changes = append(changes, r)
 		v := manyRules(1, 5)
 		v.Name, v.Spec.Hosts = name, []string{name + "-h0.evil.example"}
-		changes = append(changes, Change{object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: name}, v})
+		changes = append(changes, Change{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: name}, Object: v})
 	}
 	w := Build(changes)
 	if n := w.HostCount(); n != 10_000 {
@@ -107,7 +107,7 @@ func subsetRule(name, host string, subsets int) Change {
 	o.Spec.Subsets = times(subsets, func(i int) *networking.Subset {
 		return &networking.Subset{Name: fmt.Sprint("v", i), Labels: map[string]string{"version": fmt.Sprint("v", i)}}
 	})
-	return Change{object.Ref{Kind: object.KindDestinationRule, Namespace: "evil", Name: name}, o}
+	return Change{Ref: object.Ref{Kind: object.KindDestinationRule, Namespace: "evil", Name: name}, Object: o}
 }
 
 // TestRulesThatMultiply: of the rules of a namespace those for a wildcard, or for a host of
@@ -115,7 +115,7 @@ func subsetRule(name, host string, subsets int) Change {
 func TestRulesThatMultiply(t *testing.T) {
 	entry := func(name string, hosts int) Change { return entryOf(name, 0, hosts, 0, 8) }
 	config := func(text string) Change {
-		return Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte(text)}
+		return Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte(text)}
 	}
 	changes := []Change{entry("e", 250), entry("one", 1), subsetRule("a", "*.evil.example", 5), subsetRule("b", "one-h0.evil.example", 20)} // 10,040 clusters and 160
 	for _, c := range []struct {

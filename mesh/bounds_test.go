@@ -181,17 +181,17 @@ func TestOverABoundFailsClosed(t *testing.T) {
 	policy := object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: "many"}
 	small, large := manyConditions(1, 1), manyConditions(1000, 1000)
 	b := newBuilder()
-	b.apply([]Change{{policy, small}})
-	b.apply([]Change{{policy, large}})
+	b.apply([]Change{{Ref: policy, Object: small}})
+	b.apply([]Change{{Ref: policy, Object: large}})
 	w, _ := b.finish()
 	if p := w.AuthorizationPolicies.In("evil"); len(p) != 1 || len(p[0].Spec.Rules) != 1 || len(p[0].Spec.Rules[0].From) != 1 {
 		t.Errorf("what was in force before is gone: %v", p)
 	}
-	b.apply([]Change{{policy, nil}})
+	b.apply([]Change{{Ref: policy, Object: nil}})
 	if w, _ = b.finish(); len(w.AuthorizationPolicies.In("evil")) != 0 {
 		t.Error("a deleted policy stays")
 	}
-	w = Build([]Change{{policy, large}})
+	w = Build([]Change{{Ref: policy, Object: large}})
 	if p := w.AuthorizationPolicies.In("evil"); len(p) != 1 || len(p[0].Spec.Rules) != 0 || p[0].Spec.Action != security.AuthorizationPolicy_ALLOW {
 		t.Errorf("a new one does not deny all: %v", p)
 	}
@@ -199,7 +199,7 @@ func TestOverABoundFailsClosed(t *testing.T) {
 	rule.Spec.Host = "h.evil.example"
 	rule.Spec.TrafficPolicy = &networking.TrafficPolicy{Tls: &networking.ClientTLSSettings{Mode: networking.ClientTLSSettings_SIMPLE}}
 	rule.Spec.Subsets = times(2000, func(i int) *networking.Subset { return &networking.Subset{Name: fmt.Sprint("v", i)} })
-	w = Build([]Change{{object.Ref{Kind: object.KindDestinationRule, Namespace: "evil", Name: "many"}, rule}})
+	w = Build([]Change{{Ref: object.Ref{Kind: object.KindDestinationRule, Namespace: "evil", Name: "many"}, Object: rule}})
 	if r, _ := w.rules.Get("h.evil.example"); len(r) != 1 || len(r[0].Subsets) != 0 || r[0].Policy.GetTls().GetMode() != networking.ClientTLSSettings_SIMPLE {
 		t.Errorf("the rule's TLS is lost: %v", r)
 	}
@@ -214,7 +214,7 @@ func TestDelegatesMultiplyWithinBounds(t *testing.T) {
 	}
 	delegate := manyRules(0, 1000)
 	delegate.Name = "d"
-	both := []Change{{object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "many"}, root}, {object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "d"}, delegate}}
+	both := []Change{{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "many"}, Object: root}, {Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "d"}, Object: delegate}}
 	w := Build(both)
 	if n := len(routeOf(w, "evil/many").Spec.Http); n == 0 || n > bounds.MaxMatches {
 		t.Errorf("%d rules, want some and at most %d", n, bounds.MaxMatches)
@@ -248,7 +248,7 @@ func TestTargetsAreBounded(t *testing.T) {
 	if f := Check(ref, o); len(f) == 0 || f[0].Field != "spec.targetRefs" || f[0].Code != object.CodeInvalid {
 		t.Errorf("found %v", f)
 	}
-	p := Build([]Change{{ref, o}}).AuthorizationPolicies.In("evil")
+	p := Build([]Change{{Ref: ref, Object: o}}).AuthorizationPolicies.In("evil")
 	if len(p) != 1 || len(p[0].targets) != 0 || len(p[0].Selector) != 0 || len(p[0].Spec.Rules) != 0 || p[0].Spec.Action != security.AuthorizationPolicy_ALLOW {
 		t.Errorf("in force is %v, want what denies all of the namespace", p)
 	}
@@ -264,7 +264,7 @@ func TestPoliciesOfANamespaceAreBounded(t *testing.T) {
 		if over := bounds.Check(object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: o.Name}, o); i == 0 && len(over) > 0 {
 			t.Fatalf("one alone is over a bound: %v", over)
 		}
-		changes = append(changes, Change{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: o.Name}, o})
+		changes = append(changes, Change{Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: o.Name}, Object: o})
 	}
 	slices.Reverse(changes)
 	for range 2 {
@@ -290,17 +290,17 @@ func TestPoliciesOfANamespaceAreBounded(t *testing.T) {
 func TestDelegatesOfManyRootsAreBounded(t *testing.T) {
 	delegate := manyRules(0, 1000)
 	delegate.Name = "d"
-	changes := []Change{{object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "d"}, delegate}}
+	changes := []Change{{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "d"}, Object: delegate}}
 	for i := range 30 {
 		root := manyRules(1, 1)
 		root.Name, root.CreationTimestamp, root.Spec.Hosts = fmt.Sprintf("r%02d", i), metav1.Unix(int64(1000+i), 0), []string{fmt.Sprintf("r%d.example", i)}
 		root.Spec.Http[0] = &networking.HTTPRoute{Delegate: &networking.Delegate{Name: "d"}}
-		changes = append(changes, Change{object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: root.Name}, root})
+		changes = append(changes, Change{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: root.Name}, Object: root})
 	}
 	other := manyRules(1, 1)
 	other.Namespace, other.Name = "shop", "other"
 	other.Spec.Http[0] = &networking.HTTPRoute{Delegate: &networking.Delegate{Name: "d", Namespace: "evil"}}
-	changes = append(changes, Change{object.Ref{Kind: object.KindVirtualService, Namespace: "shop", Name: "other"}, other})
+	changes = append(changes, Change{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "shop", Name: "other"}, Object: other})
 	for range 2 {
 		b := newBuilder()
 		var w *World
@@ -329,7 +329,7 @@ func TestDelegatesOfManyRootsAreBounded(t *testing.T) {
 		if len(winners) != 1 || winners[object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "r04"}] != 25 {
 			t.Errorf("winners are %v", winners)
 		}
-		b.apply([]Change{{object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "r03"}, nil}})
+		b.apply([]Change{{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "r03"}, Object: nil}})
 		if w, _ = b.finish(); served("evil/r05") == 0 || served("evil/r06") != 0 {
 			t.Error("the room of one that is gone is not the next one's")
 		}
@@ -379,7 +379,7 @@ func TestPortModesAreBounded(t *testing.T) {
 		for i := range n {
 			o.Spec.PortLevelMtls[uint32(i+1)] = &security.PeerAuthentication_MutualTLS{Mode: security.PeerAuthentication_MutualTLS_DISABLE} //nolint:gosec // few
 		}
-		return Change{ref, o}
+		return Change{Ref: ref, Object: o}
 	}
 	workload := &registry.Workload{Namespace: "a", Labels: map[string]string{"app": "x"}}
 	for _, c := range []struct {

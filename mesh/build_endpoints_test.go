@@ -27,11 +27,11 @@ func TestEndpointsOfOneHostAreBounded(t *testing.T) {
 		entry.Spec.Ports = append(entry.Spec.Ports, &networking.ServicePort{Number: uint32(1000 + i), Name: fmt.Sprint("tcp-", i), Protocol: "TCP"})
 	}
 	ref := object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: "many"}
-	changes := []Change{{ref, entry}}
+	changes := []Change{{Ref: ref, Object: entry}}
 	room := bounds.MaxHostEndpoints / len(entry.Spec.Ports)
 	for i := range room + 3 {
 		name := fmt.Sprint("w", i)
-		changes = append(changes, Change{object.Ref{Kind: object.KindWorkloadEntry, Namespace: "a", Name: name}, &networkingv1.WorkloadEntry{
+		changes = append(changes, Change{Ref: object.Ref{Kind: object.KindWorkloadEntry, Namespace: "a", Name: name}, Object: &networkingv1.WorkloadEntry{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, CreationTimestamp: metav1.NewTime(time.Unix(int64(i), 0))},
 			Spec:       networking.WorkloadEntry{Address: fmt.Sprintf("192.0.%d.%d", i>>8, i&255), Labels: map[string]string{"app": "many"}}}})
 	}
@@ -57,7 +57,7 @@ func TestEndpointsOfOneHostAreBounded(t *testing.T) {
 	}
 	entry = entry.DeepCopy()
 	entry.Spec.Ports = entry.Spec.Ports[:10]
-	b.apply([]Change{{ref, entry}})
+	b.apply([]Change{{Ref: ref, Object: entry}})
 	if w, _ = b.finish(); len(w.Host(host).Endpoints[0].Endpoints) != room+3 || told() {
 		t.Error("there is room for all, and they are not served, or the finding stays")
 	}
@@ -73,7 +73,7 @@ func TestSlicesOfManyAddressesAreCut(t *testing.T) {
 		for i := range ports {
 			o.Spec.Ports = append(o.Spec.Ports, corev1.ServicePort{Name: fmt.Sprint("tcp-", i), Port: int32(1000 + i)}) //nolint:gosec // few
 		}
-		return Change{of, o}
+		return Change{Ref: of, Object: o}
 	}
 	slice := func(addresses int) Change {
 		o := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "wide-1", Labels: map[string]string{discoveryv1.LabelServiceName: "wide"}}, AddressType: discoveryv1.AddressTypeIPv4}
@@ -83,7 +83,7 @@ func TestSlicesOfManyAddressesAreCut(t *testing.T) {
 		for i := range addresses {
 			o.Endpoints = append(o.Endpoints, discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("192.0.%d.%d", i>>8, i&255)}})
 		}
-		return Change{object.Ref{Kind: object.KindEndpointSlice, Namespace: "a", Name: "wide-1"}, o}
+		return Change{Ref: object.Ref{Kind: object.KindEndpointSlice, Namespace: "a", Name: "wide-1"}, Object: o}
 	}
 	served := func(w *World) (out []string) {
 		for _, e := range w.Host("wide.a.svc.cluster.local").Endpoints[0].Endpoints {

@@ -18,7 +18,7 @@ func TestSlicesPlaceTheirOwnPods(t *testing.T) {
 		node := "n"
 		o := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, AddressType: discoveryv1.AddressTypeIPv4}
 		o.Endpoints = []discoveryv1.Endpoint{{Addresses: []string{"10.9.9.9"}, NodeName: &node, Zone: &zone}}
-		return Change{object.Ref{Kind: object.KindEndpointSlice, Namespace: namespace, Name: name}, o}
+		return Change{Ref: object.Ref{Kind: object.KindEndpointSlice, Namespace: namespace, Name: name}, Object: o}
 	}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "p"}}
 	pod.Spec.NodeName, pod.Status.PodIP = "n", "10.1.0.1"
@@ -27,13 +27,13 @@ func TestSlicesPlaceTheirOwnPods(t *testing.T) {
 		what, zone string
 		change     Change
 	}{
-		{"a Pod without a zone", "", Change{object.Ref{Kind: object.KindPod, Namespace: "shop", Name: "p"}, pod}},
+		{"a Pod without a zone", "", Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "shop", Name: "p"}, Object: pod}},
 		{"a slice of another namespace", "", slice("evil", "s", "elsewhere")},
 		{"a slice of its own", "b", slice("shop", "s", "b")},
 		{"one more", "a", slice("shop", "t", "a")},
 		{"no name of a zone", "b", slice("shop", "t", strings.Repeat("a", 300))},
-		{"the slice is gone", "", Change{object.Ref{Kind: object.KindEndpointSlice, Namespace: "shop", Name: "s"}, nil}},
-		{"all are gone", "", Change{object.Ref{Kind: object.KindEndpointSlice, Namespace: "evil", Name: "s"}, nil}},
+		{"the slice is gone", "", Change{Ref: object.Ref{Kind: object.KindEndpointSlice, Namespace: "shop", Name: "s"}, Object: nil}},
+		{"all are gone", "", Change{Ref: object.Ref{Kind: object.KindEndpointSlice, Namespace: "evil", Name: "s"}, Object: nil}},
 	} {
 		b.apply([]Change{step.change})
 		w, _ := b.finish()
@@ -41,7 +41,7 @@ func TestSlicesPlaceTheirOwnPods(t *testing.T) {
 			t.Errorf("%s: the Pod is in zone %q, want %q", step.what, got, step.zone)
 		}
 	}
-	b.apply([]Change{{object.Ref{Kind: object.KindEndpointSlice, Namespace: "shop", Name: "t"}, nil}})
+	b.apply([]Change{{Ref: object.Ref{Kind: object.KindEndpointSlice, Namespace: "shop", Name: "t"}, Object: nil}})
 	if len(b.zones)+len(b.zonesBy) > 0 {
 		t.Errorf("what slices said that are gone is kept: %v, %v", b.zones, b.zonesBy)
 	}

@@ -32,12 +32,12 @@ func TestOverlapsAreBounded(t *testing.T) {
 	config := func(i int) Change {
 		o := &networkingv1beta1.ProxyConfig{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: fmt.Sprintf("p%03d", i), CreationTimestamp: metav1.NewTime(time.Unix(int64(i), 0))}}
 		o.Spec = networkingapi.ProxyConfig{Selector: &typeapi.WorkloadSelector{MatchLabels: map[string]string{"app": "x"}}}
-		return Change{object.Ref{Kind: object.KindProxyConfig, Namespace: "a", Name: o.Name}, o}
+		return Change{Ref: object.Ref{Kind: object.KindProxyConfig, Namespace: "a", Name: o.Name}, Object: o}
 	}
 	var changes []Change
 	for i := range workloads {
 		name := fmt.Sprint("w", i)
-		changes = append(changes, Change{object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, readObject[corev1.Pod](t,
+		changes = append(changes, Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, Object: readObject[corev1.Pod](t,
 			fmt.Sprintf("metadata: {name: %s, namespace: a, labels: {app: x}}\nspec: {containers: [{name: c}]}\nstatus: {podIP: 10.0.%d.%d}", name, i/250, i%250))})
 	}
 	for i := range objects {

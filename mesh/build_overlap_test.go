@@ -34,7 +34,7 @@ func TestOverlaps(t *testing.T) {
 		},
 	}
 	pod := func(name, labels string) Change {
-		return Change{object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, readObject[corev1.Pod](t, fmt.Sprintf("metadata: {name: %s, namespace: a, labels: {%s}}\nspec: {containers: [{name: c}]}\nstatus: {podIP: 10.0.0.%d}", name, labels, len(name)))}
+		return Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, Object: readObject[corev1.Pod](t, fmt.Sprintf("metadata: {name: %s, namespace: a, labels: {%s}}\nspec: {containers: [{name: c}]}\nstatus: {podIP: 10.0.0.%d}", name, labels, len(name)))}
 	}
 	for kind, of := range obj {
 		said := func(changes []Change) string {
@@ -51,7 +51,7 @@ func TestOverlaps(t *testing.T) {
 			return whole
 		}
 		make := func(name, selector string) Change {
-			return Change{object.Ref{Kind: kind, Namespace: "a", Name: name}, of(name, selector)}
+			return Change{Ref: object.Ref{Kind: kind, Namespace: "a", Name: name}, Object: of(name, selector)}
 		}
 		one, two, wide1, wide2 := make("y1", "app: x"), make("y2", "tier: front"), make("y3", ""), make("y4", "")
 		both, half := pod("p", "app: x, tier: front"), pod("pp", "app: x")

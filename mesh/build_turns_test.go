@@ -26,13 +26,13 @@ func selectingService(namespace string, i int, app string, ports int) Change {
 	for p := range ports {
 		o.Spec.Ports = append(o.Spec.Ports, corev1.ServicePort{Name: fmt.Sprint("http-", p), Port: int32(80 + p)}) //nolint:gosec // few
 	}
-	return Change{object.Ref{Kind: object.KindService, Namespace: namespace, Name: o.Name}, o}
+	return Change{Ref: object.Ref{Kind: object.KindService, Namespace: namespace, Name: o.Name}, Object: o}
 }
 
 func machine(namespace string, i int, app string, weight uint32) Change {
 	o := &networkingv1.WorkloadEntry{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprint("m", i), CreationTimestamp: metav1.NewTime(time.Unix(int64(i), 0))},
 		Spec: networking.WorkloadEntry{Address: fmt.Sprintf("192.%d.%d.%d", len(namespace), i/250, i%250), Labels: map[string]string{"app": app}, Weight: weight}}
-	return Change{object.Ref{Kind: object.KindWorkloadEntry, Namespace: namespace, Name: o.Name}, o}
+	return Change{Ref: object.Ref{Kind: object.KindWorkloadEntry, Namespace: namespace, Name: o.Name}, Object: o}
 }
 
 // endpointsByHost are the endpoints of all hosts, as text.
@@ -195,10 +195,10 @@ func TestSlicesAreNotLookedThrough(t *testing.T) {
 	o := service.Object.(*corev1.Service)
 	o.Name, service.Ref.Name, o.Spec.Selector = "l", "l", nil
 	pod := func(name, ip string) Change {
-		return Change{object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, readObject[corev1.Pod](t, fmt.Sprintf("metadata: {name: %s, namespace: a}\nspec: {serviceAccountName: of-%s, containers: [{name: c}]}\nstatus: {podIP: %s}", name, name, ip))}
+		return Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, Object: readObject[corev1.Pod](t, fmt.Sprintf("metadata: {name: %s, namespace: a}\nspec: {serviceAccountName: of-%s, containers: [{name: c}]}\nstatus: {podIP: %s}", name, name, ip))}
 	}
 	b := newBuilder()
-	b.apply([]Change{service, {object.Ref{Kind: object.KindEndpointSlice, Namespace: "a", Name: "l-1"}, slice}})
+	b.apply([]Change{service, {Ref: object.Ref{Kind: object.KindEndpointSlice, Namespace: "a", Name: "l-1"}, Object: slice}})
 	b.finish()
 	identities := func() string {
 		w, _ := b.finish()
@@ -235,7 +235,7 @@ func TestYoungSlicesAreNotRead(t *testing.T) {
 		for e := range 1000 {
 			s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("10.%d.%d.%d", i, e/250, e%250)}})
 		}
-		changes = append(changes, Change{object.Ref{Kind: object.KindEndpointSlice, Namespace: "a", Name: s.Name}, s})
+		changes = append(changes, Change{Ref: object.Ref{Kind: object.KindEndpointSlice, Namespace: "a", Name: s.Name}, Object: s})
 	}
 	w := Build(changes)
 	list := w.Host("s000.a.svc.cluster.local").Endpoints[0].Endpoints

@@ -89,7 +89,7 @@ func TestServerTLSStaysClosed(t *testing.T) {
 // TestUnknownModeIsStrict: plaintext needs a policy that says so in words.
 func TestUnknownModeIsStrict(t *testing.T) {
 	o := readObject[securityv1.PeerAuthentication](t, "metadata: {name: p, namespace: a}\nspec: {mtls: {mode: 7}}")
-	w := Build([]Change{{object.Ref{Kind: object.KindPeerAuthentication, Namespace: "a", Name: "p"}, o}})
+	w := Build([]Change{{Ref: object.Ref{Kind: object.KindPeerAuthentication, Namespace: "a", Name: "p"}, Object: o}})
 	if m := MutualTLSOf(w.PeerAuthentications, "istio-system", &registry.Workload{Namespace: "a"}, 80); m != Strict {
 		t.Errorf("mode %v", m)
 	}

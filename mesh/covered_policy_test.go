@@ -30,7 +30,7 @@ func policyRule(namespace, name, host string, servers int) Change {
 // closed.
 func TestLargePoliciesOfManyHosts(t *testing.T) {
 	few, many, others := entriesIn("shop", "few.e", 2, 2), entriesIn("shop", "many.e", 250, 8), entriesIn("bank", "bank.e", 250, 8)
-	wide := Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 100000}")}
+	wide := Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte("fairway: {exportedResources: 100000}")}
 	b := newBuilder()
 	var w *World
 	step := func(c ...Change) {
@@ -64,12 +64,12 @@ func TestLargePoliciesOfManyHosts(t *testing.T) {
 	if p := policy("bank", "h0.many.e.example"); !closed(p) || !found(newer.Ref) {
 		t.Errorf("a large policy for 2,000 clusters: %v, found %t", p, found(newer.Ref))
 	}
-	step(Change{many.Ref, nil})
+	step(Change{Ref: many.Ref, Object: nil})
 	if found(newer.Ref) {
 		t.Error("a rule that is whole again has its finding still")
 	}
 	step(many)
-	step(Change{newer.Ref, nil}, plain)
+	step(Change{Ref: newer.Ref, Object: nil}, plain)
 	if !whole(policy("bank", "h0.many.e.example")) || found(plain.Ref) {
 		t.Error("a plain policy for many hosts is not in force")
 	}
@@ -82,7 +82,7 @@ func TestLargePoliciesOfManyHosts(t *testing.T) {
 	if !whole(policy("bank", "h0.many.e.example")) {
 		t.Error("another namespace's rule is not in force")
 	}
-	step(Change{foreign.Ref, nil})
+	step(Change{Ref: foreign.Ref, Object: nil})
 	if len(w.subsetless) > 0 || len(b.covered.bare) > 0 {
 		t.Errorf("what is gone is remembered: %v %v", w.subsetless, b.covered.bare)
 	}

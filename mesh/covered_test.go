@@ -17,7 +17,7 @@ func TestHostsOfOthersTakeNoSubsets(t *testing.T) {
 	rule := subsetRule("r", "*.e.example", 5) // 10,000 clusters for the hosts of evil
 	rule.Ref.Namespace = "shop"
 	rule.Object.(*networkingv1.DestinationRule).Namespace = "shop"
-	wide := Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 100000}")} // else shop does not see them
+	wide := Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte("fairway: {exportedResources: 100000}")} // else shop does not see them
 	private := entriesIn("evil", "evil.e", 250, 8)
 	private.Object.(*networkingv1.ServiceEntry).Spec.ExportTo = []string{"."}
 
@@ -73,13 +73,13 @@ func TestHostsOfOthersTakeNoSubsets(t *testing.T) {
 	}
 	step(evil)
 	expect("when he shows them again", 0)
-	step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 100000, subsetClusters: 20000}")})
+	step(Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte("fairway: {exportedResources: 100000, subsetClusters: 20000}")})
 	expect("raised", 5)
-	step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("{rootNamespace: shop, fairway: {exportedResources: 100000, subsetClusters: 2000}}")})
+	step(Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte("{rootNamespace: shop, fairway: {exportedResources: 100000, subsetClusters: 2000}}")})
 	expect("of the root namespace", 5) // 10,400 of 16,000
 	step(wide)
 	expect("as before", 0)
-	step(Change{evil.Ref, nil}, Change{rule.Ref, nil})
+	step(Change{Ref: evil.Ref, Object: nil}, Change{Ref: rule.Ref, Object: nil})
 	if len(w.subsetless) > 0 {
 		t.Errorf("what is gone is remembered: %v", w.subsetless)
 	}

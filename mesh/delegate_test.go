@@ -62,7 +62,7 @@ func rulesOf(t *testing.T, texts ...string) (out []Change) {
 	t.Helper()
 	for _, text := range texts {
 		o := readObject[networkingv1.VirtualService](t, text)
-		out = append(out, Change{object.Ref{Kind: object.KindVirtualService, Namespace: o.Namespace, Name: o.Name}, o})
+		out = append(out, Change{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: o.Namespace, Name: o.Name}, Object: o})
 	}
 	return out
 }
@@ -102,7 +102,7 @@ func TestDelegateBecomesRoot(t *testing.T) {
 func TestDelegatesOfOneTakeNoRoomOfOthers(t *testing.T) {
 	large := manyRules(0, 4999)
 	large.Namespace, large.Name = "ta", "d"
-	changes := []Change{{object.Ref{Kind: object.KindVirtualService, Namespace: "ta", Name: "d"}, large}}
+	changes := []Change{{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "ta", Name: "d"}, Object: large}}
 	changes = append(changes, rulesOf(t, "metadata: {name: d, namespace: tb}\nspec: {http: [{route: [{destination: {host: b.example}}]}]}")...)
 	for i, name := range []string{"ra", "rb", "rc"} {
 		c := rulesOf(t, "metadata: {name: "+name+", namespace: gw}\nspec: {hosts: ["+name+".example], http: [{match: [{uri: {prefix: /b}}], delegate: {name: d, namespace: tb}}, {delegate: {name: d, namespace: ta}}]}")
@@ -143,7 +143,7 @@ func delegateOf(namespace string, rules, bytes int) Change {
 	for _, r := range o.Spec.Http {
 		r.Headers = &networking.Headers{Request: &networking.Headers_HeaderOperations{Set: map[string]string{"x": strings.Repeat("x", bytes)}}}
 	}
-	return Change{object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: "d"}, o}
+	return Change{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: "d"}, Object: o}
 }
 
 // rootTo is a root of the namespace gw that delegates to the namespaces in turn.

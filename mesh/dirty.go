@@ -27,6 +27,10 @@ type Dirty struct {
 	Secrets    map[object.Ref]struct{} // Secrets
 	Roots      bool                    // which ConfigMaps with roots are named
 	Status     bool                    // what objects are told of themselves, or what is read when pods are made, if nothing else
+
+	// Changes are those of objects that are in force since this pass, for people: a route that
+	// is held back is among those of the pass that lets it go. The first pass names none.
+	Changes []Change
 }
 
 func newDirty() *Dirty {
@@ -51,6 +55,7 @@ func (d *Dirty) Merge(o *Dirty) {
 	d.Gateways = d.Gateways || o.Gateways
 	d.Roots = d.Roots || o.Roots
 	d.Status = d.Status || o.Status
+	d.Changes = append(d.Changes, o.Changes...)
 	for h, t := range o.Hosts {
 		d.host(h, t)
 	}

@@ -16,18 +16,18 @@ import (
 
 func configured(mesh string) Change {
 	o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "istio", Namespace: "istio-system"}, Data: map[string]string{"mesh": mesh}}
-	return Change{object.Ref{Kind: object.KindConfigMap, Namespace: o.Namespace, Name: o.Name}, o}
+	return Change{Ref: object.Ref{Kind: object.KindConfigMap, Namespace: o.Namespace, Name: o.Name}, Object: o}
 }
 
 func labelled(name string, labels map[string]string) Change {
-	return Change{object.Ref{Kind: object.KindNamespace, Namespace: "", Name: name}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}}
+	return Change{Ref: object.Ref{Kind: object.KindNamespace, Namespace: "", Name: name}, Object: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}}
 }
 
 func serviceIn(ns, name string, selector map[string]string) Change {
 	o := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ns}}
 	o.Spec.Selector = selector
 	o.Spec.Ports = []corev1.ServicePort{{Name: "http", Port: 80}}
-	return Change{object.Ref{Kind: object.KindService, Namespace: ns, Name: name}, o}
+	return Change{Ref: object.Ref{Kind: object.KindService, Namespace: ns, Name: name}, Object: o}
 }
 
 func TestDiscoverySelectors(t *testing.T) {
@@ -69,7 +69,7 @@ func TestServiceSelectsWorkloadEntries(t *testing.T) {
 	entry := func(labels map[string]string) Change {
 		o := &networkingv1.WorkloadEntry{ObjectMeta: metav1.ObjectMeta{Name: "vm", Namespace: "one"}}
 		o.Spec = networking.WorkloadEntry{Address: "203.0.113.7", Labels: labels, Ports: map[string]uint32{"http": 8080}}
-		return Change{object.Ref{Kind: object.KindWorkloadEntry, Namespace: "one", Name: "vm"}, o}
+		return Change{Ref: object.Ref{Kind: object.KindWorkloadEntry, Namespace: "one", Name: "vm"}, Object: o}
 	}
 	for _, s := range []struct {
 		change Change

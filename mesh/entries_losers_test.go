@@ -15,7 +15,7 @@ import (
 // the older one, and no longer when one of them is gone or mended.
 func TestEntriesThatAreNotMerged(t *testing.T) {
 	entry := func(name, year, labels, more string) Change {
-		return Change{object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: name}, readObject[networkingv1.ServiceEntry](t, fmt.Sprintf(
+		return Change{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: name}, Object: readObject[networkingv1.ServiceEntry](t, fmt.Sprintf(
 			"metadata: {name: %s, namespace: a, creationTimestamp: '%s-01-01T00:00:00Z', labels: {%s}}\nspec: {hosts: [x.example], ports: [{number: 80, name: http}], endpoints: [{address: 192.0.2.1}]%s}", name, year, labels, more))}
 	}
 	said := func(w *World) string {

@@ -144,7 +144,7 @@ func (b *builder) settlePods() (changed bool) {
 			continue // it puts nothing there, whatever is behind it
 		}
 		if kept := b.countExport(ref, was.object); was.kept && !kept {
-			b.dispatch(Change{ref, was.object})
+			b.dispatch(Change{Ref: ref, Object: was.object})
 		}
 	}
 	clear(b.exported.again)
@@ -194,7 +194,7 @@ func (b *builder) settleExportsOf(ns string, at *exports) {
 			if e.kept {
 				e.kept = false
 				b.foundAs(e.ref, "exports", nil)
-				b.dispatch(Change{e.ref, e.object})
+				b.dispatch(Change{Ref: e.ref, Object: e.object})
 			}
 			continue
 		}
@@ -210,7 +210,7 @@ func (b *builder) settleExportsOf(ns string, at *exports) {
 			at.kept++
 			b.foundAs(e.ref, "exports", []object.Finding{{Object: e.ref, Field: "exportTo", Code: object.CodeInvalid, Winner: last, Message: message}})
 			if !was {
-				b.dispatch(Change{e.ref, keptHome(e.object)})
+				b.dispatch(Change{Ref: e.ref, Object: keptHome(e.object)})
 			}
 			continue
 		}
@@ -220,7 +220,7 @@ func (b *builder) settleExportsOf(ns string, at *exports) {
 		}
 		if was {
 			b.foundAs(e.ref, "exports", nil)
-			b.dispatch(Change{e.ref, e.object})
+			b.dispatch(Change{Ref: e.ref, Object: e.object})
 		}
 	}
 }

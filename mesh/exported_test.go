@@ -26,7 +26,7 @@ func serviceOf(name string, age time.Duration, ports int, exportTo string) Chang
 	for i := range ports {
 		o.Spec.Ports = append(o.Spec.Ports, corev1.ServicePort{Name: fmt.Sprint("tcp-", i), Port: int32(1000 + i)}) //nolint:gosec // few
 	}
-	return Change{object.Ref{Kind: object.KindService, Namespace: "evil", Name: name}, o}
+	return Change{Ref: object.Ref{Kind: object.KindService, Namespace: "evil", Name: name}, Object: o}
 }
 
 // seen are the names of Services and ServiceEntries of "evil" that namespaces see.
@@ -91,7 +91,7 @@ func TestExportsAreBounded(t *testing.T) {
 		if f := kept["c"]; len(kept) != 1 || f.Winner != oldest.Ref {
 			t.Fatalf("found %v, want c beside a", kept)
 		}
-		dirty := step(Change{oldest.Ref, nil})
+		dirty := step(Change{Ref: oldest.Ref, Object: nil})
 		if expect("with room", "b", "c"); len(keptOf(w)) != 0 {
 			t.Errorf("found %v with room", keptOf(w))
 		}
@@ -100,13 +100,13 @@ func TestExportsAreBounded(t *testing.T) {
 		}
 		step(oldest)
 		expect("when the oldest is back", "a", "b")
-		step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 1000}")})
+		step(Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte("fairway: {exportedResources: 1000}")})
 		expect("lowered", "b", "c")
-		step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 5000}")})
+		step(Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte("fairway: {exportedResources: 5000}")})
 		expect("raised", "a", "b", "c")
-		step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("rootNamespace: evil")})
+		step(Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte("rootNamespace: evil")})
 		expect("of the root namespace", "a", "b", "c")
-		step(Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, nil})
+		step(Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: nil})
 		expect("by default again", "a", "b")
 	}
 }
@@ -116,7 +116,7 @@ func TestExportsAreBounded(t *testing.T) {
 func TestKeptHomeShowsNothingMore(t *testing.T) {
 	large, elsewhere, nobody := serviceOf("large", 3*time.Hour, 1000, ""), serviceOf("elsewhere", time.Hour, 1000, "shop"), serviceOf("nobody", 2*time.Hour, 1000, "~")
 	b := newBuilder()
-	b.apply([]Change{{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 3000}")}, large, elsewhere, nobody}) // 2,000 each, of 3,000, and none
+	b.apply([]Change{{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte("fairway: {exportedResources: 3000}")}, large, elsewhere, nobody}) // 2,000 each, of 3,000, and none
 	w, _ := b.finish()
 	if got := seen(w, "shop"); !slices.Equal(got, []string{"large"}) {
 		t.Errorf("others see %v", got)
@@ -140,7 +140,7 @@ func slicesOf(service string, addresses, ports int) (out []Change) {
 		for i := range min(100, addresses-n*100) {
 			o.Endpoints = append(o.Endpoints, discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("10.77.%d.%d", n, i)}})
 		}
-		out = append(out, Change{object.Ref{Kind: object.KindEndpointSlice, Namespace: "evil", Name: o.Name}, o})
+		out = append(out, Change{Ref: object.Ref{Kind: object.KindEndpointSlice, Namespace: "evil", Name: o.Name}, Object: o})
 	}
 	return out
 }
@@ -178,12 +178,12 @@ func TestPodsOfHeadlessServicesCountAsExports(t *testing.T) {
 			t.Errorf("from nothing others see %v", seen(all, "shop"))
 		}
 		gone := slicesOf("many", 300, 20)
-		step(Change{gone[0].Ref, nil}, Change{gone[1].Ref, nil}) // 100 pods × 20 ports are left
+		step(Change{Ref: gone[0].Ref, Object: nil}, Change{Ref: gone[1].Ref, Object: nil}) // 100 pods × 20 ports are left
 		if got := seen(w, "shop"); !slices.Equal(got, []string{"honest", "many"}) || len(keptOf(w)) > 0 {
 			t.Errorf("with fewer pods others see %v; found %v", got, keptOf(w))
 		}
 		step(gone...)
-		step(Change{gone[0].Ref, nil}, Change{gone[1].Ref, nil}, Change{gone[2].Ref, nil})
+		step(Change{Ref: gone[0].Ref, Object: nil}, Change{Ref: gone[1].Ref, Object: nil}, Change{Ref: gone[2].Ref, Object: nil})
 		if got := seen(w, "shop"); !slices.Equal(got, []string{"honest", "many"}) || len(keptOf(w)) > 0 || len(b.exported.pods) != 1 {
 			t.Errorf("without pods others see %v; found %v; pods %v", got, keptOf(w), b.exported.pods)
 		}
@@ -220,7 +220,7 @@ func TestSmallExportsAreBounded(t *testing.T) {
 		}
 		return c
 	}
-	small := Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 100}")}
+	small := Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte("fairway: {exportedResources: 100}")}
 	for name, c := range map[string]struct {
 		make func(i int) Change
 		most int // of them that others see
@@ -247,11 +247,11 @@ func TestSmallExportsAreBounded(t *testing.T) {
 			if kept := keptOf(w); len(kept) != 100-c.most {
 				t.Errorf("%d findings", len(kept))
 			}
-			b.apply([]Change{{changes[1].Ref, nil}}) // the oldest
+			b.apply([]Change{{Ref: changes[1].Ref, Object: nil}}) // the oldest
 			if w, _ = b.finish(); len(seen(w, "shop")) != c.most {
 				t.Errorf("with room others see %d", len(seen(w, "shop")))
 			}
-			b.apply([]Change{{small.Ref, nil}})
+			b.apply([]Change{{Ref: small.Ref, Object: nil}})
 			if w, _ = b.finish(); len(seen(w, "shop")) != 99 || len(keptOf(w)) != 0 {
 				t.Errorf("by default others see %d", len(seen(w, "shop")))
 			}
@@ -263,7 +263,7 @@ func TestSmallExportsAreBounded(t *testing.T) {
 // takes no room from what is exported; when the default changes all is counted again.
 func TestDefaultsSayWhatIsExported(t *testing.T) {
 	config := func(rest string) Change {
-		return Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte(rest + "fairway: {exportedResources: 100}")}
+		return Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte(rest + "fairway: {exportedResources: 100}")}
 	}
 	open, private := config(""), config("defaultServiceExportTo: ['.']\n")
 	changes := []Change{serviceOf("public", 0, 1, "*")}

@@ -28,8 +28,8 @@ func apiChanges(t *testing.T, text string, changes ...Change) []Change {
 	t.Helper()
 	for _, ns := range []string{"a", "b"} {
 		changes = append(changes,
-			Change{object.Ref{Kind: object.KindService, Namespace: ns, Name: "web"}, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "web"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}},
-			Change{object.Ref{Kind: object.KindNamespace, Namespace: "", Name: ns}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns, Labels: map[string]string{"team": ns}}}})
+			Change{Ref: object.Ref{Kind: object.KindService, Namespace: ns, Name: "web"}, Object: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "web"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.1", Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}},
+			Change{Ref: object.Ref{Kind: object.KindNamespace, Namespace: "", Name: ns}, Object: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns, Labels: map[string]string{"team": ns}}}})
 	}
 	makers := map[string]func() any{
 		"GatewayClass": func() any { return &gatewayv1.GatewayClass{} }, "Gateway": func() any { return &gatewayv1.Gateway{} }, "HTTPRoute": func() any { return &gatewayv1.HTTPRoute{} },
@@ -48,7 +48,7 @@ func apiChanges(t *testing.T, text string, changes ...Change) []Change {
 		m := o.(metav1.Object)
 		m.SetGeneration(3)
 		m.SetCreationTimestamp(metav1.NewTime(time.Unix(int64(1000+i), 0)))
-		changes = append(changes, Change{object.Ref{Kind: object.Kind(gatewayapi.Group + "/" + head.Kind), Namespace: m.GetNamespace(), Name: m.GetName()}, o})
+		changes = append(changes, Change{Ref: object.Ref{Kind: object.Kind(gatewayapi.Group + "/" + head.Kind), Namespace: m.GetNamespace(), Name: m.GetName()}, Object: o})
 	}
 	return changes
 }
@@ -259,7 +259,7 @@ func TestStaticAddresses(t *testing.T) {
 		if c.given != "" {
 			service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: c.given}}
 		}
-		w := apiWorld(t, gateway+c.addresses, Change{object.Ref{Kind: object.KindService, Namespace: "a", Name: "front-istio"}, service})
+		w := apiWorld(t, gateway+c.addresses, Change{Ref: object.Ref{Kind: object.KindService, Namespace: "a", Name: "front-istio"}, Object: service})
 		s, _ := w.GatewayAPI().GatewayStatus(object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"})
 		if got := conditions(s.Conditions); got != c.want {
 			t.Errorf("with %s, and %q given, the Gateway is %s, want %s", c.addresses, c.given, got, c.want)
@@ -397,7 +397,7 @@ func TestRulesOfOtherRoutesStay(t *testing.T) {
 	last := changes[len(changes)-1]
 	changed := last.Object.(*gatewayv1.HTTPRoute).DeepCopy()
 	changed.Spec.Rules[0].BackendRefs[0].Weight = new(int32)
-	b.apply([]Change{{last.Ref, changed}})
+	b.apply([]Change{{Ref: last.Ref, Object: changed}})
 	w, _ = b.finish()
 	after := bound(w)
 	if len(before) != 2 || before["one.example"] != after["one.example"] || before["two.example"] == after["two.example"] {

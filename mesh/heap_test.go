@@ -23,7 +23,7 @@ func TestPodsAreNotKept(t *testing.T) {
 	for i := range pods {
 		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: fmt.Sprint("p", i)}, Status: corev1.PodStatus{PodIP: fmt.Sprint("10.0.0.", i)}}
 		runtime.AddCleanup(p, func(int) { collected.Add(1) }, 0)
-		changes = append(changes, Change{object.Ref{Kind: object.KindPod, Namespace: "a", Name: p.Name}, p})
+		changes = append(changes, Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: p.Name}, Object: p})
 	}
 	b.apply(changes)
 	w, _ := b.finish()

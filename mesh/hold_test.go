@@ -76,7 +76,7 @@ func heldObject(t *testing.T, what string) Change {
 		"grant": {object.KindReferenceGrant, &gatewayv1.ReferenceGrant{}}, "ingress": {object.KindIngress, &netv1.Ingress{}}, "namespace": {object.KindNamespace, &corev1.Namespace{}},
 	}
 	if kind == "config" {
-		return Change{object.Ref{Kind: object.KindConfigMap, Namespace: "istio-system", Name: "istio"}, &corev1.ConfigMap{Data: map[string]string{"mesh": words[2]}}}
+		return Change{Ref: object.Ref{Kind: object.KindConfigMap, Namespace: "istio-system", Name: "istio"}, Object: &corev1.ConfigMap{Data: map[string]string{"mesh": words[2]}}}
 	}
 	k, ok := kinds[kind]
 	if !ok {

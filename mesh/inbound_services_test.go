@@ -15,23 +15,23 @@ import (
 // listedPod is a Pod with one address in the namespace, with label app=NAME.
 func listedPod(t *testing.T, ns, name, ip, more string) Change {
 	t.Helper()
-	return Change{object.Ref{Kind: object.KindPod, Namespace: ns, Name: name}, readObject[corev1.Pod](t, fmt.Sprintf("metadata: {name: %[2]s, namespace: %[1]s, labels: {app: %[2]s}%[4]s}\nstatus: {phase: Running, podIP: %[3]s, conditions: [{type: Ready, status: 'True'}]}", ns, name, ip, more))}
+	return Change{Ref: object.Ref{Kind: object.KindPod, Namespace: ns, Name: name}, Object: readObject[corev1.Pod](t, fmt.Sprintf("metadata: {name: %[2]s, namespace: %[1]s, labels: {app: %[2]s}%[4]s}\nstatus: {phase: Running, podIP: %[3]s, conditions: [{type: Ready, status: 'True'}]}", ns, name, ip, more))}
 }
 
 func listedEntry(t *testing.T, ns, name, more string) Change {
 	t.Helper()
-	return Change{object.Ref{Kind: object.KindServiceEntry, Namespace: ns, Name: name}, readObject[networkingv1.ServiceEntry](t, fmt.Sprintf("metadata: {name: %s, namespace: %s}\nspec: {hosts: [%s.example], resolution: STATIC, %s}", name, ns, name, more))}
+	return Change{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: ns, Name: name}, Object: readObject[networkingv1.ServiceEntry](t, fmt.Sprintf("metadata: {name: %s, namespace: %s}\nspec: {hosts: [%s.example], resolution: STATIC, %s}", name, ns, name, more))}
 }
 
 // manual is a Service without a selector.
 func manual(t *testing.T, ns, name, ports string) Change {
 	t.Helper()
-	return Change{object.Ref{Kind: object.KindService, Namespace: ns, Name: name}, readObject[corev1.Service](t, fmt.Sprintf("metadata: {name: %s, namespace: %s}\nspec: {clusterIP: 10.96.0.1, ports: [%s]}", name, ns, ports))}
+	return Change{Ref: object.Ref{Kind: object.KindService, Namespace: ns, Name: name}, Object: readObject[corev1.Service](t, fmt.Sprintf("metadata: {name: %s, namespace: %s}\nspec: {clusterIP: 10.96.0.1, ports: [%s]}", name, ns, ports))}
 }
 
 func manualSlice(t *testing.T, ns, service, name, more string) Change {
 	t.Helper()
-	return Change{object.Ref{Kind: object.KindEndpointSlice, Namespace: ns, Name: name}, readObject[discoveryv1.EndpointSlice](t, fmt.Sprintf("metadata: {name: %s, namespace: %s, labels: {kubernetes.io/service-name: %s}}\naddressType: IPv4\n%s", name, ns, service, more))}
+	return Change{Ref: object.Ref{Kind: object.KindEndpointSlice, Namespace: ns, Name: name}, Object: readObject[discoveryv1.EndpointSlice](t, fmt.Sprintf("metadata: {name: %s, namespace: %s, labels: {kubernetes.io/service-name: %s}}\naddressType: IPv4\n%s", name, ns, service, more))}
 }
 
 // accepted says what the ports of a workload are, "PORT PROTOCOL HOST:PORT".
@@ -120,7 +120,7 @@ func TestEmptySelectorsSelectNothing(t *testing.T) {
 	for _, selector := range []string{"{}", "{labels: {}}"} {
 		b := newBuilder()
 		b.apply([]Change{listedPod(t, "a", "web", "10.0.0.7", ""),
-			{object.Ref{Kind: object.KindWorkloadEntry, Namespace: "a", Name: "vm"}, readObject[networkingv1.WorkloadEntry](t, "metadata: {name: vm, namespace: a}\nspec: {address: 10.0.0.8}")},
+			{Ref: object.Ref{Kind: object.KindWorkloadEntry, Namespace: "a", Name: "vm"}, Object: readObject[networkingv1.WorkloadEntry](t, "metadata: {name: vm, namespace: a}\nspec: {address: 10.0.0.8}")},
 			listedEntry(t, "a", "press", "workloadSelector: "+selector+", ports: [{number: 80, name: web, protocol: HTTP}]")})
 		w, _ := b.finish()
 		if n := len(w.Host("press.example").Endpoints[0].Endpoints); n != 0 {

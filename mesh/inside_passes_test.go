@@ -34,11 +34,11 @@ func TestPassesThatProxiesDoNotSee(t *testing.T) {
 		change Change
 		shows  func(*World) bool
 	}{
-		{"a ProxyConfig", Change{object.Ref{Kind: object.KindProxyConfig, Namespace: "a", Name: "p"}, readObject[networkingv1beta1.ProxyConfig](t, "metadata: {name: p, namespace: a}\nspec: {concurrency: 3}")},
+		{"a ProxyConfig", Change{Ref: object.Ref{Kind: object.KindProxyConfig, Namespace: "a", Name: "p"}, Object: readObject[networkingv1beta1.ProxyConfig](t, "metadata: {name: p, namespace: a}\nspec: {concurrency: 3}")},
 			func(w *World) bool { return w.ProxySettingsOf("a", nil).Concurrency != nil }},
-		{"labels of a Namespace", Change{object.Ref{Kind: object.KindNamespace, Namespace: "", Name: "a"}, readObject[corev1.Namespace](t, "metadata: {name: a, labels: {team: a}}")},
+		{"labels of a Namespace", Change{Ref: object.Ref{Kind: object.KindNamespace, Namespace: "", Name: "a"}, Object: readObject[corev1.Namespace](t, "metadata: {name: a, labels: {team: a}}")},
 			func(w *World) bool { return w.spaces["a"]["team"] == "a" }},
-		{"a finding", Change{object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: "e"}, readObject[networkingv1.ServiceEntry](t, "metadata: {name: e, namespace: a}\nspec: {hosts: ['not a host'], ports: [{number: 80, name: http}]}")},
+		{"a finding", Change{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: "e"}, Object: readObject[networkingv1.ServiceEntry](t, "metadata: {name: e, namespace: a}\nspec: {hosts: ['not a host'], ports: [{number: 80, name: http}]}")},
 			func(w *World) bool {
 				for range w.Findings() {
 					return true
@@ -63,8 +63,8 @@ func TestPassesThatProxiesDoNotSee(t *testing.T) {
 func TestDelegatesFollowTheDefault(t *testing.T) {
 	b := newBuilder()
 	b.apply([]Change{
-		{object.Ref{Kind: object.KindVirtualService, Namespace: "a", Name: "root"}, readObject[networkingv1.VirtualService](t, "metadata: {name: root, namespace: a}\nspec: {hosts: [x.example], http: [{delegate: {name: leaf, namespace: b}}]}")},
-		{object.Ref{Kind: object.KindVirtualService, Namespace: "b", Name: "leaf"}, readObject[networkingv1.VirtualService](t, "metadata: {name: leaf, namespace: b}\nspec: {http: [{directResponse: {status: 200}}]}")},
+		{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "a", Name: "root"}, Object: readObject[networkingv1.VirtualService](t, "metadata: {name: root, namespace: a}\nspec: {hosts: [x.example], http: [{delegate: {name: leaf, namespace: b}}]}")},
+		{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "b", Name: "leaf"}, Object: readObject[networkingv1.VirtualService](t, "metadata: {name: leaf, namespace: b}\nspec: {http: [{directResponse: {status: 200}}]}")},
 	})
 	rules := func() int {
 		w, _ := b.finish()
@@ -76,9 +76,9 @@ func TestDelegatesFollowTheDefault(t *testing.T) {
 	}
 	file := object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}
 	for text, want := range map[string]int{"defaultVirtualServiceExportTo: ['.']": 0, "{}": 1} {
-		b.apply([]Change{{file, []byte("{}")}})
+		b.apply([]Change{{Ref: file, Object: []byte("{}")}})
 		b.finish()
-		b.apply([]Change{{file, []byte(text)}})
+		b.apply([]Change{{Ref: file, Object: []byte(text)}})
 		if n := rules(); n != want {
 			t.Errorf("%s: %d rules of the delegate, want %d", text, n, want)
 		}
@@ -89,7 +89,7 @@ func TestDelegatesFollowTheDefault(t *testing.T) {
 func TestRouteWithoutAnyValidName(t *testing.T) {
 	ref := object.Ref{Kind: object.KindHTTPRoute, Namespace: "a", Name: "r"}
 	b := newBuilder()
-	b.apply([]Change{{ref, readObject[gatewayv1.HTTPRoute](t, "metadata: {name: r, namespace: a}\nspec: {parentRefs: [{name: g}], hostnames: ['no host'], rules: [{}]}")}})
+	b.apply([]Change{{Ref: ref, Object: readObject[gatewayv1.HTTPRoute](t, "metadata: {name: r, namespace: a}\nspec: {parentRefs: [{name: g}], hostnames: ['no host'], rules: [{}]}")}})
 	w, _ := b.finish()
 	found := false
 	for f := range w.Findings() {
@@ -109,24 +109,24 @@ func TestRouteWithoutAnyValidName(t *testing.T) {
 // no more than before they came.
 func TestNothingIsLeftOfNamespaces(t *testing.T) {
 	changes := []Change{
-		{object.Ref{Kind: object.KindNamespace, Namespace: "", Name: "a"}, readObject[corev1.Namespace](t, "metadata: {name: a, labels: {team: a}}")},
-		{object.Ref{Kind: object.KindService, Namespace: "a", Name: "s"}, readObject[corev1.Service](t, "metadata: {name: s, namespace: a}\nspec: {clusterIP: 10.0.0.1, selector: {app: s}, ports: [{name: http, port: 80}]}")},
-		{object.Ref{Kind: object.KindService, Namespace: "a", Name: "h"}, readObject[corev1.Service](t, "metadata: {name: h, namespace: a}\nspec: {clusterIP: None, selector: {app: s}, ports: [{name: http, port: 80}]}")},
-		{object.Ref{Kind: object.KindService, Namespace: "a", Name: "byhand"}, readObject[corev1.Service](t, "metadata: {name: byhand, namespace: a}\nspec: {clusterIP: 10.0.0.2, ports: [{name: http, port: 80}]}")},
-		{object.Ref{Kind: object.KindEndpointSlice, Namespace: "a", Name: "byhand-1"}, readObject[discoveryv1.EndpointSlice](t, "metadata: {name: byhand-1, namespace: a, labels: {kubernetes.io/service-name: byhand}}\naddressType: IPv4\nports: [{name: http, port: 80}]\nendpoints: [{addresses: [10.0.1.1], nodeName: n, zone: z}]")},
-		{object.Ref{Kind: object.KindPod, Namespace: "a", Name: "p"}, readObject[corev1.Pod](t, "metadata: {name: p, namespace: a, labels: {app: s}}\nspec: {containers: [{name: c}]}\nstatus: {phase: Running, podIP: 10.0.1.1, podIPs: [{ip: 10.0.1.1}]}")},
-		{object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: "e"}, readObject[networkingv1.ServiceEntry](t, "metadata: {name: e, namespace: a}\nspec: {hosts: [e.example], addresses: [240.0.0.1], ports: [{number: 80, name: http}], resolution: STATIC, workloadSelector: {labels: {app: s}}}")},
-		{object.Ref{Kind: object.KindWorkloadEntry, Namespace: "a", Name: "w"}, readObject[networkingv1.WorkloadEntry](t, "metadata: {name: w, namespace: a}\nspec: {address: 192.0.2.1, labels: {app: s}}")},
-		{object.Ref{Kind: object.KindDestinationRule, Namespace: "a", Name: "d"}, readObject[networkingv1.DestinationRule](t, "metadata: {name: d, namespace: a}\nspec: {host: s, subsets: [{name: v1, labels: {version: v1}}], trafficPolicy: {outlierDetection: {}}}")},
-		{object.Ref{Kind: object.KindVirtualService, Namespace: "a", Name: "v"}, readObject[networkingv1.VirtualService](t, "metadata: {name: v, namespace: a}\nspec: {hosts: [s], gateways: [mesh, g], http: [{delegate: {name: l}}, {match: [{sourceLabels: {a: b}}], route: [{destination: {host: s, subset: v1}}]}]}")},
-		{object.Ref{Kind: object.KindVirtualService, Namespace: "a", Name: "l"}, readObject[networkingv1.VirtualService](t, "metadata: {name: l, namespace: a}\nspec: {http: [{route: [{destination: {host: h}}]}]}")},
-		{object.Ref{Kind: object.KindGateway, Namespace: "a", Name: "g"}, readObject[networkingv1.Gateway](t, "metadata: {name: g, namespace: a}\nspec: {selector: {app: s}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}")},
-		{object.Ref{Kind: object.KindSidecar, Namespace: "a", Name: "c"}, readObject[networkingv1.Sidecar](t, "metadata: {name: c, namespace: a}\nspec: {workloadSelector: {labels: {app: s}}, egress: [{hosts: ['./*']}]}")},
-		{object.Ref{Kind: object.KindSidecar, Namespace: "a", Name: "d"}, readObject[networkingv1.Sidecar](t, "metadata: {name: d, namespace: a}\nspec: {workloadSelector: {labels: {app: s}}, egress: [{hosts: ['./*']}]}")},
-		{object.Ref{Kind: object.KindPeerAuthentication, Namespace: "a", Name: "p"}, readObject[securityv1.PeerAuthentication](t, "metadata: {name: p, namespace: a}\nspec: {mtls: {mode: STRICT}}")},
-		{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, readObject[securityv1.AuthorizationPolicy](t, "metadata: {name: p, namespace: a}\nspec: {targetRefs: [{kind: Service, name: s}]}")},
-		{object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "k"}, readObject[gatewayv1.Gateway](t, "metadata: {name: k, namespace: a}\nspec: {gatewayClassName: istio, listeners: [{name: a, port: 80, protocol: HTTP}]}")},
-		{object.Ref{Kind: object.KindHTTPRoute, Namespace: "a", Name: "r"}, readObject[gatewayv1.HTTPRoute](t, "metadata: {name: r, namespace: a}\nspec: {parentRefs: [{name: k}, {kind: Service, group: '', name: s}], rules: [{backendRefs: [{name: s, port: 80}]}]}")},
+		{Ref: object.Ref{Kind: object.KindNamespace, Namespace: "", Name: "a"}, Object: readObject[corev1.Namespace](t, "metadata: {name: a, labels: {team: a}}")},
+		{Ref: object.Ref{Kind: object.KindService, Namespace: "a", Name: "s"}, Object: readObject[corev1.Service](t, "metadata: {name: s, namespace: a}\nspec: {clusterIP: 10.0.0.1, selector: {app: s}, ports: [{name: http, port: 80}]}")},
+		{Ref: object.Ref{Kind: object.KindService, Namespace: "a", Name: "h"}, Object: readObject[corev1.Service](t, "metadata: {name: h, namespace: a}\nspec: {clusterIP: None, selector: {app: s}, ports: [{name: http, port: 80}]}")},
+		{Ref: object.Ref{Kind: object.KindService, Namespace: "a", Name: "byhand"}, Object: readObject[corev1.Service](t, "metadata: {name: byhand, namespace: a}\nspec: {clusterIP: 10.0.0.2, ports: [{name: http, port: 80}]}")},
+		{Ref: object.Ref{Kind: object.KindEndpointSlice, Namespace: "a", Name: "byhand-1"}, Object: readObject[discoveryv1.EndpointSlice](t, "metadata: {name: byhand-1, namespace: a, labels: {kubernetes.io/service-name: byhand}}\naddressType: IPv4\nports: [{name: http, port: 80}]\nendpoints: [{addresses: [10.0.1.1], nodeName: n, zone: z}]")},
+		{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: "p"}, Object: readObject[corev1.Pod](t, "metadata: {name: p, namespace: a, labels: {app: s}}\nspec: {containers: [{name: c}]}\nstatus: {phase: Running, podIP: 10.0.1.1, podIPs: [{ip: 10.0.1.1}]}")},
+		{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: "e"}, Object: readObject[networkingv1.ServiceEntry](t, "metadata: {name: e, namespace: a}\nspec: {hosts: [e.example], addresses: [240.0.0.1], ports: [{number: 80, name: http}], resolution: STATIC, workloadSelector: {labels: {app: s}}}")},
+		{Ref: object.Ref{Kind: object.KindWorkloadEntry, Namespace: "a", Name: "w"}, Object: readObject[networkingv1.WorkloadEntry](t, "metadata: {name: w, namespace: a}\nspec: {address: 192.0.2.1, labels: {app: s}}")},
+		{Ref: object.Ref{Kind: object.KindDestinationRule, Namespace: "a", Name: "d"}, Object: readObject[networkingv1.DestinationRule](t, "metadata: {name: d, namespace: a}\nspec: {host: s, subsets: [{name: v1, labels: {version: v1}}], trafficPolicy: {outlierDetection: {}}}")},
+		{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "a", Name: "v"}, Object: readObject[networkingv1.VirtualService](t, "metadata: {name: v, namespace: a}\nspec: {hosts: [s], gateways: [mesh, g], http: [{delegate: {name: l}}, {match: [{sourceLabels: {a: b}}], route: [{destination: {host: s, subset: v1}}]}]}")},
+		{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "a", Name: "l"}, Object: readObject[networkingv1.VirtualService](t, "metadata: {name: l, namespace: a}\nspec: {http: [{route: [{destination: {host: h}}]}]}")},
+		{Ref: object.Ref{Kind: object.KindGateway, Namespace: "a", Name: "g"}, Object: readObject[networkingv1.Gateway](t, "metadata: {name: g, namespace: a}\nspec: {selector: {app: s}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}")},
+		{Ref: object.Ref{Kind: object.KindSidecar, Namespace: "a", Name: "c"}, Object: readObject[networkingv1.Sidecar](t, "metadata: {name: c, namespace: a}\nspec: {workloadSelector: {labels: {app: s}}, egress: [{hosts: ['./*']}]}")},
+		{Ref: object.Ref{Kind: object.KindSidecar, Namespace: "a", Name: "d"}, Object: readObject[networkingv1.Sidecar](t, "metadata: {name: d, namespace: a}\nspec: {workloadSelector: {labels: {app: s}}, egress: [{hosts: ['./*']}]}")},
+		{Ref: object.Ref{Kind: object.KindPeerAuthentication, Namespace: "a", Name: "p"}, Object: readObject[securityv1.PeerAuthentication](t, "metadata: {name: p, namespace: a}\nspec: {mtls: {mode: STRICT}}")},
+		{Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, Object: readObject[securityv1.AuthorizationPolicy](t, "metadata: {name: p, namespace: a}\nspec: {targetRefs: [{kind: Service, name: s}]}")},
+		{Ref: object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "k"}, Object: readObject[gatewayv1.Gateway](t, "metadata: {name: k, namespace: a}\nspec: {gatewayClassName: istio, listeners: [{name: a, port: 80, protocol: HTTP}]}")},
+		{Ref: object.Ref{Kind: object.KindHTTPRoute, Namespace: "a", Name: "r"}, Object: readObject[gatewayv1.HTTPRoute](t, "metadata: {name: r, namespace: a}\nspec: {parentRefs: [{name: k}, {kind: Service, group: '', name: s}], rules: [{backendRefs: [{name: s, port: 80}]}]}")},
 	}
 	b := newBuilder()
 	b.finish()

@@ -22,11 +22,11 @@ import (
 func authentication(namespace, name string, age int, rules ...*security.JWTRule) Change {
 	o := &securityv1.RequestAuthentication{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, CreationTimestamp: metav1.NewTime(time.Unix(int64(age), 0))}}
 	o.Spec.JwtRules = rules
-	return Change{object.Ref{Kind: object.KindRequestAuthentication, Namespace: namespace, Name: name}, o}
+	return Change{Ref: object.Ref{Kind: object.KindRequestAuthentication, Namespace: namespace, Name: name}, Object: o}
 }
 
 func settingsOf(text string) Change {
-	return Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, []byte("fairway: " + text)}
+	return Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, Object: []byte("fairway: " + text)}
 }
 
 // TestIssuersThatAreAsked: those without keys and with an address, each once
@@ -76,7 +76,7 @@ func TestKeysDirtyWhatTheyAreFor(t *testing.T) {
 	})
 	before, _ := b.finish()
 	k := &IssuerKeys{Issuer: "https://a.example", Keys: "{}"}
-	b.apply([]Change{{object.Ref{Kind: object.KindIssuer, Name: k.Issuer}, k}})
+	b.apply([]Change{{Ref: object.Ref{Kind: object.KindIssuer, Name: k.Issuer}, Object: k}})
 	w, dirty := b.finish()
 	if len(dirty.Inbound) != 1 || dirty.All || !dirty.Gateways || len(dirty.Hosts) != 0 {
 		t.Errorf("dirty: %+v", dirty)
@@ -101,11 +101,11 @@ func TestNoKeysFromInside(t *testing.T) {
 	entry.Spec.Ports = []*networking.ServicePort{{Number: 443, Name: "tls", Protocol: "TLS"}}
 	w := Build([]Change{
 		settingsOf(`{issuerAddresses: "10.96.7.0/24, fd00:7::/32"}`),
-		{object.Ref{Kind: object.KindNode, Name: "n"}, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeExternalIP, Address: "93.184.216.7"}}}}},
-		{object.Ref{Kind: object.KindPod, Namespace: "x", Name: "p"}, registry.ParsePod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "x", Name: "p"}, Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "93.184.216.8", PodIPs: []corev1.PodIP{{IP: "93.184.216.8"}}}}, nil)},
-		{object.Ref{Kind: object.KindService, Namespace: "x", Name: "s"}, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "x", Name: "s"}, Spec: corev1.ServiceSpec{ClusterIP: "93.184.216.10", ClusterIPs: []string{"93.184.216.10"}, Ports: []corev1.ServicePort{{Port: 80}}}}},
-		{tenants, registry.ParseServiceEntry(entry, object.Domain)},
-		{outside, registry.ParseWorkloadEntry(&networking.WorkloadEntry{Address: "93.184.216.12"}, outside, nil, time.Unix(1, 0))},
+		{Ref: object.Ref{Kind: object.KindNode, Name: "n"}, Object: &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeExternalIP, Address: "93.184.216.7"}}}}},
+		{Ref: object.Ref{Kind: object.KindPod, Namespace: "x", Name: "p"}, Object: registry.ParsePod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "x", Name: "p"}, Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "93.184.216.8", PodIPs: []corev1.PodIP{{IP: "93.184.216.8"}}}}, nil)},
+		{Ref: object.Ref{Kind: object.KindService, Namespace: "x", Name: "s"}, Object: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "x", Name: "s"}, Spec: corev1.ServiceSpec{ClusterIP: "93.184.216.10", ClusterIPs: []string{"93.184.216.10"}, Ports: []corev1.ServicePort{{Port: 80}}}}},
+		{Ref: tenants, Object: registry.ParseServiceEntry(entry, object.Domain)},
+		{Ref: outside, Object: registry.ParseWorkloadEntry(&networking.WorkloadEntry{Address: "93.184.216.12"}, outside, nil, time.Unix(1, 0))},
 	})
 	for address, why := range map[string]string{
 		"127.0.0.1": "loopback", "::1": "loopback", "0.0.0.0": "unspecified", "169.254.169.254": "link-local", "fe80::1": "link-local", "::ffff:127.0.0.1": "loopback",

@@ -132,7 +132,7 @@ func TestListenerSetsComeAndGo(t *testing.T) {
 	w, _ := b.finish()
 	served := func() bool { return strings.Contains(onGateways(w), "b/far: far") }
 	change := func(ref object.Ref, o any) {
-		b.apply([]Change{{ref, o}})
+		b.apply([]Change{{Ref: ref, Object: o}})
 		w, _ = b.finish()
 	}
 	namespace := object.Ref{Kind: object.KindNamespace, Name: "b"}
@@ -207,7 +207,7 @@ func TestOrderOfListenerSets(t *testing.T) {
 		o.Spec.ParentRef.Name = "front"
 		host := gatewayv1.Hostname(name + ".example")
 		o.Spec.Listeners = []gatewayv1.ListenerEntry{{Name: "l", Port: 80, Protocol: gatewayv1.HTTPProtocolType, Hostname: &host}}
-		b.apply([]Change{{object.Ref{Kind: object.KindListenerSet, Namespace: "a", Name: name}, o}})
+		b.apply([]Change{{Ref: object.Ref{Kind: object.KindListenerSet, Namespace: "a", Name: name}, Object: o}})
 	}
 	w, _ := b.finish()
 	var got []string
@@ -230,7 +230,7 @@ func TestManyListenerSets(t *testing.T) {
 		for j := range 64 {
 			o.Spec.Listeners = append(o.Spec.Listeners, gatewayv1.ListenerEntry{Name: gatewayv1.SectionName(fmt.Sprint("l", j)), Port: gatewayv1.PortNumber(1000 + 64*i + j), Protocol: gatewayv1.HTTPProtocolType})
 		}
-		b.apply([]Change{{object.Ref{Kind: object.KindListenerSet, Namespace: "a", Name: o.Name}, o}})
+		b.apply([]Change{{Ref: object.Ref{Kind: object.KindListenerSet, Namespace: "a", Name: o.Name}, Object: o}})
 	}
 	w, _ := b.finish()
 	ports, sets := map[uint32]bool{}, 0

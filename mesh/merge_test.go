@@ -22,7 +22,7 @@ func rulesOfOneHost(n int, selecting bool) (out []Change) {
 		if selecting {
 			o.Spec.WorkloadSelector = &typev1.WorkloadSelector{MatchLabels: map[string]string{"a": fmt.Sprint(i)}}
 		}
-		out = append(out, Change{object.Ref{Kind: object.KindDestinationRule, Namespace: "evil", Name: o.Name}, o})
+		out = append(out, Change{Ref: object.Ref{Kind: object.KindDestinationRule, Namespace: "evil", Name: o.Name}, Object: o})
 	}
 	return out
 }

@@ -18,7 +18,7 @@ func ruleFor(namespace, name string, age time.Duration, matches int, hosts ...st
 	o := manyRules(0, matches)
 	o.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, Name: name, CreationTimestamp: metav1.NewTime(time.Unix(1_000_000, 0).Add(-age))}
 	o.Spec.Hosts = hosts
-	return Change{object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: name}, o}
+	return Change{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: name}, Object: o}
 }
 
 // entriesIn is a ServiceEntry of a namespace with hosts "hN.NAME.example".
@@ -91,7 +91,7 @@ func TestRulesOfManyHostsAreBounded(t *testing.T) {
 func TestHostsOfOthersTakeNoRules(t *testing.T) {
 	own, honest, evil := entriesIn("shop", "own.e", 10, 2), entriesIn("bank", "honest.e", 10, 2), entriesIn("evil", "evil.e", 250, 8)
 	rules := ruleFor("shop", "r", 0, 101, "*.e.example")
-	all := Change{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("fairway: {exportedResources: 100000}")} // else shop does not see them
+	all := Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte("fairway: {exportedResources: 100000}")} // else shop does not see them
 	w := Build([]Change{own, honest, evil, rules, all})
 	v := w.View(Scope{Role: RoleSidecar, Namespace: "shop"})
 	for host, want := range map[string]bool{"h0.own.e.example": true, "h0.honest.e.example": true, "h0.evil.e.example": false} {
@@ -137,7 +137,7 @@ func TestRulesOfTheRootNamespaceMayBeForAll(t *testing.T) {
 	if w, _ := b.finish(); len(rulesLeftOut(w)) != 1 {
 		t.Error("rules of a namespace for 2,000 ports are in force")
 	}
-	b.apply([]Change{{object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, []byte("rootNamespace: ops")}})
+	b.apply([]Change{{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh.yaml"}, Object: []byte("rootNamespace: ops")}})
 	if w, _ := b.finish(); len(rulesLeftOut(w)) != 0 {
 		t.Errorf("those of the root namespace are left out: %v", rulesLeftOut(w))
 	}

@@ -25,7 +25,7 @@ func servedAs(w *World, host string) string {
 // a Service that lists the address leads to the one that a fresh start would find there.
 func TestAddressesInTurn(t *testing.T) {
 	pod := func(name, ip, ready, more string) Change {
-		return Change{object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, readObject[corev1.Pod](t, fmt.Sprintf("metadata: {name: %[1]s, namespace: a, labels: {security.istio.io/tlsMode: istio}%[4]s}\nspec: {serviceAccountName: %[1]s}\nstatus: {phase: Running, podIP: %[2]s, conditions: [{type: Ready, status: '%[3]s'}]}", name, ip, ready, more))}
+		return Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, Object: readObject[corev1.Pod](t, fmt.Sprintf("metadata: {name: %[1]s, namespace: a, labels: {security.istio.io/tlsMode: istio}%[4]s}\nspec: {serviceAccountName: %[1]s}\nstatus: {phase: Running, podIP: %[2]s, conditions: [{type: Ready, status: '%[3]s'}]}", name, ip, ready, more))}
 	}
 	states := map[string][]Change{}
 	for _, name := range []string{"old", "new", "done"} {
@@ -74,7 +74,7 @@ func TestAddressesInTurn(t *testing.T) {
 // TestAccountOfEntryIsNoticed: naming the account that is the default is a change.
 func TestAccountOfEntryIsNoticed(t *testing.T) {
 	entry := func(more string) Change {
-		return Change{object.Ref{Kind: object.KindWorkloadEntry, Namespace: "a", Name: "vm"}, readObject[networkingv1.WorkloadEntry](t, "metadata: {name: vm, namespace: a}\nspec: {address: 10.0.0.8, labels: {app: vm}"+more+"}")}
+		return Change{Ref: object.Ref{Kind: object.KindWorkloadEntry, Namespace: "a", Name: "vm"}, Object: readObject[networkingv1.WorkloadEntry](t, "metadata: {name: vm, namespace: a}\nspec: {address: 10.0.0.8, labels: {app: vm}"+more+"}")}
 	}
 	b := newBuilder()
 	b.apply([]Change{entry(""), listedEntry(t, "a", "press", "workloadSelector: {labels: {app: vm}}, ports: [{number: 80, name: web, protocol: HTTP}]")})

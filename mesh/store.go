@@ -96,6 +96,7 @@ func (s *Store) Run(ctx context.Context) error {
 	b.world.secretsByName = s.SecretsByName
 	published := false
 	taken := map[object.Ref]Version{} // of objects, which the builder has, and that nobody was told of yet
+	var news []Change                 // that were not in force yet
 	for {
 		due := alarm(b.due())
 		select {
@@ -119,6 +120,9 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		if !published {
 			dirty.All = true
+		}
+		if published {
+			dirty.Changes, news = withoutHeld(append(news, changes...), b.holds.routes)
 		}
 		if dirty.Empty() {
 			s.inForce.settle(taken, b.holds.routes, b.waiting())
@@ -162,4 +166,26 @@ func (s *Store) take() ([]Change, bool) {
 		s.signal()
 	}
 	return changes, s.synced
+}
+
+// withoutHeld parts changes into those that are in force and the newest of each route that
+// is held back.
+func withoutHeld(changes []Change, held map[object.Ref]*hold) (now, later []Change) {
+	if len(held) == 0 {
+		return changes, nil
+	}
+	newest := map[object.Ref]int{}
+	for i, c := range changes {
+		if held[c.Ref] != nil {
+			newest[c.Ref] = i
+		}
+	}
+	for i, c := range changes {
+		if at, waits := newest[c.Ref]; !waits {
+			now = append(now, c)
+		} else if at == i {
+			later = append(later, c)
+		}
+	}
+	return now, later
 }

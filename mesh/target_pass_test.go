@@ -22,7 +22,7 @@ func TestTargetsOfOthersCostNothing(t *testing.T) {
 		o.Spec.Ports, o.Spec.Selector = []corev1.ServicePort{{Name: "http", Port: 80}}, map[string]string{"app": name}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		b.apply([]Change{{object.Ref{Kind: object.KindService, Namespace: namespace, Name: name}, o}})
+		b.apply([]Change{{Ref: object.Ref{Kind: object.KindService, Namespace: namespace, Name: name}, Object: o}})
 		w, _ = b.finish()
 		runtime.ReadMemStats(&after)
 		return after.TotalAlloc - before.TotalAlloc, w
@@ -35,7 +35,7 @@ func TestTargetsOfOthersCostNothing(t *testing.T) {
 				o.Spec.TargetRefs = append(o.Spec.TargetRefs, &typev1.PolicyTargetReference{Kind: "Service", Name: fmt.Sprint("s", j)})
 			}
 			o.Spec.Rules = []*security.Rule{{}}
-			b.apply([]Change{{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: o.Name}, o}})
+			b.apply([]Change{{Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "evil", Name: o.Name}, Object: o}})
 		}
 		_, _ = b.finish()
 		cost, _ := service(b, "shop", "cart")

@@ -23,16 +23,16 @@ import (
 func targetMesh(t *testing.T) []Change {
 	t.Helper()
 	gateway := func(ns, name, class, more string) Change {
-		return Change{object.Ref{Kind: object.KindKubeGateway, Namespace: ns, Name: name}, readObject[gatewayv1.Gateway](t, "metadata: {name: "+name+", namespace: "+ns+"}\nspec: {gatewayClassName: "+class+", listeners: [{name: http, port: 80, protocol: HTTP}]"+more+"}")}
+		return Change{Ref: object.Ref{Kind: object.KindKubeGateway, Namespace: ns, Name: name}, Object: readObject[gatewayv1.Gateway](t, "metadata: {name: "+name+", namespace: "+ns+"}\nspec: {gatewayClassName: "+class+", listeners: [{name: http, port: 80, protocol: HTTP}]"+more+"}")}
 	}
 	entry := func(name, more string) Change {
-		return Change{object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: name}, readObject[networkingv1.ServiceEntry](t, "metadata: {name: "+name+", namespace: a}\nspec: {hosts: ["+name+".example], ports: [{number: 80, name: http, protocol: HTTP}]"+more+"}")}
+		return Change{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "a", Name: name}, Object: readObject[networkingv1.ServiceEntry](t, "metadata: {name: "+name+", namespace: a}\nspec: {hosts: ["+name+".example], ports: [{number: 80, name: http, protocol: HTTP}]"+more+"}")}
 	}
 	return []Change{
 		gateway("a", "front", "istio", ""), gateway("b", "front", "istio", ""),
 		gateway("a", "edge", "istio", ", addresses: [{type: Hostname, value: edge}]"),
 		serviceIn("a", "edge", map[string]string{"app": "edge"}), serviceIn("a", "web", map[string]string{"app": "web"}),
-		{object.Ref{Kind: object.KindService, Namespace: "a", Name: "manual"}, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "manual"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.3", Ports: []corev1.ServicePort{{Port: 80}}}}},
+		{Ref: object.Ref{Kind: object.KindService, Namespace: "a", Name: "manual"}, Object: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "manual"}, Spec: corev1.ServiceSpec{ClusterIP: "10.0.0.3", Ports: []corev1.ServicePort{{Port: 80}}}}},
 		entry("vm", ", resolution: STATIC, workloadSelector: {labels: {app: vm}}"), entry("far", ", resolution: DNS"),
 	}
 }
@@ -84,7 +84,7 @@ func TestTargets(t *testing.T) {
 		authz := readObject[securityv1.AuthorizationPolicy](t, text+"  rules: [{}]")
 		jwt := readObject[securityv1.RequestAuthentication](t, text+"  jwtRules: [{issuer: me, jwksUri: 'https://keys.example'}]")
 		logs := readObject[telemetryv1.Telemetry](t, text)
-		w := Build(append(targetMesh(t), Change{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: c.namespace, Name: "p"}, authz}, Change{object.Ref{Kind: object.KindRequestAuthentication, Namespace: c.namespace, Name: "p"}, jwt}, Change{object.Ref{Kind: object.KindTelemetry, Namespace: c.namespace, Name: "p"}, logs}))
+		w := Build(append(targetMesh(t), Change{Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: c.namespace, Name: "p"}, Object: authz}, Change{Ref: object.Ref{Kind: object.KindRequestAuthentication, Namespace: c.namespace, Name: "p"}, Object: jwt}, Change{Ref: object.Ref{Kind: object.KindTelemetry, Namespace: c.namespace, Name: "p"}, Object: logs}))
 		var meant, closed, tokens, telemetry []string
 		for name, x := range targetPlaces {
 			for _, p := range w.AuthorizationPoliciesOf(x) {
@@ -137,7 +137,7 @@ func TestTargets(t *testing.T) {
 // TestDenyByWrongReference: what a policy denies, it denies wherever it may have been meant.
 func TestDenyByWrongReference(t *testing.T) {
 	deny := readObject[securityv1.AuthorizationPolicy](t, "metadata: {name: p, namespace: a}\nspec: {action: DENY, targetRefs: [{kind: Gateway, name: front}], rules: [{to: [{operation: {paths: [/admin]}}]}]}")
-	w := Build(append(targetMesh(t), Change{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, deny}))
+	w := Build(append(targetMesh(t), Change{Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, Object: deny}))
 	p := w.AuthorizationPoliciesOf(targetPlaces["front"])
 	if len(p) != 1 || p[0].Spec.Action != security.AuthorizationPolicy_DENY || len(p[0].Spec.Rules) != 1 {
 		t.Errorf("in force: %v", p)
@@ -149,7 +149,7 @@ func TestDenyByWrongReference(t *testing.T) {
 func TestTargetsFollowTheWorld(t *testing.T) {
 	b := newBuilder()
 	policy := readObject[securityv1.AuthorizationPolicy](t, "metadata: {name: p, namespace: a}\nspec: {targetRefs: [{kind: Service, name: web}, {group: gateway.networking.k8s.io, kind: Gateway, name: front}]}")
-	b.apply([]Change{{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, policy}})
+	b.apply([]Change{{Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, Object: policy}})
 	w, _ := b.finish()
 	if n := len(slices.Collect(w.Findings())); n != 2 {
 		t.Errorf("%d findings of what is not there", n)
@@ -162,7 +162,7 @@ func TestTargetsFollowTheWorld(t *testing.T) {
 	if _, ok := dirty.Inbound["a"]; !ok {
 		t.Error("workloads of the namespace do not notice the Gateway")
 	}
-	b.apply([]Change{{object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, nil}})
+	b.apply([]Change{{Ref: object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}, Object: nil}})
 	if w, _ = b.finish(); len(b.targeted) > 0 || len(w.AuthorizationPoliciesOf(targetPlaces["web"])) > 0 {
 		t.Error("the policy is gone and is in force")
 	}
@@ -174,8 +174,8 @@ func TestForeignPodsServeNoGuardedGateway(t *testing.T) {
 	b := newBuilder()
 	b.apply([]Change{
 		serviceIn("b", "edge", map[string]string{"app": "edge"}),
-		{object.Ref{Kind: object.KindReferenceGrant, Namespace: "b", Name: "g"}, readObject[gatewayv1.ReferenceGrant](t, "metadata: {name: g, namespace: b}\nspec: {from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: a}], to: [{group: '', kind: Service}]}")},
-		{object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"}, readObject[gatewayv1.Gateway](t, "metadata: {name: front, namespace: a}\nspec: {gatewayClassName: istio, addresses: [{type: Hostname, value: edge.b.svc.cluster.local}], listeners: [{name: http, port: 80, protocol: HTTP}]}")},
+		{Ref: object.Ref{Kind: object.KindReferenceGrant, Namespace: "b", Name: "g"}, Object: readObject[gatewayv1.ReferenceGrant](t, "metadata: {name: g, namespace: b}\nspec: {from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: a}], to: [{group: '', kind: Service}]}")},
+		{Ref: object.Ref{Kind: object.KindKubeGateway, Namespace: "a", Name: "front"}, Object: readObject[gatewayv1.Gateway](t, "metadata: {name: front, namespace: a}\nspec: {gatewayClassName: istio, addresses: [{type: Hostname, value: edge.b.svc.cluster.local}], listeners: [{name: http, port: 80, protocol: HTTP}]}")},
 	})
 	policy := object.Ref{Kind: object.KindAuthorizationPolicy, Namespace: "a", Name: "p"}
 	served := func(want bool) {
@@ -194,8 +194,8 @@ func TestForeignPodsServeNoGuardedGateway(t *testing.T) {
 		}
 	}
 	served(true)
-	b.apply([]Change{{policy, readObject[securityv1.AuthorizationPolicy](t, "metadata: {name: p, namespace: a}\nspec: {action: DENY, targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: front}], rules: [{}]}")}})
+	b.apply([]Change{{Ref: policy, Object: readObject[securityv1.AuthorizationPolicy](t, "metadata: {name: p, namespace: a}\nspec: {action: DENY, targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: front}], rules: [{}]}")}})
 	served(false)
-	b.apply([]Change{{policy, nil}})
+	b.apply([]Change{{Ref: policy, Object: nil}})
 	served(true)
 }

@@ -22,9 +22,9 @@ func TestZonesOfSlicesMovePodsOnce(t *testing.T) {
 		node := "n"
 		o := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "x", Name: fmt.Sprint("s", i)}}
 		o.Endpoints = []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.1"}, NodeName: &node, Zone: &zone}}
-		return Change{object.Ref{Kind: object.KindEndpointSlice, Namespace: "x", Name: o.Name}, o}
+		return Change{Ref: object.Ref{Kind: object.KindEndpointSlice, Namespace: "x", Name: o.Name}, Object: o}
 	}
-	b.apply([]Change{{object.Ref{Kind: object.KindPod, Namespace: "x", Name: "p"}, pod}})
+	b.apply([]Change{{Ref: object.Ref{Kind: object.KindPod, Namespace: "x", Name: "p"}, Object: pod}})
 	step := func(what string, moves bool, changes ...Change) *World {
 		t.Helper()
 		b.apply(changes)

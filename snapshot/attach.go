@@ -21,6 +21,7 @@ type attached struct {
 	inbound  *inboundLayer // nil for a router
 	identity *secretLayer
 	caller   *Revision // of which workload its metrics say that it is; never changes
+	moved    bool      // it has come to another scope since something was published to it
 }
 
 // Ready is closed when there is a world, so that Attach does not wait for it.
@@ -276,6 +277,7 @@ func (e *Engine) exchange(a, to *attached) *secretLayer {
 		to.inbound = e.enterInbound(e.world.InboundOf(to.proxy.Workload))
 	}
 	old := *a
+	a.moved = a.moved || a.scope != to.scope
 	a.proxy, a.scope, a.inbound, a.identity = to.proxy, to.scope, to.inbound, to.identity
 	e.leave(&old)
 	return old.identity

@@ -28,7 +28,7 @@ type passes struct {
 	out   chan pass
 }
 
-func newPasses(b *testing.B, services int) *passes {
+func newPasses(b testing.TB, services int) *passes {
 	b.Helper()
 	p := &passes{out: make(chan pass, 1)}
 	p.store = mesh.NewStore(slog.New(slog.NewTextHandler(io.Discard, nil)), func(w *mesh.World, d *mesh.Dirty) { p.out <- pass{w, d} })

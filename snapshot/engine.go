@@ -144,8 +144,8 @@ func (e *Engine) breathe() {
 }
 
 // Update brings all layers to the world, of which dirty says what changed, and
-// publishes what came of it. Calls must not overlap.
-func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
+// publishes and returns what came of it. Calls must not overlap.
+func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) *Pass {
 	e.work.Lock()
 	defer e.work.Unlock()
 	e.mu.Lock()
@@ -166,11 +166,12 @@ func (e *Engine) Update(w *mesh.World, dirty *mesh.Dirty) {
 	if e.holdRouters() || dirty.Gateways || dirty.Roots || dirty.All || e.holdSecrets() {
 		e.wantSecrets()
 	}
-	e.publish()
+	p := e.publish()
 	e.settle()
 	if first {
 		close(e.ready)
 	}
+	return p
 }
 
 // wantSecrets asks for the Secrets that are named now.

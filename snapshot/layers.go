@@ -155,20 +155,29 @@ func (e *Engine) standsAlone(v *mesh.View) bool {
 	return v.Sidecar != nil || telemetry.ReportingOf(v) != e.bases[plainBase].reporting
 }
 
-// publish shows every proxy what its layers are now.
-func (e *Engine) publish() {
+// publish shows every proxy what its layers are now, and says what that changed.
+func (e *Engine) publish() *Pass { return e.show().pass() }
+
+// show does so, and tells whom it concerns.
+func (e *Engine) show() *concerned {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	to := newConcerned()
 	for _, p := range e.scopes.places {
+		before := p.shown
 		p.shown, p.unread = p.layer.stack(), e.unread(p.layer.secrets)
+		to.shared(p.key, p.users, before, p.shown)
 	}
 	for _, p := range e.routers.places {
+		before := p.shown
 		p.shown, p.unread = p.layer.stack(), e.unread(p.layer.secrets)
+		to.shared(p.key, p.users, before, p.shown)
 	}
 	for a := range e.proxies {
-		a.view.Publish(e.stack(a))
+		to.show(a, e.stack(a))
 	}
 	e.wake()
+	return to
 }
 
 // stack is what a proxy of the scope sees of the layer.

@@ -9,6 +9,7 @@ import (
 // get it or since they are nearly those of another one.
 type lean struct {
 	source source
+	size   int // of the body, in bytes
 
 	mu   sync.Mutex
 	last weak.Pointer[Resource] // what was made last, while someone still uses it
@@ -22,7 +23,7 @@ type source interface{ resource() *Resource }
 func (r *Resource) without(s source) *Resource {
 	without := *r
 	without.body, without.entry = nil, nil
-	without.lean = &lean{source: s, last: weak.Make(r)}
+	without.lean = &lean{source: s, size: len(r.body), last: weak.Make(r)}
 	return &without
 }
 

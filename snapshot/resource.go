@@ -118,6 +118,14 @@ func NewResource(t Type, name string, message proto.Message, owners ...object.Re
 // hide makes a resource that hides the one of its name in the layer below.
 func hide(t Type, name string) *Resource { return &Resource{Type: t, Name: name} }
 
+// size is how many bytes the body has.
+func (r *Resource) size() int {
+	if r.lean != nil {
+		return r.lean.size
+	}
+	return len(r.body)
+}
+
 // Hidden tells whether there is nothing to see: the resource only hides the
 // one of its name in the layer below.
 func (r *Resource) Hidden() bool { return r.Version == "" }

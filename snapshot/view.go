@@ -14,6 +14,7 @@ type View struct {
 	changed chan struct{}
 	close   func()
 	why     atomic.Pointer[error]
+	due     due
 }
 
 type published struct {
@@ -48,12 +49,24 @@ func (v *View) Changed() <-chan struct{} { return v.changed }
 // Publish shows stack. It never blocks, and does nothing when stack is what
 // the view shows already. Only one goroutine may publish into a view at a time.
 func (v *View) Publish(stack Stack) {
-	if v.current.Load().stack == stack {
-		return
+	if v.current.Load().stack != stack {
+		v.publish(stack, time.Now(), nil)
 	}
-	v.current.Store(&published{stack: stack, at: time.Now()})
+}
+
+// publish shows stack as of a moment. counts, unless nil, counts the proxy until it has
+// accepted it.
+func (v *View) publish(stack Stack, at time.Time, counts *accepting) {
+	if counts != nil {
+		v.due.add(counts)
+	}
+	v.current.Store(&published{stack: stack, at: at})
 	v.signal()
 }
+
+// Took says that the proxy has accepted what was published until a moment, see Published,
+// or has refused what it did not accept.
+func (v *View) Took(until time.Time) { v.due.settle(until) }
 
 func (v *View) signal() {
 	select {
@@ -79,4 +92,7 @@ func (v *View) Why() error {
 }
 
 // Close says that nobody looks at the view any more.
-func (v *View) Close() { v.close() }
+func (v *View) Close() {
+	v.close()
+	v.due.leave()
+}

@@ -22,13 +22,14 @@ type reports struct {
 	engine *snapshot.Engine // set before run
 	// refusals are what proxies refuse now; set before run.
 	refusals func() []discovery.Refusal
-	wake     chan struct{}             // of size 1
-	tell     func()                    // that findings may have changed; set before run, nil: nobody listens
-	more     []func() []object.Finding // further sources, asked whenever findings are gathered; set before run
+	wake     chan struct{}                     // of size 1
+	tell     func()                            // that findings may have changed; set before run, nil: nobody listens
+	changed  func(came, went []object.Finding) // what is no longer as it was at the last look; set before run
+	more     []func() []object.Finding         // further sources, asked whenever findings are gathered; set before run
 
 	mu       sync.Mutex
 	read     map[string][]object.Finding // by what was read, a file or a kind
-	reported map[object.Finding]struct{} // as of the last look
+	reported map[object.Finding]struct{} // as of the last look; nil before the first
 }
 
 func newReports(log *slog.Logger) *reports {
@@ -100,14 +101,23 @@ func (r *reports) run(ctx context.Context) error {
 		case <-time.After(lookEvery):
 		}
 		now := map[object.Finding]struct{}{}
-		var fresh []object.Finding
+		var fresh, came, went []object.Finding
 		for _, f := range r.all() {
 			now[f] = struct{}{}
+			if _, known := r.reported[f]; !known && r.reported != nil {
+				came = append(came, f)
+			}
 			if _, known := r.reported[f]; !known && f.Code != object.CodeRejected && f.Code != object.CodePending { // who finds them tells more of those
 				fresh = append(fresh, f)
 			}
 		}
 		r.log.write(time.Now(), fresh)
+		for f := range r.reported {
+			if _, still := now[f]; !still {
+				went = append(went, f)
+			}
+		}
+		r.changed(came, went)
 		r.reported = now
 		if r.tell != nil {
 			r.tell()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/fairway-mesh/fairway/discovery"
 	"github.com/fairway-mesh/fairway/internal/debug"
+	"github.com/fairway-mesh/fairway/internal/history"
 	"github.com/fairway-mesh/fairway/internal/issuers"
 	"github.com/fairway-mesh/fairway/internal/outdated"
 	"github.com/fairway-mesh/fairway/internal/reserve"
@@ -112,11 +113,13 @@ func serve(ctx context.Context, f serveFlags) error {
 	engine := snapshot.NewEngine(log, ids.certificates(), source.want)
 	ids.renewed = engine.Renew
 	reports.engine = engine
+	past := &history.Recorder{}
+	reports.changed = past.Found
 	var asked *issuers.Source
 	var started sync.Once
 	store := mesh.NewStore(log, func(w *mesh.World, d *mesh.Dirty) {
 		metrics.changed(d)
-		engine.Update(w, d)
+		past.Passed(d.Changes, engine.Update(w, d))
 		asked.Want(w)
 		started.Do(func() { log.Info("ready", "hosts", w.HostCount()) })
 		reports.signal()
@@ -161,7 +164,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	}
 	handler := debug.Handler(debug.Config{
 		Metrics: registry, World: store.World, Findings: reports.all, Proxies: server.Proxies, Dump: engine.Dump, Authorize: authorize(source.client),
-		Views: source.shownViews, Progress: progressOf(store, server, reports.all),
+		Views: source.shownViews, Progress: progressOf(store, server, reports.all), History: past.Entries,
 		Ready: func() error {
 			if err := start.ready(); err != nil {
 				return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,54 @@ func TestCommandsAskAllReplicas(t *testing.T) {
 	said, err = runs(t, b.replicas[0], "status")
 	if err != nil || !strings.Contains(said, "client-0.shop") || strings.Contains(said, "client-1.shop") || !strings.Contains(said, "what replica "+b.replicas[1].name+" knows is missing here") {
 		t.Errorf("status with a dead replica: %v\n%s", err, said)
+	}
+}
+
+// TestHistory: what was changed is told by one command for all replicas: who did it, what
+// that changed for whom, and how long it took to be accepted; and a finding that came of it.
+func TestHistory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a kube-apiserver; not with -short")
+	}
+	t.Parallel()
+	b, _ := newReplicas(t, 2)
+	var proxies []*follower
+	for i, p := range b.replicas {
+		f := follow(t, p, node{fmt.Sprintf("sidecar~10.10.3.%d~client-%d.shop~shop.svc.cluster.local", i+1, i), map[string]any{"app": "client"}}, nil)
+		p.await("the proxies have all", time.Minute, func() bool {
+			return f.holds()[snapshot.Endpoint]["outbound|8080|v1|web.shop.svc.cluster.local"] != ""
+		})
+		proxies = append(proxies, f)
+	}
+	mute := make(chan struct{})
+	proxies[1].mu.Lock()
+	proxies[1].mute = mute
+	proxies[1].mu.Unlock()
+	says := func(what string, want []string, args ...string) {
+		t.Helper()
+		said := ""
+		b.replicas[0].await(what, 20*time.Second, func() bool {
+			var err error
+			said, err = runs(t, b.replicas[0], append([]string{"history", "-n", "shop"}, args...)...)
+			t.Logf("%v\n%s", err, said)
+			return err == nil && !slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(said, w) })
+		})
+	}
+	change(t, b.server.REST, "7s")
+	says("one proxy is late", []string{"VirtualService shop/web (generation 2)", "fairway.test", "not yet by 1 proxy"}, "vs/web")
+	close(mute)
+	says("both have it", []string{b.replicas[0].name + ", " + b.replicas[1].name, "2 changed", "  in "}, "vs/web", "--since", "5m")
+	says("in full", []string{"2 proxies of", "shop/client-0", "shop/client-1", "changed  virtual host 8080/web.shop.svc.cluster.local", "written by fairway.test at"}, "vs/web", "-o", "wide")
+	says("a workload", []string{"VirtualService shop/web"}, "deploy/client-1")
+	create(t, b.server.REST, "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: astray, namespace: shop}\nspec: {hosts: [astray.example], http: [{route: [{destination: {host: nowhere.example}}]}]}\n")
+	says("a finding", []string{"finding came", "nowhere.example"}, "virtualservice/astray")
+	for _, p := range b.replicas {
+		if code, body := p.page("/debug/historyz?since=never"); code != 400 {
+			t.Errorf("%d %s", code, body)
+		}
+	}
+	if _, err := runs(t, b.replicas[0], "history", "web"); err == nil {
+		t.Error("a name without a kind is taken")
 	}
 }
 

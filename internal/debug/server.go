@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/fairway-mesh/fairway/discovery"
+	"github.com/fairway-mesh/fairway/internal/history"
 	"github.com/fairway-mesh/fairway/internal/listen"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -30,6 +31,8 @@ type Config struct {
 	Dump     func(node string) (any, error) // the resources of one connected proxy
 	// Progress is how far the proxies of this replica are with objects.
 	Progress func(of []object.Ref) []Progress
+	// History are the things that happened since a moment, the oldest first.
+	History func(since time.Time) []history.Entry
 	// Views say how well the control plane knows the API server.
 	Views func() []View
 	// Authorize is asked about readers of /debug/ from elsewhere than this
@@ -61,10 +64,11 @@ func Handler(c Config) http.Handler {
 // pages are those under /debug/.
 func (c Config) pages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /debug/findings", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, Findings(c.Findings())) })
-	mux.HandleFunc("GET /debug/syncz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, proxies(c.Proxies())) })
+	mux.HandleFunc("GET /debug/syncz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, proxies(c.Proxies(), c.World())) })
 	mux.HandleFunc("GET /debug/registryz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, hosts(c.World())) })
 	mux.HandleFunc("GET /debug/endpointz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, endpoints(c.World())) })
 	mux.HandleFunc("GET /debug/progressz", c.progress)
+	mux.HandleFunc("GET /debug/historyz", c.history)
 	mux.HandleFunc("GET /debug/viewz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, c.Views()) })
 	mux.HandleFunc("GET /debug/config_dump", func(w http.ResponseWriter, r *http.Request) {
 		dump, err := c.Dump(r.URL.Query().Get("proxyID"))
@@ -88,6 +92,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 <li><a href="/debug/registryz">registryz</a>: hosts of the mesh
 <li><a href="/debug/endpointz">endpointz</a>: their endpoints
 <li><a href="/debug/viewz">viewz</a>: how old what was read of the API server is
+<li><a href="/debug/historyz">historyz</a>: what changed lately, for whom, and since when they have it (?since=10m)
 <li>/debug/progressz?object=KIND/NAMESPACE/NAME: which proxies have accepted an object
 <li>/debug/config_dump?proxyID=POD.NAMESPACE: what one proxy was given
 <li><a href="/metrics">metrics</a>, <a href="/readyz">readyz</a>, <a href="/debug/pprof/">pprof</a>

@@ -8,6 +8,7 @@ import (
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
+	"github.com/fairway-mesh/fairway/snapshot"
 )
 
 // Finding is an object.Finding as JSON shows it.
@@ -37,6 +38,7 @@ type Proxy struct {
 	// Replica is set by who asks several.
 	Replica   string    `json:"replica,omitempty"`
 	ID        string    `json:"proxy"`
+	Workload  string    `json:"workload,omitempty"` // the Deployment, StatefulSet, ... of its pod
 	Node      string    `json:"node"`
 	Role      string    `json:"role"`
 	Version   string    `json:"version,omitempty"`
@@ -60,12 +62,15 @@ type Type struct {
 	LastNack string            `json:"lastNack,omitempty"`
 }
 
-func proxies(list []discovery.ProxyState) []Proxy {
+func proxies(list []discovery.ProxyState, w *mesh.World) []Proxy {
 	out := make([]Proxy, 0, len(list))
 	for _, p := range list {
 		j := Proxy{
 			ID: p.Client.Pod + "." + p.Client.Namespace, Node: p.Client.NodeID, Role: string(p.Client.Role), Delta: p.Client.Delta,
 			Fairway: p.Client.Fairway, Connected: p.ConnectedSince, ConnectedSeconds: time.Since(p.ConnectedSince).Seconds(), Phase: p.Phase, TooOld: p.TooOld, Types: map[string]Type{},
+		}
+		if x := workloadOf(w, p.Client); x != nil {
+			j.Workload = x.Owner
 		}
 		if v := p.Client.Version; v.Major != 0 {
 			j.Version = v.String()
@@ -166,4 +171,12 @@ func endpoint(s *registry.Service, e registry.Endpoint) Endpoint {
 		}
 	}
 	return j
+}
+
+// workloadOf is the Pod of a proxy; nil when it is not known.
+func workloadOf(w *mesh.World, c snapshot.Client) *registry.Workload {
+	if w == nil {
+		return nil
+	}
+	return w.Workload(c.Namespace, c.Pod)
 }

@@ -112,7 +112,7 @@ func TestWhatCannotBeShownIsSaid(t *testing.T) {
 	}{
 		"no such proxy":    {[]string{"config", "nobody.default", "--debug-address", address}, "no proxy"},
 		"no such section":  {[]string{"config", "client.default", "secrets", "--debug-address", address}, "name one of"},
-		"no such form":     {[]string{"config", "client.default", "-o", "xml", "--debug-address", address}, "json and yaml"},
+		"no such form":     {[]string{"config", "client.default", "-o", "xml", "--debug-address", address}, "table, json, yaml"},
 		"no control plane": {[]string{"config", "client.default", "--debug-address", gone.URL}, "--debug-address"},
 		"no status":        {[]string{"status", "--debug-address", gone.URL}, "--debug-address"},
 	} {

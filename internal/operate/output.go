@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -13,22 +14,46 @@ import (
 
 // Commands are the commands of this package.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{newStatusCommand(), newConfigCommand(), newExplainCommand(), newDiffCommand(), newWaitCommand()}
+	return []*cobra.Command{newStatusCommand(), newConfigCommand(), newExplainCommand(), newDiffCommand(), newWaitCommand(), newHistoryCommand()}
 }
 
-// output is how a command writes its answer: "" is for people, "json" and
-// "yaml" for programs.
-type output struct{ form string }
+// output is how a command writes its answer: "" and "table" are for people, and so is "wide",
+// which says more, of commands that have it; "json" and "yaml" are for programs.
+type output struct {
+	form string
+	wide bool // the command has it
+}
 
 func (o *output) flag(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&o.form, "output", "o", "", "json or yaml, in place of a table")
+	usage := "table, json or yaml"
+	if o.wide {
+		usage = "table, wide, json or yaml"
+	}
+	cmd.Flags().StringVarP(&o.form, "output", "o", "table", usage)
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(o.forms(), cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+}
+
+// forms are those that the command has.
+func (o *output) forms() []string {
+	if o.wide {
+		return []string{"table", "wide", "json", "yaml"}
+	}
+	return []string{"table", "json", "yaml"}
+}
+
+// check says that there is no such form.
+func (o *output) check() error {
+	if o.form != "" && !slices.Contains(o.forms(), o.form) {
+		return fmt.Errorf("-o %s: there are %s", o.form, strings.Join(o.forms(), ", "))
+	}
+	return nil
 }
 
 // write hands the value out as JSON or YAML; false: people are to read it.
 func (o *output) write(w io.Writer, v any) (bool, error) {
 	switch o.form {
-	case "":
-		return false, nil
+	case "", "table", "wide":
+		return false, o.check()
 	case "json":
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
@@ -41,7 +66,7 @@ func (o *output) write(w io.Writer, v any) (bool, error) {
 		_, err = w.Write(text)
 		return true, err
 	}
-	return true, fmt.Errorf("-o %s: there are json and yaml", o.form)
+	return true, o.check()
 }
 
 // table writes rows in columns, the first row as the head.

@@ -1,0 +1,100 @@
+package history
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+func rule(name string, generation int64) mesh.Change {
+	return mesh.Change{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "a", Name: name},
+		Object: &networkingv1.VirtualService{ObjectMeta: metav1.ObjectMeta{Generation: generation}}, Origin: mesh.Origin{Manager: "kubectl\x1b[2J", Version: "7"}}
+}
+
+func pod(name string) mesh.Change {
+	return mesh.Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, Object: &corev1.Pod{}}
+}
+
+// TestRecorder: what people did is told before what followed from it, and is not pushed out
+// by what happens all the time.
+func TestRecorder(t *testing.T) {
+	var r Recorder
+	at := time.Unix(1000, 0)
+	pass := func(proxies int) *snapshot.Pass {
+		at = at.Add(time.Second)
+		return &snapshot.Pass{At: at, Proxies: proxies}
+	}
+	r.Passed([]mesh.Change{pod("p"), rule("web", 3)}, pass(0))
+	r.Passed([]mesh.Change{{Ref: rule("web", 0).Ref}}, pass(2))
+	r.Passed([]mesh.Change{pod("p")}, pass(0)) // which is not worth it
+	for i := range 2 * MaxEntries {
+		r.Passed([]mesh.Change{pod(fmt.Sprint("p", i))}, pass(1))
+	}
+	all := r.Entries(time.Time{})
+	if len(all) != 2+MaxEntries {
+		t.Fatalf("%d entries", len(all))
+	}
+	first := all[0].Objects
+	if len(first) != 2 || first[0].Generation != 3 || first[0].By.Version != "7" || first[0].By.Manager != "kubectl [2J" || first[1].Kind != object.KindPod {
+		t.Errorf("%+v", first)
+	}
+	if !all[1].Objects[0].Deleted || all[1].Pass.Proxies != 2 {
+		t.Errorf("%+v", all[1])
+	}
+	if last := all[len(all)-1]; last.Objects[0].Name != fmt.Sprint("p", 2*MaxEntries-1) {
+		t.Errorf("the last is %+v", last.Objects)
+	}
+	if some := r.Entries(at); len(some) != 1 {
+		t.Errorf("%d since the last", len(some))
+	}
+	r.Found(nil, nil)
+	r.Found([]object.Finding{{Object: rule("web", 1).Ref, Message: strings.Repeat("x", 2*maxText)}}, []object.Finding{{Object: rule("api", 1).Ref}})
+	if some := r.Entries(time.Now().Add(-time.Minute)); len(some) != 1 || len(some[0].Came[0].Message) > maxText+4 || len(some[0].Went) != 1 {
+		t.Errorf("%+v", some)
+	}
+}
+
+// TestBounds: neither many things at once nor long names take more than there is room for.
+func TestBounds(t *testing.T) {
+	var r Recorder
+	var many []mesh.Change
+	var found []object.Finding
+	for i := range 5000 {
+		c := rule(fmt.Sprint(strings.Repeat("n", 250), i), 1)
+		many, found = append(many, c), append(found, object.Finding{Object: c.Ref, Message: strings.Repeat("m", 5000)})
+	}
+	for range 2 * MaxEntries {
+		p := &snapshot.Pass{At: time.Now()}
+		for i := range 50 {
+			p.Resources = append(p.Resources, snapshot.Touched{Key: snapshot.Key{Name: fmt.Sprint(strings.Repeat("r", 400), i)}})
+		}
+		r.Passed(many, p)
+	}
+	for range 300 {
+		r.Found(found, found)
+	}
+	for name, one := range map[string]*ring{"rules": &r.rules, "findings": &r.findings} {
+		n := 0
+		for _, k := range one.entries {
+			if k.Pass != nil || k.Came != nil {
+				n += k.size()
+			}
+		}
+		if n != one.bytes || n > MaxBytes || n < MaxBytes/2 || len(one.entries) > 2*MaxEntries+1 {
+			t.Errorf("%s: %d bytes, counted %d, in %d entries", name, n, one.bytes, len(one.entries))
+		}
+	}
+	e := r.Entries(time.Time{})[0]
+	if len(e.Objects) != MaxNamed || e.More != 5000-MaxNamed {
+		t.Errorf("%d objects and %d more", len(e.Objects), e.More)
+	}
+}

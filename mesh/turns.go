@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -16,6 +17,8 @@ import (
 const (
 	heaviest = 5000          // units: an object at a bound of its kind; most weigh one or two
 	light    = heaviest / 50 // an object that no pass leaves over for those of others
+	// labelsOfUnit is how many labels are one unit: services are looked for by each.
+	labelsOfUnit = 5
 )
 
 // queued is a change that waits for its pass.
@@ -32,6 +35,12 @@ func weigh(c Change) int {
 	}
 	if r, ok := c.Object.(*networkingv1.DestinationRule); ok && object.IsWildcard(r.Spec.Host) && (len(r.Spec.Subsets) > 0 || bounds.PolicyWeight(r.Spec.TrafficPolicy) > 0) {
 		return heaviest // for how many hosts it is nobody knows before the pass
+	}
+	if o, ok := c.Object.(metav1.Object); ok {
+		weight = max(weight, min(heaviest, len(o.GetLabels())/labelsOfUnit))
+	}
+	if o, ok := c.Object.(*networkingv1.WorkloadEntry); ok {
+		weight = max(weight, min(heaviest, len(o.Spec.Labels)/labelsOfUnit))
 	}
 	for _, l := range bounds.Limits {
 		if l.Kind == c.Ref.Kind {

@@ -3,7 +3,13 @@ package mesh
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -56,4 +62,34 @@ func TestWeightOfWildcards(t *testing.T) {
 			t.Errorf("a rule for %s weighs %d, want %d", host, got, want)
 		}
 	}
+}
+
+// TestWeightOfLabels: services are looked for by each label of a workload.
+func TestWeightOfLabels(t *testing.T) {
+	labels := map[string]string{}
+	for i := range 5000 {
+		labels[fmt.Sprint("l", i)] = "x"
+	}
+	meta := metav1.ObjectMeta{Namespace: "a", Name: "x", Labels: labels}
+	for what, obj := range map[string]any{"a Pod": &corev1.Pod{ObjectMeta: meta}, "a WorkloadEntry": &networkingv1.WorkloadEntry{Spec: networking.WorkloadEntry{Labels: labels}}, "its metadata": &networkingv1.WorkloadEntry{ObjectMeta: meta}} {
+		if got := weigh(Change{Object: obj}); got != 5000/labelsOfUnit {
+			t.Errorf("%s of 5000 labels weighs %d", what, got)
+		}
+	}
+}
+
+// TestExportsOfServicesAreBounded: an annotation may be long; a Service whose list is longer
+// than anybody writes is left out, and so exported to nobody.
+func TestExportsOfServicesAreBounded(t *testing.T) {
+	change := serviceOf("s", 0, 1, strings.Repeat("a,", 1000)+"a")
+	w := Build([]Change{change})
+	if w.Host("s.evil.svc.cluster.local") != nil {
+		t.Error("it is served")
+	}
+	for f := range w.Findings() {
+		if f.Object == change.Ref && strings.Contains(f.Message, "1001 namespaces of at most 1000") {
+			return
+		}
+	}
+	t.Error("nothing is told")
 }

@@ -3,6 +3,7 @@ package bounds
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
@@ -115,12 +116,16 @@ var Limits = []Limit{
 	{object.KindIngress, "spec.tls", 5000, "hosts", of(ingressHosts)},
 }
 
-// Lengths are bounds of what clusters and their endpoints say again. How long a word is
-// tells nothing of the work for an object.
+// exportTo is the annotation that says to which namespaces a Service is exported.
+const exportTo = "networking.istio.io/exportTo"
+
+// Lengths are bounds of what clusters and their endpoints say again, and of lists in
+// annotations. How long a word is tells nothing of the work for an object.
 var Lengths = []Limit{
 	{object.KindDestinationRule, "spec.subsets[*].name", maxWord, "bytes", of(func(o *networkingv1.DestinationRule) int { return longestSubset(&o.Spec) })},
 	{object.KindDestinationRule, "a trafficPolicy, of the rule, a subset or a port", maxClusterPolicy, "bytes", of(func(o *networkingv1.DestinationRule) int { return largestPolicy(&o.Spec) })},
 	{object.KindDestinationRule, "loadBalancer.consistentHash", maxHash, "bytes", of(func(o *networkingv1.DestinationRule) int { return largestHash(&o.Spec) })},
+	{object.KindService, "metadata.annotations[" + exportTo + "]", maxExports, "namespaces", of(func(o *corev1.Service) int { return strings.Count(o.Annotations[exportTo], ",") + 1 })},
 	{object.KindServiceEntry, "a value of spec.endpoints[*].labels, locality, network and serviceAccount", maxWord, "bytes", of(func(o *networkingv1.ServiceEntry) int { return longestWord(o.Spec.Endpoints...) })},
 	{object.KindWorkloadEntry, "a value of spec.labels, locality, network and serviceAccount", maxWord, "bytes", of(func(o *networkingv1.WorkloadEntry) int { return longestWord(&o.Spec) })},
 }

@@ -33,6 +33,10 @@ test-cluster: ## Of that, only the tests on a real Kubernetes cluster made here 
 test-gateway-api: ## Run the Gateway API's conformance suite on a real cluster made here (root, ten minutes), and write its report
 	@$(GO) test -count=1 -timeout 2h -v ./test/gatewayapi -conformance -version $(VERSION) -report $(CURDIR)/docs/gateway-api-conformance.yaml $(if $(ONLY),-only $(ONLY) -report "")
 
+.PHONY: test-learned
+test-learned: ## Run all conformance cases with a learned scope from nothing (every third is part of `make test`)
+	@FAIRWAY_CONFORMANCE=learned $(GO) test -count=1 -timeout 30m -v ./test/conformance -run 'TestConformance/learned|Sidecars|Hosts|Learned'
+
 .PHONY: test-faults
 test-faults: ## Run the tests of faults (docs/reliability.md) in their long form
 	@FAIRWAY_FAULTS=long $(GO) test -count=1 -timeout 60m -p 1 -v ./test/faults ./internal/reserve ./informers ./cmd/fairway ./internal/identity ./internal/identity/kube

@@ -16,6 +16,7 @@ type metrics struct {
 	pushBytes     [snapshot.NumTypes]prometheus.Counter
 	nacks         [snapshot.NumTypes]prometheus.Counter
 	overdue       *prometheus.CounterVec
+	questions     *prometheus.CounterVec
 	bounds        *prometheus.CounterVec
 	lost          *prometheus.CounterVec
 	convergence   prometheus.Histogram
@@ -46,10 +47,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Name: "pilot_xds_config_size_bytes", Help: "Bytes of a response.", Buckets: []float64{1, 10_000, 1_000_000, 4_000_000, 10_000_000, 40_000_000},
 	}, []string{"type"})
 	m := &metrics{
-		proxies: prometheus.NewGauge(prometheus.GaugeOpts{Name: "fairway_xds_proxies", Help: "Proxies connected."}),
-		bounds:  vec("fairway_xds_bound_reached_total", "How often a bound of what proxies and strangers may take up was reached.", "bound"),
-		lost:    vec("fairway_xds_connections_lost_total", "Connections that were given up since their proxy did not answer (silent) or did not read (unread).", "reason"),
-		overdue: vec("fairway_xds_overdue_total", "Steps of a change that went on because a proxy did not answer in time.", "step"),
+		proxies:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "fairway_xds_proxies", Help: "Proxies connected."}),
+		bounds:    vec("fairway_xds_bound_reached_total", "How often a bound of what proxies and strangers may take up was reached.", "bound"),
+		lost:      vec("fairway_xds_connections_lost_total", "Connections that were given up since their proxy did not answer (silent) or did not read (unread).", "reason"),
+		questions: vec("fairway_xds_questions_total", "Names that sidecars with a learned scope asked for: hosts of the mesh that their workload had not used before (host), and others (none).", "answer"),
+		overdue:   vec("fairway_xds_overdue_total", "Steps of a change that went on because a proxy did not answer in time.", "step"),
 		convergence: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "fairway_xds_convergence_seconds", Help: "From the publication of a change until a proxy has accepted all of it.", Buckets: buckets,
 		}),
@@ -79,7 +81,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.pilotSize[t] = size.WithLabelValues(name)
 	}
 	if reg != nil {
-		reg.MustRegister(m.proxies, pushes, pushBytes, nacks, m.overdue, m.lost, m.bounds, m.convergence,
+		reg.MustRegister(m.proxies, pushes, pushBytes, nacks, m.overdue, m.questions, m.lost, m.bounds, m.convergence,
 			m.pilotProxies, pilotPushes, m.pilotConverge, pilotRejects, m.pilotErrors, m.pilotQueue, pushTime, size)
 	}
 	return m

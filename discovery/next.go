@@ -19,9 +19,10 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 	if len(st.retry) > 0 {
 		return s.sendRetry(t), true
 	}
-	if len(st.forced) == 0 && len(st.gone) == 0 && !st.fresh {
+	answers := s.answers(t, to)
+	if len(st.forced) == 0 && len(st.gone) == 0 && !st.fresh && len(answers) == 0 {
 		if st.sent == to {
-			return nil, false
+			return s.renew(t)
 		}
 		if s.form.same(st.sent, to, t) {
 			st.sent, st.acked = to, to
@@ -40,7 +41,7 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 	}
 	from := st.sent
 	st.sent, st.forced, st.gone, st.fresh = to, nil, nil, false
-	if len(w.put)+len(w.gone) == 0 && !fresh {
+	if len(w.put)+len(w.gone)+len(answers) == 0 && !fresh {
 		st.acked = to
 		s.forgetRejected(t, to)
 		return nil, true
@@ -53,6 +54,7 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 	if key.complete() {
 		list = s.completeList(key)
 	}
+	list = append(slices.Clip(list), answers...)
 	return s.launch(t, &flight{from: from, to: to, put: put}, list, w.gone), true
 }
 

@@ -41,6 +41,10 @@ func (s *session) acknowledge(r request, now time.Time) bool {
 		return f == nil
 	}
 	st.flight = nil
+	if r.nack && len(f.renewed) > 0 {
+		s.lapsed(f)
+		return true
+	}
 	if r.nack {
 		s.refused(r.typ, f, r.refuse, now)
 		return true
@@ -94,11 +98,18 @@ func (s *session) begin(r request) error {
 	if len(r.subscribe) == 0 && broadcast(r.typ) {
 		st.all = true // the older way to ask for everything
 	}
-	if r.typ != snapshot.Endpoint {
+	asks := s.asks(r.typ)
+	if r.typ != snapshot.Endpoint && !asks {
 		st.names = s.shared.names.of(list)
 	}
 	if err := s.bound(r.typ); err != nil {
 		return err
+	}
+	if asks && r.held.count == 0 {
+		if err := s.hear(list); err != nil {
+			return err
+		}
+		list = nil
 	}
 	s.noteSubscribed(r.typ, list)
 	if r.held.count > 0 {
@@ -158,6 +169,10 @@ func (s *session) subscribeDelta(t snapshot.Type, add, remove []string) error {
 		return nil
 	}
 	st := &s.types[t]
+	if s.asks(t) {
+		s.unhear(remove)
+		return s.hear(add)
+	}
 	if t == snapshot.Endpoint {
 		s.unsubscribeEndpoints(remove)
 		if err := s.subscribeEndpoints(add); err != nil {

@@ -75,6 +75,10 @@ func (s *session) resume(t snapshot.Type, h held, list []string) {
 		if _, ok := versions[name]; ok {
 			continue
 		}
+		if s.asks(t) {
+			_ = s.hear([]string{name}) // the message was bounded
+			continue
+		}
 		st.force(name, false)
 		if _, lingers := s.linger[name]; lingers && t == snapshot.Endpoint {
 			// It never got warm, so that nothing leads to it, and never will.
@@ -136,8 +140,13 @@ func (s *session) compare(t snapshot.Type, to snapshot.Stack, h held) {
 			s.awaitNeeds(r)
 		}
 	}
+	learned := s.asks(t) && s.questions.learns && s.learned(versions)
 	for name := range versions {
-		if to.Get(t, name) == nil {
+		switch {
+		case to.Get(t, name) != nil:
+		case learned:
+			s.relearn(name, versions[name])
+		default:
 			s.holdsBesides(t, to, name)
 		}
 	}

@@ -19,7 +19,8 @@ import (
 )
 
 // script plays the proxy to a session by hand, and writes down what the
-// session sends: "cds +a -b" is a response with a resource and a removal.
+// session sends: "cds +a -b" is a response with a resource and a removal, "vhds ~c =d" one
+// with a lease that is renewed and an answer.
 type script struct {
 	t      testing.TB
 	s      *session
@@ -77,6 +78,14 @@ func (p *script) line(m *message) string {
 	}
 	p.flying[m.typ] = r.GetNonce()
 	for _, one := range r.GetResources() {
+		switch {
+		case one.GetResource() == nil && one.GetTtl() != nil: // a renewal
+			line = append(line, "~"+one.GetName())
+			continue
+		case one.GetResource() == nil && slices.Equal(one.GetAliases(), []string{one.GetName()}): // an answer
+			line = append(line, "="+one.GetName())
+			continue
+		}
 		if one.GetResource().GetTypeUrl() != m.typ.TypeURL() || one.GetVersion() == "" {
 			p.t.Fatalf("resource %v", one)
 		}

@@ -68,6 +68,7 @@ type session struct {
 	refusals    int
 	untrusted   int // refused secrets of authorities, which do not count there
 	nonce       uint64
+	questions   questions
 
 	events events
 }
@@ -88,6 +89,8 @@ type events struct {
 	refusals  []refusal
 	converged []time.Duration
 	overdue   []phase // phases that went on without the proxy's word
+	found     int     // names that were asked for and have a host
+	unknown   int     // and those that have none
 	progress  bool    // what the proxy holds or refuses is not what it was
 	// took is when what the proxy has accepted all of was published; zero: it has not.
 	took time.Time
@@ -118,6 +121,8 @@ type flight struct {
 	put   []*snapshot.Resource
 	from  snapshot.Stack
 	trial []*snapshot.Resource // see part
+
+	renewed []*snapshot.Resource // leases that it renews, and nothing else
 }
 
 // part is some resources of a response that was refused as a whole.
@@ -167,6 +172,7 @@ func (s *session) publish(stack snapshot.Stack, at time.Time) {
 // step does all that can be done now and returns the messages to be sent, in order.
 func (s *session) step(now time.Time) []message {
 	s.reconsider()
+	s.remind(now)
 	var out []message
 	for again := true; again; again = s.reconsider() { // a newcomer that is complete is offered more
 		out = s.proceed(now, out)

@@ -191,6 +191,7 @@ func (st *stream) open(ctx context.Context, requests <-chan request) (*snapshot.
 	st.court = st.via.server.shared.courts.enter(client.Namespace, by.workload)
 	st.session = newSession(st.via.server.shared, form{state: !st.delta, inline: !client.VHDS}, stack, at, st.via.server.config.PhaseTimeout)
 	st.session.court, st.session.juror = st.court, by
+	st.session.questions.learns = view.Learns()
 	st.mu.Unlock()
 	st.alarm = time.AfterFunc(time.Hour, func() {
 		if err := st.act(func() error { st.rings = time.Time{}; return nil }); err != nil {
@@ -295,11 +296,27 @@ func (st *stream) handle(r request) error {
 	}
 	st.mu.Lock()
 	err := st.session.request(r, time.Now())
+	heard := st.session.takeHeard()
 	st.mu.Unlock()
 	if err != nil {
 		return status.Error(codes.ResourceExhausted, err.Error())
 	}
+	if len(heard) > 0 {
+		st.ask(heard)
+	}
 	return nil
+}
+
+// ask has the proxy's workload learn names that it asks for.
+func (st *stream) ask(names []string) {
+	hosts := st.view.Ask(names)
+	stack, at := st.view.Published()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if stack != st.session.latest {
+		st.session.publish(stack, at)
+	}
+	st.session.answer(names, hosts)
 }
 
 // advance sends all that the session has to send now.
@@ -310,10 +327,11 @@ func (st *stream) advance() error {
 		st.session.putOff(now)
 	}
 	messages := st.session.step(now)
-	happened, deadline := st.session.events, st.session.deadline
+	happened, deadline, renew := st.session.events, st.session.deadline, st.session.questions.renewAt
 	st.session.events = events{}
 	st.mu.Unlock()
 	st.arm(deadline)
+	st.arm(renew)
 	st.report(happened)
 	for i := range messages {
 		m := &messages[i]
@@ -342,6 +360,12 @@ func (st *stream) report(e events) {
 	}
 	if e.progress {
 		st.via.server.progress()
+	}
+	if e.found > 0 {
+		st.via.server.metrics.questions.WithLabelValues("host").Add(float64(e.found))
+	}
+	if e.unknown > 0 {
+		st.via.server.metrics.questions.WithLabelValues("none").Add(float64(e.unknown))
 	}
 	for _, p := range e.overdue {
 		st.via.server.metrics.overdue.WithLabelValues(p.String()).Inc()

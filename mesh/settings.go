@@ -56,6 +56,10 @@ type Settings struct {
 	// IssuerRefresh (issuerRefresh: 20m, from 5s to 24h) is how long after keys have come
 	// the issuer is asked for them again.
 	IssuerRefresh time.Duration
+	// LearnedScope (learnedScope: "shop, orders", or "*") names the namespaces whose sidecars
+	// hold the HTTP hosts that their workloads use, and ask for another with the first
+	// request to it. By default there are none, and sidecars hold all hosts that they may use.
+	LearnedScope string
 }
 
 // DefaultSettings are the settings of a mesh configuration that has no section
@@ -66,8 +70,20 @@ func DefaultSettings() Settings {
 
 // MayLeadInside tells whether objects of the namespace may name addresses that
 // mean the proxy's own host or pod (LocalEndpoints).
-func (s Settings) MayLeadInside(namespace string) bool {
-	for n := range strings.SplitSeq(s.LocalEndpoints, ",") {
+func (s Settings) MayLeadInside(namespace string) bool { return lists(s.LocalEndpoints, namespace) }
+
+// Learns tells whether sidecars of the namespace hold what their workloads use
+// (LearnedScope); of the empty namespace, whether any do.
+func (s Settings) Learns(namespace string) bool {
+	if namespace == "" {
+		return strings.Trim(s.LearnedScope, ", ") != ""
+	}
+	return lists(s.LearnedScope, namespace)
+}
+
+// lists tells whether a list of namespaces has the one, or all.
+func lists(list, namespace string) bool {
+	for n := range strings.SplitSeq(list, ",") {
 		if n = strings.TrimSpace(n); n == "*" || n == namespace {
 			return true
 		}
@@ -108,6 +124,7 @@ var settings = map[string]func(*Settings, json.RawMessage) error{
 		s.IssuerAddresses, err = prefixesIn(v)
 		return err
 	},
+	"learnedScope": func(s *Settings, v json.RawMessage) error { return decode(v, &s.LearnedScope) },
 	"issuerRefresh": func(s *Settings, v json.RawMessage) (err error) {
 		s.IssuerRefresh, err = durationWithin(v, 5*time.Second, 24*time.Hour)
 		return err

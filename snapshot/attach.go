@@ -20,8 +20,9 @@ type attached struct {
 	view     *View
 	inbound  *inboundLayer // nil for a router
 	identity *secretLayer
-	caller   *Revision // of which workload its metrics say that it is; never changes
-	moved    bool      // it has come to another scope since something was published to it
+	learned  *learnedLayer // nil: it holds all that its scope sees
+	caller   *Revision     // of which workload its metrics say that it is; never changes
+	moved    bool          // it has come to another scope since something was published to it
 }
 
 // Ready is closed when there is a world, so that Attach does not wait for it.
@@ -109,13 +110,18 @@ func (e *Engine) admit(a *attached) (done bool, err error) {
 	}
 	a.caller = e.enterCaller(a.client)
 	e.proxies[a] = struct{}{}
+	e.learn(a)
 	a.view = NewView(e.stack(a), func() { e.detach(a) })
+	if a.learned != nil {
+		a.view.ask = func(names []string) []string { return e.ask(a, names) }
+	}
 	return true, nil
 }
 
 func (e *Engine) detach(a *attached) {
 	e.mu.Lock()
 	delete(e.proxies, a)
+	e.unlearn(a)
 	e.leave(a)
 	e.callers.leave(callerOf(a.client))
 	identity := a.identity

@@ -40,6 +40,7 @@ type Engine struct {
 	callers  *shelf[telemetry.Caller, *Revision]
 	secrets  *secretLayers
 	proxies  map[*attached]struct{}
+	learning *learning
 	departed departed
 	life     life
 	untold   bool // something was found since the last report
@@ -68,7 +69,7 @@ func NewEngine(log *slog.Logger, certificates *Certificates, want func([]object.
 	return &Engine{
 		log: log, memo: memo, want: want, scopes: newShelf[mesh.Scope](idleScopes, (*hostLayer).release), routers: newShelf[mesh.Scope](idleScopes, (*routerLayer).release),
 		inbounds: newShelf[mesh.Inbound](idleInbounds, func(*inboundLayer) {}), callers: newShelf[telemetry.Caller](idleCallers, func(*Revision) {}),
-		bases: map[mesh.Scope]*hostLayer{}, secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, departed: newDeparted(), life: newLife(), ready: make(chan struct{}), passed: make(chan struct{}),
+		bases: map[mesh.Scope]*hostLayer{}, secrets: newSecretLayers(log, certificates), proxies: map[*attached]struct{}{}, learning: newLearning(), departed: newDeparted(), life: newLife(), ready: make(chan struct{}), passed: make(chan struct{}),
 	}
 }
 
@@ -117,6 +118,7 @@ func (e *Engine) forget(since time.Time) {
 	e.inbounds.forget(since)
 	e.callers.forget(since)
 	e.departed.forget(since)
+	e.learning.forget(time.Now())
 	e.mu.Unlock()
 	e.dropBases()
 	e.memo.sweep()

@@ -166,14 +166,16 @@ func (e *Engine) show() *concerned {
 	for _, p := range e.scopes.places {
 		before := p.shown
 		p.shown, p.unread = p.layer.stack(), e.unread(p.layer.secrets)
-		to.shared(p.key, p.users, before, p.shown)
+		to.shared(p.key, p.users-e.learning.users(p.key), before, p.shown)
 	}
 	for _, p := range e.routers.places {
 		before := p.shown
 		p.shown, p.unread = p.layer.stack(), e.unread(p.layer.secrets)
 		to.shared(p.key, p.users, before, p.shown)
 	}
+	e.learning.follow(e.scopes.shown)
 	for a := range e.proxies {
+		e.relearn(a)
 		to.show(a, e.stack(a))
 	}
 	e.wake()
@@ -197,7 +199,11 @@ func (e *Engine) stack(a *attached) Stack {
 	if a.proxy.Role == mesh.RoleRouter {
 		s = e.routers.shown(a.scope)
 	} else {
-		s = e.scopes.shown(a.scope)
+		if a.learned != nil {
+			s = a.learned.stack()
+		} else {
+			s = e.scopes.shown(a.scope)
+		}
 		if a.inbound != nil {
 			s[LayerInbound] = a.inbound.revision
 		}

@@ -119,7 +119,8 @@ func (c *concerned) show(a *attached, stack Stack) {
 		c.layer(before[LayerInbound], stack[LayerInbound], 1)
 		c.layer(before[LayerLife], stack[LayerLife], 1)
 	}
-	if a.moved {
+	if a.moved || a.learned != nil {
+		c.place(w.Namespace)
 		c.layer(before[LayerOutbound], stack[LayerOutbound], 1)
 		c.layer(before[LayerBase], stack[LayerBase], 1)
 		a.moved = false

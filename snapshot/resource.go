@@ -74,7 +74,8 @@ type Key struct {
 // Resource is one encoded Envoy resource. It is immutable and shared by
 // pointer; make it by NewResource.
 type Resource struct {
-	Type Type
+	Type   Type
+	leased bool // see Leased
 	// Name is the resource's name on the wire.
 	Name string
 	// Version is a hash of the body in hexadecimal: equal bytes have equal versions on all replicas.

@@ -15,6 +15,7 @@ type View struct {
 	close   func()
 	why     atomic.Pointer[error]
 	due     due
+	ask     func([]string) []string // nil: the proxy does not learn; set before the view is handed out
 }
 
 type published struct {
@@ -96,3 +97,13 @@ func (v *View) Close() {
 	v.close()
 	v.due.leave()
 }
+
+// Learns tells whether the proxy holds the hosts that its workload uses, and asks for
+// others.
+func (v *View) Learns() bool { return v.ask != nil }
+
+// Ask has the workload of a proxy that learns hold what answers to the names from now on.
+// They are ROUTECONFIG/HOST, with the host as a request has it, or names of virtual hosts
+// that the proxy holds from an earlier stream. For each it returns the name of the virtual host
+// that answers, which the view shows now; empty: there is none, yet.
+func (v *View) Ask(names []string) []string { return v.ask(names) }

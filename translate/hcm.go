@@ -31,6 +31,9 @@ type HCMInput struct {
 	// Sniffed is for ports whose protocol shows only in the traffic: servers
 	// in the mesh are told that inside of mutual TLS there is HTTP.
 	Sniffed bool
+	// Asks is for listeners of sidecars that may not hold all hosts of RouteName: they ask
+	// for the missing one.
+	Asks bool
 	// GRPCWeb translates grpc-web requests to gRPC.
 	GRPCWeb bool
 	// Reporting is what is logged and counted of the requests.
@@ -43,7 +46,11 @@ type HCMInput struct {
 // HTTPFilters are the network filters of a chain for requests: the connection
 // manager, and before it what its metrics need.
 func HTTPFilters(in HCMInput) []*listenerv3.Filter {
-	return append(telemetry.NewReport(in.Reporting, in.Direction, in.Config, true).ConnectionFacts(), HTTPConnectionManager(in))
+	filters := telemetry.NewReport(in.Reporting, in.Direction, in.Config, true).ConnectionFacts()
+	if in.Asks {
+		filters = append(filters, destinationFilter())
+	}
+	return append(filters, HTTPConnectionManager(in))
 }
 
 // HTTPConnectionManager is the network filter that reads requests and routes

@@ -28,6 +28,9 @@ func httpFilters(in HCMInput) []*hcmv3.HttpFilter {
 	if in.Direction != resource.Outbound {
 		chain = append(chain, drainFilter())
 	}
+	if in.Asks {
+		chain = append(chain, askFilters()...)
+	}
 	if in.GRPCWeb {
 		chain = append(chain, resource.HTTPFilter("envoy.filters.http.grpc_web", &grpcwebv3.GrpcWeb{}))
 	}

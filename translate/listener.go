@@ -100,7 +100,7 @@ func (l *listenerBuilder) http(routes string, prefixes []netip.Prefix) {
 		Name:             strings.TrimSuffix("http/"+key, "/"),
 		FilterChainMatch: match,
 		Filters: HTTPFilters(HCMInput{
-			Direction: resource.Outbound, StatPrefix: "outbound_" + l.in.Key.Name(), RouteName: routes, Sniffed: routes != l.in.Key.RouteConfig(), GRPCWeb: true, Reporting: l.in.Reporting, Config: l.in.Config,
+			Direction: resource.Outbound, StatPrefix: "outbound_" + l.in.Key.Name(), RouteName: routes, Sniffed: routes != l.in.Key.RouteConfig(), Asks: routes == l.in.Key.RouteConfig() && l.in.Config.Learns(""), GRPCWeb: true, Reporting: l.in.Reporting, Config: l.in.Config,
 		}),
 	})
 }

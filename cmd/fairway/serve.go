@@ -139,7 +139,7 @@ func serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 
-	registry.MustRegister(cacheMetrics{engine, server})
+	registry.MustRegister(cacheMetrics{engine, server}, learnedMetrics{engine})
 	memory := reserve.NewMemory(log, registry, func() { engine.Shed(); server.Shed() })
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -164,7 +164,7 @@ func serve(ctx context.Context, f serveFlags) error {
 	}
 	handler := debug.Handler(debug.Config{
 		Metrics: registry, World: store.World, Findings: reports.all, Proxies: server.Proxies, Dump: engine.Dump, Authorize: authorize(source.client),
-		Views: source.shownViews, Progress: progressOf(store, server, reports.all), History: past.Entries,
+		Learned: engine.Learned, Views: source.shownViews, Progress: progressOf(store, server, reports.all), History: past.Entries,
 		Ready: func() error {
 			if err := start.ready(); err != nil {
 				return err

@@ -18,6 +18,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/listen"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/snapshot"
 )
 
 // Config is what the port shows. All functions but Authorize are required, and
@@ -33,6 +34,8 @@ type Config struct {
 	Progress func(of []object.Ref) []Progress
 	// History are the things that happened since a moment, the oldest first.
 	History func(since time.Time) []history.Entry
+	// Learned are the workloads that have asked for hosts, in a mesh with a learned scope.
+	Learned func() []snapshot.Learned
 	// Views say how well the control plane knows the API server.
 	Views func() []View
 	// Authorize is asked about readers of /debug/ from elsewhere than this
@@ -70,6 +73,7 @@ func (c Config) pages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /debug/progressz", c.progress)
 	mux.HandleFunc("GET /debug/historyz", c.history)
 	mux.HandleFunc("GET /debug/viewz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, c.Views()) })
+	mux.HandleFunc("GET /debug/learnedz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, c.Learned()) })
 	mux.HandleFunc("GET /debug/config_dump", func(w http.ResponseWriter, r *http.Request) {
 		dump, err := c.Dump(r.URL.Query().Get("proxyID"))
 		if err != nil {
@@ -93,6 +97,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 <li><a href="/debug/endpointz">endpointz</a>: their endpoints
 <li><a href="/debug/viewz">viewz</a>: how old what was read of the API server is
 <li><a href="/debug/historyz">historyz</a>: what changed lately, for whom, and since when they have it (?since=10m)
+<li><a href="/debug/learnedz">learnedz</a>: what workloads with a learned scope hold, since when and by which names
 <li>/debug/progressz?object=KIND/NAMESPACE/NAME: which proxies have accepted an object
 <li>/debug/config_dump?proxyID=POD.NAMESPACE: what one proxy was given
 <li><a href="/metrics">metrics</a>, <a href="/readyz">readyz</a>, <a href="/debug/pprof/">pprof</a>

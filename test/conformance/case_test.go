@@ -201,7 +201,15 @@ func readObjects(file string) ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading a world: %w", err)
 	}
-	var out []*unstructured.Unstructured
+	out, err := parseObjects(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	return out, nil
+}
+
+// parseObjects reads the objects of a file.
+func parseObjects(text []byte) (out []*unstructured.Unstructured, err error) {
 	decoder := yaml.NewDecoder(strings.NewReader(expand(string(text))))
 	for {
 		fields := map[string]any{}
@@ -209,7 +217,7 @@ func readObjects(file string) ([]*unstructured.Unstructured, error) {
 			if err.Error() == "EOF" {
 				return out, nil
 			}
-			return nil, fmt.Errorf("reading %s: %w", file, err)
+			return nil, err
 		}
 		if len(fields) == 0 {
 			continue

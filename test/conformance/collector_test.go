@@ -17,7 +17,7 @@ func TestLogsReachACollector(t *testing.T) {
 	t.Parallel()
 	envoy := localtest.Need(t)
 	program := collector(t)
-	w := newWorld(t, envoy, false)
+	w := newWorld(t, envoy, "delta")
 	out := startCollector(t, w, program)
 
 	var s step

@@ -19,7 +19,7 @@ import (
 func TestIssuersAreAskedForTheirKeys(t *testing.T) {
 	t.Parallel()
 	const at = "https://10.244.0.1:8443"
-	w := newWorld(t, localtest.Need(t), false)
+	w := newWorld(t, localtest.Need(t), "delta")
 	before, after := issuer(), newAuthority()
 	var keys atomic.Pointer[string]
 	keys.Store(&before.keys)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,11 +40,14 @@ const (
 type world struct {
 	envoy   string
 	sotw    bool
+	learned bool   // sidecars hold the hosts that their workloads use
 	dir     string // logs, and the control plane's directory
 	router  *network.Router
 	outside *network.Wire
 	names   *nameserver.Server
 	ledger  *ledger
+	// stopControlPlane kills it.
+	stopControlPlane func()
 
 	objects   map[string]*unstructured.Unstructured // by objectKey
 	pods      map[string]*pod                       // by namespace/name
@@ -52,10 +56,10 @@ type world struct {
 	created   int // objects, for their age
 }
 
-func newWorld(t *testing.T, envoy string, sotw bool) *world {
+func newWorld(t *testing.T, envoy, variant string) *world {
 	t.Helper()
 	w := &world{
-		envoy: envoy, sotw: sotw, dir: t.TempDir(), names: nameserver.New("cluster.local"),
+		envoy: envoy, sotw: variant == "sotw", learned: variant == "learned", dir: t.TempDir(), names: nameserver.New("cluster.local"),
 		ledger:  &ledger{received: map[string]map[string]int{}},
 		objects: map[string]*unstructured.Unstructured{}, pods: map[string]*pod{},
 	}
@@ -121,11 +125,12 @@ func (w *world) startControlPlane(t *testing.T) {
 	if err := w.router.Namespace.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	w.stopControlPlane = sync.OnceFunc(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		log.Close()
 	})
+	t.Cleanup(w.stopControlPlane)
 	if !eventually(30*time.Second, func() bool {
 		_, err := w.debug("/readyz")
 		return err == nil
@@ -192,6 +197,9 @@ func (w *world) run(t *testing.T, i int, s step) bool {
 		t.Fatal(err)
 	}
 	if i == 0 {
+		if err := w.learn(); err != nil {
+			t.Fatal(err)
+		}
 		w.startControlPlane(t)
 	}
 	if err := w.startProxies(s.Start); err != nil {
@@ -280,6 +288,9 @@ func (w *world) applyObject(u *unstructured.Unstructured) error {
 	}
 	if u.GetKind() == "Service" {
 		w.allocate(u)
+	}
+	if w.learned && objectKey(u) == meshConfig {
+		teach(u)
 	}
 	w.objects[objectKey(u)] = u
 	if u.GetKind() == "Deployment" {

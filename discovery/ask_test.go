@@ -1,0 +1,159 @@
+package discovery
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// learner plays a proxy that learns, and the engine that it is taught by.
+type learner struct {
+	*script
+	knows map[string]snapshot.Stack // by name: what is to be seen once it was asked for
+	hosts map[string]string
+}
+
+func newLearner(t *testing.T, stack snapshot.Stack) *learner {
+	p := &learner{script: newScript(t, stack, false), knows: map[string]snapshot.Stack{}, hosts: map[string]string{}}
+	p.s.questions.learns = true
+	return p
+}
+
+// question hands in a request, and what the engine says to it, as a stream does.
+func (p *learner) question(r request) {
+	p.t.Helper()
+	r.typ, r.known = snapshot.VirtualHost, true
+	if err := p.s.request(r, p.now); err != nil {
+		p.t.Fatal(err)
+	}
+	heard := p.s.takeHeard()
+	hosts := make([]string, len(heard))
+	for i, name := range heard {
+		if hosts[i] = p.hosts[name]; hosts[i] != "" {
+			p.publish(p.knows[name])
+		}
+	}
+	p.s.answer(heard, hosts)
+	p.run()
+}
+
+// teach has a name answered by a virtual host that leads to a new cluster.
+func (p *learner) teach(name, host, cluster string) {
+	p.hosts[name] = "80/" + host
+	p.knows[name] = with(p.s.latest, []*snapshot.Resource{edsCluster(p.t, cluster, ""), endpoints(p.t, cluster, 2), virtualHost(p.t, "80", host, cluster)})
+}
+
+// leased is small with a virtual host that proxies let go of.
+func leased(t *testing.T) snapshot.Stack {
+	return with(small(t), []*snapshot.Resource{virtualHost(t, "80", "ask", "").Lease()})
+}
+
+// TestQuestionIsAnsweredWhenClustersAreWarm: the virtual host and the answer come in one
+// response, after the clusters; one that is its own answer comes once.
+func TestQuestionIsAnsweredWhenClustersAreWarm(t *testing.T) {
+	p := newLearner(t, small(t))
+	p.connect()
+	for _, name := range []string{"80/b", "80/c.example"} {
+		cluster := name[3:4]
+		p.teach(name, cluster+".example", cluster)
+		p.question(request{subscribe: []string{name}})
+		p.expect("cds +" + cluster)
+		p.ack(snapshot.Cluster)
+		p.subscribe(snapshot.Endpoint, cluster)
+		p.expect("eds +" + cluster)
+		p.ack(snapshot.Endpoint)
+		if name == "80/b" {
+			p.expect("vhds +80/b.example =80/b")
+		} else {
+			p.expect("vhds +80/c.example")
+		}
+		p.ack(snapshot.VirtualHost)
+		p.expect()
+	}
+	if len(p.s.questions.open) > 0 || p.s.phase != phaseIdle {
+		t.Errorf("open questions: %v, phase %s", p.s.questions.open, p.s.phase)
+	}
+}
+
+// TestUnknownNameIsAnswered: the request goes on without a host.
+func TestUnknownNameIsAnswered(t *testing.T) {
+	p := newLearner(t, small(t))
+	p.connect()
+	p.question(request{subscribe: []string{"80/nobody", "80/" + strings.Repeat("x", maxAsked)}})
+	p.expect("vhds =80/nobody =80/" + strings.Repeat("x", maxAsked))
+	p.ack(snapshot.VirtualHost)
+	p.question(request{unsubscribe: []string{"80/nobody"}})
+	p.expect()
+}
+
+// TestLeasesAreRenewed: in time, alone, and whole when the proxy has let go of them.
+func TestLeasesAreRenewed(t *testing.T) {
+	p := newLearner(t, leased(t))
+	p.connect()
+	p.now = p.now.Add(renewTime)
+	p.run()
+	p.expect("vhds ~80/ask")
+	p.ack(snapshot.VirtualHost)
+	p.now = p.now.Add(renewTime / 2)
+	p.run()
+	p.expect()
+	p.now = p.now.Add(renewTime)
+	p.run()
+	p.expect("vhds ~80/ask")
+	p.nack(snapshot.VirtualHost, "type URL embedded in an individual Any")
+	p.expect("vhds +80/ask")
+	p.ack(snapshot.VirtualHost)
+	if n := len(p.s.types[snapshot.VirtualHost].rejected); n > 0 || p.s.refusals > 0 {
+		t.Error("a lease that has ended counts as a refusal")
+	}
+}
+
+// TestProxyComesBackWithWhatItLearned: what it asked for at another control plane it keeps
+// if that is a host here too, and not otherwise; what it waits for is answered.
+func TestProxyComesBackWithWhatItLearned(t *testing.T) {
+	stack := leased(t)
+	p := newLearner(t, stack)
+	p.teach("80/b.example", "b.example", "b")
+	p.hosts["80/b"], p.knows["80/b"] = p.hosts["80/b.example"], p.knows["80/b.example"]
+	p.ask(request{typ: snapshot.Cluster, held: heldOf(t, map[string]string{"a": stack.Get(snapshot.Cluster, "a").Version, "b": p.knows["80/b"].Get(snapshot.Cluster, "b").Version, "gone": "1"})})
+	p.ask(request{typ: snapshot.Endpoint, subscribe: []string{"a", "b", "gone"}, held: heldOf(t, map[string]string{"a": stack.Get(snapshot.Endpoint, "a").Version, "b": p.knows["80/b"].Get(snapshot.Endpoint, "b").Version, "gone": "1"})})
+	p.ask(request{typ: snapshot.Listener, held: heldOf(t, map[string]string{"l80": stack.Get(snapshot.Listener, "l80").Version})})
+	p.ask(request{typ: snapshot.RouteConfig, subscribe: []string{"80"}, held: heldOf(t, map[string]string{"80": stack.Get(snapshot.RouteConfig, "80").Version})})
+	p.sent = nil
+	p.question(request{subscribe: []string{"*", "80/b", "80/waits"}, held: heldOf(t, map[string]string{
+		"80/*": stack.Get(snapshot.VirtualHost, "80/*").Version, "80/host": stack.Get(snapshot.VirtualHost, "80/host").Version,
+		"80/b": snapshot.AnsweredVersion, "80/b.example": p.knows["80/b"].Get(snapshot.VirtualHost, "80/b.example").Version, "80/gone.example": "1",
+	})})
+	for range 8 { // Envoy acknowledges whatever comes
+		for typ := range snapshot.NumTypes {
+			if p.flying[typ] != "" {
+				p.ack(typ)
+			}
+		}
+	}
+	all := strings.Join(p.sent, "; ")
+	for _, never := range []string{"-80/b.example", "-80/b ", "-b"} {
+		if strings.Contains(all+" ", never) {
+			t.Errorf("%q takes away what the proxy uses", all)
+		}
+	}
+	for _, wanted := range []string{"+80/ask", "-80/gone.example", "=80/waits", "-gone"} {
+		if !strings.Contains(all, wanted) {
+			t.Errorf("%q lacks %s", all, wanted)
+		}
+	}
+}
+
+// TestProxyThatHeldAllForgets: one that comes back from a mesh without a learned scope does
+// not use all that it holds.
+func TestProxyThatHeldAllForgets(t *testing.T) {
+	p := newLearner(t, leased(t))
+	p.subscribe(snapshot.Cluster)
+	p.subscribe(snapshot.Listener)
+	p.subscribe(snapshot.RouteConfig, "80")
+	p.ack(snapshot.Cluster, snapshot.Listener, snapshot.RouteConfig)
+	p.sent = nil
+	p.question(request{held: heldOf(t, map[string]string{"80/host": "1", "80/other": "1"})})
+	p.expect("vhds +80/* +80/ask +80/host -80/other")
+}

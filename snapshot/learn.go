@@ -1,0 +1,81 @@
+package snapshot
+
+import (
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/translate"
+)
+
+// The oldest Envoy that asks on demand without fault. Older ones hold all that
+// they may use.
+const (
+	learningMajor = 1
+	learningMinor = 40
+)
+
+// learns tells whether a proxy is to hold what its workload uses: the mesh
+// configuration says so of its namespace, and it can. The caller holds e.mu.
+func (e *Engine) learns(a *attached) bool {
+	c := a.client
+	return a.proxy.Role == mesh.RoleSidecar && c.VHDS && c.UserAgent == "envoy" && c.Version.AtLeast(learningMajor, learningMinor) &&
+		c.HasExtension(translate.OnDemandFilter) && e.world.Config.Learns(c.Namespace)
+}
+
+// learn gives a proxy that came in the layer of its workload. The caller holds
+// e.mu.
+func (e *Engine) learn(a *attached) {
+	if e.learns(a) {
+		a.learned = e.learning.enter(e.learnedKey(a), e.scopes.shown(a.scope), a)
+	}
+}
+
+func (e *Engine) learnedKey(a *attached) learnedKey {
+	w := a.proxy.Workload
+	return learnedKey{scope: a.scope, of: workloadKey{w.Namespace, w.Owner}, inbound: a.inbound}
+}
+
+// unlearn takes a proxy from it. The caller holds e.mu.
+func (e *Engine) unlearn(a *attached) {
+	if a.learned != nil {
+		known := e.world.Workload(a.client.Namespace, a.client.Pod) != nil
+		e.learning.leave(a.learned, a, known)
+	}
+}
+
+// relearn moves a proxy to the layer that it is to look at now, and asks it to
+// connect anew when the mesh configuration has changed its mind: how it asks is
+// settled when its stream begins. The caller holds e.mu.
+func (e *Engine) relearn(a *attached) {
+	if e.learns(a) != (a.learned != nil) {
+		a.view.End(status.Error(codes.Unavailable, "the mesh configuration says otherwise now which hosts this sidecar holds: connect anew"))
+		return
+	}
+	if a.learned == nil {
+		return
+	}
+	if key := e.learnedKey(a); key != a.learned.key {
+		before := a.learned
+		a.learned = e.learning.enter(key, e.scopes.shown(a.scope), a)
+		e.learning.leave(before, a, true)
+	}
+}
+
+// ask is View.Ask.
+func (e *Engine) ask(a *attached, names []string) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, there := e.proxies[a]; !there || a.learned == nil {
+		return make([]string, len(names))
+	}
+	answers := e.learning.ask(a.learned, names, time.Now())
+	for l := range a.learned.set.layers {
+		for user := range l.users {
+			user.view.Publish(e.stack(user))
+		}
+	}
+	return answers
+}

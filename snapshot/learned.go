@@ -1,0 +1,279 @@
+package snapshot
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/fairway-mesh/fairway/mesh"
+)
+
+// Bounds of what one workload may learn. At a bound its sidecars hold all that they may
+// use, as they would without a learned scope.
+const (
+	// MostLearned is how many virtual hosts: a change of one costs Envoy time for all of them.
+	MostLearned = 500
+	// MostAsked is how many names, known and unknown: whoever calls a workload may have it
+	// ask for names that he makes up.
+	MostAsked = 2000
+
+	// mostIdleSets is how many workloads are remembered that have no sidecar connected,
+	// and idleSet for how long.
+	mostIdleSets = 4096
+	idleSet      = 24 * time.Hour
+)
+
+// learning is what sidecars hold that learn which hosts their workloads use. All of it is
+// made of what was published of their scopes. Its methods are for who holds Engine.mu.
+type learning struct {
+	sets   map[workloadKey]*learnedSet
+	frames map[mesh.Scope]*frame
+	layers map[learnedKey]*learnedLayer
+	bases  map[*Revision]*domains
+}
+
+// workloadKey is a workload: all pods of a Deployment, say.
+type workloadKey struct{ namespace, owner string }
+
+// learnedSet is what one workload has asked for, by whichever of its pods.
+type learnedSet struct {
+	key    workloadKey
+	asked  map[string]time.Time // ROUTECONFIG/HOST as it was asked for, or a virtual host; and when first
+	whole  bool                 // it asked for too much
+	layers map[*learnedLayer]struct{}
+	left   time.Time // when its last sidecar went; it has no layers then
+}
+
+type learnedKey struct {
+	scope   mesh.Scope
+	of      workloadKey
+	inbound *inboundLayer // whose listeners may name clusters
+}
+
+// learnedLayer is what the pods of a workload hold that are of one scope and shape.
+type learnedLayer struct {
+	key        learnedKey
+	set        *learnedSet
+	frame      *frame
+	users      map[*attached]struct{}
+	hosts      []string // virtual hosts in force
+	resolved   int      // how many names hosts answers to
+	generation int      // of the frame, when hosts were found
+	refers     map[*Resource][]string
+	looked     map[Key]struct{}
+	revision   *Revision
+}
+
+func newLearning() *learning {
+	return &learning{sets: map[workloadKey]*learnedSet{}, frames: map[mesh.Scope]*frame{}, layers: map[learnedKey]*learnedLayer{}, bases: map[*Revision]*domains{}}
+}
+
+// enter is the layer of a key for one more user; scope is what its scope shows.
+func (g *learning) enter(key learnedKey, scope Stack, a *attached) *learnedLayer {
+	l := g.layers[key]
+	if l == nil {
+		set := g.sets[key.of]
+		if set == nil {
+			set = &learnedSet{key: key.of, asked: map[string]time.Time{}, layers: map[*learnedLayer]struct{}{}}
+			g.sets[key.of] = set
+		}
+		l = &learnedLayer{key: key, set: set, frame: g.frameOf(key.scope, scope), users: map[*attached]struct{}{}, generation: -1}
+		set.layers[l] = struct{}{}
+		g.layers[key] = l
+		l.derive()
+	}
+	l.users[a] = struct{}{}
+	l.frame.users++
+	return l
+}
+
+// users are the sidecars of a scope that learn.
+func (g *learning) users(scope mesh.Scope) int {
+	if f := g.frames[scope]; f != nil {
+		return f.users
+	}
+	return 0
+}
+
+// leave takes a user from a layer. What the workload has learned stays for a while, if it is
+// to be remembered.
+func (g *learning) leave(l *learnedLayer, a *attached, remember bool) {
+	delete(l.users, a)
+	l.frame.users--
+	if len(l.users) > 0 {
+		return
+	}
+	delete(g.layers, l.key)
+	delete(l.set.layers, l)
+	if len(l.set.layers) > 0 {
+		return
+	}
+	l.set.left = time.Now()
+	if !remember || len(l.set.asked) == 0 {
+		delete(g.sets, l.set.key)
+	}
+}
+
+// forget lets go of workloads that have no sidecar since, of those for which there is no
+// room, and of the frames that nobody looks at.
+func (g *learning) forget(now time.Time) {
+	var idle []*learnedSet
+	for _, s := range g.sets {
+		if len(s.layers) == 0 {
+			idle = append(idle, s)
+		}
+	}
+	slices.SortFunc(idle, func(a, b *learnedSet) int { return b.left.Compare(a.left) })
+	for i, s := range idle {
+		if i >= mostIdleSets || now.Sub(s.left) > idleSet {
+			delete(g.sets, s.key)
+		}
+	}
+	used := map[mesh.Scope]struct{}{}
+	for key := range g.layers {
+		used[key.scope] = struct{}{}
+	}
+	bases := map[*Revision]*domains{}
+	for scope, f := range g.frames {
+		if _, is := used[scope]; !is {
+			delete(g.frames, scope)
+		} else if f.base != nil {
+			bases[f.base.rev] = f.base
+		}
+	}
+	g.bases = bases
+}
+
+// frameOf is the frame of a scope, made of what that shows.
+func (g *learning) frameOf(scope mesh.Scope, shows Stack) *frame {
+	f := g.frames[scope]
+	if f == nil {
+		f = &frame{}
+		g.frames[scope] = f
+	}
+	if f.revision == nil || f.stack != shows {
+		f.update(shows, g.baseOf(nil, shows[LayerBase]))
+	}
+	return f
+}
+
+// baseOf are the names of a base, brought there from those of the one before, if any.
+func (g *learning) baseOf(before *domains, base *Revision) *domains {
+	if base == nil {
+		return nil
+	}
+	d := g.bases[base]
+	if d == nil {
+		if d = before; d == nil {
+			d = newDomains()
+		}
+		delete(g.bases, d.rev)
+		d.update(base)
+		g.bases[base] = d
+	}
+	return d
+}
+
+// follow brings all layers to what their scopes show now.
+func (g *learning) follow(shown func(mesh.Scope) Stack) {
+	for scope, f := range g.frames {
+		s := shown(scope)
+		if f.changes = f.changes[:0]; s != f.stack {
+			f.update(s, g.baseOf(f.base, s[LayerBase]))
+		}
+	}
+	for _, l := range g.layers {
+		if l.outdated() {
+			l.derive()
+		}
+	}
+}
+
+// outdated tells whether the last change of the frame concerns the layer.
+func (l *learnedLayer) outdated() bool {
+	if l.generation != l.frame.generation || l.resolved != len(l.set.asked) {
+		return true
+	}
+	return slices.ContainsFunc(l.frame.changes, func(k Key) bool { _, looked := l.looked[k]; return looked })
+}
+
+// derive makes the revision of a layer.
+func (l *learnedLayer) derive() {
+	if l.set.whole {
+		l.revision, l.hosts, l.refers, l.looked = nil, nil, nil, nil
+		l.generation, l.resolved = l.frame.generation, len(l.set.asked)
+		return
+	}
+	if l.generation != l.frame.generation || l.resolved != len(l.set.asked) {
+		l.resolve()
+	}
+	w := want(l.frame.stack, l.refers)
+	for _, host := range l.hosts {
+		w.find(VirtualHost, host)
+	}
+	if l.key.inbound != nil {
+		for r := range l.key.inbound.revision.All(Listener) {
+			for _, name := range w.names(r) {
+				w.find(Cluster, name)
+			}
+		}
+	}
+	for key, r := range w.out {
+		if l.frame.revision.Get(key.Type, key.Name) == r {
+			delete(w.out, key)
+		}
+	}
+	l.refers, l.looked = w.refers, w.looked
+	l.revision = l.revision.to(w.out)
+}
+
+// resolve finds the virtual hosts that answer to what the workload has asked for, and those
+// that it would not ask for since it holds a pattern that covers them.
+func (l *learnedLayer) resolve() {
+	found := map[string]struct{}{}
+	for name := range l.set.asked {
+		host := l.frame.answers(name)
+		if host == "" {
+			continue
+		}
+		found[host] = struct{}{}
+		for _, narrower := range l.frame.below(host) {
+			found[narrower] = struct{}{}
+		}
+	}
+	l.generation, l.resolved = l.frame.generation, len(l.set.asked)
+	l.hosts = slices.Sorted(maps.Keys(found))
+	l.set.whole = l.set.whole || len(l.hosts) > MostLearned
+}
+
+// stack is what a sidecar of the layer sees of what is outside of its pod.
+func (l *learnedLayer) stack() Stack {
+	if l.set.whole {
+		return l.frame.stack
+	}
+	return Stack{LayerOutbound: l.revision, LayerBase: l.frame.revision}
+}
+
+// ask teaches a workload names, and returns for each the virtual host that answers to it;
+// empty: there is none. The layers that are others now have to be published.
+func (g *learning) ask(l *learnedLayer, names []string, now time.Time) (answers []string) {
+	news := false
+	for _, name := range names {
+		answers = append(answers, l.frame.answers(name))
+		if _, known := l.set.asked[name]; known || l.set.whole {
+			continue
+		}
+		if len(l.set.asked) >= MostAsked {
+			l.set.whole = true
+		} else {
+			l.set.asked[name] = now
+		}
+		news = true
+	}
+	if news {
+		for other := range l.set.layers {
+			other.derive()
+		}
+	}
+	return answers
+}

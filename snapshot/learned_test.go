@@ -1,0 +1,305 @@
+package snapshot_test
+
+import (
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
+	networking "istio.io/api/networking/v1alpha3"
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/snapshot"
+)
+
+// table is a route configuration as Envoy holds it.
+type table map[string]*routev3.VirtualHost
+
+func tablesOf(t *testing.T, s snapshot.Stack) map[string]table {
+	t.Helper()
+	out := map[string]table{}
+	for r := range s.All(snapshot.VirtualHost) {
+		var vh routev3.VirtualHost
+		if err := proto.Unmarshal(r.Body(), &vh); err != nil {
+			t.Fatal(err)
+		}
+		config, _, _ := strings.Cut(r.Name, "/")
+		if out[config] == nil {
+			out[config] = table{}
+		}
+		out[config][r.Name] = &vh
+	}
+	return out
+}
+
+// lookup is the virtual host that Envoy finds for a name: the exact one, then the longest
+// pattern that begins with a star, then the longest that ends with one.
+func (t table) lookup(name string) string {
+	best, rank := "", -1
+	for host, vh := range t {
+		for _, d := range vh.GetDomains() {
+			n := -1
+			switch {
+			case d == name:
+				n = 1 << 20
+			case d == "*":
+				n = 0
+			case strings.HasPrefix(d, "*") && len(name) >= len(d) && strings.HasSuffix(name, d[1:]):
+				n = 1<<10 + len(d)
+			case strings.HasSuffix(d, "*") && strings.HasPrefix(name, d[:len(d)-1]):
+				n = len(d)
+			}
+			if n > rank {
+				best, rank = host, n
+			}
+		}
+	}
+	return best
+}
+
+// stub tells whether a virtual host stands for hosts that are not held, or not known.
+func stub(host string) bool {
+	_, name, _ := strings.Cut(host, "/")
+	return name == "" || name == "ask" || name == "allow_any" || name == "block_all"
+}
+
+// envoy140 is a client of the one form or the other of scope: in a mesh that learns,
+// Envoy 1.40 holds what it has asked for, and 1.39 everything.
+func envoy140(namespace, pod string, minor uint32) snapshot.Client {
+	return snapshot.Client{Role: snapshot.RoleSidecar, Namespace: namespace, Pod: pod, IP: "10.7.0.1", UserAgent: "envoy", Version: snapshot.Version{Major: 1, Minor: minor}, VHDS: true, Delta: true,
+		NodeID: fmt.Sprintf("%s/%s-%d", namespace, pod, minor)}
+}
+
+var askedFor = []string{
+	"80/web", "80/web:80", "80/api.b", "80/api.b.svc.cluster.local", "80/db.b.svc.cluster.local.", "80/ext.example.com", "80/x.ext.example.com", "80/b.example.com",
+	"8080/web", "8080/web.a", "443/ext.example.com", "80/[::1]:80", "80/nobody", "80/10.96.0.1", "9090/db", "80/zzz.b.svc.cluster.local",
+}
+
+var neverAsked = []string{"80/web.b", "80/api.a.svc.cluster.local", "80/a.ext.example.com", "80/z.example.com", "8080/api", "80/unknown.example.org", "80/web.b.svc.cluster.local"}
+
+// TestLearnedAnswersAsWhole: after any changes, a sidecar that learns finds for each name
+// that its workload has asked for what it would find if it held everything, with all that this
+// leads to; and for a name that it has not asked for either that, or nothing but what has it ask.
+func TestLearnedAnswersAsWhole(t *testing.T) {
+	seeds := 8
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(uint64(seed), 22))
+			objects := map[object.Ref]any{}
+			p := newPlane(t)
+			p.store.Submit([]mesh.Change{{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, Object: []byte("fairway: {learnedScope: '*'}")}})
+			p.store.Synced()
+			p.settle(t, 0)
+			type pair struct{ learned, whole *snapshot.View }
+			pairs := map[string]pair{}
+			enter := func(c snapshot.Client) *snapshot.View {
+				v, err := p.engine.Attach(t.Context(), &c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return v
+			}
+			for _, ns := range []string{"a", "b"} {
+				pairs[ns] = pair{enter(envoy140(ns, "client", 40)), enter(envoy140(ns, "client", 39))}
+				if !pairs[ns].learned.Learns() || pairs[ns].whole.Learns() {
+					t.Fatal("Envoy 1.40 learns, and 1.39 does not")
+				}
+			}
+			found := 0
+			for step := range 60 {
+				var changes []mesh.Change
+				for range 1 + r.IntN(4) {
+					c := randomChange(r, objects)
+					if c.Ref.Kind == object.KindMeshConfigFile {
+						continue
+					}
+					changes = append(changes, c)
+					objects[c.Ref] = c.Object
+					if c.Object == nil {
+						delete(objects, c.Ref)
+					}
+				}
+				p.store.Submit(changes)
+				p.settle(t, step+1)
+				for ns, of := range pairs {
+					if step == 20 { // some are there by then, and some come later
+						of.learned.Ask(askedFor)
+					}
+					found += answersAsWhole(t, fmt.Sprintf("step %d, namespace %s after %v", step, ns, refs(changes)), of.learned.Current(), of.whole.Current(), step >= 20)
+				}
+				if t.Failed() {
+					return
+				}
+			}
+			if found == 0 {
+				t.Error("no name that was asked for was a host")
+			}
+		})
+	}
+}
+
+func answersAsWhole(t *testing.T, at string, learned, whole snapshot.Stack, asked bool) (found int) {
+	t.Helper()
+	for k, v := range content(learned) {
+		if strings.Contains(k, " of ") { // lookups, lengths and sums
+			t.Errorf("%s: the %s: %s", at, k, v)
+		}
+	}
+	want, got := tablesOf(t, whole), tablesOf(t, learned)
+	for _, name := range slices.Concat(askedFor, neverAsked) {
+		config, host, _ := strings.Cut(name, "/")
+		host = strings.TrimSuffix(host, ":80")
+		w, g := want[config].lookup(host), got[config].lookup(host)
+		switch {
+		case stub(g) && (stub(w) || !asked || slices.Contains(neverAsked, name)):
+			continue
+		case g != w:
+			t.Errorf("%s: %s is answered by %q, and with everything by %q", at, name, g, w)
+			continue
+		}
+		found++
+		r := whole.Get(snapshot.VirtualHost, w)
+		if held := learned.Get(snapshot.VirtualHost, g); !held.Same(r) {
+			t.Errorf("%s: %s is another than with everything", at, g)
+		}
+		for _, route := range want[config][w].GetRoutes() {
+			for _, c := range []string{route.GetRoute().GetCluster()} {
+				for _, k := range []snapshot.Key{{Type: snapshot.Cluster, Name: c}, {Type: snapshot.Endpoint, Name: c}} {
+					if !learned.Get(k.Type, k.Name).Same(whole.Get(k.Type, k.Name)) {
+						t.Errorf("%s: %s leads to %s %s, which is another than with everything", at, g, k.Type, k.Name)
+					}
+				}
+			}
+			for _, c := range route.GetRoute().GetWeightedClusters().GetClusters() {
+				if !learned.Get(snapshot.Cluster, c.GetName()).Same(whole.Get(snapshot.Cluster, c.GetName())) {
+					t.Errorf("%s: %s leads to cluster %s, which is another than with everything", at, g, c.GetName())
+				}
+			}
+		}
+	}
+	for typ, names := range map[snapshot.Type]func(*snapshot.Resource) bool{snapshot.Listener: func(*snapshot.Resource) bool { return true }, snapshot.RouteConfig: func(*snapshot.Resource) bool { return true },
+		snapshot.Cluster: func(r *snapshot.Resource) bool { return !strings.HasPrefix(r.Name, "outbound|") }} {
+		for r := range whole.All(typ) {
+			if names(r) && !learned.Get(typ, r.Name).Same(r) {
+				t.Errorf("%s: %s %s is not there as with everything", at, typ, r.Name)
+			}
+		}
+	}
+	return found
+}
+
+// learningPlane is a mesh that learns, with a Service api.b on port 80, a rule for all names
+// below b.svc.cluster.local, and a sidecar.
+func learningPlane(t *testing.T, more ...mesh.Change) (*plane, *snapshot.View) {
+	t.Helper()
+	p := newPlane(t)
+	rule := &networkingv1.VirtualService{ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "all"}}
+	rule.Spec.Hosts = []string{"*.b.svc.cluster.local"}
+	rule.Spec.Http = []*networking.HTTPRoute{{Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: "api.b.svc.cluster.local"}}}}}
+	p.store.Submit(append([]mesh.Change{
+		{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, Object: []byte("fairway: {learnedScope: '*'}")},
+		{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "b", Name: "all"}, Object: rule},
+		serviceOn80("b", "api"), serviceOn80("b", "web"),
+	}, more...))
+	p.store.Synced()
+	p.settle(t, 0)
+	c := envoy140("a", "client", 40)
+	v, err := p.engine.Attach(t.Context(), &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, v
+}
+
+func serviceOn80(namespace, name string) mesh.Change {
+	o := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	o.Spec.ClusterIP = fmt.Sprintf("10.96.%d.%d", len(namespace), crc32.ChecksumIEEE([]byte(name))%250+1)
+	o.Spec.Ports = []corev1.ServicePort{{Name: "http", Port: 80}}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindService, Namespace: namespace, Name: name}, Object: o}
+}
+
+// TestPatternBringsWhatLiesBelow: who holds a pattern would not ask for a name that it covers,
+// whether that was there before or comes later.
+func TestPatternBringsWhatLiesBelow(t *testing.T) {
+	p, v := learningPlane(t)
+	if got := v.Ask([]string{"80/zzz.b.svc.cluster.local"}); got[0] != "80/*.b.svc.cluster.local" {
+		t.Fatalf("a name below the pattern is answered by %q", got)
+	}
+	p.store.Submit([]mesh.Change{serviceOn80("b", "late")})
+	p.settle(t, 1)
+	for _, name := range []string{"api", "web", "late"} {
+		if v.Current().Get(snapshot.VirtualHost, "80/"+name+".b.svc.cluster.local") == nil {
+			t.Errorf("%s.b is below the pattern, and is not held", name)
+		}
+	}
+}
+
+// TestTooMuchLearnedIsAll: a workload that asks for more than the bounds allow sees what it
+// would without a learned scope.
+func TestTooMuchLearnedIsAll(t *testing.T) {
+	p, v := learningPlane(t)
+	whole := envoy140("a", "client", 39)
+	all, err := p.engine.Attach(t.Context(), &whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for i := range snapshot.MostAsked + 1 {
+		names = append(names, fmt.Sprintf("80/invented-%d", i))
+	}
+	if v.Ask(names[:snapshot.MostAsked]); v.Current().Get(snapshot.VirtualHost, "80/api.b.svc.cluster.local") != nil {
+		t.Error("a host is held that nobody asked for")
+	}
+	v.Ask(names[snapshot.MostAsked:])
+	if got, want := content(v.Current()), content(all.Current()); !maps.Equal(got, want) {
+		t.Errorf("it sees %v, and a sidecar without a learned scope %v", got, want)
+	}
+}
+
+// TestWorkloadIsRemembered: what one pod asked for, the others of its workload hold from the
+// beginning, also after all have gone for a while; a workload of another name does not.
+func TestWorkloadIsRemembered(t *testing.T) {
+	pod := func(name string) mesh.Change {
+		o := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, Labels: map[string]string{"app": "shop"},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "shop-5d4f8b6c7d", Controller: new(true)}}}}
+		o.Status.PodIP = "10.8.0." + name[len(name)-1:]
+		return mesh.Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, Object: o}
+	}
+	p, stranger := learningPlane(t, pod("shop-5d4f8b6c7d-1"), pod("shop-5d4f8b6c7d-2"))
+	enter := func(name string) *snapshot.View {
+		c := envoy140("a", name, 40)
+		v, err := p.engine.Attach(t.Context(), &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	const host = "80/api.b.svc.cluster.local"
+	first := enter("shop-5d4f8b6c7d-1")
+	first.Ask([]string{"80/api.b"})
+	second := enter("shop-5d4f8b6c7d-2")
+	if second.Current().Get(snapshot.VirtualHost, host) == nil {
+		t.Error("another pod of the workload does not hold what the first has asked for")
+	}
+	first.Close()
+	second.Close()
+	if enter("shop-5d4f8b6c7d-1").Current().Get(snapshot.VirtualHost, host) == nil {
+		t.Error("a pod that comes back does not hold what the workload has asked for")
+	}
+	if stranger.Current().Get(snapshot.VirtualHost, host) != nil {
+		t.Error("another workload holds it")
+	}
+}

@@ -22,25 +22,43 @@ type explainFlags struct {
 	output
 	headers             []string
 	method, source, dst string
+	from                string
 }
 
 func newExplainCommand() *cobra.Command {
 	var f explainFlags
 	cmd := &cobra.Command{
-		Use:   "explain POD[.NAMESPACE] URL",
+		Use:   "explain {POD[.NAMESPACE] | --from KIND/NAME} URL",
 		Short: "Follow one request through a proxy's configuration, and say why it goes where it goes",
 		Long: `Follows a request through what the control plane holds for a proxy: the listener, filter chain, virtual host, route
 with the object and rule that it was made of, clusters and endpoints, and says why each was chosen and what is
 known to be wrong with the objects on the way. No request is sent.
 
 For a sidecar the request is one that its own pod sends; for a gateway one that arrives there, at the port on which
-the gateway's Pod listens. http:// and https:// are requests, tcp://host:port a connection.`,
+the gateway's Pod listens. With --from the proxy is that of a pod of a workload, which is named as kubectl names it; the
+command says which pod it took. http:// and https:// are requests, tcp://host:port a connection.`,
 		Example: `  fairway explain sleep-0.default http://flaskapp/env/version --header end-user:jason
+  fairway explain --from deploy/sleep -n default http://flaskapp/env/version
   fairway explain istio-ingressgateway-0.istio-system http://localhost:8080/reviews/1 --header Host:bookinfo.example`,
-		Args: cobra.ExactArgs(2),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.from != "" {
+				return cobra.ExactArgs(1)(cmd, args)
+			}
+			return cobra.ExactArgs(2)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			defer func() { f.warn(cmd.ErrOrStderr()) }()
-			return f.run(cmd.Context(), cmd.OutOrStdout(), f.named(args[0]), args[1])
+			if f.from == "" {
+				return f.run(cmd.Context(), cmd.OutOrStdout(), f.named(args[0]), args[1])
+			}
+			proxy, of, err := f.proxyFrom(cmd.Context(), f.from)
+			if err != nil {
+				return err
+			}
+			if of > 1 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s is one of %d proxies of %s\n", proxy, of, f.from)
+			}
+			return f.run(cmd.Context(), cmd.OutOrStdout(), proxy, args[0])
 		},
 	}
 	f.plane.flags(cmd)
@@ -48,6 +66,7 @@ the gateway's Pod listens. http:// and https:// are requests, tcp://host:port a 
 	f.output.flag(cmd)
 	cmd.Flags().StringArrayVarP(&f.headers, "header", "H", nil, "header of the request, name:value; may be repeated")
 	cmd.Flags().StringVarP(&f.method, "method", "X", http.MethodGet, "method of the request")
+	cmd.Flags().StringVar(&f.from, "from", "", "in place of POD: a workload or pod, as deploy/web, sts/db or pod/web-1")
 	cmd.Flags().StringVar(&f.source, "source-ip", "", "address of the client")
 	cmd.Flags().StringVar(&f.dst, "destination-ip", "", "address that the client connects to; default: that of the host in the mesh")
 	return cmd

@@ -27,3 +27,22 @@ func TestExplainTellsRuleEndpointsAndFindings(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainFrom: a workload is named as kubectl names it.
+func TestExplainFrom(t *testing.T) {
+	address := control(t, read(t, "testdata/mesh"), "client")
+	for from, want := range map[string]string{
+		"deploy/client": "80/reviews.default.svc.cluster.local", "pod/client.default": "80/reviews.default.svc.cluster.local", "deploy/nobody": "no proxy of deploy/nobody", "service/client": "is no workload", "client": "is no workload",
+	} {
+		out, err := run(t, "explain", "-n", "default", "--from", from, "http://reviews/", "--debug-address", address)
+		if err != nil {
+			out = err.Error()
+		}
+		if !strings.Contains(out, want) {
+			t.Errorf("%s: %s", from, out)
+		}
+	}
+	if _, err := run(t, "explain", "--from", "deploy/client", "client", "http://reviews/", "--debug-address", address); err == nil {
+		t.Error("a pod and a workload")
+	}
+}

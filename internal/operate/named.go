@@ -1,12 +1,11 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/fairway-mesh/fairway/internal/debug"
 )
 
 // workloadKinds are what people call the kinds of workloads, and pods.
@@ -41,9 +40,38 @@ func (p *plane) workloadNamed(ctx context.Context, kind, name, namespace string)
 	return "", fmt.Errorf("no proxy of pod %s/%s is connected, so that its workload is not known: name that, as deploy/NAME", namespace, name)
 }
 
-// of are the connected proxies of a workload, by its name.
-func of(list []debug.Proxy, name, namespace string) []debug.Proxy {
-	return slices.DeleteFunc(slices.Clone(list), func(x debug.Proxy) bool { return x.Workload != name || namespaceOf(x.ID) != namespace })
+// proxyFrom is a connected proxy of the workload or pod that is named, and how many it has.
+func (p *plane) proxyFrom(ctx context.Context, arg string) (proxy string, of int, err error) {
+	kind, name, ok := strings.Cut(arg, "/")
+	if !ok || name == "" || !isWorkload(kind) {
+		return "", 0, fmt.Errorf("--from %q is no workload: name one as deploy/web, sts/db or pod/web-1", arg)
+	}
+	if isPod(kind) {
+		return p.named(name), 1, nil
+	}
+	namespace := p.namespace
+	if namespace == "" {
+		if _, ns, err := p.config(); err == nil {
+			namespace = ns
+		}
+	}
+	namespace = cmp.Or(namespace, "default")
+	list, err := p.proxies(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	for _, x := range list {
+		if x.Workload != name || namespaceOf(x.ID) != namespace {
+			continue
+		}
+		if of++; of == 1 {
+			proxy = x.ID
+		}
+	}
+	if of == 0 {
+		return "", 0, fmt.Errorf("no proxy of %s in namespace %s is connected: `fairway status -n %s` lists those that are", arg, namespace, namespace)
+	}
+	return proxy, of, nil
 }
 
 // shortKinds are the short names that the definitions of kinds have.

@@ -138,29 +138,25 @@ func (b *clusterBuilder) setOriginal() {
 	}
 }
 
-// metadata says which service and rule the cluster stands for: "istio" in the
-// form that Istio's tools read, "mesh" for telemetry.
+// metadata says which service the cluster stands for, to telemetry and to people, and of
+// which rule and subset it was made, in the form that istioctl reads. Istio names the service
+// there too, for the filters of its own proxies; stock Envoy has none of them.
 func (b *clusterBuilder) metadata() *corev3.Metadata {
 	s := b.Service
-	istio := map[string]*structpb.Value{
-		"services": structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{structValue(
-			"host", s.Host, "name", s.Name, "namespace", s.Namespace)}}),
-	}
-	if b.Rule != nil {
-		r := b.Rule.Ref()
-		istio["config"] = structpb.NewStringValue("/apis/networking.istio.io/v1/namespaces/" + r.Namespace + "/destination-rule/" + r.Name)
-	}
-	if b.Subset != nil {
-		istio["subset"] = structpb.NewStringValue(b.Subset.Name)
-	}
 	service := []string{"host", s.Host, "name", s.Name, "namespace", s.Namespace}
 	if d := b.discovery(b.policy); d == DiscoverOriginal || d == DiscoverByHost {
 		service = append(service, telemetry.UnknownServer()...)
 	}
-	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
-		"istio": {Fields: istio},
-		"mesh":  structValue(service...).GetStructValue(),
-	}}
+	m := map[string]*structpb.Struct{resource.MeshMetadata: structValue(service...).GetStructValue()}
+	rule := ""
+	if b.Rule != nil {
+		r := b.Rule.Ref()
+		rule = "/apis/networking.istio.io/v1/namespaces/" + r.Namespace + "/destination-rule/" + r.Name
+	}
+	if of := structValue("config", rule, "subset", b.subset()).GetStructValue(); len(of.Fields) > 0 {
+		m["istio"] = of
+	}
+	return &corev3.Metadata{FilterMetadata: m}
 }
 
 // structValue is a struct of text fields, given as names and values in turn;

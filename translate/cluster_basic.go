@@ -38,6 +38,6 @@ func BasicClusters(config *mesh.Config) []*clusterv3.Cluster {
 // ofNobody is the metadata of a cluster that is no service's.
 func ofNobody(name string) *corev3.Metadata {
 	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
-		"mesh": structValue(append(telemetry.UnknownServer(), "host", telemetry.Unknown, "name", name, "namespace", telemetry.Unknown)...).GetStructValue(),
+		resource.MeshMetadata: structValue(append(telemetry.UnknownServer(), "host", telemetry.Unknown, "name", name, "namespace", telemetry.Unknown)...).GetStructValue(),
 	}}
 }

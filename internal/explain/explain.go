@@ -11,6 +11,8 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/translate/resource"
+	"github.com/fairway-mesh/fairway/translate/telemetry"
 )
 
 // Step is one thing that the request meets.
@@ -118,8 +120,7 @@ func refs(m *corev3.Metadata) []object.Ref {
 	if namespace, name, ok := strings.Cut(istio["delegate"].GetStringValue(), "/"); ok {
 		out = append(out, object.Ref{Kind: object.KindVirtualService, Namespace: namespace, Name: name})
 	}
-	for _, s := range istio["services"].GetListValue().GetValues() {
-		f := s.GetStructValue().GetFields()
+	if f := m.GetFilterMetadata()[resource.MeshMetadata].GetFields(); f["host"].GetStringValue() != "" && f["host"].GetStringValue() != telemetry.Unknown {
 		out = append(out, object.Ref{Kind: object.KindService, Namespace: f["namespace"].GetStringValue(), Name: f["name"].GetStringValue()})
 	}
 	return out

@@ -23,6 +23,10 @@ const SystemRootsFile = "/etc/ssl/certs/ca-certificates.crt"
 // stands there, since each further name costs every Envoy memory.
 const TransportSocketMatch = "envoy.transport_socket_match"
 
+// MeshMetadata is the name of the metadata by which a cluster says which service it
+// stands for: its host, name and namespace.
+const MeshMetadata = "mesh"
+
 // Pack wraps a message for a typed_config, always in the same bytes.
 // Messages hold only text that Kubernetes or a YAML parser let through, which
 // is valid UTF-8: nothing else can make encoding fail.

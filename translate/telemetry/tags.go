@@ -12,7 +12,7 @@ const Unknown = "unknown"
 // The names under which clusters and endpoints tell what they stand for.
 const (
 	ofEndpoint = "%METADATA(UPSTREAM_HOST:" + resource.TransportSocketMatch + ":"
-	ofCluster  = "%METADATA(CLUSTER:mesh:"
+	ofCluster  = "%METADATA(CLUSTER:" + resource.MeshMetadata + ":"
 )
 
 func tag(name, format string) *statsv3.Config_Tag {

@@ -64,23 +64,17 @@ func mostOf(s *registry.Service) int {
 	return bounds.MaxHostEndpoints
 }
 
-// sliceEndpoints reads the EndpointSlices of a service without a selector, the oldest first
-// and no more of them than there is room for; unread is how many endpoints the others list.
+// sliceEndpoints reads the EndpointSlices of a service without a selector, those that are
+// ready first, then the oldest, and no more than there is room for; unread is how many
+// endpoints the others list.
 func (b *builder) sliceEndpoints(s *registry.Service) (list []registry.Endpoint, unread int) {
 	all := slices.SortedFunc(maps.Values(b.slices[s.Namespace][s.Name]), func(x, y *discoveryv1.EndpointSlice) int {
 		return cmp.Or(x.CreationTimestamp.Time.Compare(y.CreationTimestamp.Time), cmp.Compare(x.Name, y.Name))
 	})
-	b.turns.work += len(all) / glance
-	room, read := mostOf(s)/max(1, len(s.Ports)), 0
-	for i, slice := range all {
-		if read >= room {
-			for _, rest := range all[i:] {
-				unread += len(rest.Endpoints)
-			}
-			all = all[:i]
-			break
-		}
-		read += len(slice.Endpoints)
+	listed := len(all)
+	for _, slice := range all {
+		listed += len(slice.Endpoints)
 	}
-	return registry.EndpointsOfSlices(s, all, b.podAt), unread
+	b.turns.work += listed / glance
+	return registry.EndpointsOfSlices(s, all, mostOf(s)/max(1, len(s.Ports)), b.podAt)
 }

@@ -254,3 +254,52 @@ func TestYoungSlicesAreNotRead(t *testing.T) {
 	}
 	t.Error("nothing is told")
 }
+
+// TestReadyEndpointsOfYoungSlices: what is not served anyway, and what is not ready, takes no
+// room of EndpointSlices that are younger, and what has no room is told.
+func TestReadyEndpointsOfYoungSlices(t *testing.T) {
+	const ports = 20
+	room := bounds.MaxListed / ports
+	service := selectingService("a", 0, "", ports)
+	service.Object.(*corev1.Service).Spec.Selector = nil
+	slice := func(age, n int, conditions discoveryv1.EndpointConditions, kind discoveryv1.AddressType) Change {
+		s := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: fmt.Sprint("x", age), CreationTimestamp: metav1.NewTime(time.Unix(int64(age), 0)), Labels: map[string]string{discoveryv1.LabelServiceName: "s000"}}, AddressType: kind}
+		for p := range ports {
+			s.Ports = append(s.Ports, discoveryv1.EndpointPort{Name: new(fmt.Sprint("http-", p)), Port: new(int32(80 + p))}) //nolint:gosec // few
+		}
+		for e := range n {
+			s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("10.%d.%d.%d", age, e/250, e%250)}, Conditions: conditions})
+		}
+		return Change{Ref: object.Ref{Kind: object.KindEndpointSlice, Namespace: "a", Name: s.Name}, Object: s}
+	}
+	ends, notReady, v4 := discoveryv1.EndpointConditions{Ready: new(false), Terminating: new(true)}, discoveryv1.EndpointConditions{Ready: new(false)}, discoveryv1.AddressTypeIPv4
+	for _, c := range []struct {
+		what            string
+		old             Change
+		served, healthy int
+		told            string
+	}{
+		{"that end", slice(1, room, ends, v4), room, room, ""},
+		{"of names", slice(1, room, discoveryv1.EndpointConditions{}, discoveryv1.AddressTypeFQDN), room, room, ""},
+		{"that are not ready", slice(1, room, notReady, v4), room, room, fmt.Sprintf("the %d youngest endpoints get no requests", room)},
+		{"that are not ready, half as many", slice(1, room/2, notReady, v4), room, room, fmt.Sprintf("the %d youngest endpoints get no requests", room/2)},
+		{"that are ready", slice(1, room, discoveryv1.EndpointConditions{}, v4), room, room, fmt.Sprintf("the %d youngest endpoints get no requests", room)},
+	} {
+		w := Build([]Change{service, c.old, slice(2, room, discoveryv1.EndpointConditions{}, v4)})
+		list := w.Host("s000.a.svc.cluster.local").Endpoints[0].Endpoints
+		healthy, told := 0, ""
+		for _, e := range list {
+			if e.Healthy {
+				healthy++
+			}
+		}
+		for f := range w.Findings() {
+			if f.Object == service.Ref {
+				told += f.Message
+			}
+		}
+		if len(list) != c.served || healthy != c.healthy || (c.told == "") != (told == "") || !strings.Contains(told, c.told) {
+			t.Errorf("beside older endpoints %s: %d served, %d healthy, told %q", c.what, len(list), healthy, told)
+		}
+	}
+}

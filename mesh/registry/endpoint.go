@@ -164,29 +164,25 @@ func TargetPort(p Port, w *Workload) uint32 {
 	return p.Number
 }
 
-// EndpointsOfSlices reads the EndpointSlices of a service without a selector.
-// byIP finds the Pod behind an address; nil when there is none.
-func EndpointsOfSlices(s *Service, list []*discoveryv1.EndpointSlice, byIP func(ns, pod, ip string) *Workload) []Endpoint {
-	var out []Endpoint
-	for _, sl := range list {
-		if sl.AddressType == discoveryv1.AddressTypeFQDN {
-			continue
-		}
-		ports := make([]uint32, len(s.Ports))
-		for i, p := range s.Ports {
-			for _, sp := range sl.Ports {
-				if sp.Port != nil && *sp.Port > 0 && *sp.Port <= object.MaxPort && (sp.Name == nil && p.Name == "" || sp.Name != nil && *sp.Name == p.Name || len(s.Ports) == 1 && len(sl.Ports) == 1) {
-					ports[i] = uint32(*sp.Port)
-				}
-			}
-		}
+// EndpointsOfSlices reads the EndpointSlices of a service without a selector. Of more
+// endpoints than there is room for, the healthy ones come first, then those of the slices
+// that come first in the list; a slice that is begun is read to its end. unread is how many
+// endpoints are left. byIP finds the Pod behind an address; nil when there is none.
+func EndpointsOfSlices(s *Service, list []*discoveryv1.EndpointSlice, room int, byIP func(ns, pod, ip string) *Workload) (out []Endpoint, unread int) {
+	healthy, others := make([]int, len(list)), make([]int, len(list))
+	all := 0
+	for i, sl := range list {
+		healthy[i], others[i] = countSlice(s, sl)
+		all += healthy[i] + others[i]
+	}
+	healthySlices, room := fitting(healthy, room)
+	otherSlices, _ := fitting(others, room)
+	for i, sl := range list[:max(healthySlices, otherSlices)] {
+		ports := slicePorts(s, sl)
 		for _, ep := range sl.Endpoints {
-			ready := ep.Conditions.Ready == nil || *ep.Conditions.Ready
-			if ep.Conditions.Terminating != nil && *ep.Conditions.Terminating && !ready || len(ep.Addresses) == 0 {
-				continue
-			}
-			a, err := netip.ParseAddr(ep.Addresses[0])
-			if err != nil {
+			a, ready, ok := sliceAddress(sl, ep)
+			well := ready || s.PublishNotReady
+			if !ok || well && i >= healthySlices || !well && i >= otherSlices {
 				continue
 			}
 			pod := ""
@@ -201,10 +197,59 @@ func EndpointsOfSlices(s *Service, list []*discoveryv1.EndpointSlice, byIP func(
 					w.Node = *ep.NodeName
 				}
 			}
-			out = append(out, Endpoint{Workload: w, Address: a.String(), Ports: ports, Healthy: ready || s.PublishNotReady, Locality: w.Locality})
+			out = append(out, Endpoint{Workload: w, Address: a.String(), Ports: ports, Healthy: well, Locality: w.Locality})
 		}
 	}
-	return out
+	return out, all - len(out)
+}
+
+// fitting is how many slices, of which each has so many endpoints, are read until there is no
+// more room, and the room that is left.
+func fitting(counts []int, room int) (n, left int) {
+	for n < len(counts) && room > 0 {
+		room -= counts[n]
+		n++
+	}
+	return n, max(0, room)
+}
+
+// countSlice says how many endpoints the slice gives the service.
+func countSlice(s *Service, sl *discoveryv1.EndpointSlice) (healthy, others int) {
+	for _, ep := range sl.Endpoints {
+		switch _, ready, ok := sliceAddress(sl, ep); {
+		case !ok:
+		case ready || s.PublishNotReady:
+			healthy++
+		default:
+			others++
+		}
+	}
+	return healthy, others
+}
+
+// sliceAddress is the address of an entry of a slice, and whether it is ready; not ok when it
+// is no endpoint, since it ends or has no address that is an IP.
+func sliceAddress(sl *discoveryv1.EndpointSlice, ep discoveryv1.Endpoint) (a netip.Addr, ready, ok bool) {
+	ready = ep.Conditions.Ready == nil || *ep.Conditions.Ready
+	ends := ep.Conditions.Terminating != nil && *ep.Conditions.Terminating && !ready
+	if sl.AddressType == discoveryv1.AddressTypeFQDN || ends || len(ep.Addresses) == 0 {
+		return a, ready, false
+	}
+	a, err := netip.ParseAddr(ep.Addresses[0])
+	return a, ready, err == nil
+}
+
+// slicePorts are where the ports of the service lead by the slice, by index of Service.Ports.
+func slicePorts(s *Service, sl *discoveryv1.EndpointSlice) []uint32 {
+	ports := make([]uint32, len(s.Ports))
+	for i, p := range s.Ports {
+		for _, sp := range sl.Ports {
+			if sp.Port != nil && *sp.Port > 0 && *sp.Port <= object.MaxPort && (sp.Name == nil && p.Name == "" || sp.Name != nil && *sp.Name == p.Name || len(s.Ports) == 1 && len(sl.Ports) == 1) {
+				ports[i] = uint32(*sp.Port)
+			}
+		}
+	}
+	return ports
 }
 
 // At are the endpoints with the address.

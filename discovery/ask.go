@@ -24,6 +24,8 @@ type questions struct {
 	// empty: there is none.
 	open  map[string]string
 	bytes int // of the names in open
+	// own are virtual hosts on their way that answer to what they are named.
+	own map[string]struct{}
 	// recalled are virtual hosts that the proxy holds from an earlier stream and that it is
 	// not known to use.
 	recalled map[string]struct{}
@@ -31,39 +33,33 @@ type questions struct {
 	due      bool      // they are to be renewed now
 }
 
-// maxOpen is how many questions one proxy may have open; each holds a request in it. Others
-// are answered as if there was no such host.
-const maxOpen = 1000
-
-// maxAsked is how long a name may be that is asked for, in bytes, with its route
+// maxAsked is how long a name may be that is looked for, in bytes, with its route
 // configuration. Envoy does not ask for a Host header that is longer than a name with a port.
-const maxAsked = 600
+const maxAsked = 320
 
-// hear takes the names that a proxy asks for.
-func (s *session) hear(asked []string) error {
+// boundQuestions is an error when there are too many with those that are open.
+func (s *session) boundQuestions(asked []string) error {
 	if len(s.questions.open)+len(asked) > maxNames || s.questions.bytes+sizeOf(asked) > maxNameBytes {
 		return fmt.Errorf("more than %d questions for hosts, or %d bytes of them, that are not answered", maxNames, maxNameBytes)
 	}
+	return nil
+}
+
+// hear takes the names that a proxy asks for.
+func (s *session) hear(asked []string) {
 	for _, name := range asked {
 		if name == wildcard || !strings.Contains(name, "/") {
 			continue
 		}
-		if s.questions.open == nil {
-			s.questions.open = map[string]string{}
-		}
-		if _, again := s.questions.open[name]; again {
-			continue
-		}
-		s.questions.bytes += len(name)
-		s.questions.open[name] = ""
+		host := ""
 		if s.latest.Get(snapshot.VirtualHost, name) != nil {
-			s.questions.open[name] = name
+			host = name
 		}
-		if s.questions.learns && len(name) <= maxAsked && len(s.questions.open) <= maxOpen {
+		s.open(name, host)
+		if s.questions.learns && len(name) <= maxAsked {
 			s.questions.heard = append(s.questions.heard, name)
 		}
 	}
-	return nil
 }
 
 // unhear takes names that a proxy does not ask for any more.
@@ -87,33 +83,40 @@ func (s *session) asks(t snapshot.Type) bool {
 	return t == snapshot.VirtualHost && !s.form.state && !s.form.inline
 }
 
-// learned tells whether a proxy that holds virtual hosts of an earlier stream has learned
-// them. One that held all hosts then does not use them all; and what none was asked for is
-// asked for when it is needed, so that nothing is lost without it.
-func (s *session) learned(held map[string]string) bool {
-	for _, version := range held {
-		if version == snapshot.AnsweredVersion {
-			return true
+// relearn takes the names that a proxy has asked for, when it comes back: the ones that it still
+// waits for, and those that an earlier stream has answered, which it will not ask for again.
+// Another control plane may have answered them.
+func (s *session) relearn(list []string, answered map[string]string) {
+	for _, name := range list {
+		if _, ok := answered[name]; !ok {
+			s.hear([]string{name})
+		} else if s.questions.learns && len(name) <= maxAsked {
+			s.questions.heard = append(s.questions.heard, name)
 		}
 	}
-	return false
+	if len(s.questions.heard) == 0 {
+		s.settleRecalled()
+	}
 }
 
-// relearn notes a virtual host, or an answer, that the proxy holds and the stack lacks. It
-// is asked about once more: the proxy uses it, and another control plane may have answered.
-func (s *session) relearn(name, version string) {
-	if len(name) > maxAsked {
-		s.types[snapshot.VirtualHost].remove(name)
-		return
-	}
-	s.questions.heard = append(s.questions.heard, name)
-	if version == snapshot.AnsweredVersion {
-		return
-	}
+// recallHost notes a virtual host that the proxy holds and the stack lacks. It may be what answers
+// to a name that is asked about once more. If it is not, the proxy does without: others of its
+// workload asked for it, or it held all hosts then; it asks when it needs it.
+func (s *session) recallHost(name string) {
 	if s.questions.recalled == nil {
 		s.questions.recalled = map[string]struct{}{}
 	}
 	s.questions.recalled[name] = struct{}{}
+}
+
+// settleRecalled removes those that answer to no name.
+func (s *session) settleRecalled() {
+	for name := range s.questions.recalled {
+		if s.latest.Get(snapshot.VirtualHost, name) == nil {
+			s.types[snapshot.VirtualHost].remove(name)
+		}
+	}
+	s.questions.recalled = nil
 }
 
 // takeHeard are the names to ask about now.
@@ -131,37 +134,82 @@ func (s *session) answer(names, hosts []string) {
 		} else {
 			s.events.unknown++
 		}
-		if _, recalled := s.questions.recalled[name]; recalled {
-			delete(s.questions.recalled, name)
-			if hosts[i] == "" {
-				s.types[snapshot.VirtualHost].remove(name)
-			}
-		}
 		if _, open := s.questions.open[name]; open {
 			s.questions.open[name] = hosts[i]
 		}
 	}
+	s.settleRecalled()
 }
 
 // answers are those to the questions that can be answered with the next response, which
-// takes the proxy to a stack.
-func (s *session) answers(t snapshot.Type, to snapshot.Stack) (out []*snapshot.Resource) {
-	if !s.asks(t) {
+// takes the proxy to a stack. The proxy may refuse it; see reopen.
+func (s *session) answers(key stepKey) (out []*snapshot.Resource) {
+	if !s.asks(key.typ) {
 		return nil
 	}
+	t := key.typ
 	for name, host := range s.questions.open {
 		// A host that has gone again is answered, too: it is in neither stack.
-		if host == "" || to.Get(snapshot.VirtualHost, host) != nil || s.latest.Get(snapshot.VirtualHost, host) == nil {
+		switch there := host != "" && key.to.Get(t, host) != nil; {
+		case !there && host != "" && s.latest.Get(t, host) != nil:
+		case there && name == host && s.lookup(key, host) != nil && !s.refusedNow(host):
+			// It is its own answer, and no name may be there twice.
+			s.types[t].force(host, false)
 			s.close(name)
-			if name == host && to.Get(snapshot.VirtualHost, host) != nil {
-				s.types[t].force(host, false) // it is its own answer, and no name may be there twice
-				continue
+			if s.questions.own == nil {
+				s.questions.own = map[string]struct{}{}
 			}
+			s.questions.own[name] = struct{}{}
+		default:
 			out = append(out, snapshot.Answer(name))
+			s.close(name)
 		}
 	}
 	slices.SortFunc(out, func(a, b *snapshot.Resource) int { return strings.Compare(a.Name, b.Name) })
 	return out
+}
+
+// refusedNow tells whether the proxy has refused a virtual host as it is: then it goes on
+// without.
+func (s *session) refusedNow(host string) bool {
+	_, refused := s.types[snapshot.VirtualHost].rejected[host]
+	return refused
+}
+
+// reopen takes back the answers of a response that the proxy has refused, and those of virtual hosts
+// that it refuses: they go again by themselves, after what is tried again of it.
+func (s *session) reopen(f *flight, refused []*snapshot.Resource) {
+	for _, r := range f.answers {
+		s.open(r.Name, "")
+	}
+	for _, r := range refused {
+		if _, own := s.questions.own[r.Name]; own {
+			delete(s.questions.own, r.Name)
+			s.open(r.Name, "")
+		}
+	}
+}
+
+// taken ends questions that a virtual host answers by its name.
+func (s *session) taken(f *flight) {
+	if len(s.questions.own) == 0 {
+		return
+	}
+	for _, r := range f.put {
+		delete(s.questions.own, r.Name)
+	}
+}
+
+// open notes a question.
+func (s *session) open(name, host string) {
+	if _, again := s.questions.open[name]; again {
+		return
+	}
+	if s.questions.open == nil {
+		s.questions.open = map[string]string{}
+	}
+	s.questions.open[name] = host
+	s.questions.bytes += len(name)
 }
 
 // renewTime is how often leases are renewed.
@@ -181,22 +229,22 @@ func (s *session) remind(now time.Time) {
 
 // renew is the message that renews what the proxy has leased, when that is due and there
 // is anything.
-func (s *session) renew(t snapshot.Type) (*message, bool) {
+func (s *session) renew(t snapshot.Type) *message {
 	if t != snapshot.VirtualHost || !s.questions.due {
-		return nil, false
+		return nil
 	}
 	s.questions.due = false
 	st := &s.types[t]
 	var renewed []*snapshot.Resource
 	for r := range st.sent.All(t) {
-		if r.Leased() && s.types[snapshot.RouteConfig].names.has(routeConfigOf(r.Name)) {
+		if _, sent := st.forced[r.Name]; r.Leased() && !sent && s.types[snapshot.RouteConfig].names.has(routeConfigOf(r.Name)) {
 			renewed = append(renewed, r.Renewal())
 		}
 	}
 	if len(renewed) == 0 {
-		return nil, false
+		return nil
 	}
-	return s.launch(t, &flight{from: st.sent, to: st.sent, renewed: renewed}, renewed, nil), true
+	return s.launch(t, &flight{from: st.sent, to: st.sent, renewed: renewed}, renewed, nil)
 }
 
 // lapsed takes the refusal of renewals: the proxy has let go of what they renew, and is

@@ -1,6 +1,8 @@
 package discovery
 
 import (
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -125,13 +127,7 @@ func TestProxyComesBackWithWhatItLearned(t *testing.T) {
 		"80/*": stack.Get(snapshot.VirtualHost, "80/*").Version, "80/host": stack.Get(snapshot.VirtualHost, "80/host").Version,
 		"80/b": snapshot.AnsweredVersion, "80/b.example": p.knows["80/b"].Get(snapshot.VirtualHost, "80/b.example").Version, "80/gone.example": "1",
 	})})
-	for range 8 { // Envoy acknowledges whatever comes
-		for typ := range snapshot.NumTypes {
-			if p.flying[typ] != "" {
-				p.ack(typ)
-			}
-		}
-	}
+	p.acknowledgeAll()
 	all := strings.Join(p.sent, "; ")
 	for _, never := range []string{"-80/b.example", "-80/b ", "-b"} {
 		if strings.Contains(all+" ", never) {
@@ -156,4 +152,127 @@ func TestProxyThatHeldAllForgets(t *testing.T) {
 	p.sent = nil
 	p.question(request{held: heldOf(t, map[string]string{"80/host": "1", "80/other": "1"})})
 	p.expect("vhds +80/* +80/ask +80/host -80/other")
+}
+
+// acknowledgeAll plays a proxy that takes whatever comes.
+func (p *learner) acknowledgeAll() {
+	p.t.Helper()
+	for range 8 {
+		for typ := range snapshot.NumTypes {
+			if p.flying[typ] != "" {
+				p.ack(typ)
+			}
+		}
+	}
+}
+
+// warm has the clusters of an answer accepted.
+func (p *learner) warm(cluster string) {
+	p.t.Helper()
+	p.ack(snapshot.Cluster)
+	p.subscribe(snapshot.Endpoint, cluster)
+	p.ack(snapshot.Endpoint)
+}
+
+// TestRefusedAnswersGoAgain: an answer that is lost with a response that the proxy refuses comes
+// by itself, and a virtual host that is refused and would be its own answer is answered for.
+func TestRefusedAnswersGoAgain(t *testing.T) {
+	for name, host := range map[string]string{"80/b": "b.example", "80/b.example": "b.example"} {
+		p := newLearner(t, small(t))
+		p.connect()
+		p.teach(name, host, "b")
+		p.question(request{subscribe: []string{name}})
+		p.warm("b")
+		p.sent = nil
+		p.nack(snapshot.VirtualHost, "some route is bad")
+		p.acknowledgeAll()
+		if all := strings.Join(p.sent, "; "); !strings.Contains(all, "="+name) {
+			t.Errorf("%s: after the refusal %q was sent, and no answer", name, all)
+		}
+	}
+}
+
+// TestManyQuestionsAreAllLookedFor: a host is not taken for none because of many others.
+func TestManyQuestionsAreAllLookedFor(t *testing.T) {
+	p := newLearner(t, small(t))
+	p.connect()
+	var names []string
+	for i := range 5000 {
+		names = append(names, fmt.Sprintf("80/invented-%d", i))
+	}
+	p.question(request{subscribe: []string{"80/first"}}) // its answer is under way
+	p.question(request{subscribe: names})
+	p.teach("80/b", "b.example", "b")
+	p.question(request{subscribe: []string{"80/b"}})
+	p.ack(snapshot.VirtualHost)
+	p.warm("b")
+	p.acknowledgeAll()
+	for _, line := range p.sent {
+		if strings.Contains(line+" ", "=80/b ") && !strings.Contains(line, "+80/b.example") {
+			t.Error("a host is answered without its virtual host")
+		}
+	}
+	if all := strings.Join(p.sent, "; "); !strings.Contains(all, "+80/b.example") {
+		t.Error("a host is not answered")
+	}
+}
+
+// returned is a learner that comes back with the names that it asked for and the virtual hosts
+// that it holds beside those of the stack.
+func returned(t *testing.T, stack snapshot.Stack, p *learner, asked []string, more map[string]string) {
+	t.Helper()
+	b := p.knows["80/b.example"]
+	p.ask(request{typ: snapshot.Cluster, held: heldOf(t, map[string]string{"a": stack.Get(snapshot.Cluster, "a").Version, "b": b.Get(snapshot.Cluster, "b").Version})})
+	p.ask(request{typ: snapshot.Endpoint, subscribe: []string{"a", "b"}, held: heldOf(t, map[string]string{"a": stack.Get(snapshot.Endpoint, "a").Version, "b": b.Get(snapshot.Endpoint, "b").Version})})
+	p.ask(request{typ: snapshot.Listener, held: heldOf(t, map[string]string{"l80": stack.Get(snapshot.Listener, "l80").Version})})
+	p.ask(request{typ: snapshot.RouteConfig, subscribe: []string{"80"}, held: heldOf(t, map[string]string{"80": stack.Get(snapshot.RouteConfig, "80").Version})})
+	p.sent = nil
+	held := map[string]string{"80/*": stack.Get(snapshot.VirtualHost, "80/*").Version, "80/host": stack.Get(snapshot.VirtualHost, "80/host").Version}
+	maps.Copy(held, more)
+	p.question(request{subscribe: append([]string{wildcard}, asked...), held: heldOf(t, held)})
+}
+
+// TestOwnNamesAreKept: a proxy that has asked by names that virtual hosts bear has no answer that
+// tells so, and comes back to a control plane that knows nothing.
+func TestOwnNamesAreKept(t *testing.T) {
+	stack := leased(t)
+	p := newLearner(t, stack)
+	p.teach("80/b.example", "b.example", "b")
+	returned(t, stack, p, []string{"80/b.example"}, map[string]string{"80/b.example": p.knows["80/b.example"].Get(snapshot.VirtualHost, "80/b.example").Version})
+	p.acknowledgeAll()
+	if all := strings.Join(p.sent, "; ") + " "; strings.Contains(all, "-80/b.example") || strings.Contains(all, "-b ") {
+		t.Errorf("%q takes away what the proxy has asked for", all)
+	}
+}
+
+// TestLeasesAreRenewedWhenAProxyComesBack: their time runs on while the control plane is away.
+func TestLeasesAreRenewedWhenAProxyComesBack(t *testing.T) {
+	stack := leased(t)
+	p := newLearner(t, stack)
+	p.teach("80/b.example", "b.example", "b")
+	returned(t, stack, p, nil, map[string]string{"80/ask": stack.Get(snapshot.VirtualHost, "80/ask").Version})
+	p.acknowledgeAll()
+	if all := strings.Join(p.sent, "; "); !strings.Contains(all, "~80/ask") {
+		t.Errorf("at once there was sent %q, and no renewal", all)
+	}
+}
+
+// TestQuestionsDoNotStarveLeases: they are renewed in time whatever is asked.
+func TestQuestionsDoNotStarveLeases(t *testing.T) {
+	p := newLearner(t, leased(t))
+	p.connect()
+	p.question(request{subscribe: []string{"80/x"}})
+	renewed := p.now
+	for i := range 120 {
+		p.now = p.now.Add(snapshot.LeaseTime / 60)
+		p.question(request{subscribe: []string{fmt.Sprintf("80/x%d", i)}}) // while the answer before is under way
+		p.sent = nil
+		p.ack(snapshot.VirtualHost)
+		if strings.Contains(strings.Join(p.sent, " "), "~80/ask") {
+			renewed = p.now
+		}
+		if p.now.Sub(renewed) > snapshot.LeaseTime/2 {
+			t.Fatalf("a lease was not renewed for %v", p.now.Sub(renewed))
+		}
+	}
 }

@@ -48,6 +48,7 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 			parts = singly(f)
 		}
 		st.retry = append(parts, st.retry...)
+		s.reopen(f, nil)
 		return
 	}
 	if len(f.put) == 1 {
@@ -58,6 +59,7 @@ func (s *session) refused(t snapshot.Type, f *flight, text string, now time.Time
 			}
 		}
 	}
+	s.reopen(f, culprits)
 	for _, r := range culprits {
 		if st.rejected == nil {
 			st.rejected = map[string]rejected{}

@@ -19,17 +19,20 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 	if len(st.retry) > 0 {
 		return s.sendRetry(t), true
 	}
-	answers := s.answers(t, to)
+	if m := s.renew(t); m != nil {
+		return m, true
+	}
+	key := s.keyOf(t, to)
+	answers := s.answers(key)
 	if len(st.forced) == 0 && len(st.gone) == 0 && !st.fresh && len(answers) == 0 {
 		if st.sent == to {
-			return s.renew(t)
+			return nil, false
 		}
 		if s.form.same(st.sent, to, t) {
 			st.sent, st.acked = to, to
 			return nil, true
 		}
 	}
-	key := s.keyOf(t, to)
 	w := s.shared.steps.way(key)
 	fresh := st.fresh
 	s.park(t, w, st.sent)
@@ -55,7 +58,7 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 		list = s.completeList(key)
 	}
 	list = append(slices.Clip(list), answers...)
-	return s.launch(t, &flight{from: from, to: to, put: put}, list, w.gone), true
+	return s.launch(t, &flight{from: from, to: to, put: put, answers: answers}, list, w.gone), true
 }
 
 // apart parts secrets that are sent together: those of authorities come behind the others.

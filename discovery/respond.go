@@ -50,6 +50,7 @@ func (s *session) acknowledge(r request, now time.Time) bool {
 		return true
 	}
 	st.acked = f.to
+	s.taken(f)
 	for _, p := range f.put {
 		delete(st.rejected, p.Name)
 		s.court.accept(p)
@@ -105,10 +106,14 @@ func (s *session) begin(r request) error {
 	if err := s.bound(r.typ); err != nil {
 		return err
 	}
-	if asks && r.held.count == 0 {
-		if err := s.hear(list); err != nil {
+	if asks {
+		if err := s.boundQuestions(list); err != nil {
 			return err
 		}
+		s.questions.due = r.held.count > 0 // the time of what it has leased runs on
+	}
+	if asks && r.held.count == 0 {
+		s.hear(list)
 		list = nil
 	}
 	s.noteSubscribed(r.typ, list)
@@ -171,7 +176,11 @@ func (s *session) subscribeDelta(t snapshot.Type, add, remove []string) error {
 	st := &s.types[t]
 	if s.asks(t) {
 		s.unhear(remove)
-		return s.hear(add)
+		if err := s.boundQuestions(add); err != nil {
+			return err
+		}
+		s.hear(add)
+		return nil
 	}
 	if t == snapshot.Endpoint {
 		s.unsubscribeEndpoints(remove)

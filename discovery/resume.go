@@ -67,16 +67,16 @@ func (s *session) resume(t snapshot.Type, h held, list []string) {
 		s.compare(t, to, h)
 	}
 	st.sent, st.acked = to, to
+	if s.asks(t) {
+		s.relearn(list, h.versions())
+		return
+	}
 	if len(list) == 0 || h.names == sumOf(list) {
 		return
 	}
 	versions := h.versions()
 	for _, name := range list {
 		if _, ok := versions[name]; ok {
-			continue
-		}
-		if s.asks(t) {
-			_ = s.hear([]string{name}) // the message was bounded
 			continue
 		}
 		st.force(name, false)
@@ -140,12 +140,12 @@ func (s *session) compare(t snapshot.Type, to snapshot.Stack, h held) {
 			s.awaitNeeds(r)
 		}
 	}
-	learned := s.asks(t) && s.questions.learns && s.learned(versions)
+	learns := s.asks(t) && s.questions.learns
 	for name := range versions {
 		switch {
-		case to.Get(t, name) != nil:
-		case learned:
-			s.relearn(name, versions[name])
+		case to.Get(t, name) != nil || learns && versions[name] == snapshot.AnsweredVersion:
+		case learns && to.Get(snapshot.RouteConfig, routeConfigOf(name)) != nil:
+			s.recallHost(name)
 		default:
 			s.holdsBesides(t, to, name)
 		}

@@ -123,6 +123,7 @@ type flight struct {
 	trial []*snapshot.Resource // see part
 
 	renewed []*snapshot.Resource // leases that it renews, and nothing else
+	answers []*snapshot.Resource // to questions
 }
 
 // part is some resources of a response that was refused as a whole.

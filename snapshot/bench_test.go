@@ -203,3 +203,59 @@ func BenchmarkAttachWorkload(b *testing.B) {
 		v.Close()
 	}
 }
+
+// BenchmarkLearned is a pass in a mesh that learns, for 500 workloads of 100 namespaces that
+// each use ten hosts: of a route that some of them use, of one that none uses, and of a new host.
+func BenchmarkLearned(b *testing.B) {
+	const workloads, uses = 500, 10
+	for _, n := range []int{2000, 10000} {
+		for _, what := range []string{"used", "unused", "new"} {
+			b.Run(fmt.Sprintf("%d/%s", n, what), func(b *testing.B) {
+				p := newPasses(b, n)
+				e := engineOf(<-p.out)
+				p.store.Submit([]mesh.Change{{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, Object: []byte("fairway: {learnedScope: '*'}")}})
+				first := <-p.out
+				e.Update(first.world, first.dirty)
+				for i := range workloads {
+					c := envoy140(fmt.Sprintf("team%d", i%100), fmt.Sprintf("p%d", i), 40)
+					v, err := e.Attach(b.Context(), &c)
+					if err != nil {
+						b.Fatal(err)
+					}
+					var names []string
+					for k := range uses {
+						s := (i*7 + k*31) % n
+						names = append(names, fmt.Sprintf("8080/s%d.ns%d", s, s%10))
+					}
+					for _, host := range v.Ask(names) {
+						if host == "" {
+							b.Fatalf("%v are no hosts", names)
+						}
+					}
+				}
+				changes := make([]pass, 0, 1)
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					b.StopTimer()
+					switch what {
+					case "used":
+						p.store.Submit([]mesh.Change{flip(fmt.Sprint("r", i))})
+					case "unused":
+						c := flip(fmt.Sprint("r", i))
+						vs := c.Object.(*networkingv1.VirtualService)
+						vs.Namespace, vs.Name, vs.Spec.Hosts = "ns9", "s1999", []string{"s1999.ns9.svc.cluster.local"}
+						c.Ref.Namespace, c.Ref.Name = vs.Namespace, vs.Name
+						p.store.Submit([]mesh.Change{c})
+					case "new":
+						meta := metav1.ObjectMeta{Namespace: "ns0", Name: fmt.Sprintf("new%d", i)}
+						p.store.Submit([]mesh.Change{{Ref: object.Ref{Kind: object.KindService, Namespace: meta.Namespace, Name: meta.Name}, Object: &corev1.Service{
+							ObjectMeta: meta, Spec: corev1.ServiceSpec{ClusterIP: fmt.Sprintf("10.97.%d.%d", i>>8&255, i&255), Ports: []corev1.ServicePort{{Name: "http", Port: 8080}}}}}})
+					}
+					changes = append(changes[:0], <-p.out)
+					b.StartTimer()
+					e.Update(changes[0].world, changes[0].dirty)
+				}
+			})
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -33,10 +34,12 @@ func (d *domains) generation() int {
 type names struct {
 	exact    map[string]string // name to virtual host
 	suffixes map[string]string // what follows the star of a pattern, to virtual host
+	lengths  map[int]int       // of the suffixes, how many have each
 	// ahead are virtual hosts of which a request could not be told from one for a host
 	// outside of the mesh, while nobody can be asked: neither an address of theirs nor
 	// their names say that they are of the mesh.
 	ahead     map[string]struct{}
+	sorted    []string // of ahead, in order; nil: not known yet
 	addresses map[netip.Addr]struct{}
 	cover     []netip.Prefix // of addresses; nil: not known yet
 }
@@ -75,12 +78,15 @@ func (d *domains) add(host string, list []string) {
 	config, _, _ := strings.Cut(host, "/")
 	n := d.configs[config]
 	if n == nil {
-		n = &names{exact: map[string]string{}, suffixes: map[string]string{}, ahead: map[string]struct{}{}, addresses: map[netip.Addr]struct{}{}}
+		n = &names{exact: map[string]string{}, suffixes: map[string]string{}, lengths: map[int]int{}, ahead: map[string]struct{}{}, addresses: map[netip.Addr]struct{}{}}
 		d.configs[config] = n
 	}
 	known := false
 	for _, name := range list {
 		if suffix, ok := strings.CutPrefix(name, "*"); ok {
+			if _, there := n.suffixes[suffix]; !there {
+				n.lengths[len(suffix)]++
+			}
 			n.suffixes[suffix] = host
 		} else {
 			n.exact[name] = host
@@ -91,7 +97,7 @@ func (d *domains) add(host string, list []string) {
 		known = known || name == "*" || strings.HasSuffix(name, ".svc."+object.Domain)
 	}
 	if !known {
-		n.ahead[host] = struct{}{}
+		n.ahead[host], n.sorted = struct{}{}, nil
 	}
 }
 
@@ -101,6 +107,9 @@ func (d *domains) remove(host string) {
 	for _, name := range d.of[host] {
 		if suffix, ok := strings.CutPrefix(name, "*"); ok && n.suffixes[suffix] == host {
 			delete(n.suffixes, suffix)
+			if n.lengths[len(suffix)]--; n.lengths[len(suffix)] == 0 {
+				delete(n.lengths, len(suffix))
+			}
 		}
 		if n.exact[name] != host {
 			continue // it is another's already
@@ -115,7 +124,10 @@ func (d *domains) remove(host string) {
 	if n == nil {
 		return
 	}
-	delete(n.ahead, host)
+	if _, is := n.ahead[host]; is {
+		delete(n.ahead, host)
+		n.sorted = nil
+	}
 	if len(n.exact)+len(n.suffixes) == 0 {
 		delete(d.configs, config)
 	}
@@ -144,9 +156,20 @@ func (n *names) below(suffix string, found map[string]struct{}) {
 	}
 }
 
+// first are the virtual hosts of ahead in the order of their names.
+func (n *names) first() []string {
+	if n == nil {
+		return nil
+	}
+	if n.sorted == nil && len(n.ahead) > 0 {
+		n.sorted = slices.Sorted(maps.Keys(n.ahead))
+	}
+	return n.sorted
+}
+
 // mostRanges is how many prefixes cover the addresses of one route configuration. Envoy
 // compares one after the other, and only while nobody can be asked.
-const mostRanges = 32
+const mostRanges = 64
 
 // covered are prefixes that hold all addresses, as narrow as mostRanges allows.
 func (n *names) covered() []netip.Prefix {
@@ -159,28 +182,41 @@ func (n *names) covered() []netip.Prefix {
 	return n.cover
 }
 
-// cover are at most so many prefixes (or two) that hold all addresses, all of one length
-// for each family, in order.
+// cover are at most so many prefixes that hold the addresses, in order: for each /16 (of IPv6:
+// /64) that has any, what they have in common, in steps of four bits, so that a new address seldom
+// makes others of them. No prefix is wider: it would take in addresses outside of the mesh. Where
+// there are more blocks than prefixes, those with the most addresses count.
 func cover(addresses []netip.Addr, most int) []netip.Prefix {
-	var out []netip.Prefix
-	for _, bits := range []int{32, 128} {
-		seen := map[netip.Prefix]struct{}{}
-		for length := bits; length >= 0; length-- {
-			clear(seen)
-			for _, a := range addresses {
-				if a.BitLen() == bits {
-					p, _ := a.Prefix(length) // the length is within the address
-					if seen[p] = struct{}{}; len(seen) > most/2 {
-						break
-					}
-				}
-			}
-			if len(seen) <= most/2 {
-				break
-			}
-		}
-		out = append(out, slices.SortedFunc(maps.Keys(seen), func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })...)
+	type block struct {
+		first netip.Addr
+		bits  int // that all of the block have in common with the first
+		n     int
 	}
+	blocks := map[netip.Prefix]*block{}
+	for _, a := range addresses {
+		width := 16
+		if a.Is6() {
+			width = 64
+		}
+		within, _ := a.Prefix(width) // it is within the address
+		b := blocks[within]
+		if b == nil {
+			b = &block{first: a, bits: a.BitLen()}
+			blocks[within] = b
+		}
+		b.n++
+		for p := netip.PrefixFrom(b.first, b.bits); !p.Contains(a); p = netip.PrefixFrom(b.first, b.bits) {
+			b.bits -= 4
+		}
+	}
+	order := slices.SortedFunc(maps.Keys(blocks), func(a, b netip.Prefix) int {
+		return cmp.Or(blocks[b].n-blocks[a].n, a.Addr().Compare(b.Addr()))
+	})
+	out := make([]netip.Prefix, 0, min(most, len(order)))
+	for _, within := range order[:min(most, len(order))] {
+		out = append(out, netip.PrefixFrom(blocks[within].first, blocks[within].bits).Masked())
+	}
+	slices.SortFunc(out, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
 	return out
 }
 

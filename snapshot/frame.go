@@ -1,12 +1,14 @@
 package snapshot
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate"
 )
 
@@ -23,12 +25,13 @@ type frame struct {
 	of       generations
 	// generation grows when a name leads elsewhere than before.
 	generation int
-	narrower   map[string][]string    // by virtual host with a pattern: those below it; of this generation
-	refers     map[*Resource][]string // clusters that the resources of the frame name
-	stubs      map[stubKey]*Resource  // by what they were made of
-	asked      map[string]struct{}    // route configurations in which hosts are asked for
-	looked     map[Key]struct{}       // what the revision was made of, and what was not there
-	changes    []Key                  // what the last update changed of the stack
+	narrower   map[string][]string   // by virtual host with a pattern: those below it; of this generation
+	lengths    map[string][]int      // see patternLengths; of this generation
+	fixed      *wanted               // what does not depend on names
+	open       *wanted               // the rest of the frame
+	stubs      map[stubKey]*Resource // by what they were made of
+	asked      map[string]struct{}   // route configurations in which hosts are asked for
+	changes    []Key                 // what the last update changed of the stack
 }
 
 // generations are those of the names of a frame.
@@ -65,7 +68,7 @@ func (f *frame) update(s Stack, base *domains) {
 	moved := f.of != now
 	if f.base, f.of = base, now; moved {
 		f.generation++
-		f.narrower = nil
+		f.narrower, f.lengths = nil, nil
 	}
 	f.changes = f.changes[:0]
 	for t := range NumTypes {
@@ -74,13 +77,14 @@ func (f *frame) update(s Stack, base *domains) {
 		}
 	}
 	f.stack = s
-	if f.revision == nil || moved || slices.ContainsFunc(f.changes, f.concerned) {
-		f.derive()
+	fixed := f.fixed == nil || slices.ContainsFunc(f.changes, f.standing)
+	if fixed || moved || slices.ContainsFunc(f.changes, func(k Key) bool { _, looked := f.open.looked[k]; return looked }) {
+		f.derive(fixed)
 	}
 }
 
-// concerned tells whether the frame may be another for a change.
-func (f *frame) concerned(k Key) bool {
+// standing tells whether a change may concern what does not depend on names.
+func (f *frame) standing(k Key) bool {
 	switch k.Type {
 	case ExtensionConfig, Runtime, Listener, RouteConfig:
 		return true
@@ -88,15 +92,54 @@ func (f *frame) concerned(k Key) bool {
 		if !strings.HasPrefix(k.Name, outboundPrefix) {
 			return true
 		}
+	case VirtualHost:
+		if config, _, _ := strings.Cut(k.Name, "/"); f.asked != nil {
+			if _, asks := f.asked[config]; !asks {
+				return true
+			}
+		}
 	}
-	_, looked := f.looked[k]
+	_, looked := f.fixed.looked[k]
 	return looked
 }
 
-// derive makes the revision.
-func (f *frame) derive() {
-	w := want(f.stack, f.refers)
-	stubs := map[stubKey]*Resource{}
+// derive makes the revision: what does not depend on names anew only if that may have changed,
+// since there may be thousands of listeners, and each new host is a new name.
+func (f *frame) derive(fixed bool) {
+	if fixed || f.fixed == nil {
+		f.fixed = f.fix()
+	}
+	before := f.open
+	f.open = f.ask()
+	for key := range f.open.out {
+		if _, there := f.fixed.out[key]; there {
+			delete(f.open.out, key)
+		}
+	}
+	if fixed || before == nil {
+		all := maps.Clone(f.fixed.out)
+		maps.Copy(all, f.open.out)
+		f.revision = f.revision.to(all)
+		return
+	}
+	var put []*Resource
+	var gone []Key
+	for key, r := range f.open.out {
+		if before.out[key] != r {
+			put = append(put, r)
+		}
+	}
+	for key := range before.out {
+		if _, kept := f.open.out[key]; !kept {
+			gone = append(gone, key)
+		}
+	}
+	f.revision = f.revision.With(put, gone...)
+}
+
+// fix gathers what is the same whatever hosts there are behind a port.
+func (f *frame) fix() *wanted {
+	w := want(f.stack, f.fixed.names())
 	f.asked = map[string]struct{}{}
 	for _, t := range []Type{ExtensionConfig, Runtime, Listener, RouteConfig} {
 		for r := range f.stack.All(t) {
@@ -104,26 +147,38 @@ func (f *frame) derive() {
 		}
 	}
 	for r := range f.stack.All(RouteConfig) {
-		fallback := fallbackOf(f.stack, r.Name)
-		if fallback == nil {
-			for vh := range f.stack.Prefix(VirtualHost, r.Name+"/") {
-				w.add(vh)
-			}
+		if fallbackOf(f.stack, r.Name) != nil {
+			f.asked[r.Name] = struct{}{}
 			continue
 		}
-		f.asked[r.Name] = struct{}{}
-		for _, stub := range f.stub(r.Name, fallback, stubs) {
-			w.add(stub)
-		}
-		for _, host := range f.ahead(r.Name) {
-			w.find(VirtualHost, host)
+		for vh := range f.stack.Prefix(VirtualHost, r.Name+"/") {
+			w.add(vh)
 		}
 	}
 	for r := range f.others() {
 		w.add(r)
 	}
-	f.refers, f.stubs, f.looked = w.refers, stubs, w.looked
-	f.revision = f.revision.to(w.out)
+	return w
+}
+
+// ask gathers what asks for hosts, and the hosts that are not asked for.
+func (f *frame) ask() *wanted {
+	w := want(f.stack, f.open.names())
+	stubs := map[stubKey]*Resource{}
+	for config := range f.asked {
+		fallback := fallbackOf(f.stack, config)
+		if fallback == nil {
+			continue // it has gone with its listener
+		}
+		for _, stub := range f.stub(config, fallback, stubs) {
+			w.add(stub)
+		}
+		for _, host := range f.ahead(config) {
+			w.find(VirtualHost, host)
+		}
+	}
+	f.stubs = stubs
+	return w
 }
 
 // others are the clusters of no host.
@@ -187,25 +242,37 @@ func (f *frame) stub(config string, fallback *Resource, made map[stubKey]*Resour
 // requests for them could not be told from others while nobody can be asked.
 const mostAhead = 200
 
-// ahead are those, in the order of their names.
+// ahead are those, in the order of their names, hosts before patterns. A pattern hides what lies
+// below it, so that this comes with it, or the pattern does not.
 func (f *frame) ahead(config string) (out []string) {
-	for name := range f.own.config(config).aheadOf() {
-		out = append(out, name)
-	}
-	for name := range f.base.config(config).aheadOf() {
-		if f.stack[LayerOutbound].Get(VirtualHost, name) == nil {
-			out = append(out, name)
+	var patterns []string
+	held := map[string]struct{}{}
+	take := func(host string) {
+		if strings.Contains(host, "/*") {
+			patterns = append(patterns, host)
+		} else if len(held) < mostAhead {
+			held[host] = struct{}{}
 		}
 	}
-	slices.Sort(out)
-	return out[:min(len(out), mostAhead)]
-}
-
-func (n *names) aheadOf() map[string]struct{} {
-	if n == nil {
-		return nil
+	for _, host := range f.own.config(config).first() {
+		take(host)
 	}
-	return n.ahead
+	for _, host := range f.base.config(config).first() {
+		if f.stack[LayerOutbound].Get(VirtualHost, host) == nil {
+			take(host)
+		}
+	}
+	slices.Sort(patterns)
+	for _, host := range patterns[:min(len(patterns), mostAhead)] {
+		with := append([]string{host}, f.below(host)...)
+		if len(held)+len(with) > 2*mostAhead || !f.mayHold(host) {
+			continue
+		}
+		for _, h := range with {
+			held[h] = struct{}{}
+		}
+	}
+	return slices.Sorted(maps.Keys(held))
 }
 
 // config are the names of one route configuration; nil: none.
@@ -244,12 +311,56 @@ func (f *frame) answers(asked string) string {
 	if vh := find(func(n *names) map[string]string { return n.exact }, host); vh != "" {
 		return vh
 	}
-	for i := 1; i < len(host); i++ { // the longest pattern first
-		if vh := find(func(n *names) map[string]string { return n.suffixes }, host[i:]); vh != "" {
-			return vh
+	for _, n := range f.patternLengths(config) { // the longest first
+		if n < len(host) {
+			if vh := find(func(n *names) map[string]string { return n.suffixes }, host[len(host)-n:]); vh != "" && f.mayHold(vh) {
+				return vh
+			}
 		}
 	}
 	return ""
+}
+
+// patternLengths are the lengths of what follows the star of patterns, the longest first. All
+// hosts have the one of length 0, which is no pattern for hosts.
+func (f *frame) patternLengths(config string) []int {
+	if known, ok := f.lengths[config]; ok {
+		return known
+	}
+	seen := map[int]struct{}{}
+	for _, n := range []*names{f.own.config(config), f.base.config(config)} {
+		if n != nil {
+			for length := range n.lengths {
+				seen[length] = struct{}{}
+			}
+		}
+	}
+	delete(seen, 0)
+	out := slices.SortedFunc(maps.Keys(seen), func(a, b int) int { return b - a })
+	if f.lengths == nil {
+		f.lengths = map[string][]int{}
+	}
+	f.lengths[config] = out
+	return out
+}
+
+// mayHold tells whether a pattern may be held. One that has all Services below it would bring
+// them all along, for a name that is no Service: such a name stays unknown.
+func (f *frame) mayHold(host string) bool {
+	for _, name := range f.domainsOf(host) {
+		if suffix, is := strings.CutPrefix(name, "*"); is && suffix != "" && strings.HasSuffix(".svc."+object.Domain, suffix) {
+			return false
+		}
+	}
+	return true
+}
+
+// domainsOf are the names that a virtual host answers to.
+func (f *frame) domainsOf(host string) []string {
+	if f.own.rev.Get(VirtualHost, host) == nil && f.base != nil {
+		return f.base.of[host]
+	}
+	return f.own.of[host]
 }
 
 // isStub tells whether the name is that of a virtual host that stands for hosts which are
@@ -275,12 +386,8 @@ func (f *frame) below(host string) []string {
 		return list
 	}
 	config, _, _ := strings.Cut(host, "/")
-	list := f.own.of[host]
-	if f.own.rev.Get(VirtualHost, host) == nil && f.base != nil {
-		list = f.base.of[host]
-	}
 	found := map[string]struct{}{}
-	for _, name := range list {
+	for _, name := range f.domainsOf(host) {
 		if suffix, is := strings.CutPrefix(name, "*"); is && suffix != "" {
 			f.own.config(config).below(suffix, found)
 			f.base.config(config).below(suffix, found)

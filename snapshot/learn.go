@@ -71,7 +71,10 @@ func (e *Engine) ask(a *attached, names []string) []string {
 	if _, there := e.proxies[a]; !there || a.learned == nil {
 		return make([]string, len(names))
 	}
-	answers := e.learning.ask(a.learned, names, time.Now())
+	answers, news := e.learning.ask(a.learned, names, time.Now())
+	if !news {
+		return answers
+	}
 	for l := range a.learned.set.layers {
 		for user := range l.users {
 			user.view.Publish(e.stack(user))

@@ -15,12 +15,13 @@ const (
 	MostLearned = 500
 	// MostAsked is how many names, known and unknown: whoever calls a workload may have it
 	// ask for names that he makes up.
-	MostAsked = 2000
+	MostAsked = 1000
 
-	// mostIdleSets is how many workloads are remembered that have no sidecar connected,
-	// and idleSet for how long.
-	mostIdleSets = 4096
-	idleSet      = 24 * time.Hour
+	// Of workloads that have no sidecar connected so many names are remembered, of one
+	// namespace and in all, and for so long.
+	mostIdleOfOne = 5000
+	mostIdle      = 100_000
+	idleSet       = 24 * time.Hour
 )
 
 // learning is what sidecars hold that learn which hosts their workloads use. All of it is
@@ -39,7 +40,7 @@ type workloadKey struct{ namespace, owner string }
 type learnedSet struct {
 	key    workloadKey
 	asked  map[string]time.Time // ROUTECONFIG/HOST as it was asked for, or a virtual host; and when first
-	whole  bool                 // it asked for too much
+	whole  bool                 // it asked for too many names
 	layers map[*learnedLayer]struct{}
 	left   time.Time // when its last sidecar went; it has no layers then
 }
@@ -56,9 +57,11 @@ type learnedLayer struct {
 	set        *learnedSet
 	frame      *frame
 	users      map[*attached]struct{}
-	hosts      []string // virtual hosts in force
-	resolved   int      // how many names hosts answers to
-	generation int      // of the frame, when hosts were found
+	found      map[string]string // virtual hosts by name, of this generation; empty: there is none
+	hosts      []string          // virtual hosts in force
+	crowded    bool              // they are too many
+	resolved   int               // how many names hosts answers to
+	generation int               // of the frame, when hosts were found
 	refers     map[*Resource][]string
 	looked     map[Key]struct{}
 	revision   *Revision
@@ -109,6 +112,12 @@ func (g *learning) leave(l *learnedLayer, a *attached, remember bool) {
 		return
 	}
 	l.set.left = time.Now()
+	for name := range l.set.asked { // what is no host is not worth the room
+		if l.frame.answers(name) == "" {
+			delete(l.set.asked, name)
+		}
+	}
+	l.set.whole = false
 	if !remember || len(l.set.asked) == 0 {
 		delete(g.sets, l.set.key)
 	}
@@ -124,10 +133,15 @@ func (g *learning) forget(now time.Time) {
 		}
 	}
 	slices.SortFunc(idle, func(a, b *learnedSet) int { return b.left.Compare(a.left) })
-	for i, s := range idle {
-		if i >= mostIdleSets || now.Sub(s.left) > idleSet {
+	all, each := 0, map[string]int{}
+	for _, s := range idle {
+		n := len(s.asked)
+		if all+n > mostIdle || each[s.key.namespace]+n > mostIdleOfOne || now.Sub(s.left) > idleSet {
 			delete(g.sets, s.key)
+			continue
 		}
+		all += n
+		each[s.key.namespace] += n
 	}
 	used := map[mesh.Scope]struct{}{}
 	for key := range g.layers {
@@ -178,7 +192,7 @@ func (g *learning) baseOf(before *domains, base *Revision) *domains {
 func (g *learning) follow(shown func(mesh.Scope) Stack) {
 	for scope, f := range g.frames {
 		s := shown(scope)
-		if f.changes = f.changes[:0]; s != f.stack {
+		if f.changes = nil; s != f.stack {
 			f.update(s, g.baseOf(f.base, s[LayerBase]))
 		}
 	}
@@ -189,10 +203,17 @@ func (g *learning) follow(shown func(mesh.Scope) Stack) {
 	}
 }
 
-// outdated tells whether the last change of the frame concerns the layer.
+// outdated tells whether the last change of the frame concerns the layer. Where names lead
+// elsewhere it mostly does not: a new host is a new name.
 func (l *learnedLayer) outdated() bool {
-	if l.generation != l.frame.generation || l.resolved != len(l.set.asked) {
-		return true
+	if l.set.whole {
+		return l.revision != nil
+	}
+	if l.unresolved() {
+		before := l.hosts
+		if l.resolve(); !slices.Equal(before, l.hosts) {
+			return true
+		}
 	}
 	return slices.ContainsFunc(l.frame.changes, func(k Key) bool { _, looked := l.looked[k]; return looked })
 }
@@ -200,12 +221,16 @@ func (l *learnedLayer) outdated() bool {
 // derive makes the revision of a layer.
 func (l *learnedLayer) derive() {
 	if l.set.whole {
-		l.revision, l.hosts, l.refers, l.looked = nil, nil, nil, nil
+		l.revision, l.hosts, l.found, l.refers, l.looked = nil, nil, nil, nil, nil
 		l.generation, l.resolved = l.frame.generation, len(l.set.asked)
 		return
 	}
-	if l.generation != l.frame.generation || l.resolved != len(l.set.asked) {
+	if l.unresolved() {
 		l.resolve()
+	}
+	if l.crowded {
+		l.revision, l.refers, l.looked = nil, nil, nil
+		return
 	}
 	w := want(l.frame.stack, l.refers)
 	for _, host := range l.hosts {
@@ -213,51 +238,61 @@ func (l *learnedLayer) derive() {
 	}
 	if l.key.inbound != nil {
 		for r := range l.key.inbound.revision.All(Listener) {
-			for _, name := range w.names(r) {
+			for _, name := range w.named(r) {
 				w.find(Cluster, name)
 			}
 		}
 	}
-	for key, r := range w.out {
-		if l.frame.revision.Get(key.Type, key.Name) == r {
-			delete(w.out, key)
-		}
-	}
+	// What the frame has as well stays: the frame lets go of it for reasons of its own.
 	l.refers, l.looked = w.refers, w.looked
 	l.revision = l.revision.to(w.out)
+}
+
+// unresolved tells whether there are names to look for.
+func (l *learnedLayer) unresolved() bool {
+	return l.generation != l.frame.generation || l.resolved != len(l.set.asked)
 }
 
 // resolve finds the virtual hosts that answer to what the workload has asked for, and those
 // that it would not ask for since it holds a pattern that covers them.
 func (l *learnedLayer) resolve() {
-	found := map[string]struct{}{}
+	if l.generation != l.frame.generation {
+		l.found = map[string]string{}
+	}
+	held := map[string]struct{}{}
 	for name := range l.set.asked {
-		host := l.frame.answers(name)
+		host, known := l.found[name]
+		if !known {
+			host = l.frame.answers(name)
+			l.found[name] = host
+		}
 		if host == "" {
 			continue
 		}
-		found[host] = struct{}{}
+		if _, done := held[host]; done {
+			continue
+		}
+		held[host] = struct{}{}
 		for _, narrower := range l.frame.below(host) {
-			found[narrower] = struct{}{}
+			held[narrower] = struct{}{}
 		}
 	}
 	l.generation, l.resolved = l.frame.generation, len(l.set.asked)
-	l.hosts = slices.Sorted(maps.Keys(found))
-	l.set.whole = l.set.whole || len(l.hosts) > MostLearned
+	l.hosts = slices.Sorted(maps.Keys(held))
+	l.crowded = len(l.hosts) > MostLearned
 }
 
 // stack is what a sidecar of the layer sees of what is outside of its pod.
 func (l *learnedLayer) stack() Stack {
-	if l.set.whole {
+	if l.set.whole || l.crowded {
 		return l.frame.stack
 	}
 	return Stack{LayerOutbound: l.revision, LayerBase: l.frame.revision}
 }
 
 // ask teaches a workload names, and returns for each the virtual host that answers to it;
-// empty: there is none. The layers that are others now have to be published.
-func (g *learning) ask(l *learnedLayer, names []string, now time.Time) (answers []string) {
-	news := false
+// empty: there is none. It tells whether the layers have to be published, which are others now.
+func (g *learning) ask(l *learnedLayer, names []string, now time.Time) (answers []string, news bool) {
 	for _, name := range names {
 		answers = append(answers, l.frame.answers(name))
 		if _, known := l.set.asked[name]; known || l.set.whole {
@@ -275,5 +310,5 @@ func (g *learning) ask(l *learnedLayer, names []string, now time.Time) (answers 
 			other.derive()
 		}
 	}
-	return answers
+	return answers, news
 }

@@ -44,6 +44,7 @@ func (s *learnedSet) state() Learned {
 	known := map[string]struct{}{}
 	for l := range s.layers {
 		out.Sidecars += len(l.users)
+		out.All = out.All || l.crowded
 		for _, name := range l.hosts {
 			if hosts[name] == nil {
 				hosts[name] = &LearnedHost{Name: name}
@@ -85,7 +86,7 @@ func (e *Engine) LearnedCount() (workloads, hosts, all int) {
 			most = max(most, len(l.hosts))
 		}
 		hosts += most
-		if s.whole {
+		if s.state().All {
 			all++
 		}
 	}

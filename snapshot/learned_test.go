@@ -303,3 +303,71 @@ func TestWorkloadIsRemembered(t *testing.T) {
 		t.Error("another workload holds it")
 	}
 }
+
+// serviceEntryOn80 is a ServiceEntry for HTTP on port 80.
+func serviceEntryOn80(namespace, name, host string, addresses ...string) mesh.Change {
+	o := &networkingv1.ServiceEntry{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	o.Spec.Hosts, o.Spec.Addresses = []string{host}, addresses
+	o.Spec.Location, o.Spec.Resolution = networking.ServiceEntry_MESH_EXTERNAL, networking.ServiceEntry_STATIC
+	o.Spec.Ports = []*networking.ServicePort{{Number: 80, Name: "http", Protocol: "HTTP"}}
+	o.Spec.Endpoints = []*networking.WorkloadEntry{{Address: "192.0.2.9"}}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: namespace, Name: name}, Object: o}
+}
+
+// ruleFor is a VirtualService for a host, which leads to another.
+func ruleFor(host, to string) mesh.Change {
+	o := &networkingv1.VirtualService{ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "rule"}}
+	o.Spec.Hosts = []string{host}
+	o.Spec.Http = []*networking.HTTPRoute{{Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: to, Port: &networking.PortSelector{Number: 80}}}}}}
+	return mesh.Change{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "b", Name: "rule"}, Object: o}
+}
+
+// TestPatternsTakeNoHost: a pattern that sidecars hold before anybody asks hides no host that
+// they do not hold, whoever has declared it.
+func TestPatternsTakeNoHost(t *testing.T) {
+	_, v := learningPlane(t, serviceEntryOn80("b", "narrow", "api.example.com", "203.0.113.5"), serviceEntryOn80("evil", "wide", "*.example.com"), serviceEntryOn80("evil", "all", "*.cluster.local"), serviceEntryOn80("evil", "any", "*.local"))
+	held := tablesOf(t, v.Current())["80"]
+	for host, want := range map[string]string{"api.example.com": "80/api.example.com", "x.example.com": "80/*.example.com", "web.b.svc.cluster.local": "80/ask", "x.local": "80/ask"} {
+		if got := held.lookup(host); got != want {
+			t.Errorf("%s is answered by %q, want %q", host, got, want)
+		}
+	}
+}
+
+// TestWideningIsNotForEver: a name that is no Service, under a pattern that has all Services
+// below it, brings none of them; and who holds everything because of another wide pattern
+// learns again when that has gone.
+func TestWideningIsNotForEver(t *testing.T) {
+	var more []mesh.Change
+	for i := range snapshot.MostLearned + 5 {
+		host := fmt.Sprintf("s%d.example.com", i)
+		more = append(more, serviceEntryOn80("c", fmt.Sprintf("s%d", i), host, fmt.Sprintf("10.50.%d.%d", i/250, i%250+1)))
+	}
+	wide, all := serviceEntryOn80("evil", "wide", "*.example.com"), serviceEntryOn80("evil", "all", "*.svc.cluster.local")
+	p, v := learningPlane(t, append(more, wide, all)...)
+	if got := v.Ask([]string{"80/typo.d.svc.cluster.local"}); got[0] != "" || v.Current().Len(snapshot.VirtualHost) > 20 {
+		t.Errorf("a name that is no Service is answered by %q, with %d virtual hosts", got[0], v.Current().Len(snapshot.VirtualHost))
+	}
+	v.Ask([]string{"80/x.example.com"})
+	if n := v.Current().Len(snapshot.VirtualHost); n < snapshot.MostLearned {
+		t.Errorf("under a pattern with %d hosts below it there are %d virtual hosts", snapshot.MostLearned+5, n)
+	}
+	p.store.Submit([]mesh.Change{{Ref: wide.Ref}})
+	p.settle(t, 1)
+	if n := v.Current().Len(snapshot.VirtualHost); n > 20 {
+		t.Errorf("the pattern has gone, and there are %d virtual hosts", n)
+	}
+}
+
+// TestClusterOutlivesTheFrame: what a workload's host leads to stays when something else that
+// leads there, and that all sidecars hold, goes elsewhere.
+func TestClusterOutlivesTheFrame(t *testing.T) {
+	p, v := learningPlane(t, serviceEntryOn80("b", "ext", "ext.example.com"), ruleFor("ext.example.com", "api.b.svc.cluster.local"))
+	v.Ask([]string{"80/api.b"})
+	p.store.Submit([]mesh.Change{ruleFor("ext.example.com", "web.b.svc.cluster.local")})
+	p.settle(t, 1)
+	const cluster = "outbound|80||api.b.svc.cluster.local"
+	if s := v.Current(); s.Get(snapshot.Cluster, cluster) == nil || s.Get(snapshot.Endpoint, cluster) == nil {
+		t.Error("the cluster of a host that is held has gone")
+	}
+}

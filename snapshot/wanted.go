@@ -13,6 +13,14 @@ func want(from Stack, known map[*Resource][]string) *wanted {
 	return &wanted{from: from, known: known, refers: map[*Resource][]string{}, out: map[Key]*Resource{}, looked: map[Key]struct{}{}}
 }
 
+// names are the clusters that its resources name; nil has none.
+func (w *wanted) names() map[*Resource][]string {
+	if w == nil {
+		return nil
+	}
+	return w.refers
+}
+
 // find takes the resource of a name, if there is one.
 func (w *wanted) find(t Type, name string) {
 	w.looked[Key{t, name}] = struct{}{}
@@ -31,13 +39,13 @@ func (w *wanted) add(r *Resource) {
 	for _, need := range r.Needs {
 		w.find(need.Type, need.Name)
 	}
-	for _, name := range w.names(r) {
+	for _, name := range w.named(r) {
 		w.find(Cluster, name)
 	}
 }
 
-// names are the clusters that a resource names.
-func (w *wanted) names(r *Resource) []string {
+// named are the clusters that a resource names.
+func (w *wanted) named(r *Resource) []string {
 	switch r.Type {
 	case Listener, VirtualHost, ExtensionConfig:
 	default:

@@ -21,7 +21,8 @@ type Change struct {
 // makes by itself, such as Pods.
 type Origin struct {
 	// Manager is that of the newest entry of metadata.managedFields, those of the status left
-	// out: "kubectl-client-side-apply", "argocd-controller".
+	// out: "kubectl-client-side-apply", "argocd-controller". If several wrote in the same
+	// second, it is all of them: "argocd-controller, kubectl-edit".
 	Manager string
 	At      time.Time // when that was, to the second
 	Version string    // metadata.resourceVersion

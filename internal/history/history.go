@@ -148,14 +148,14 @@ func shortened(list []object.Finding) []object.Finding {
 	return list
 }
 
-// text is what somebody wrote, short and without what terminals take for commands. It shares
-// no memory with what is longer.
+// text is what somebody wrote, short and without what terminals take for commands or show in
+// another order. It shares no memory with what is longer.
 func text(s string) string {
 	if len(s) > maxText {
 		s = strings.ToValidUTF8(s[:maxText], "") + " ..."
 	}
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r

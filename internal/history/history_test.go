@@ -63,6 +63,17 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
+// TestText: neither commands of terminals nor what turns text around is kept.
+func TestText(t *testing.T) {
+	for given, want := range map[string]string{
+		"a\x1b[2Jb": "a [2Jb", "gpj\u202etxt.exe": "gpj txt.exe", "\u2066a\u2069": " a ", "a\u200eb\u061cc": "a b c", "\u2028": " ", "zürich 東京": "zürich 東京", "x\xff": "x\ufffd",
+	} {
+		if got := text(given); got != want {
+			t.Errorf("%q: %q, want %q", given, got, want)
+		}
+	}
+}
+
 // TestBounds: neither many things at once nor long names take more than there is room for.
 func TestBounds(t *testing.T) {
 	var r Recorder

@@ -15,9 +15,9 @@ const alikeWithin = time.Minute
 
 // mergeHistory puts what replicas remember into one list, the oldest first. What several
 // did alike, with the same versions of the same objects or the same findings, is one entry.
+// If each did so several times, the last of one is the last of the others, whatever their
+// clocks say: the first ones may be forgotten, or be from before a replica started.
 func mergeHistory(all []answer[[]debug.Happened]) []debug.Happened {
-	out := []debug.Happened{}
-	known := map[string]int{} // the newest with what it says
 	var flat []debug.Happened
 	for _, a := range all {
 		for _, h := range a.value {
@@ -26,20 +26,47 @@ func mergeHistory(all []answer[[]debug.Happened]) []debug.Happened {
 		}
 	}
 	slices.SortStableFunc(flat, func(a, b debug.Happened) int { return a.Time.Compare(b.Time) })
-	for _, h := range flat {
-		key := saying(h)
-		i, again := known[key]
-		if key == "" || !again || h.Time.Sub(out[i].Time) > alikeWithin || strings.Contains(", "+out[i].Replica+", ", ", "+h.Replica+", ") {
-			known[key] = len(out)
-			out = append(out, h)
+	type turn struct{ says, replica string }
+	turns := map[turn]int{}       // up to which of those below a replica has come
+	alike := map[string][]*told{} // by what they say, the newest first
+	merged := make([]*told, 0, len(flat))
+	for n, h := range slices.Backward(flat) {
+		says := saying(h)
+		of := turn{says, h.Replica}
+		i, same := turns[of], alike[says]
+		for i < len(same) && same[i].newest.Sub(h.Time) > alikeWithin {
+			i++
+		}
+		turns[of] = i + 1
+		if says != "" && i < len(same) {
+			same[i].join(h, n)
 			continue
 		}
-		out[i].Replica += ", " + h.Replica
-		if out[i].Effect != nil {
-			out[i].Effect = together(out[i].Effect, h.Effect)
-		}
+		merged = append(merged, &told{Happened: h, newest: h.Time, first: n})
+		alike[says] = append(same, merged[len(merged)-1])
+	}
+	slices.SortFunc(merged, func(a, b *told) int { return cmp.Compare(a.first, b.first) })
+	out := make([]debug.Happened, 0, len(merged))
+	for _, m := range merged {
+		out = append(out, m.Happened)
 	}
 	return out
+}
+
+// told is an entry of one replica or of several, of the time of the first.
+type told struct {
+	debug.Happened
+	newest time.Time // at the last of them
+	first  int       // which of all entries it is at the first
+}
+
+// join takes in an older entry, the n-th of all, of one more replica.
+func (m *told) join(h debug.Happened, n int) {
+	m.Time, m.first = h.Time, n
+	m.Replica = strings.Join(slices.Sorted(slices.Values(append(strings.Split(m.Replica, ", "), h.Replica))), ", ")
+	if m.Effect != nil {
+		m.Effect = together(m.Effect, h.Effect)
+	}
 }
 
 // saying is the same for entries of replicas that tell of the same; empty: there are none.
@@ -63,7 +90,7 @@ func together(a, b *debug.Effect) *debug.Effect {
 	out.AtLeast = a.AtLeast || b.AtLeast
 	if (len(a.Workloads) > 0 || a.Proxies == 0) && (len(b.Workloads) > 0 || b.Proxies == 0) {
 		out.Workloads = union(a.Workloads, b.Workloads)
-	} else if x, y := namespacesOf(a), namespacesOf(b); len(x) > 0 && len(y) > 0 {
+	} else if x, y := namespacesOf(a), namespacesOf(b); (len(x) > 0 || a.Proxies == 0) && (len(y) > 0 || b.Proxies == 0) {
 		out.Workloads, out.Namespaces = nil, union(x, y)
 	} else {
 		out.Workloads, out.Namespaces = nil, nil

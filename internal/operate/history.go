@@ -2,7 +2,6 @@ package operate
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"net/url"
@@ -60,12 +59,14 @@ func (p *plane) showHistory(cmd *cobra.Command, args []string, since string, o *
 	if err != nil {
 		return err
 	}
+	var about subject
 	keep := func(debug.Happened) bool { return true }
 	switch {
 	case len(args) == 1:
-		if keep, err = p.concerning(ctx, args[0]); err != nil {
+		if about, err = p.subjectOf(ctx, args[0]); err != nil {
 			return err
 		}
+		keep = about.concerns
 	case p.namespace != "":
 		keep = func(h debug.Happened) bool { return concernsNamespace(h, p.namespace) }
 	}
@@ -74,6 +75,14 @@ func (p *plane) showHistory(cmd *cobra.Command, args []string, since string, o *
 		return err
 	}
 	list := slices.DeleteFunc(mergeHistory(all), func(h debug.Happened) bool { return !keep(h) })
+	if about.unknown != nil && len(list) == 0 {
+		return about.unknown
+	}
+	if about.workload != "" {
+		if err := p.noteAbsence(cmd, about.workload); err != nil {
+			return err
+		}
+	}
 	if done, err := o.write(out, list); done {
 		return err
 	}
@@ -111,36 +120,6 @@ func sinceQuery(since string, now time.Time) (string, error) {
 		return "?since=" + url.QueryEscape(t.Format(time.RFC3339Nano)), nil
 	}
 	return "", fmt.Errorf("--since %q is neither a duration (10m) nor a time (14:05, 2006-01-02T15:04:05Z)", since)
-}
-
-// concerning tells what concerned the object, or the workload, that an argument names.
-func (p *plane) concerning(ctx context.Context, arg string) (func(debug.Happened) bool, error) {
-	kind, name, ok := strings.Cut(arg, "/")
-	if !ok || kind == "" || name == "" {
-		return nil, fmt.Errorf("%q is not KIND/NAME, as virtualservice/reviews or deploy/web", arg)
-	}
-	namespace := p.namespace
-	if namespace == "" {
-		if _, ns, err := p.config(); err == nil {
-			namespace = ns
-		}
-	}
-	if isWorkload(kind) {
-		w, err := p.workloadNamed(ctx, kind, name, cmp.Or(namespace, "default"))
-		if err != nil {
-			return nil, err
-		}
-		return func(h debug.Happened) bool { return concernsWorkload(h, w) }, nil
-	}
-	is := kindMatcher(kind)
-	return func(h debug.Happened) bool {
-		about := func(r object.Ref) bool {
-			return r.Name == name && is(string(r.Kind)) && (r.Namespace == "" || namespace == "" || r.Namespace == namespace)
-		}
-		return slices.ContainsFunc(h.Objects, func(o debug.ChangedObject) bool {
-			return about(object.Ref{Kind: object.Kind(o.Kind), Namespace: o.Namespace, Name: o.Name})
-		}) || slices.ContainsFunc(slices.Concat(h.Came, h.Went), func(f debug.Finding) bool { return about(refOf(f.Object)) })
-	}, nil
 }
 
 // refOf reads what findings call an object.

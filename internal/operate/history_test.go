@@ -1,7 +1,10 @@
 package operate
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +50,104 @@ func TestMergeHistory(t *testing.T) {
 	}
 }
 
+// TestRepeatedAlike: what replicas did several times within a minute is told as often as each
+// did it, although their clocks differ by more than lies between.
+func TestRepeatedAlike(t *testing.T) {
+	gone := func(after time.Duration) debug.Happened {
+		h := changed(after, "VirtualService", "web", "", debug.Effect{Proxies: 1, Workloads: []string{"shop/a"}})
+		h.Objects[0].Deleted, h.Objects[0].Generation, h.Objects[0].By = true, 0, ""
+		return h
+	}
+	for _, c := range []struct {
+		what string
+		all  []answer[[]debug.Happened]
+		want string
+	}{
+		{"skewed", []answer[[]debug.Happened]{{"r1", []debug.Happened{gone(0), gone(2 * time.Second)}}, {"r2", []debug.Happened{gone(5 * time.Second), gone(7 * time.Second)}}},
+			"0s r1, r2; 2s r1, r2; "},
+		{"skewed the other way", []answer[[]debug.Happened]{{"r1", []debug.Happened{gone(5 * time.Second), gone(7 * time.Second)}}, {"r2", []debug.Happened{gone(0), gone(2 * time.Second)}}},
+			"0s r1, r2; 2s r1, r2; "},
+		{"one started between", []answer[[]debug.Happened]{{"r1", []debug.Happened{gone(0), gone(2 * time.Second)}}, {"r2", []debug.Happened{gone(3 * time.Second)}}},
+			"0s r1; 2s r1, r2; "},
+		{"far apart", []answer[[]debug.Happened]{{"r1", []debug.Happened{gone(0), gone(time.Hour)}}, {"r2", []debug.Happened{gone(time.Second)}}},
+			"0s r1, r2; 1h0m0s r1; "},
+		{"three", []answer[[]debug.Happened]{{"r1", []debug.Happened{gone(0), gone(2 * time.Second)}}, {"r2", []debug.Happened{gone(5 * time.Second), gone(7 * time.Second)}}, {"r3", []debug.Happened{gone(time.Second), gone(3 * time.Second)}}},
+			"0s r1, r2, r3; 2s r1, r2, r3; "},
+	} {
+		got := ""
+		for _, h := range mergeHistory(c.all) {
+			got += fmt.Sprintf("%s %s; ", h.Time.Sub(noon), h.Replica)
+			if n := strings.Count(h.Replica, "r"); h.Effect.Proxies != n {
+				t.Errorf("%s: %d proxies of %d replicas", c.what, h.Effect.Proxies, n)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.what, got, c.want)
+		}
+	}
+}
+
+// TestTogetherWhereNobodyWas: a replica without proxies that something concerned says nothing
+// of namespaces, which is not that all are concerned.
+func TestTogetherWhereNobodyWas(t *testing.T) {
+	many := &debug.Effect{Proxies: 100, Namespaces: []string{"other"}}
+	for _, both := range []*debug.Effect{together(&debug.Effect{}, many), together(many, &debug.Effect{})} {
+		h := debug.Happened{Effect: both}
+		if concernsWorkload(h, "shop/web") || !concernsWorkload(h, "other/web") {
+			t.Errorf("%+v", both)
+		}
+	}
+	if h := (debug.Happened{Effect: together(many, &debug.Effect{Proxies: 20_000})}); !concernsWorkload(h, "shop/web") {
+		t.Error("one of many namespaces is not told of")
+	}
+}
+
+// TestHistoryOfMistakes: who names a kind or a workload that there is not hears of it.
+func TestHistoryOfMistakes(t *testing.T) {
+	past := []debug.Happened{
+		changed(0, "VirtualService", "web", "7", debug.Effect{Proxies: 2, Workloads: []string{"shop/web"}}),
+		{Time: noon, Came: []debug.Finding{{Object: "EnvoyFilter shop/web", Message: "is not read"}}},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/debug/syncz" {
+			_ = json.NewEncoder(w).Encode([]debug.Proxy{{ID: "web-1.shop", Workload: "web"}})
+			return
+		}
+		_ = json.NewEncoder(w).Encode(past)
+	}))
+	defer server.Close()
+	for _, c := range []struct{ arg, said, err string }{
+		{"virtualservcie/web", "", "did you mean virtualservice?"},
+		{"foo/web", "", `"foo" is no kind`},
+		{"envoyfilter/web", "EnvoyFilter shop/web", ""},
+		{"host/web", "Nothing that is remembered.", ""},
+		{"vs/other", "Nothing that is remembered.", ""},
+		{"btlspolicies/other", "", "is no kind"},
+		{"deploy/web", "VirtualService shop/web", ""},
+		{"deploy/wbe", "note: no proxy of workload shop/wbe is connected", ""},
+	} {
+		out, err := run(t, "history", c.arg, "-n", "shop", "--debug-address", server.URL)
+		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) || !strings.Contains(out, c.said) {
+			t.Errorf("%s: %v: %s", c.arg, err, out)
+		}
+		if noted := strings.Contains(out, "note:"); noted != (c.arg == "deploy/wbe") {
+			t.Errorf("%s: %s", c.arg, out)
+		}
+	}
+}
+
+// TestProxiesAreCountedOnce: one that moves to another replica is at both for a moment.
+func TestProxiesAreCountedOnce(t *testing.T) {
+	list := []debug.Proxy{
+		{ID: "web-1.shop", Workload: "web", Replica: "one"}, {ID: "web-1.shop", Workload: "web", Replica: "two"},
+		{ID: "web-2.shop", Workload: "web", Replica: "one"}, {ID: "web-2.shop", Workload: "web", Replica: "two"},
+		{ID: "web-1.other", Workload: "web"}, {ID: "api-1.shop", Workload: "api"},
+	}
+	if got := proxiesOf(list, "shop/web"); fmt.Sprint(got) != "[web-1.shop web-2.shop]" {
+		t.Errorf("%v", got)
+	}
+}
+
 // TestHistoryConcerns: an object is named as kubectl names it, and a workload is concerned as
 // far as that is remembered.
 func TestHistoryConcerns(t *testing.T) {
@@ -68,17 +169,17 @@ func TestHistoryConcerns(t *testing.T) {
 		"deploy/a":                              {true, true, true, false, false},
 		"deployment.apps/b":                     {false, true, true, false, false},
 	} {
-		is, err := p.concerning(t.Context(), arg)
+		about, err := p.subjectOf(t.Context(), arg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, h := range []debug.Happened{web, gate, all, none, found} {
-			if is(h) != want[i] {
-				t.Errorf("%s: %d: %v", arg, i, is(h))
+			if about.concerns(h) != want[i] {
+				t.Errorf("%s: %d: %v", arg, i, !want[i])
 			}
 		}
 	}
-	if _, err := p.concerning(t.Context(), "web"); err == nil {
+	if _, err := p.subjectOf(t.Context(), "web"); err == nil {
 		t.Error("a name without a kind")
 	}
 	for i, h := range []debug.Happened{web, gate, all, found} {

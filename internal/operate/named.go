@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/fairway-mesh/fairway/internal/debug"
 )
 
 // workloadKinds are what people call the kinds of workloads, and pods.
@@ -60,18 +62,23 @@ func (p *plane) proxyFrom(ctx context.Context, arg string) (proxy string, of int
 	if err != nil {
 		return "", 0, err
 	}
-	for _, x := range list {
-		if x.Workload != name || namespaceOf(x.ID) != namespace {
-			continue
-		}
-		if of++; of == 1 {
-			proxy = x.ID
-		}
-	}
-	if of == 0 {
+	found := proxiesOf(list, namespace+"/"+name)
+	if len(found) == 0 {
 		return "", 0, fmt.Errorf("no proxy of %s in namespace %s is connected: `fairway status -n %s` lists those that are", arg, namespace, namespace)
 	}
-	return proxy, of, nil
+	return found[0], len(found), nil
+}
+
+// proxiesOf are the names of the proxies of a workload, "NAMESPACE/NAME", in order and each
+// once: one that moves is at two replicas for a moment.
+func proxiesOf(list []debug.Proxy, workload string) (names []string) {
+	for _, x := range list {
+		if x.Workload != "" && namespaceOf(x.ID)+"/"+x.Workload == workload {
+			names = append(names, x.ID)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // shortKinds are the short names that the definitions of kinds have.

@@ -15,31 +15,32 @@ import (
 
 // endpointSet makes the set of a service's endpoints for a host, as far as there is room:
 // each port of each is an endpoint of a cluster, which is made anew whenever one of them
-// changes. Those that are ready come first, then the oldest. So many more as unread were not
-// even looked at.
-func (b *builder) endpointSet(s *registry.Service, host string, list []registry.Endpoint, unread int) *registry.EndpointSet {
-	about := "endpoints " + host
+// changes. Those that are ready come first, then the oldest. left is how many endpoints of
+// clusters the namespace may still have for the host.
+func (b *builder) endpointSet(x *gathered, host string, left int) *registry.EndpointSet {
+	s, about := x.service, "endpoints "+host
 	ports := max(1, len(s.Ports))
-	all := len(list) + unread
+	all := x.count + x.unread
 	most := mostOf(s)
-	wanted := min(most, all*ports)
-	may := min(most, b.shareOf(s.Namespace, host))
-	b.wantEndpoints(s, wanted, min(wanted, may))
+	may := min(most, left)
 	room := may / ports
+	b.turns.work += max(x.count, min(all, room)*ports)
 	if all <= room {
-		b.turns.work += all * ports
 		b.foundAs(s.Ref, about, nil)
-		return registry.NewEndpointSet(list)
+		return registry.NewEndpointSet(x.endpoints())
 	}
-	b.turns.work += room * ports
 	finding := object.Finding{Object: s.Ref, Field: "spec.ports", Code: object.CodeInvalid}
-	if may == most {
+	if x.wanted() == most && left >= most {
 		finding.Message = fmt.Sprintf("%d ports × %d endpoints are more than %d; the %d youngest endpoints get no requests for host %s: have fewer ports, or select fewer workloads", len(s.Ports), all, most, all-room, host)
 	} else {
 		finding.Message = fmt.Sprintf("with the older hosts of namespace %s it has more than %d endpoints of clusters, the most of one namespace; %d of its %d endpoints get no requests for host %s: have fewer services select the same workloads, or have fairway.exportedResources raised in the mesh configuration",
 			s.Namespace, b.mostEndpoints(s.Namespace), all-room, all, host)
 	}
 	b.foundAs(s.Ref, about, []object.Finding{finding})
+	if room == 0 {
+		return registry.NoEndpoints
+	}
+	list := x.endpoints()
 	if len(list) <= room {
 		return registry.NewEndpointSet(list)
 	}

@@ -1,14 +1,11 @@
 package mesh
 
 import (
-	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 
-	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 	"github.com/fairway-mesh/fairway/mesh/traffic"
@@ -86,59 +83,6 @@ func (b *builder) workloadEntry(ref object.Ref, o *networkingv1.WorkloadEntry) {
 	b.workload(key, old, next)
 }
 
-// addEntry adds a ServiceEntry's service to the host; ports of an entry that
-// is otherwise like an older one of the same namespace are merged into that.
-func (b *builder) addEntry(h *registry.Host, s *registry.Service, endpoints []registry.Endpoint) {
-	b.foundAs(s.Ref, "named "+h.Name, nil)
-	b.foundAs(s.Ref, "ports "+h.Name, nil)
-	b.foundAs(s.Ref, "endpoints "+h.Name, nil)
-	for i, x := range h.Services {
-		if x.Kubernetes() {
-			where := "clients of other namespaces find the Service by it: use another host"
-			if x.Namespace == s.Namespace {
-				where = "this entry does nothing for it: use another host, or give the Service these ports and endpoints"
-			}
-			b.foundAs(s.Ref, "named "+h.Name, []object.Finding{{Object: s.Ref, Field: "spec.hosts", Code: object.CodeConflict, Winner: x.Ref,
-				Message: fmt.Sprintf("host %s is that of %s; %s", h.Name, x.Ref, where)}})
-		}
-		if x.Kubernetes() || x.Namespace != s.Namespace {
-			continue
-		}
-		if unlike(x, s) != "" {
-			b.foundAs(s.Ref, "together "+h.Name, []object.Finding{{Object: s.Ref, Field: "spec.hosts", Code: object.CodeConflict, Winner: x.Ref, Message: fmt.Sprintf(
-				"%s is older and declares host %s too, with another %s; this entry is left out for the host: make them alike, so that their ports and endpoints are taken together", x.Ref, h.Name, unlike(x, s))}})
-			return // the older one of the namespace counts
-		}
-		merged := *x
-		merged.Ports = slices.Clone(x.Ports)
-		merged.More = append(slices.Clone(x.More), s.Ref)
-		var lost []object.Finding
-		for _, p := range s.Ports {
-			switch there := merged.Port(p.Number); {
-			case there == nil:
-				merged.Ports = append(merged.Ports, p)
-			case there.Protocol != p.Protocol:
-				lost = append(lost, object.Finding{Object: s.Ref, Field: "spec.ports[" + p.Name + "].protocol", Code: object.CodeConflict, Winner: x.Ref, Message: fmt.Sprintf(
-					"%s is older and has port %d of host %s with protocol %s, and this entry with %s; the older one's is in force: give both the same, or use another port", x.Ref, p.Number, h.Name, there.Protocol, p.Protocol)})
-			}
-		}
-		b.foundAs(s.Ref, "ports "+h.Name, lost)
-		merged.Addresses = together(x.Addresses, s.Addresses)
-		if len(merged.Ports) > bounds.MaxEntryPorts || len(merged.Addresses) > bounds.MaxEntryAddresses || len(merged.Ports)*(len(h.Endpoints[i].Endpoints)+len(endpoints)) > bounds.MaxEntryEndpoints {
-			b.foundAs(s.Ref, "together "+h.Name, []object.Finding{{Object: s.Ref, Field: "spec.hosts", Code: object.CodeInvalid, Winner: x.Ref, Message: fmt.Sprintf(
-				"with this entry, those of the namespace for host %s have more than %d ports, %d addresses or %d endpoints of ports together; it is left out for the host: declare fewer", h.Name, bounds.MaxEntryPorts, bounds.MaxEntryAddresses, bounds.MaxEntryEndpoints)}})
-			return
-		}
-		b.foundAs(s.Ref, "together "+h.Name, nil)
-		list := realign(h.Endpoints[i].Endpoints, x, &merged)
-		list = append(list, realign(endpoints, s, &merged)...)
-		h.Services[i], h.Endpoints[i] = &merged, b.endpointSet(&merged, h.Name, list, 0)
-		return
-	}
-	b.foundAs(s.Ref, "together "+h.Name, nil)
-	h.Add(s, b.endpointSet(s, h.Name, endpoints, 0))
-}
-
 // unlike says in what two services of a host differ that are therefore not one; "" when
 // they may be.
 func unlike(a, b *registry.Service) string {
@@ -155,22 +99,6 @@ func unlike(a, b *registry.Service) string {
 		return "exportTo"
 	}
 	return ""
-}
-
-// together are the addresses of both lists, each once.
-func together(a, b []netip.Prefix) []netip.Prefix {
-	if len(b) == 0 {
-		return a
-	}
-	known := make(map[netip.Prefix]struct{}, len(a)+len(b))
-	out := make([]netip.Prefix, 0, len(a)+len(b))
-	for _, p := range slices.Concat(a, b) {
-		if _, have := known[p]; !have {
-			known[p] = struct{}{}
-			out = append(out, p)
-		}
-	}
-	return out
 }
 
 // realign maps endpoints of one service to the ports of another that has at

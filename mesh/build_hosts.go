@@ -69,12 +69,12 @@ func (b *builder) settleHost(name string) {
 
 // record gathers all services that declare the host.
 func (b *builder) record(name string) *registry.Host {
-	h := &registry.Host{Name: name}
+	h := &gathering{host: name, entries: map[string]*gathered{}}
 	if base, ok := strings.CutSuffix(name, ".svc."+object.Domain); ok {
 		if svc, ns, ok := strings.Cut(base, "."); ok {
 			if s := b.services[ns][svc]; s != nil {
 				list, unread := b.serviceEndpoints(s)
-				h.Add(s, b.endpointSet(s, name, list, unread))
+				h.add(s, list, unread)
 			} else {
 				b.foundAs(object.Ref{Kind: object.KindService, Namespace: ns, Name: svc}, "endpoints "+name, nil)
 			}
@@ -83,14 +83,12 @@ func (b *builder) record(name string) *registry.Host {
 	entries := slices.SortedFunc(maps.Values(b.declared[name]), func(a, c *registry.ServiceEntry) int {
 		return object.Older(a.Created, a.Ref, c.Created, c.Ref)
 	})
+	b.turns.work += len(entries)
 	for _, se := range entries {
 		i := slices.IndexFunc(se.Services, func(s *registry.Service) bool { return s.Host == name })
 		b.addEntry(h, se.Services[i], b.entryEndpoints(se, se.Services[i]))
 	}
-	if len(h.Services) == 0 {
-		return nil
-	}
-	return h
+	return b.hostOf(h)
 }
 
 // serviceEndpoints are the endpoints of a Kubernetes Service, and how many more it has that

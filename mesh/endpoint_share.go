@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/fairway-mesh/fairway/mesh/bounds"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 )
@@ -62,7 +61,7 @@ func (b *builder) mostEndpoints(namespace string) int {
 func (b *builder) shareOf(namespace, host string) int {
 	at := b.shares.of[namespace]
 	if at == nil {
-		return bounds.MaxHostEndpoints
+		return math.MaxInt
 	}
 	share := at.hosts[host]
 	switch {
@@ -71,14 +70,27 @@ func (b *builder) shareOf(namespace, host string) int {
 	case at.crowded:
 		return share.may
 	case share == nil:
-		return max(0, min(bounds.MaxHostEndpoints, b.mostEndpoints(namespace)-at.sum))
+		return max(0, b.mostEndpoints(namespace)-at.sum)
 	}
-	return bounds.MaxHostEndpoints
+	return math.MaxInt
 }
 
-// wantEndpoints notes what the record of a host asks for, and gets.
-func (b *builder) wantEndpoints(s *registry.Service, n, got int) {
-	b.shares.wants[s.Namespace] = want{s.Ref, s.Created.Unix(), n, got}
+// wantEndpoints notes what one service of a host asks for: a Service and the ServiceEntries
+// of its namespace share what the namespace may have.
+func (b *builder) wantEndpoints(s *registry.Service, n int) {
+	w, more := b.shares.wants[s.Namespace]
+	if !more {
+		w.ref, w.created = s.Ref, s.Created.Unix()
+	}
+	w.n += n
+	b.shares.wants[s.Namespace] = w
+}
+
+// getEndpoints notes how many of them a service of the namespace gets.
+func (b *builder) getEndpoints(namespace string, got int) {
+	w := b.shares.wants[namespace]
+	w.got += got
+	b.shares.wants[namespace] = w
 }
 
 // countEndpoints counts what the record of a host asked for in place of what it did before.

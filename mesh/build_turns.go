@@ -48,7 +48,8 @@ func (b *builder) touchLeft() {
 }
 
 // inTurn are the hosts that were touched: those that have waited longest first, and before
-// them those of namespaces whose heavy hosts have.
+// them those of namespaces whose heavy hosts have; of a host that several declare, the one
+// that has waited longest counts.
 func (b *builder) inTurn() []string {
 	t := &b.turns
 	if len(t.left) == 0 {
@@ -64,8 +65,10 @@ func (b *builder) inTurn() []string {
 		if l, is := t.left[name]; is {
 			p.since = l.since
 		}
-		if of := b.declarers(name); len(of) > 0 {
-			p.served = t.served[of[0]]
+		for i, ns := range b.declarers(name) {
+			if served := t.served[ns]; i == 0 || served < p.served {
+				p.served = served
+			}
 		}
 		places = append(places, p)
 	}
@@ -79,11 +82,16 @@ func (b *builder) inTurn() []string {
 	return out
 }
 
-// declarers are the namespaces whose objects declare the host, those that pay for it.
+// declarers are the namespaces whose objects declare the host, those that pay for it. The
+// namespace in its name is one of them only if its Service is there, or was: a ServiceEntry
+// may have any name.
 func (b *builder) declarers(host string) (out []string) {
 	if base, ok := strings.CutSuffix(host, ".svc."+object.Domain); ok {
-		if _, namespace, ok := strings.Cut(base, "."); ok {
-			out = append(out, namespace)
+		if service, namespace, ok := strings.Cut(base, "."); ok {
+			old := b.world.Host(host)
+			if b.services[namespace][service] != nil || old != nil && old.Services[0].Kubernetes() {
+				out = append(out, namespace)
+			}
 		}
 	}
 	for ref := range b.declared[host] {

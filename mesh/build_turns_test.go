@@ -119,6 +119,34 @@ func TestEndpointsTakeTurns(t *testing.T) {
 	}
 }
 
+// TestNamesOfOthersCostThemNothing: hosts that look as if they were Services of another
+// namespace are the work of the one that declares them, and nobody else waits for them.
+func TestNamesOfOthersCostThemNothing(t *testing.T) {
+	const machines, hosts = 450, 60
+	b := newBuilder()
+	b.apply([]Change{selectingService("honest", 0, "h", 1), machine("honest", 0, "h", 1)})
+	for i := range machines {
+		b.apply([]Change{machine("evil", i, "m", 1)})
+	}
+	for i := range hosts {
+		c := inlineEntry("evil", i, fmt.Sprintf("a%d.honest.svc.cluster.local", i), 2, 0)
+		c.Object.(*networkingv1.ServiceEntry).Spec.WorkloadSelector = &networking.WorkloadSelector{Labels: map[string]string{"app": "m"}}
+		b.apply([]Change{c})
+	}
+	b.finish()
+	b.turns.on = true
+	b.apply([]Change{machine("evil", 0, "m", 2)})
+	b.finish()
+	b.apply([]Change{machine("evil", 0, "m", 3), machine("honest", 0, "h", 3)})
+	w, _ := b.finish()
+	if got := w.Host("s000.honest.svc.cluster.local").Endpoints[0].Endpoints[0].Weight; got != 3 {
+		t.Errorf("the honest endpoint has weight %d", got)
+	}
+	if _, waits := b.waiting()["honest"]; waits || len(b.turns.left) == 0 {
+		t.Errorf("%v are said to wait for %d hosts", b.waiting(), len(b.turns.left))
+	}
+}
+
 // TestEndpointsOfOneNamespaceAreBounded: services that select the same workloads multiply with
 // them. The oldest services have all of theirs, the same whatever came first, the others are
 // told, and get theirs when there is room.

@@ -118,3 +118,37 @@ func TestEntriesOfOneHostAreLinear(t *testing.T) {
 		t.Errorf("one change beside 1000 entries allocates %.1f MB, beside 250 %.1f MB", many/1e6, few/1e6)
 	}
 }
+
+// TestOldHostsAreNotCutBeforeTheyAreCounted: a host that comes to a crowded namespace, older
+// than others, is never published with fewer endpoints than it may have, though its namespace
+// has had its turn in the pass.
+func TestOldHostsAreNotCutBeforeTheyAreCounted(t *testing.T) {
+	const machines, ports, fit, small = 400, 20, 5, 14 // 8,000 of each Service, and 800 of each small one
+	most := machines * (fit*ports + small*2)
+	b := newBuilder()
+	b.world.Config.ExportedResources = most / allEndpoints
+	for i := range machines {
+		b.apply([]Change{machine("evil", i, "m", 1)})
+	}
+	for i := range small { // each is made without a look at how much it is
+		b.apply([]Change{selectingService("evil", 10+i, "m", 2)})
+	}
+	for i := range fit + 2 {
+		b.apply([]Change{selectingService("evil", 30+i, "m", ports)})
+	}
+	b.finish()
+	b.turns.on = true
+	b.apply([]Change{selectingService("evil", 0, "m", ports), machine("evil", 0, "m", 2)})
+	for n := 0; n == 0 || len(b.turns.left) > 0; n++ {
+		w, _ := b.finish()
+		if h := w.Host("s000.evil.svc.cluster.local"); h != nil && len(h.Endpoints[0].Endpoints) != machines {
+			t.Fatalf("after %d passes the oldest host has %d endpoints", n+1, len(h.Endpoints[0].Endpoints))
+		}
+		if n > 50 {
+			t.Fatal("hosts are left over for ever")
+		}
+	}
+	if got := servedOf(&b.world, "evil"); got != most {
+		t.Errorf("%d endpoints of clusters are served in the end", got)
+	}
+}

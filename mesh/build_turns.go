@@ -16,6 +16,7 @@ const (
 	hostShare = 10_000         // of the hosts of one namespace, and of all hosts that are heavy
 	heavyHost = hostShare / 10 // a host that no pass takes in beside much else
 	glance    = 8              // workloads that are looked at cost as much as one endpoint
+	glanceSum = 64             // hosts of which the wants are added up as well
 )
 
 // hostTurns says which hosts' records wait for a later pass.

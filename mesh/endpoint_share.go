@@ -57,22 +57,42 @@ func (b *builder) mostEndpoints(namespace string) int {
 	return b.world.Config.ExportedResources * allEndpoints
 }
 
-// shareOf is how many endpoints of clusters a host of a namespace may have.
+// shareOf is how many endpoints of clusters a host of a namespace may have, by what its
+// record asks for. Before there is a World all are decided on at once, at the end. Later the
+// record may be published as it is, since one that is to be made again may have to wait for
+// its turn: so it is decided by age right away.
 func (b *builder) shareOf(namespace, host string) int {
-	at := b.shares.of[namespace]
+	w, most, at := b.shares.wants[namespace], b.mostEndpoints(namespace), b.shares.of[namespace]
 	if at == nil {
-		return math.MaxInt
+		return most
 	}
-	share := at.hosts[host]
+	share, others := at.hosts[host], at.sum
+	if share != nil {
+		others -= share.n
+	}
+	_, stale := b.shares.stale[namespace]
 	switch {
-	case at.crowded && share == nil:
-		return 0 // until it is decided whom it is older than
-	case at.crowded:
+	case others+w.n <= most:
+		return w.n
+	case at.crowded && share != nil && (!b.turns.on || !stale && share.n == w.n && share.ref == w.ref && share.created == w.created):
 		return share.may
-	case share == nil:
-		return max(0, b.mostEndpoints(namespace)-at.sum)
+	case !b.turns.on && at.crowded:
+		return 0
+	case !b.turns.on:
+		return max(0, most-others)
 	}
-	return math.MaxInt
+	b.turns.work += len(at.hosts) / glanceSum
+	for name, x := range at.hosts {
+		if name != host && w.compare(x.want, host, name) > 0 {
+			most -= x.n
+		}
+	}
+	return max(0, most)
+}
+
+// compare orders hosts of a namespace by age, the oldest first.
+func (w want) compare(x want, host, other string) int {
+	return cmp.Or(cmp.Compare(w.created, x.created), object.CompareRefs(w.ref, x.ref), cmp.Compare(host, other))
 }
 
 // wantEndpoints notes what one service of a host asks for: a Service and the ServiceEntries
@@ -155,7 +175,7 @@ func (b *builder) settleEndpoints() (changed bool) {
 			names = append(names, name)
 		}
 		slices.SortFunc(names, func(x, y string) int {
-			return cmp.Or(cmp.Compare(at.hosts[x].created, at.hosts[y].created), object.CompareRefs(at.hosts[x].ref, at.hosts[y].ref), cmp.Compare(x, y))
+			return at.hosts[x].compare(at.hosts[y].want, x, y)
 		})
 		for _, name := range names {
 			share := at.hosts[name]

@@ -3,7 +3,6 @@ package mesh
 import (
 	"fmt"
 	"iter"
-	"maps"
 	"sync"
 	"time"
 
@@ -46,38 +45,58 @@ type (
 // Policies are all policies of one kind, by namespace and in order of age.
 // A nil pointer is empty; it never changes.
 type Policies[T any] struct {
-	byRef persist.Map[string, *Policy[T]]
-	byAge persist.Map[string, *Policy[T]] // see ageKey
+	byRef  byKey[T]
+	spaces persist.Map[string, *space[T]] // by namespace, of those with policies
+}
 
-	mu    sync.Mutex
-	lists map[string][]*Policy[T] // of namespaces that somebody has asked for
+// byKey are policies of one kind by their keys.
+type byKey[T any] = persist.Map[string, *Policy[T]]
+
+// space are the policies of one kind in one namespace. Versions of the Policies share it
+// until a policy of the namespace changes.
+type space[T any] struct {
+	byAge byKey[T] // see ageKey
+
+	once sync.Once
+	list []*Policy[T] // those of byAge, once somebody has asked for them
 }
 
 // with is a copy that holds the policy in place of what had its Ref; nil
 // removes it. How many there are of the namespace matters little: one pass may
 // replace thousands.
 func (p *Policies[T]) with(ref object.Ref, policy *Policy[T]) *Policies[T] {
-	next := &Policies[T]{lists: map[string][]*Policy[T]{}}
+	next := &Policies[T]{}
 	if p != nil {
-		next.byRef, next.byAge = p.byRef, p.byAge
-		p.mu.Lock()
-		maps.Copy(next.lists, p.lists)
-		p.mu.Unlock()
-		delete(next.lists, ref.Namespace)
+		next.byRef, next.spaces = p.byRef, p.spaces
 	}
 	key := ref.String()
 	if old, _ := next.byRef.Get(key); old != nil {
-		next.byRef, next.byAge = next.byRef.Delete(key), next.byAge.Delete(ageKey(old))
+		next.byRef = next.byRef.Delete(key)
+		next.inSpace(old.Namespace, func(m byKey[T]) byKey[T] { return m.Delete(ageKey(old)) })
 	}
 	if policy != nil {
-		next.byRef, next.byAge = next.byRef.Set(key, policy), next.byAge.Set(ageKey(policy), policy)
+		next.byRef = next.byRef.Set(key, policy)
+		next.inSpace(policy.Namespace, func(m byKey[T]) byKey[T] { return m.Set(ageKey(policy), policy) })
 	}
 	return next
 }
 
+// inSpace changes the policies of a namespace, in a copy that nobody else has yet.
+func (p *Policies[T]) inSpace(namespace string, change func(byKey[T]) byKey[T]) {
+	var before byKey[T]
+	if s, ok := p.spaces.Get(namespace); ok {
+		before = s.byAge
+	}
+	if after := change(before); after.Len() > 0 {
+		p.spaces = p.spaces.Set(namespace, &space[T]{byAge: after})
+	} else {
+		p.spaces = p.spaces.Delete(namespace)
+	}
+}
+
 // ageKey orders the policies of a namespace by age, and those of one age by name.
 func ageKey[T any](p *Policy[T]) string {
-	return fmt.Sprintf("%s/%020d.%09d/%s", p.Namespace, p.Created.Unix()-time.Time{}.Unix(), p.Created.Nanosecond(), p.Ref.Name)
+	return fmt.Sprintf("%020d.%09d/%s", p.Created.Unix()-time.Time{}.Unix(), p.Created.Nanosecond(), p.Ref.Name)
 }
 
 // In are the policies of a namespace, oldest first.
@@ -85,16 +104,17 @@ func (p *Policies[T]) In(namespace string) []*Policy[T] {
 	if p == nil {
 		return nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	list, known := p.lists[namespace]
-	if !known {
-		for _, x := range persist.Prefix(p.byAge, namespace+"/") {
-			list = append(list, x)
-		}
-		p.lists[namespace] = list
+	s, ok := p.spaces.Get(namespace)
+	if !ok { // nothing is kept of what anybody may ask for
+		return nil
 	}
-	return list
+	s.once.Do(func() {
+		s.list = make([]*Policy[T], 0, s.byAge.Len())
+		for _, x := range s.byAge.All() {
+			s.list = append(s.list, x)
+		}
+	})
+	return s.list
 }
 
 // All are the policies of all namespaces, those of one oldest first.
@@ -103,9 +123,11 @@ func (p *Policies[T]) All() iter.Seq[*Policy[T]] {
 		if p == nil {
 			return
 		}
-		for _, x := range p.byAge.All() {
-			if !yield(x) {
-				return
+		for _, s := range p.spaces.All() {
+			for _, x := range s.byAge.All() {
+				if !yield(x) {
+					return
+				}
 			}
 		}
 	}

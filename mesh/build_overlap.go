@@ -43,10 +43,13 @@ type overlap struct{ loser, winner object.Ref }
 // overlaps are what building keeps of objects that select the same workloads.
 type overlaps struct {
 	stale  map[string]struct{}                  // namespaces whose objects have changed
+	near   map[string][]rivals                  // by namespace, of those with rivals
 	of     map[object.Ref][]*overlap            // by the workload
 	counts map[object.Ref]map[object.Ref]*count // by loser and winner
 	wide   map[string]map[object.Ref]object.Ref // by namespace: the winner of each that is for all workloads
 	lost   map[object.Ref]struct{}              // losers that are to be told anew
+
+	crowded map[object.Ref]struct{} // workloads that have a finding, since too many selectors may select them
 }
 
 // count is how many workloads an overlap concerns, which share it.
@@ -56,7 +59,7 @@ type count struct {
 }
 
 func newOverlaps() overlaps {
-	return overlaps{stale: map[string]struct{}{}, of: map[object.Ref][]*overlap{}, counts: map[object.Ref]map[object.Ref]*count{}, wide: map[string]map[object.Ref]object.Ref{}, lost: map[object.Ref]struct{}{}}
+	return overlaps{stale: map[string]struct{}{}, near: map[string][]rivals{}, of: map[object.Ref][]*overlap{}, counts: map[object.Ref]map[object.Ref]*count{}, wide: map[string]map[object.Ref]object.Ref{}, lost: map[object.Ref]struct{}{}, crowded: map[object.Ref]struct{}{}}
 }
 
 // settleOverlaps says again which objects do nothing for workloads, since older ones
@@ -67,25 +70,24 @@ func (b *builder) settleOverlaps() {
 		kinds := b.chosenOf(ns)
 		b.widest(ns, kinds)
 		near := rivalsOf(kinds)
+		if delete(o.near, ns); len(near) > 0 {
+			o.near[ns] = near
+		}
 		for _, list := range []map[string]*registry.Workload{b.pods[ns], b.entries[ns]} {
 			for _, w := range list {
-				o.recount(w.Ref, w.Labels, near)
+				b.recount(w.Ref, w.Labels, near)
 			}
 		}
 	}
-	near := map[string][]rivals{}
 	for ref := range b.dirty.Workloads {
 		ns := ref.Namespace
 		if _, done := o.stale[ns]; done && b.workloadOf(ref) != nil {
 			continue
 		}
-		if _, known := near[ns]; !known {
-			near[ns] = rivalsOf(b.chosenOf(ns))
-		}
 		if w := b.workloadOf(ref); w != nil {
-			o.recount(ref, w.Labels, near[ns])
+			b.recount(ref, w.Labels, o.near[ns])
 		} else {
-			o.recount(ref, nil, nil)
+			b.recount(ref, nil, nil)
 		}
 	}
 	for loser := range o.lost {
@@ -127,71 +129,19 @@ func (b *builder) widest(namespace string, kinds [][]chosen) {
 	}
 }
 
-// maxRivals is how many objects of a kind are looked at for one workload, and for one pair of
-// a selector: objects and workloads multiply.
-const maxRivals = 100
-
-// rivals are objects of one kind with a selector, oldest first, and their places by one pair
-// of it: at most maxRivals of a pair, since one workload may have them all.
-type rivals struct {
-	list []chosen
-	by   map[[2]string][]int
-}
-
-// rivalsOf are the objects with a selector, of kinds with more than one of them.
-func rivalsOf(kinds [][]chosen) (out []rivals) {
-	for _, list := range kinds {
-		list = slices.DeleteFunc(list, func(c chosen) bool { return len(c.selector) == 0 })
-		if len(list) < 2 {
-			continue
-		}
-		r := rivals{list: list, by: map[[2]string][]int{}}
-		for i, c := range list {
-			label := firstLabel(c.selector)
-			if pair := [2]string{label, c.selector[label]}; len(r.by[pair]) < maxRivals {
-				r.by[pair] = append(r.by[pair], i)
-			}
-		}
-		out = append(out, r)
-	}
-	return out
-}
-
-// firstLabel is the first label of a selector in order.
-func firstLabel(selector map[string]string) (first string) {
-	for label := range selector {
-		if first == "" || label < first {
-			first = label
-		}
-	}
-	return first
-}
-
-// selecting are the objects that select a workload with the labels: of more than maxRivals
-// the oldest.
-func (r *rivals) selecting(labels map[string]string) (out []object.Ref) {
-	var at []int
-	for label, value := range labels {
-		for _, i := range r.by[[2]string{label, value}] {
-			if object.Selects(r.list[i].selector, labels) {
-				at = append(at, i)
-			}
-		}
-	}
-	slices.Sort(at)
-	for _, i := range at[:min(len(at), maxRivals)] {
-		out = append(out, r.list[i].ref)
-	}
-	return out
-}
-
 // recount notes by which objects a workload with the labels is selected in vain.
-func (o *overlaps) recount(workload object.Ref, labels map[string]string, near []rivals) {
+func (b *builder) recount(workload object.Ref, labels map[string]string, near []rivals) {
+	o := &b.overlaps
 	before := o.of[workload]
 	delete(o.of, workload)
 	var now []*overlap
+	var crowds []object.Finding
 	for i := range near {
-		if refs := near[i].selecting(labels); len(refs) > 1 {
+		refs, ok := near[i].selecting(labels)
+		if !ok {
+			crowds = append(crowds, manySelectors(workload, near[i].kind))
+		}
+		if len(refs) > 1 {
 			for _, loser := range refs[1:] {
 				now = append(now, o.add(loser, refs[0]))
 			}
@@ -203,6 +153,24 @@ func (o *overlaps) recount(workload object.Ref, labels map[string]string, near [
 	for _, x := range before { // after what stays was counted again
 		o.drop(x)
 	}
+	if _, was := o.crowded[workload]; was || len(crowds) > 0 {
+		b.foundAs(workload, "overlap", crowds)
+		delete(o.crowded, workload)
+	}
+	if len(crowds) > 0 {
+		o.crowded[workload] = struct{}{}
+	}
+}
+
+// manySelectors says of a workload that too many selectors of a kind may select it.
+func manySelectors(workload object.Ref, kind object.Kind) object.Finding {
+	field := "metadata.labels"
+	if workload.Kind == object.KindWorkloadEntry {
+		field = "spec.labels"
+	}
+	return object.Finding{Object: workload, Field: field, Code: object.CodeConflict, Message: fmt.Sprintf(
+		"selectors of %s objects that share labels with this workload have more than %d labels together; the oldest that selects it is in force, and the others are not told that they do nothing for it: "+
+			"give the selectors labels that fewer of them have", kind, maxLooks)}
 }
 
 // add counts an overlap once more.

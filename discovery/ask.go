@@ -37,6 +37,12 @@ type questions struct {
 // configuration. Envoy does not ask for a Host header that is longer than a name with a port.
 const maxAsked = 320
 
+// What becomes of a name that is asked for, as it is counted.
+const (
+	askedHost = "host" // a host of the mesh
+	askedNone = "none" // nothing that the mesh has
+)
+
 // boundQuestions is an error when there are too many with those that are open.
 func (s *session) boundQuestions(asked []string) error {
 	if len(s.questions.open)+len(asked) > maxNames || s.questions.bytes+sizeOf(asked) > maxNameBytes {

@@ -64,8 +64,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "pilot_proxy_queue_time", Help: "Seconds from the publication of a change until a proxy's stream takes it up.", Buckets: buckets,
 		}),
 	}
+	// Series begin with 0: of one that comes into being with 40, Prometheus sees no increase.
 	for _, reason := range []string{lostSilent, lostUnread} {
-		m.lost.WithLabelValues(reason) // 0, not nothing
+		m.lost.WithLabelValues(reason)
+	}
+	for p := range phases {
+		if p := phase(p); p != phaseIdle { //nolint:gosec // there are few
+			m.overdue.WithLabelValues(p.String())
+		}
+	}
+	for _, answer := range []string{askedHost, askedNone} {
+		m.questions.WithLabelValues(answer)
 	}
 	for t := range snapshot.NumTypes {
 		m.pushes[t] = pushes.WithLabelValues(t.String())

@@ -362,10 +362,10 @@ func (st *stream) report(e events) {
 		st.via.server.progress()
 	}
 	if e.found > 0 {
-		st.via.server.metrics.questions.WithLabelValues("host").Add(float64(e.found))
+		st.via.server.metrics.questions.WithLabelValues(askedHost).Add(float64(e.found))
 	}
 	if e.unknown > 0 {
-		st.via.server.metrics.questions.WithLabelValues("none").Add(float64(e.unknown))
+		st.via.server.metrics.questions.WithLabelValues(askedNone).Add(float64(e.unknown))
 	}
 	for _, p := range e.overdue {
 		st.via.server.metrics.overdue.WithLabelValues(p.String()).Inc()

@@ -111,7 +111,8 @@ type stateMetrics struct {
 }
 
 var (
-	servicesDesc  = prometheus.NewDesc("pilot_services", "Hosts of the mesh.", nil, nil)
+	hostsDesc     = prometheus.NewDesc("fairway_hosts", "Hosts of the mesh.", nil, nil)
+	servicesDesc  = prometheus.NewDesc("pilot_services", "As fairway_hosts, by the name that Istio's dashboards read.", nil, nil)
 	virtualDesc   = prometheus.NewDesc("pilot_virt_services", "VirtualServices in force.", nil, nil)
 	duplicateDesc = prometheus.NewDesc("pilot_vservice_dup_domain", "VirtualServices of which a host is another's.", nil, nil)
 	listenerDesc  = prometheus.NewDesc("pilot_conflict_outbound_listener_tcp_over_current_tcp", "Services that cannot have the listener which another has.", nil, nil)
@@ -120,7 +121,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (stateMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{servicesDesc, virtualDesc, duplicateDesc, listenerDesc, findingsDesc} {
+	for _, d := range []*prometheus.Desc{hostsDesc, servicesDesc, virtualDesc, duplicateDesc, listenerDesc, findingsDesc} {
 		to <- d
 	}
 }
@@ -138,6 +139,7 @@ func (s stateMetrics) Collect(to chan<- prometheus.Metric) {
 	for range w.VirtualServices() {
 		virtual++
 	}
+	gauge(hostsDesc, w.HostCount())
 	gauge(servicesDesc, w.HostCount())
 	gauge(virtualDesc, virtual)
 	codes, duplicates, listeners := map[object.Code]int{}, map[object.Ref]struct{}{}, map[object.Ref]struct{}{}

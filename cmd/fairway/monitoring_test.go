@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/test/faults"
+	"github.com/fairway-mesh/fairway/test/wire"
 )
 
 // monitor is a Prometheus that scrapes a control plane and judges the chart's
@@ -136,6 +137,9 @@ func TestMonitoring(t *testing.T) {
 	if n, err := m.ask(raised); err != nil || n != 0 {
 		t.Errorf("%d alerts while all is well: %v", n, err)
 	}
+	const refused = `ALERTS{alertname="FairwayProxiesRefuse"}`
+	refuse(t, p)
+	p.await("a refusal is on its way to an alert", soon, func() bool { n, err := m.ask(refused); return err == nil && n == 1 })
 	if !faults.Long() {
 		return
 	}
@@ -144,6 +148,22 @@ func TestMonitoring(t *testing.T) {
 	p.await("the alert is raised", 4*time.Minute, func() bool { n, err := m.ask(stale); return err == nil && n > 0 })
 	link.Link(faults.Passes)
 	p.await("the alert ends", 2*time.Minute, func() bool { n, err := m.ask(raised); return err == nil && n == 0 })
+}
+
+// refuse has a proxy refuse a cluster until the test ends.
+func refuse(t *testing.T, p *plane) {
+	t.Helper()
+	c := wire.New(wire.Options{NodeID: "sidecar~10.10.1.9~picky-0.shop~shop.svc.cluster.local", Delta: true, OnResponse: func(r wire.Response) error {
+		for _, put := range r.Put {
+			if name := "outbound|8080|v1|web.shop.svc.cluster.local"; put.Name == name {
+				return fmt.Errorf("Error adding/updating cluster(s) %s: nonsense", name)
+			}
+		}
+		return nil
+	}})
+	done := make(chan struct{})
+	go func() { defer close(done); _ = c.Run(t.Context(), p.xds) }()
+	t.Cleanup(func() { <-done })
 }
 
 // rules makes sure that Prometheus evaluates all rules.

@@ -139,7 +139,7 @@ func serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 
-	registry.MustRegister(cacheMetrics{engine, server}, learnedMetrics{engine})
+	registry.MustRegister(cacheMetrics{engine, server}, learnedMetrics{engine}, refusedMetrics{server})
 	memory := reserve.NewMemory(log, registry, func() { engine.Shed(); server.Shed() })
 
 	g, ctx := errgroup.WithContext(ctx)

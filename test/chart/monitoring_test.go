@@ -51,10 +51,10 @@ func alerts(t *testing.T) (text []byte, list []alert) {
 	return text, rule.Spec.Groups[0].Rules
 }
 
-// story is what an alert sees of one replica, by the values of a series each
-// minute, and whether it fires after twenty.
+// story is what an alert sees of the replica a, and maybe of others, by the values
+// of a series each minute, and whether it fires for a after twenty.
 type story struct {
-	series []string // "NAME{LABELS} VALUES"
+	series []string // "NAME{LABELS} VALUES", of a where no instance is named
 	fires  bool
 }
 
@@ -99,6 +99,42 @@ var stories = map[string][]story{
 		{[]string{`fairway_authority_problem{source="stored"} 0+0x15 1+0x10`}, true},
 		{[]string{`fairway_authority_problem{source="stored"} 0+0x30`}, false},
 	},
+	"FairwayProxiesRefuse": {
+		{[]string{`fairway_xds_refused_resources{type="lds"} 0+0x15 2+0x10`, `fairway_xds_refused_resources{type="cds"} 0+0x30`}, true},
+		{[]string{`fairway_xds_refused_resources{type="lds"} 0+0x30`, `fairway_xds_refused_resources{type="lds",instance="b"} 2+0x30`}, false}, // others do
+		{[]string{`fairway_xds_refused_resources{type="lds"} 0+0x19 2+0x10`}, false},                                                           // for a moment
+	},
+	"FairwayProxiesLate": {
+		{[]string{`fairway_xds_overdue_total{step="clusters"} 0+2x30`}, true},
+		{[]string{`fairway_xds_overdue_total{step="clusters"} 0+0x15 8+0x10`, `fairway_xds_overdue_total{step="routes"} 0+0x15 8+0x10`}, true},
+		{[]string{`fairway_xds_overdue_total{step="clusters"} 0+0x15 4+0x10`}, false},
+		{[]string{`fairway_xds_overdue_total{step="clusters"} 900+0x15 0+0x10`}, false}, // started again
+	},
+	"FairwayConvergenceSlow": {
+		{converged("0+1x30", "0+10x30", "0+10x30"), true},
+		{converged("0+1x30", "0+1x30", "0+10x30"), true},                               // beyond the last bound
+		{converged("900+1x12 0+1x20", "900+10x12 0+10x20", "900+10x12 0+10x20"), true}, // started again
+		{converged("0+1000x30", "0+1001x30", "0+1001x30"), false},
+		{converged("7+0x30", "9+0x30", "9+0x30"), false},                                 // nothing changes
+		{converged("0+0x15 1+0x10", "0+0x15 9+0x10", "0+0x15 9+0x10"), false},            // one change
+		{converged("0+0x8 1+0x20", "0+0x8 9+0x2 18+0x20", "0+0x8 9+0x2 18+0x20"), false}, // two within three minutes
+	},
+	"FairwayReplicasDisagree": {
+		{[]string{`fairway_hosts 90+0x30`, `fairway_hosts{instance="b"} 100+0x30`, `fairway_hosts{instance="c"} 100+0x30`}, true},
+		{[]string{`fairway_hosts 90+0x30`, `fairway_hosts{instance="b"} 105+1x5 105-1x5 105+1x20`}, true}, // the other one goes on
+		{[]string{`fairway_hosts 100+0x30`, `fairway_hosts{instance="b"} 90+0x30`}, false},                // the other one does
+		{[]string{`fairway_hosts 100+0x30`, `fairway_hosts{instance="b"} 100+0x30`}, false},
+		{[]string{`fairway_hosts 100+0x30`}, false},                                                                         // there is one
+		{[]string{`fairway_hosts 100+10x30`, `fairway_hosts{instance="b"} 105+10x30`}, false},                               // scraped at another time
+		{[]string{`fairway_hosts _x7 90+0x30`, `fairway_hosts{instance="b"} 100+0x7 stale`}, false},                         // in the place of b, after hosts went
+		{[]string{`fairway_hosts{namespace="one"} 90+0x30`, `fairway_hosts{namespace="two",instance="b"} 100+0x30`}, false}, // two meshes
+	},
+}
+
+// converged are the series of a histogram of convergence.
+func converged(within5, within10, all string) []string {
+	const name = "fairway_xds_convergence_seconds_bucket"
+	return []string{name + `{le="5"} ` + within5, name + `{le="10"} ` + within10, name + `{le="+Inf"} ` + all}
 }
 
 // TestAlerts has Prometheus' own engine judge each alert by stories in which it
@@ -158,7 +194,9 @@ func (s story) test(name string) any {
 		if !strings.HasSuffix(name, "}") {
 			name += "{}"
 		}
-		name = strings.TrimSuffix(name, "}") + `,instance="a"}`
+		if !strings.Contains(name, "instance=") {
+			name = strings.TrimSuffix(name, "}") + `,instance="a"}`
+		}
 		series = append(series, map[string]string{"series": strings.Replace(name, "{,", "{", 1), "values": values})
 	}
 	firing := 0

@@ -86,7 +86,7 @@ func newConcerned() *concerned {
 
 // shared takes down what all proxies of a scope see in place of something else.
 func (c *concerned) shared(scope mesh.Scope, proxies int, before, after Stack) {
-	if proxies == 0 || before == after {
+	if proxies <= 0 || before == after { // those that learn may be counted where they were
 		return
 	}
 	c.place(scope.Namespace)

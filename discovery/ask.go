@@ -185,8 +185,10 @@ func (s *session) refusedNow(host string) bool {
 // reopen takes back the answers of a response that the proxy has refused, and those of virtual hosts
 // that it refuses: they go again by themselves, after what is tried again of it.
 func (s *session) reopen(f *flight, refused []*snapshot.Resource) {
-	for _, r := range f.answers {
-		s.open(r.Name, "")
+	if len(f.put) > 0 || s.refusals < maxRefusals { // else the proxy refuses them for what they are
+		for _, r := range f.answers {
+			s.open(r.Name, "")
+		}
 	}
 	for _, r := range refused {
 		if _, own := s.questions.own[r.Name]; own {

@@ -276,3 +276,18 @@ func TestQuestionsDoNotStarveLeases(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswersThatAreAlwaysRefused: a proxy that takes no answer is not sent it for ever.
+func TestAnswersThatAreAlwaysRefused(t *testing.T) {
+	p := newLearner(t, small(t))
+	p.connect()
+	p.question(request{subscribe: []string{"80/nobody"}})
+	for range 2 * maxRefusals {
+		if p.flying[snapshot.VirtualHost] != "" {
+			p.nack(snapshot.VirtualHost, "no")
+		}
+	}
+	if p.flying[snapshot.VirtualHost] != "" {
+		t.Errorf("after %d refusals the answer is sent once more", 2*maxRefusals)
+	}
+}

@@ -176,6 +176,8 @@ func (e *Engine) show() *concerned {
 	e.learning.follow(e.scopes.shown)
 	for a := range e.proxies {
 		e.relearn(a)
+	}
+	for a := range e.proxies {
 		to.show(a, e.stack(a))
 	}
 	e.wake()

@@ -60,6 +60,7 @@ func (e *Engine) relearn(a *attached) {
 	if key := e.learnedKey(a); key != a.learned.key {
 		before := a.learned
 		a.learned = e.learning.enter(key, e.scopes.shown(a.scope), a)
+		e.learning.carry(before.set, a.learned.set)
 		e.learning.leave(before, a, true)
 	}
 }

@@ -90,6 +90,29 @@ func (g *learning) enter(key learnedKey, scope Stack, a *attached) *learnedLayer
 	return l
 }
 
+// carry has a workload know what a sidecar brings along that was taken for one of another: the
+// Pod came later than its sidecar, or has left its Deployment. What the sidecar holds and has asked
+// for stays.
+func (g *learning) carry(from, to *learnedSet) {
+	if from == to {
+		return
+	}
+	to.whole = to.whole || from.whole
+	for name, at := range from.asked {
+		if _, known := to.asked[name]; known {
+			continue
+		}
+		if len(to.asked) >= MostAsked {
+			to.whole = true
+			break
+		}
+		to.asked[name] = at
+	}
+	for l := range to.layers {
+		l.derive()
+	}
+}
+
 // users are the sidecars of a scope that learn.
 func (g *learning) users(scope mesh.Scope) int {
 	if f := g.frames[scope]; f != nil {
@@ -190,10 +213,20 @@ func (g *learning) baseOf(before *domains, base *Revision) *domains {
 
 // follow brings all layers to what their scopes show now.
 func (g *learning) follow(shown func(mesh.Scope) Stack) {
+	shownBases := map[*Revision]struct{}{}
+	for scope := range g.frames {
+		shownBases[shown(scope)[LayerBase]] = struct{}{}
+	}
 	for scope, f := range g.frames {
 		s := shown(scope)
 		if f.changes = nil; s != f.stack {
-			f.update(s, g.baseOf(f.base, s[LayerBase]))
+			before := f.base
+			if before != nil {
+				if _, used := shownBases[before.rev]; used { // another scope's, or brought elsewhere already
+					before = nil
+				}
+			}
+			f.update(s, g.baseOf(before, s[LayerBase]))
 		}
 	}
 	for _, l := range g.layers {

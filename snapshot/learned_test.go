@@ -272,13 +272,7 @@ func TestTooMuchLearnedIsAll(t *testing.T) {
 // TestWorkloadIsRemembered: what one pod asked for, the others of its workload hold from the
 // beginning, also after all have gone for a while; a workload of another name does not.
 func TestWorkloadIsRemembered(t *testing.T) {
-	pod := func(name string) mesh.Change {
-		o := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, Labels: map[string]string{"app": "shop"},
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "shop-5d4f8b6c7d", Controller: new(true)}}}}
-		o.Status.PodIP = "10.8.0." + name[len(name)-1:]
-		return mesh.Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, Object: o}
-	}
-	p, stranger := learningPlane(t, pod("shop-5d4f8b6c7d-1"), pod("shop-5d4f8b6c7d-2"))
+	p, stranger := learningPlane(t, shopPod("shop-5d4f8b6c7d-1"), shopPod("shop-5d4f8b6c7d-2"))
 	enter := func(name string) *snapshot.View {
 		c := envoy140("a", name, 40)
 		v, err := p.engine.Attach(t.Context(), &c)
@@ -369,5 +363,55 @@ func TestClusterOutlivesTheFrame(t *testing.T) {
 	const cluster = "outbound|80||api.b.svc.cluster.local"
 	if s := v.Current(); s.Get(snapshot.Cluster, cluster) == nil || s.Get(snapshot.Endpoint, cluster) == nil {
 		t.Error("the cluster of a host that is held has gone")
+	}
+}
+
+// shopPod is a Pod of the Deployment shop.
+func shopPod(name string) mesh.Change {
+	o := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, Labels: map[string]string{"app": "shop"},
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "shop-5d4f8b6c7d", Controller: new(true)}}}}
+	o.Status.PodIP = "10.8.0." + name[len(name)-1:]
+	return mesh.Change{Ref: object.Ref{Kind: object.KindPod, Namespace: "a", Name: name}, Object: o}
+}
+
+// TestSidecarBeforeItsPod: a sidecar that is there before the control plane knows its Pod, and so
+// its workload, keeps what it has asked for.
+func TestSidecarBeforeItsPod(t *testing.T) {
+	p, _ := learningPlane(t)
+	c := envoy140("a", "shop-5d4f8b6c7d-1", 40)
+	v, err := p.engine.Attach(t.Context(), &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Ask([]string{"80/api.b"})
+	p.store.Submit([]mesh.Change{shopPod("shop-5d4f8b6c7d-1")})
+	p.settle(t, 1)
+	if v.Current().Get(snapshot.VirtualHost, "80/api.b.svc.cluster.local") == nil {
+		t.Error("with its Pod the sidecar has lost a host that it uses")
+	}
+	if l := p.engine.Learned(); !slices.ContainsFunc(l, func(l snapshot.Learned) bool {
+		return strings.HasPrefix(l.Workload, "shop-5d4f8b6c7d") && !strings.HasSuffix(l.Workload, "-1") && len(l.Hosts) == 1
+	}) {
+		t.Errorf("its workload has learned nothing: %+v", l)
+	}
+}
+
+// TestHostsCalledLikeStubs: hosts that bear the names of the virtual hosts that ask, and that
+// answer for unknown hosts, stand in nobody's place.
+func TestHostsCalledLikeStubs(t *testing.T) {
+	_, v := learningPlane(t, serviceEntryOn80("evil", "one", "ask", "203.0.113.5"), serviceEntryOn80("evil", "two", "allow_any", "203.0.113.6"))
+	answers := v.Ask([]string{"80/ask", "80/allow_any"})
+	s := v.Current()
+	if ask := s.Get(snapshot.VirtualHost, "80/ask"); ask == nil || !ask.Leased() {
+		t.Error("the virtual host that asks has gone")
+	}
+	table := tablesOf(t, s)["80"]
+	for host, name := range map[string]string{"ask": answers[0], "allow_any": answers[1]} {
+		if name == "80/"+host || table.lookup(host) != name {
+			t.Errorf("host %s is answered by %q, and found at %q", host, name, table.lookup(host))
+		}
+	}
+	if got := table.lookup("%"); got != "80/allow_any" {
+		t.Errorf("what nobody asks for is answered by %q", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -32,7 +33,23 @@ type VirtualHostInput struct {
 
 // Resource is the name of the virtual host as a resource, which is its name in
 // Envoy as well: removal by the incremental protocol works only then.
-func (in VirtualHostInput) Resource() string { return in.Config + "/" + in.Name }
+// A host that is called like a virtual host that stands for others has a dot behind its name, as
+// no host has.
+func (in VirtualHostInput) Resource() string {
+	name := in.Config + "/" + in.Name
+	switch in.Name {
+	case allowAnyName, blockAllName, AskName:
+		return name + "."
+	}
+	return name
+}
+
+// The names of the virtual hosts for hosts that nothing in the mesh knows, within a route
+// configuration.
+const (
+	allowAnyName = "allow_any"
+	blockAllName = "block_all"
+)
 
 // VirtualHost makes a virtual host: the routes of its VirtualService, or one
 // route to its service.
@@ -48,6 +65,9 @@ func VirtualHost(in VirtualHostInput) (*routev3.VirtualHost, []object.Finding) {
 	if len(vh.Routes) == 0 && in.Service != nil {
 		vh.Routes = []*routev3.Route{defaultRoute(in)}
 	}
+	if in.Route.Config != nil && in.Route.Config.Learns("") && !takesAll(vh.Routes) {
+		vh.Routes = append(vh.Routes, noRoute())
+	}
 	retriedOnce(vh)
 	if !in.OriginalDst {
 		hosts := dynamicHosts{}
@@ -56,6 +76,24 @@ func VirtualHost(in VirtualHostInput) (*routev3.VirtualHost, []object.Finding) {
 		findings = append(findings, hosts.refuseInside(vh, func(*routev3.Route) object.Ref { return in.Route.VirtualService.Ref })...)
 	}
 	return vh, findings
+}
+
+// takesAll tells whether the last route matches every request.
+func takesAll(routes []*routev3.Route) bool {
+	if len(routes) == 0 {
+		return false
+	}
+	all := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}}
+	return proto.Equal(routes[len(routes)-1].GetMatch(), all)
+}
+
+// noRoute answers what no rule of a host is for, as Envoy does where there is no route. Without it,
+// Envoy would ask for the host that it holds.
+func noRoute() *routev3.Route {
+	return &routev3.Route{
+		Name: "no_route", Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 404}},
+	}
 }
 
 func defaultRoute(in VirtualHostInput) *routev3.Route {
@@ -71,13 +109,13 @@ func defaultRoute(in VirtualHostInput) *routev3.Route {
 // request goes to the cluster of what is [Unclaimed], or is refused with 502.
 func FallbackVirtualHost(config, unclaimed string) *routev3.VirtualHost {
 	if unclaimed == resource.BlackHoleCluster {
-		return &routev3.VirtualHost{Name: config + "/block_all", Domains: []string{"*"}, Routes: []*routev3.Route{{
+		return &routev3.VirtualHost{Name: config + "/" + blockAllName, Domains: []string{"*"}, Routes: []*routev3.Route{{
 			Name:   "block_all",
 			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 502}},
 		}}}
 	}
-	vh := &routev3.VirtualHost{Name: config + "/allow_any", Domains: []string{"*"}, Routes: []*routev3.Route{allowAny("allow_any", unclaimed)}}
+	vh := &routev3.VirtualHost{Name: config + "/" + allowAnyName, Domains: []string{"*"}, Routes: []*routev3.Route{allowAny("allow_any", unclaimed)}}
 	if unclaimed == DynamicCluster {
 		vh.Routes[0].Match.Headers = hostConditions(true)[0]
 		vh.Routes = append(vh.Routes, allowAny("allow_any_address", resource.PassthroughCluster))

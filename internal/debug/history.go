@@ -56,7 +56,7 @@ type Effect struct {
 	// AtLeast says that these are more than was counted.
 	AtLeast   bool              `json:"atLeast,omitempty"`
 	Resources []ChangedResource `json:"resources,omitempty"` // the first of them
-	Bytes     int64             `json:"bytes"`               // that all these proxies are sent at most
+	Bytes     int64             `json:"bytes"`               // that all these proxies are sent, about
 	// AcceptedSeconds is how long the last of the proxies took that have accepted all of it.
 	AcceptedSeconds float64 `json:"acceptedSeconds"`
 	Waiting         int     `json:"waiting"` // proxies that have not yet

@@ -24,7 +24,7 @@ func newHistoryCommand() *cobra.Command {
 		Short: "Say what changed lately, who did it, whom it concerned and when they had it",
 		Long: `Lists what changed in the mesh, the oldest first: the objects that came, went or changed, who wrote them (the manager of
 the newest entry of metadata.managedFields, which of a deleted object nobody knows), how many Envoy resources that changed
-for how many proxies, how many bytes these were sent at most, how long the last of them took to accept it, and the
+for how many proxies, about how many bytes these were sent, how long the last of them took to accept it, and the
 findings that came and went, refusals of proxies among them. With -o wide each is told in full.
 
 With KIND/NAME it lists what concerned one object (virtualservice/reviews), or, when the kind is that of a workload
@@ -292,7 +292,7 @@ func printHappened(w io.Writer, h debug.Happened) {
 		if list := slices.Concat(e.Workloads, e.Namespaces); len(list) > 0 {
 			places = " of " + few(list, len(list))
 		}
-		fmt.Fprintf(w, "  %s%s, %s at most; accepted: %s\n", count(e.Proxies, "proxy", "proxies"), places, bytesText(e.Bytes), acceptedText(e))
+		fmt.Fprintf(w, "  %s%s, about %s; accepted: %s\n", count(e.Proxies, "proxy", "proxies"), places, bytesText(e.Bytes), acceptedText(e))
 		for _, r := range e.Resources {
 			fmt.Fprintf(w, "    %-8s %s %s\n", r.Change, kindOf(r.Type), r.Name)
 		}

@@ -211,7 +211,7 @@ func TestHistoryShown(t *testing.T) {
 	printHappened(&b, web)
 	want = `2026-03-01 12:00:00.000
   VirtualService shop/web (generation 4), written by kubectl-edit
-  2 proxies of shop/a, 1.5 kB at most; accepted: in 34ms
+  2 proxies of shop/a, about 1.5 kB; accepted: in 34ms
     changed  virtual host 8080/web
 `
 	if b.String() != want {

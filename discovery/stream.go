@@ -176,6 +176,10 @@ func (st *stream) open(ctx context.Context, requests <-chan request) (*snapshot.
 	}
 	client.Delta, client.Peer, client.Identity = st.delta, st.client.Peer, st.client.Identity
 	client.VHDS = st.delta && client.UserAgent == "envoy" && client.Version.AtLeast(oldestMajor, oldestMinor)
+	client.Returns = first.held.count > 0
+	if first.known && first.typ == snapshot.Runtime {
+		client.Runtime = first.held.versions()[snapshot.RuntimeName]
+	}
 	st.remarkVersion(client)
 	view, err := st.via.server.config.Attach(ctx, &client)
 	if err != nil {

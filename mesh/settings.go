@@ -60,12 +60,17 @@ type Settings struct {
 	// hold the HTTP hosts that their workloads use, and ask for another with the first
 	// request to it. By default there are none, and sidecars hold all hosts that they may use.
 	LearnedScope string
+	// ListenerDrain (listenerDrain: 10m, from 0s to 1h) is how long the Envoys of the mesh go
+	// on with connections of a listener that has changed, their --drain-time-s. When the
+	// first namespace learns, sidecars that are connected hold all hosts for that long: the
+	// listeners that they had do not ask.
+	ListenerDrain time.Duration
 }
 
 // DefaultSettings are the settings of a mesh configuration that has no section
 // `fairway`.
 func DefaultSettings() Settings {
-	return Settings{RouteHold: 3 * time.Second, NamedSecrets: 500, SubsetClusters: 4000, ExportedResources: 4000, IssuerRefresh: 20 * time.Minute}
+	return Settings{RouteHold: 3 * time.Second, NamedSecrets: 500, SubsetClusters: 4000, ExportedResources: 4000, IssuerRefresh: 20 * time.Minute, ListenerDrain: 10 * time.Minute}
 }
 
 // MayLeadInside tells whether objects of the namespace may name addresses that
@@ -125,6 +130,10 @@ var settings = map[string]func(*Settings, json.RawMessage) error{
 		return err
 	},
 	"learnedScope": func(s *Settings, v json.RawMessage) error { return decode(v, &s.LearnedScope) },
+	"listenerDrain": func(s *Settings, v json.RawMessage) (err error) {
+		s.ListenerDrain, err = durationWithin(v, 0, time.Hour)
+		return err
+	},
 	"issuerRefresh": func(s *Settings, v json.RawMessage) (err error) {
 		s.IssuerRefresh, err = durationWithin(v, 5*time.Second, 24*time.Hour)
 		return err

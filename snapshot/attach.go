@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -21,6 +22,8 @@ type attached struct {
 	inbound  *inboundLayer // nil for a router
 	identity *secretLayer
 	learned  *learnedLayer // nil: it holds all that its scope sees
+	asking   asking        // may be asksNotYet for good, unless it is a sidecar
+	since    time.Time     // when it came to that
 	caller   *Revision     // of which workload its metrics say that it is; never changes
 	moved    bool          // it has come to another scope since something was published to it
 }
@@ -110,6 +113,7 @@ func (e *Engine) admit(a *attached) (done bool, err error) {
 	}
 	a.caller = e.enterCaller(a.client)
 	e.proxies[a] = struct{}{}
+	a.asking, a.since = e.askingOf(a.client), time.Now()
 	e.learn(a)
 	a.view = NewView(e.stack(a), func() { e.detach(a) })
 	if a.learned != nil {

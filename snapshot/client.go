@@ -47,7 +47,12 @@ type Client struct {
 	Delta      bool // the stream speaks the incremental protocol
 	VHDS       bool // virtual hosts go to it one by one
 	Peer       string
-	Identity   Identity
+	// Returns tells whether it holds resources of an earlier stream, as far as its first
+	// message says; Runtime is the version of the layer RuntimeName that it holds then, empty
+	// when that message is about another type.
+	Returns  bool
+	Runtime  string
+	Identity Identity
 }
 
 // HasExtension says whether Envoy has the extension of that name; true for a

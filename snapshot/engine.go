@@ -41,6 +41,7 @@ type Engine struct {
 	secrets  *secretLayers
 	proxies  map[*attached]struct{}
 	learning *learning
+	asks     bool // the listeners that are published ask for hosts; see asking
 	departed departed
 	life     life
 	untold   bool // something was found since the last report
@@ -84,6 +85,7 @@ func (e *Engine) Run(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			e.certify()
+			e.goOnAsking(now)
 			if n%3 == 0 {
 				e.work.Lock()
 				e.forget(now.Add(-idleTime))

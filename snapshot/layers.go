@@ -173,6 +173,7 @@ func (e *Engine) show() *concerned {
 		p.shown, p.unread = p.layer.stack(), e.unread(p.layer.secrets)
 		to.shared(p.key, p.users, before, p.shown)
 	}
+	e.beginAsking(to.at)
 	e.learning.follow(e.scopes.shown)
 	for a := range e.proxies {
 		e.relearn(a)
@@ -210,7 +211,7 @@ func (e *Engine) stack(a *attached) Stack {
 			s[LayerInbound] = a.inbound.revision
 		}
 	}
-	s[LayerLife], s[LayerCaller] = e.life.of(a.proxy.Workload), a.caller
+	s[LayerLife], s[LayerCaller] = e.life.of(a.proxy.Workload, a.asking != asksNotYet), a.caller
 	if a.identity != nil {
 		s[LayerSecrets] = a.identity.revision.Load()
 	}

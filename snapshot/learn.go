@@ -18,10 +18,11 @@ const (
 )
 
 // learns tells whether a proxy is to hold what its workload uses: the mesh
-// configuration says so of its namespace, and it can. The caller holds e.mu.
+// configuration says so of its namespace, it can, and all its listeners ask. The caller
+// holds e.mu.
 func (e *Engine) learns(a *attached) bool {
 	c := a.client
-	return a.proxy.Role == mesh.RoleSidecar && c.VHDS && c.UserAgent == "envoy" && c.Version.AtLeast(learningMajor, learningMinor) &&
+	return a.asking == asksAll && a.proxy.Role == mesh.RoleSidecar && c.VHDS && c.UserAgent == "envoy" && c.Version.AtLeast(learningMajor, learningMinor) &&
 		c.HasExtension(translate.OnDemandFilter) && e.world.Config.Learns(c.Namespace)
 }
 

@@ -12,26 +12,35 @@ import (
 )
 
 // RuntimeName is the RTDS layer that Fairway's bootstraps ask for. Envoy waits
-// for it when it starts, so it is always served. Its one value is drainingKey, for
-// proxies whose Pods end: the percentage of readiness checks that the bootstrap's
-// listener fails.
+// for it when it starts, so it is always served. It has two values: drainingKey, for
+// proxies whose Pods end, is the percentage of readiness checks that the bootstrap's
+// listener fails; asksKey says that all listeners of a sidecar ask for hosts that it does
+// not hold, which the sidecar is asked to remember for the next control plane. Nothing in
+// Envoy reads that one.
 const (
 	RuntimeName = "fairway"
 	drainingKey = "fairway.draining"
+	asksKey     = "fairway.asks"
 )
 
-// life is what proxies get for where their Pods are in their lives. There are
-// two revisions, which all proxies share.
-type life struct{ serving, ending *Revision }
+// life is what proxies get for where their Pods are in their lives. There are four
+// revisions, which all proxies share: for those that serve and that end, and of each for
+// those that do not ask for hosts and that do.
+type life struct{ serving, ending [2]*Revision }
 
 func newLife() life {
 	runtime := func(fields map[string]*structpb.Value) *Resource {
 		return constant(Runtime, RuntimeName, &runtimev3.Runtime{Name: RuntimeName, Layer: &structpb.Struct{Fields: fields}})
 	}
 	drain := constant(ExtensionConfig, translate.DrainName, translate.Draining())
+	ends, asks := structpb.NewNumberValue(100), structpb.NewBoolValue(true)
+	type fields = map[string]*structpb.Value
 	return life{
-		serving: NewRevision(runtime(nil)),
-		ending:  NewRevision(runtime(map[string]*structpb.Value{drainingKey: structpb.NewNumberValue(100)}), drain),
+		serving: [2]*Revision{NewRevision(runtime(nil)), NewRevision(runtime(fields{asksKey: asks}))},
+		ending: [2]*Revision{
+			NewRevision(runtime(fields{drainingKey: ends}), drain),
+			NewRevision(runtime(fields{drainingKey: ends, asksKey: asks}), drain),
+		},
 	}
 }
 
@@ -44,10 +53,27 @@ func constant(t Type, name string, m proto.Message) *Resource {
 	return r
 }
 
-// of is the revision for the proxy of a workload. One whose Pod ends drains.
-func (l life) of(w *registry.Workload) *Revision {
-	if w.Terminating {
-		return l.ending
+// of is the revision for the proxy of a workload. One whose Pod ends drains; asks tells
+// whether all its listeners ask for hosts.
+func (l life) of(w *registry.Workload, asks bool) *Revision {
+	i := 0
+	if asks {
+		i = 1
 	}
-	return l.serving
+	if w.Terminating {
+		return l.ending[i]
+	}
+	return l.serving[i]
+}
+
+// marks tells whether a version of the layer is one that says that the listeners ask. It
+// must go on to be so in later releases: otherwise sidecars hold all hosts for a while
+// after an upgrade.
+func (l life) marks(version string) bool {
+	for _, rev := range []*Revision{l.serving[1], l.ending[1]} {
+		if rev.Get(Runtime, RuntimeName).Version == version {
+			return true
+		}
+	}
+	return false
 }

@@ -15,7 +15,7 @@ import (
 func TestEndingProxiesAreNotReady(t *testing.T) {
 	l := newLife()
 	for _, ending := range []bool{false, true} {
-		r := l.of(&registry.Workload{Terminating: ending}).Get(Runtime, bootstrap.RuntimeLayer)
+		r := l.of(&registry.Workload{Terminating: ending}, true).Get(Runtime, bootstrap.RuntimeLayer)
 		if r == nil {
 			t.Fatal("proxies wait for the layer when they start, and get none")
 		}

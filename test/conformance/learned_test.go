@@ -207,12 +207,12 @@ func TestManyHostsAtOnce(t *testing.T) {
 	}
 }
 
-// TestLearnedScopeIsSwitched: a mesh begins to learn, and stops under load without a failed
-// request; sidecars hold the one and the other.
+// TestLearnedScopeIsSwitched: a mesh begins to learn, and stops, under load without a failed
+// request, on connections from before as well; sidecars hold the one and the other.
 func TestLearnedScopeIsSwitched(t *testing.T) {
 	t.Parallel()
 	w, s := learnedWorld(t)
-	w.learned = false
+	w.learned, w.drain = false, 5*time.Second
 	s.Requests = []request{to(0)}
 	if !w.run(t, 0, s) {
 		return
@@ -222,19 +222,21 @@ func TestLearnedScopeIsSwitched(t *testing.T) {
 		if learns {
 			_ = unstructured.SetNestedField(u.Object, "", "data", "mesh")
 			teach(u)
+			text, _, _ := unstructured.NestedString(u.Object, "data", "mesh")
+			_ = unstructured.SetNestedField(u.Object, text+"  listenerDrain: 5s\n", "data", "mesh")
 		}
 		return u
 	}
-	for i, learns := range []bool{true, false, true} {
-		s := step{Under: []string{"http://s-0/", "http://s-1/"}, Requests: []request{to(2)}}
-		s.objects = []*unstructured.Unstructured{config(learns)}
-		if learns {
-			s.Under = nil // connections from before may get 404: their listeners do not ask yet
+	for i, learns := range []bool{true, false} {
+		s := step{Requests: []request{to(2)}}
+		for host := range 16 { // each on connections of its own
+			s.Under = append(s.Under, fmt.Sprintf("http://s-%d/", 10+host))
 		}
+		s.objects = []*unstructured.Unstructured{config(learns)}
 		stop := w.load(t, s.Under)
 		s.Under = nil
 		ok := w.run(t, i+1, s)
-		if !eventually(20*time.Second, func() bool { return w.held(t, "sleep")["s-9.default.svc.cluster.local"] != learns }) {
+		if !eventually(90*time.Second, func() bool { return w.held(t, "sleep")["s-9.default.svc.cluster.local"] != learns }) {
 			t.Errorf("step %d: learned scope is %t, and the sidecar holds a host that it does not use: %t", i+1, learns, !learns)
 		}
 		if !stop() || !ok {

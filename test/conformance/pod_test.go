@@ -269,7 +269,7 @@ func (w *world) startProxy(p *pod) error {
 		return err
 	}
 	defer binary.Close()
-	p.proxy = exec.Command("/proc/self/fd/3", append(bootstrap.Args(), "--concurrency", "1", "--config-yaml", string(text))...)
+	p.proxy = exec.Command("/proc/self/fd/3", append(bootstrap.Args(), "--concurrency", "1", "--drain-time-s", fmt.Sprint(int(w.drain.Seconds())), "--config-yaml", string(text))...)
 	for _, v := range bootstrap.Environment(config) {
 		p.proxy.Env = append(p.proxy.Env, v.Name+"="+v.Value)
 	}

@@ -40,8 +40,9 @@ const (
 type world struct {
 	envoy   string
 	sotw    bool
-	learned bool   // sidecars hold the hosts that their workloads use
-	dir     string // logs, and the control plane's directory
+	drain   time.Duration // of Envoys, see --drain-time-s
+	learned bool          // sidecars hold the hosts that their workloads use
+	dir     string        // logs, and the control plane's directory
 	router  *network.Router
 	outside *network.Wire
 	names   *nameserver.Server
@@ -59,7 +60,7 @@ type world struct {
 func newWorld(t *testing.T, envoy, variant string) *world {
 	t.Helper()
 	w := &world{
-		envoy: envoy, sotw: variant == "sotw", learned: variant == "learned", dir: t.TempDir(), names: nameserver.New("cluster.local"),
+		envoy: envoy, sotw: variant == "sotw", learned: variant == "learned", drain: 10 * time.Minute, dir: t.TempDir(), names: nameserver.New("cluster.local"),
 		ledger:  &ledger{received: map[string]map[string]int{}},
 		objects: map[string]*unstructured.Unstructured{}, pods: map[string]*pod{},
 	}

@@ -126,7 +126,6 @@ func (b *builder) indexAddresses(old, next *registry.Host) {
 				continue
 			}
 			b.world.vips = member(b.world.vips, a, change.host.Name, change.host == next)
-			b.touchUsers(a)
 			b.dirtyAt(a)
 			others, _ := b.world.vips.Get(a)
 			for _, o := range others {

@@ -24,7 +24,7 @@ func (b *builder) endpointSet(x *gathered, host string, left int) *registry.Endp
 	most := mostOf(s)
 	may := min(most, left)
 	room := may / ports
-	b.turns.work += max(x.count, min(all, room)*ports)
+	b.turns.worked(s.Namespace, max(x.count, min(all, room)*ports))
 	if all <= room {
 		b.foundAs(s.Ref, about, nil)
 		return registry.NewEndpointSet(x.endpoints())
@@ -76,6 +76,6 @@ func (b *builder) sliceEndpoints(s *registry.Service) (list []registry.Endpoint,
 	for _, slice := range all {
 		listed += len(slice.Endpoints)
 	}
-	b.turns.work += listed / glance
+	b.turns.worked(s.Namespace, listed/glance)
 	return registry.EndpointsOfSlices(s, all, mostOf(s)/max(1, len(s.Ports)), b.podAt)
 }

@@ -28,7 +28,7 @@ func (b *builder) serviceEntry(ref object.Ref, o *networkingv1.ServiceEntry) {
 			if len(b.declared[s.Host]) == 0 {
 				delete(b.declared, s.Host)
 			}
-			b.touch(s.Host, TouchHost)
+			b.touch(s.Host, TouchHost, cause{ref.Namespace, ref.Kind})
 			b.foundAs(ref, "together "+s.Host, nil)
 			b.foundAs(ref, "named "+s.Host, nil)
 			b.foundAs(ref, "ports "+s.Host, nil)
@@ -41,7 +41,7 @@ func (b *builder) serviceEntry(ref object.Ref, o *networkingv1.ServiceEntry) {
 				b.declared[s.Host] = map[object.Ref]*registry.ServiceEntry{}
 			}
 			b.declared[s.Host][ref] = next
-			b.touch(s.Host, TouchHost)
+			b.touch(s.Host, TouchHost, cause{ref.Namespace, ref.Kind})
 		}
 	}
 	b.selectEntries(old, next)

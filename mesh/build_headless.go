@@ -26,11 +26,9 @@ func (b *builder) headlessAt(address string) (hosts []string) {
 	return hosts
 }
 
-func (b *builder) dirtyHeadless(address string) {
-	for _, host := range b.headlessAt(address) {
-		b.dirty.host(host, TouchHost)
-	}
-}
+// dirtyHeadless has the headless services at an address marked at the end of the pass, once,
+// however many say one after the other that they have it.
+func (b *builder) dirtyHeadless(address string) { b.passedOn[address] = struct{}{} }
 
 // noteHeadless takes note of a headless service that came, went or changed, and not of
 // endpoints, which are its own.
@@ -52,9 +50,20 @@ func (b *builder) noteHeadless(old, next *registry.Host) {
 	}
 }
 
-// settleHeadless marks all headless services of namespaces in which one came, went or
-// changed: they may have the same pods, whose addresses belong to one of them.
+// settlePassedOn marks the headless services at addresses that others may serve than before.
+func (b *builder) settlePassedOn() {
+	for address := range b.passedOn {
+		for _, host := range b.headlessAt(address) {
+			b.dirty.host(host, TouchHost)
+		}
+	}
+	clear(b.passedOn)
+}
+
+// settleHeadless marks besides them all headless services of namespaces in which one came,
+// went or changed: they may have the same pods, whose addresses belong to one of them.
 func (b *builder) settleHeadless() {
+	b.settlePassedOn()
 	for namespace := range b.headlessIn {
 		for _, s := range b.services[namespace] {
 			if s.Headless {

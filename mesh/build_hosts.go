@@ -14,12 +14,12 @@ import (
 // what depends on them.
 func (b *builder) settleHosts() {
 	for range maxLeads { // records may follow from those of other hosts
-		touched, order := b.touched, b.inTurn()
-		b.touched = map[string]Touch{}
+		marked, order := b.touched, b.inTurn()
+		b.touched = map[string]touched{}
 		for _, name := range order {
-			if !b.leave(name, touched[name]) {
+			if x := marked[name]; !b.leave(name, x) {
 				b.settleHost(name)
-				b.pay(name)
+				b.pay(name, x.by)
 			}
 		}
 	}
@@ -40,7 +40,8 @@ func (b *builder) settleRecords() {
 
 func (b *builder) settleHost(name string) {
 	old := b.world.Host(name)
-	b.turns.work, b.lookedUp = 0, map[string]struct{}{}
+	b.turns.owner, b.turns.work, b.lookedUp = b.ownerOf(name), cost{}, map[string]struct{}{}
+	b.heldBy = map[string]*registry.Workload{}
 	next := b.record(name)
 	b.countEndpoints(name)
 	b.withhold(name, next)
@@ -58,7 +59,7 @@ func (b *builder) settleHost(name string) {
 	if t == TouchNone {
 		return
 	}
-	b.touchUsers(name)
+	b.touchUsersOf(name, old, next)
 	if t == TouchHost {
 		b.noteHeadless(old, next)
 		b.dirtyHost(name)
@@ -83,8 +84,8 @@ func (b *builder) record(name string) *registry.Host {
 	entries := slices.SortedFunc(maps.Values(b.declared[name]), func(a, c *registry.ServiceEntry) int {
 		return object.Older(a.Created, a.Ref, c.Created, c.Ref)
 	})
-	b.turns.work += len(entries)
 	for _, se := range entries {
+		b.turns.worked(se.Ref.Namespace, 1)
 		i := slices.IndexFunc(se.Services, func(s *registry.Service) bool { return s.Host == name })
 		b.addEntry(h, se.Services[i], b.entryEndpoints(se, se.Services[i]))
 	}
@@ -122,7 +123,7 @@ func (b *builder) serviceEndpoints(s *registry.Service) (out []registry.Endpoint
 
 // lookAround counts the work of looking through the workloads of a namespace.
 func (b *builder) lookAround(namespace string) {
-	b.turns.work += (len(b.pods[namespace]) + len(b.entries[namespace])) / glance
+	b.turns.worked(namespace, (len(b.pods[namespace])+len(b.entries[namespace]))/glance)
 }
 
 // podAt finds the Pod behind an address of an EndpointSlice. The record of the host is made

@@ -161,7 +161,7 @@ func (b *builder) config(ref object.Ref, text []byte) {
 	}
 	if next.Settings != b.world.Config.Settings {
 		for host := range b.uses { // which findings are due may change
-			b.touch(host, TouchEndpoints)
+			b.touchUser(host, "")
 		}
 	}
 	before := b.world.Config

@@ -14,13 +14,6 @@ import (
 	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
-// touch marks a host whose record has to be made again.
-func (b *builder) touch(host string, t Touch) {
-	if b.touched[host] < t {
-		b.touched[host] = t
-	}
-}
-
 func (b *builder) service(ref object.Ref, o *corev1.Service) {
 	old := b.services[ref.Namespace][ref.Name]
 	var next *registry.Service
@@ -44,7 +37,7 @@ func (b *builder) service(ref object.Ref, o *corev1.Service) {
 	}
 	for _, s := range []*registry.Service{old, next} {
 		if s != nil {
-			b.touch(s.Host, TouchHost)
+			b.touch(s.Host, TouchHost, cause{ref.Namespace, ref.Kind})
 		}
 	}
 	b.select_(old, next)
@@ -197,6 +190,6 @@ func (b *builder) slice(ref object.Ref, o *discoveryv1.EndpointSlice) {
 
 func (b *builder) touchService(ns, name string) {
 	if s := b.services[ns][name]; s != nil && len(s.Selector) == 0 {
-		b.touch(s.Host, TouchEndpoints)
+		b.touch(s.Host, TouchEndpoints, cause{ns, object.KindEndpointSlice})
 	}
 }

@@ -60,7 +60,7 @@ func (b *builder) workload(key string, old, next *registry.Workload) {
 			for _, a := range x.Addresses {
 				was, likeliest := b.world.AddressHolder(a), b.world.WorkloadAt(a)
 				b.hold(a.String(), x, x == next)
-				b.touchUsers(a.String())
+				b.touchHolders(a.String(), x)
 				if b.world.AddressHolder(a).Namespace != was.Namespace {
 					b.dirtyAt(a.String())
 				}
@@ -86,8 +86,9 @@ func (b *builder) workload(key string, old, next *registry.Workload) {
 			b.dirty.Workloads[w.Ref] = struct{}{}
 		}
 		for _, s := range b.world.ServicesOf(w) {
-			b.touch(s.Host, TouchEndpoints)
+			b.touch(s.Host, TouchEndpoints, cause{w.Namespace, w.Ref.Kind})
 		}
 	}
-	b.touchUsers(podUse(cmp.Or(next, old).Namespace, cmp.Or(next, old).Name)) // slices of services without a selector may name it
+	w := cmp.Or(next, old)
+	b.touchUsers(podUse(w.Namespace, w.Name), w.Namespace) // slices of services without a selector may name it
 }

@@ -69,16 +69,18 @@ type builder struct {
 	holds   holds
 	leads   leads
 
-	holders map[string][]*registry.Workload // who says to have an address, the likeliest first
+	holders map[string][]*registry.Workload // who says to have an address, the likeliest last
 	uses    map[string]map[string]struct{}  // names and addresses beyond its own objects by the host whose record was made with them
 	usedBy  map[string]map[string]struct{}  // the hosts by each of these
 
 	headlessIn map[string]struct{} // namespaces in which headless services came, went or changed
+	passedOn   map[string]struct{} // addresses that others may serve directly than before
 
-	lookedUp map[string]struct{} // names and addresses that the record which is being made was made with
+	lookedUp map[string]struct{}           // names and addresses that the record which is being made was made with
+	heldBy   map[string]*registry.Workload // what was found of it: holderIn by namespace and address
 	turns    hostTurns
 	shares   endpointShares
-	touched  map[string]Touch    // hosts whose record has to be made again
+	touched  map[string]touched  // hosts whose record has to be made again
 	spread   map[string]struct{} // hosts whose change has been carried on to what reads them
 
 	marked   map[*traffic.VirtualService]bool     // whose hosts have been marked in this pass; true: as those of one that changed itself
@@ -91,8 +93,8 @@ func newBuilder() *builder {
 		services: map[string]map[string]*registry.Service{}, raw: map[object.Ref]*corev1.Service{}, slices: map[string]map[string]map[string]*discoveryv1.EndpointSlice{}, sliceOf: map[object.Ref]string{},
 		declared: map[string]map[object.Ref]*registry.ServiceEntry{}, seByRef: map[object.Ref]*registry.ServiceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, unmerged: object.Set{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{},
 		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), apiRules: map[object.Ref][]*traffic.VirtualService{}, ingresses: newIngresses(),
-		targeted: map[object.Ref]targeted{}, targetsIn: object.Set{}, modesIn: object.Set{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]Touch{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
-		holders: map[string][]*registry.Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{},
+		targeted: map[object.Ref]targeted{}, targetsIn: object.Set{}, modesIn: object.Set{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]touched{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
+		holders: map[string][]*registry.Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{}, passedOn: map[string]struct{}{},
 	}
 	b.turns, b.shares = newHostTurns(), newEndpointShares()
 	b.boundStale, b.ruled, b.delegated = map[object.Ref]struct{}{}, newRuled(), newDelegated()
@@ -196,6 +198,7 @@ func (b *builder) finish() (*World, *Dirty) {
 	b.settleBound()
 	b.settleKept(now, b.world.Config.RouteHold)
 	b.dirtyTargets()
+	b.settlePassedOn() // of what the steps above marked
 	dirty := b.dirty
 	b.dirty = newDirty()
 	clear(b.spread)

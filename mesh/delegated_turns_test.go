@@ -58,6 +58,13 @@ func TestRootsOfManyNamespacesTakeTurns(t *testing.T) {
 		if w, _ = b.finish(); merged() != pass || status("shop/small") != 1 {
 			t.Fatalf("pass %d has merged %d roots, and the small one at version %d", pass, merged(), status("shop/small"))
 		}
+		waits := b.waiting()
+		for i := range namespaces {
+			name := fmt.Sprintf("ns-%d", i)
+			if said := waits(object.Ref{Kind: object.KindVirtualService, Namespace: name, Name: "root"}); said != (status(name+"/root") == 0) {
+				t.Errorf("after pass %d the root of %s is said to wait: %v", pass, name, said)
+			}
+		}
 	}
 	if !b.due().IsZero() || len(b.delegated.order) > 0 {
 		t.Errorf("roots wait still: %v", b.delegated.order)

@@ -81,7 +81,7 @@ func (b *builder) shareOf(namespace, host string) int {
 	case !b.turns.on:
 		return max(0, most-others)
 	}
-	b.turns.work += len(at.hosts) / glanceSum
+	b.turns.worked(namespace, len(at.hosts)/glanceSum)
 	for name, x := range at.hosts {
 		if name != host && w.compare(x.want, host, name) > 0 {
 			most -= x.n
@@ -182,7 +182,7 @@ func (b *builder) settleEndpoints() (changed bool) {
 			share.may = min(share.n, most)
 			most -= share.may
 			if share.may != share.got {
-				b.touch(name, TouchEndpoints)
+				b.touch(name, TouchEndpoints, cause{namespace: ns})
 				changed = true
 			}
 		}

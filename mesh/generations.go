@@ -56,18 +56,17 @@ func Awaited(k object.Kind) bool {
 	return k.Istio() || k == object.KindIngress || k == object.KindIngressClass || strings.HasPrefix(string(k), "gateway.networking.k8s.io/")
 }
 
-// settle moves to what is in force what was taken and is not held back, and is not of a
-// namespace that waits for its turn.
-func (g *generations) settle(taken map[object.Ref]Version, held map[object.Ref]*hold, waiting object.Set) {
+// settle moves to what is in force what was taken, is not held back, and does not wait for
+// its turn.
+func (g *generations) settle(taken map[object.Ref]Version, held map[object.Ref]*hold, waiting func(object.Ref) bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.of == nil {
 		g.of = map[object.Ref]Version{}
 	}
 	for ref, version := range taken {
-		_, waits := waiting[ref.Namespace]
 		switch {
-		case waits:
+		case waiting(ref):
 			continue
 		case version == deleted:
 			delete(g.of, ref)

@@ -11,12 +11,17 @@ import (
 // hold puts a workload among those that say they have an address, or takes it
 // from them. One address may be that of several: of Pods on one host's network,
 // of a Pod whose predecessor is not yet gone, and of whatever WorkloadEntries
-// claim it.
+// claim it. These may be thousands, so that none of the others is looked at.
 func (b *builder) hold(address string, w *registry.Workload, in bool) {
-	l := slices.DeleteFunc(slices.Clone(b.holders[address]), func(x *registry.Workload) bool { return x == w })
-	if in {
-		i, _ := slices.BinarySearchFunc(l, w, byHold)
+	l := b.holders[address]
+	i, is := slices.BinarySearchFunc(l, w, byHold)
+	switch {
+	case is && in:
+		l[i] = w
+	case in:
 		l = slices.Insert(l, i, w)
+	case is && l[i] == w:
+		l = slices.Delete(l, i, i+1)
 	}
 	if len(l) == 0 {
 		delete(b.holders, address)
@@ -24,14 +29,14 @@ func (b *builder) hold(address string, w *registry.Workload, in bool) {
 		return
 	}
 	b.holders[address] = l
-	if x, _ := b.world.addresses.Get(address); x != l[0] {
-		b.world.addresses = b.world.addresses.Set(address, l[0])
+	if x, _ := b.world.addresses.Get(address); x != l[len(l)-1] {
+		b.world.addresses = b.world.addresses.Set(address, l[len(l)-1])
 	}
 }
 
-// byHold orders those that say they have an address by how likely it is: Pods
-// first, whose addresses the kubelet tells, then what does not end, what is
-// ready, and the youngest, which got the address last.
+// byHold orders those that say they have an address by how likely it is, the likeliest
+// last: Pods, whose addresses the kubelet tells, of these what does not end, what is ready,
+// and the youngest, which got the address last.
 func byHold(a, b *registry.Workload) int {
 	rank := func(w *registry.Workload) int {
 		n := 0
@@ -42,16 +47,24 @@ func byHold(a, b *registry.Workload) int {
 		}
 		return n
 	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), object.Older(b.Created, b.Ref, a.Created, a.Ref))
+	return cmp.Or(cmp.Compare(rank(b), rank(a)), object.Older(a.Created, a.Ref, b.Created, b.Ref))
 }
 
 // holderIn is the workload of the namespace that most likely has the address;
-// nil when none has.
+// nil when none has. While a record is made it is looked for once: thousands may say that
+// they have the address, and EndpointSlices may list it as often.
 func (b *builder) holderIn(namespace, address string) *registry.Workload {
-	for _, w := range b.holders[address] {
+	key := namespace + "/" + address
+	found, known := b.heldBy[key]
+	if known {
+		return found
+	}
+	for _, w := range slices.Backward(b.holders[address]) {
 		if w.Namespace == namespace {
-			return w
+			found = w
+			break
 		}
 	}
-	return nil
+	b.heldBy[key] = found
+	return found
 }

@@ -66,11 +66,52 @@ func (b *builder) setUses(host string, uses map[string]struct{}) {
 	}
 }
 
-// touchUsers marks the hosts whose records were made with a name or an address.
-func (b *builder) touchUsers(use string) {
+// touchUsers marks the hosts whose records were made with a name or an address of what is
+// in the namespace.
+func (b *builder) touchUsers(use, namespace string) {
 	for host := range b.usedBy[use] {
-		b.touch(host, TouchEndpoints)
+		b.touchUser(host, namespace)
 	}
+}
+
+// touchHolders marks the hosts whose records were made with an address that a workload has,
+// or had. What a WorkloadEntry says of an address counts in its own namespace alone.
+func (b *builder) touchHolders(address string, w *registry.Workload) {
+	for host := range b.usedBy[address] {
+		if w.Ref.Kind == object.KindPod || slices.Contains(b.declarers(host), w.Namespace) {
+			b.touchUser(host, w.Namespace)
+		}
+	}
+}
+
+// touchUsersOf marks the hosts whose records were made with the name or an address of one
+// whose Kubernetes Service is another than before. What ServiceEntries add to it, or say
+// of addresses, nobody looks at.
+func (b *builder) touchUsersOf(name string, old, next *registry.Host) {
+	was, wasSet := kubernetesOf(old)
+	is, isSet := kubernetesOf(next)
+	if was == is && wasSet.Equal(isSet) {
+		return
+	}
+	for _, s := range []*registry.Service{was, is} {
+		if s == nil {
+			continue
+		}
+		b.touchUsers(name, s.Namespace)
+		for _, p := range s.Addresses {
+			if was != is && p.IsSingleIP() {
+				b.touchUsers(p.Addr().String(), s.Namespace)
+			}
+		}
+	}
+}
+
+// kubernetesOf is the Kubernetes Service of a host with its endpoints; nil when it has none.
+func kubernetesOf(h *registry.Host) (*registry.Service, *registry.EndpointSet) {
+	if h == nil || !h.Services[0].Kubernetes() {
+		return nil, nil
+	}
+	return h.Services[0], h.Endpoints[0]
 }
 
 // withholder looks through the endpoints of one host.

@@ -75,6 +75,17 @@ func (s *session) unhear(names []string) {
 	}
 }
 
+// forgetAnswers takes names for which the proxy will ask again. It would list those that
+// it was answered without a virtual host for as long as it lives.
+func (s *session) forgetAnswers(names []string) {
+	st := &s.types[snapshot.VirtualHost]
+	for _, name := range names {
+		if s.questions.learns && len(name) <= maxAsked && len(st.gone) < snapshot.MostAsked && st.sent.Get(snapshot.VirtualHost, name) == nil {
+			st.remove(name)
+		}
+	}
+}
+
 // close ends a question.
 func (s *session) close(name string) {
 	if _, open := s.questions.open[name]; open {

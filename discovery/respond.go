@@ -176,6 +176,7 @@ func (s *session) subscribeDelta(t snapshot.Type, add, remove []string) error {
 	st := &s.types[t]
 	if s.asks(t) {
 		s.unhear(remove)
+		s.forgetAnswers(remove)
 		if err := s.boundQuestions(add); err != nil {
 			return err
 		}

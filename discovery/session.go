@@ -272,7 +272,9 @@ func (s *session) blocked(t snapshot.Type) bool {
 		return false
 	case snapshot.VirtualHost:
 		// Envoy passes over virtual hosts of a route configuration that it does not have.
-		if len(s.types[snapshot.RouteConfig].forced) > 0 {
+		// And one that learns may lose a virtual host only when it knows that it has to ask
+		// for it again: the route configurations say so (see snapshot.Resource.Era).
+		if rc := &s.types[snapshot.RouteConfig]; len(rc.forced) > 0 || s.questions.learns && (rc.flight != nil || len(rc.retry) > 0) {
 			return true
 		}
 	}

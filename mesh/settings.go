@@ -60,6 +60,10 @@ type Settings struct {
 	// hold the HTTP hosts that their workloads use, and ask for another with the first
 	// request to it. By default there are none, and sidecars hold all hosts that they may use.
 	LearnedScope string
+	// LearnedFor (learnedFor: 24h, from 10s to 720h) is for how long one sidecar of a workload
+	// holds only what was asked for in that time. What was not asked for by its end goes
+	// from the workload.
+	LearnedFor time.Duration
 	// ListenerDrain (listenerDrain: 10m, from 0s to 1h) is how long the Envoys of the mesh go
 	// on with connections of a listener that has changed, their --drain-time-s. When the
 	// first namespace learns, sidecars that are connected hold all hosts for that long: the
@@ -70,7 +74,7 @@ type Settings struct {
 // DefaultSettings are the settings of a mesh configuration that has no section
 // `fairway`.
 func DefaultSettings() Settings {
-	return Settings{RouteHold: 3 * time.Second, NamedSecrets: 500, SubsetClusters: 4000, ExportedResources: 4000, IssuerRefresh: 20 * time.Minute, ListenerDrain: 10 * time.Minute}
+	return Settings{RouteHold: 3 * time.Second, NamedSecrets: 500, SubsetClusters: 4000, ExportedResources: 4000, IssuerRefresh: 20 * time.Minute, ListenerDrain: 10 * time.Minute, LearnedFor: 24 * time.Hour}
 }
 
 // MayLeadInside tells whether objects of the namespace may name addresses that
@@ -130,6 +134,10 @@ var settings = map[string]func(*Settings, json.RawMessage) error{
 		return err
 	},
 	"learnedScope": func(s *Settings, v json.RawMessage) error { return decode(v, &s.LearnedScope) },
+	"learnedFor": func(s *Settings, v json.RawMessage) (err error) {
+		s.LearnedFor, err = durationWithin(v, 10*time.Second, 720*time.Hour)
+		return err
+	},
 	"listenerDrain": func(s *Settings, v json.RawMessage) (err error) {
 		s.ListenerDrain, err = durationWithin(v, 0, time.Hour)
 		return err

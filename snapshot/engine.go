@@ -86,6 +86,7 @@ func (e *Engine) Run(ctx context.Context) {
 		case now := <-tick.C:
 			e.certify()
 			e.goOnAsking(now)
+			e.forgetUnused(now)
 			if n%3 == 0 {
 				e.work.Lock()
 				e.forget(now.Add(-idleTime))

@@ -36,7 +36,8 @@ func (e *Engine) learn(a *attached) {
 
 func (e *Engine) learnedKey(a *attached) learnedKey {
 	w := a.proxy.Workload
-	return learnedKey{scope: a.scope, of: workloadKey{w.Namespace, w.Owner}, inbound: a.inbound}
+	of := workloadKey{w.Namespace, w.Owner}
+	return learnedKey{scope: a.scope, of: of, inbound: a.inbound, canary: e.learning.isCanary(of, a)}
 }
 
 // unlearn takes a proxy from it. The caller holds e.mu.
@@ -77,10 +78,15 @@ func (e *Engine) ask(a *attached, names []string) []string {
 	if !news {
 		return answers
 	}
-	for l := range a.learned.set.layers {
-		for user := range l.users {
-			user.view.Publish(e.stack(user))
+	e.tellLearned(a.learned.set)
+	return answers
+}
+
+// tellLearned publishes to all sidecars of a workload what it has learned.
+func (e *Engine) tellLearned(s *learnedSet) {
+	for l := range s.layers {
+		for a := range l.users {
+			a.view.Publish(e.stack(a))
 		}
 	}
-	return answers
 }

@@ -31,6 +31,8 @@ type learning struct {
 	frames map[mesh.Scope]*frame
 	layers map[learnedKey]*learnedLayer
 	bases  map[*Revision]*domains
+
+	forgotten int // names, by all workloads
 }
 
 // workloadKey is a workload: all pods of a Deployment, say.
@@ -39,16 +41,29 @@ type workloadKey struct{ namespace, owner string }
 // learnedSet is what one workload has asked for, by whichever of its pods.
 type learnedSet struct {
 	key    workloadKey
-	asked  map[string]time.Time // ROUTECONFIG/HOST as it was asked for, or a virtual host; and when first
-	whole  bool                 // it asked for too many names
+	asked  map[string]use // by ROUTECONFIG/HOST as it was asked for, or by virtual host
+	whole  bool           // it asked for too many names
 	layers map[*learnedLayer]struct{}
 	left   time.Time // when its last sidecar went; it has no layers then
+
+	// What follows is of forgetting.
+	since    time.Time // since when uses count
+	canary   *attached // that holds only what was asked for since; nil: none does
+	overflow bool      // since then, too, it asked for too many names
+	counting bool      // uses count; else since is when it had its first sidecar
+	era      int       // see Resource.Era; of all but the canary
+	lastEra  int       // of the canary
+	news     int       // how often asked has changed, or what was asked for since
 }
+
+// use is when a name was asked for.
+type use struct{ first, last time.Time }
 
 type learnedKey struct {
 	scope   mesh.Scope
 	of      workloadKey
 	inbound *inboundLayer // whose listeners may name clusters
+	canary  bool          // see learnedSet
 }
 
 // learnedLayer is what the pods of a workload hold that are of one scope and shape.
@@ -60,7 +75,7 @@ type learnedLayer struct {
 	found      map[string]string // virtual hosts by name, of this generation; empty: there is none
 	hosts      []string          // virtual hosts in force
 	crowded    bool              // they are too many
-	resolved   int               // how many names hosts answers to
+	resolved   int               // learnedSet.news when hosts were found
 	generation int               // of the frame, when hosts were found
 	refers     map[*Resource][]string
 	looked     map[Key]struct{}
@@ -77,8 +92,11 @@ func (g *learning) enter(key learnedKey, scope Stack, a *attached) *learnedLayer
 	if l == nil {
 		set := g.sets[key.of]
 		if set == nil {
-			set = &learnedSet{key: key.of, asked: map[string]time.Time{}, layers: map[*learnedLayer]struct{}{}}
+			set = &learnedSet{key: key.of, asked: map[string]use{}, layers: map[*learnedLayer]struct{}{}, since: time.Now()}
 			g.sets[key.of] = set
+		}
+		if len(set.layers) == 0 { // it comes back: what it does not use it will not ask for
+			set.since, set.counting = time.Now(), false
 		}
 		l = &learnedLayer{key: key, set: set, frame: g.frameOf(key.scope, scope), users: map[*attached]struct{}{}, generation: -1}
 		set.layers[l] = struct{}{}
@@ -108,9 +126,8 @@ func (g *learning) carry(from, to *learnedSet) {
 		}
 		to.asked[name] = at
 	}
-	for l := range to.layers {
-		l.derive()
-	}
+	to.news++
+	to.derive()
 }
 
 // users are the sidecars of a scope that learn.
@@ -126,6 +143,9 @@ func (g *learning) users(scope mesh.Scope) int {
 func (g *learning) leave(l *learnedLayer, a *attached, remember bool) {
 	delete(l.users, a)
 	l.frame.users--
+	if l.set.canary == a && (a.learned == l || a.learned.set != l.set) {
+		l.set.canary = nil
+	}
 	if len(l.users) > 0 {
 		return
 	}
@@ -239,7 +259,7 @@ func (g *learning) follow(shown func(mesh.Scope) Stack) {
 // outdated tells whether the last change of the frame concerns the layer. Where names lead
 // elsewhere it mostly does not: a new host is a new name.
 func (l *learnedLayer) outdated() bool {
-	if l.set.whole {
+	if l.all() {
 		return l.revision != nil
 	}
 	if l.unresolved() {
@@ -253,9 +273,9 @@ func (l *learnedLayer) outdated() bool {
 
 // derive makes the revision of a layer.
 func (l *learnedLayer) derive() {
-	if l.set.whole {
+	if l.all() {
 		l.revision, l.hosts, l.found, l.refers, l.looked = nil, nil, nil, nil, nil
-		l.generation, l.resolved = l.frame.generation, len(l.set.asked)
+		l.generation, l.resolved = l.frame.generation, l.set.news
 		return
 	}
 	if l.unresolved() {
@@ -278,22 +298,31 @@ func (l *learnedLayer) derive() {
 	}
 	// What the frame has as well stays: the frame lets go of it for reasons of its own.
 	l.refers, l.looked = w.refers, w.looked
+	l.pardon(w)
 	l.revision = l.revision.to(w.out)
+}
+
+// all tells whether its sidecars hold everything, since the workload asked for too much.
+func (l *learnedLayer) all() bool {
+	return l.set.whole && (!l.key.canary || l.set.overflow)
 }
 
 // unresolved tells whether there are names to look for.
 func (l *learnedLayer) unresolved() bool {
-	return l.generation != l.frame.generation || l.resolved != len(l.set.asked)
+	return l.generation != l.frame.generation || l.resolved != l.set.news
 }
 
 // resolve finds the virtual hosts that answer to what the workload has asked for, and those
 // that it would not ask for since it holds a pattern that covers them.
 func (l *learnedLayer) resolve() {
-	if l.generation != l.frame.generation {
+	if l.found == nil || l.generation != l.frame.generation {
 		l.found = map[string]string{}
 	}
 	held := map[string]struct{}{}
-	for name := range l.set.asked {
+	for name, u := range l.set.asked {
+		if l.key.canary && u.last.Before(l.set.since) {
+			continue
+		}
 		host, known := l.found[name]
 		if !known {
 			host = l.frame.answers(name)
@@ -310,14 +339,14 @@ func (l *learnedLayer) resolve() {
 			held[narrower] = struct{}{}
 		}
 	}
-	l.generation, l.resolved = l.frame.generation, len(l.set.asked)
+	l.generation, l.resolved = l.frame.generation, l.set.news
 	l.hosts = slices.Sorted(maps.Keys(held))
 	l.crowded = len(l.hosts) > MostLearned
 }
 
 // stack is what a sidecar of the layer sees of what is outside of its pod.
 func (l *learnedLayer) stack() Stack {
-	if l.set.whole || l.crowded {
+	if l.all() || l.crowded {
 		return l.frame.stack
 	}
 	return Stack{LayerOutbound: l.revision, LayerBase: l.frame.revision}
@@ -328,20 +357,43 @@ func (l *learnedLayer) stack() Stack {
 func (g *learning) ask(l *learnedLayer, names []string, now time.Time) (answers []string, news bool) {
 	for _, name := range names {
 		answers = append(answers, l.frame.answers(name))
-		if _, known := l.set.asked[name]; known || l.set.whole {
-			continue
-		}
-		if len(l.set.asked) >= MostAsked {
-			l.set.whole = true
-		} else {
-			l.set.asked[name] = now
-		}
-		news = true
+		news = l.set.use(name, l.key.canary, now) || news
 	}
 	if news {
-		for other := range l.set.layers {
-			other.derive()
-		}
+		l.set.derive()
 	}
 	return answers, news
+}
+
+// use notes that a name was asked for, by the canary or by another, and tells whether that
+// is new.
+func (s *learnedSet) use(name string, canary bool, now time.Time) bool {
+	u, known := s.asked[name]
+	switch {
+	case known:
+		again := u.last.Before(s.since)
+		u.last = now
+		s.asked[name] = u
+		if again {
+			s.news++
+		}
+		return again
+	case s.whole && (!canary || s.overflow):
+		return false
+	case len(s.asked) < MostAsked:
+		s.asked[name] = use{now, now}
+	case s.whole:
+		s.overflow = true
+	default:
+		s.whole = true
+	}
+	s.news++
+	return true
+}
+
+// derive brings all layers of the workload to what it has asked for.
+func (s *learnedSet) derive() {
+	for l := range s.layers {
+		l.derive()
+	}
 }

@@ -15,6 +15,9 @@ type Learned struct {
 	All       bool          `json:"all,omitempty"`     // it asked for too much, and holds everything
 	Hosts     []LearnedHost `json:"hosts,omitempty"`   // in the order of their names
 	Unknown   int           `json:"unknown,omitempty"` // names that it asked for and that are no hosts
+	// Canary is the Pod whose sidecar holds only what was asked for since CountedSince.
+	Canary       string    `json:"canary,omitempty"`
+	CountedSince time.Time `json:"countedSince,omitzero"`
 }
 
 // LearnedHost is one virtual host that a workload holds.
@@ -22,6 +25,7 @@ type LearnedHost struct {
 	Name  string    `json:"name"`            // ROUTECONFIG/HOST
 	Asked []string  `json:"asked,omitempty"` // the names by which it was asked for; none: a pattern that is held covers it
 	Since time.Time `json:"since,omitzero"`  // of the first question
+	Last  time.Time `json:"last,omitzero"`   // of the last one: those that hold the host do not ask
 }
 
 // Learned lists the workloads that have asked for hosts, by namespace and name.
@@ -39,7 +43,10 @@ func (e *Engine) Learned() []Learned {
 }
 
 func (s *learnedSet) state() Learned {
-	out := Learned{Namespace: s.key.namespace, Workload: s.key.owner, All: s.whole}
+	out := Learned{Namespace: s.key.namespace, Workload: s.key.owner, All: s.whole, CountedSince: s.since}
+	if s.canary != nil {
+		out.Canary = s.canary.client.Pod
+	}
 	hosts := map[string]*LearnedHost{}
 	known := map[string]struct{}{}
 	for l := range s.layers {
@@ -59,8 +66,11 @@ func (s *learnedSet) state() Learned {
 			if !slices.Contains(h.Asked, asked) {
 				h.Asked = append(h.Asked, asked)
 			}
-			if h.Since.IsZero() || at.Before(h.Since) {
-				h.Since = at
+			if h.Since.IsZero() || at.first.Before(h.Since) {
+				h.Since = at.first
+			}
+			if at.last.After(h.Last) {
+				h.Last = at.last
 			}
 		}
 	}
@@ -91,4 +101,11 @@ func (e *Engine) LearnedCount() (workloads, hosts, all int) {
 		}
 	}
 	return len(e.learning.sets), hosts, all
+}
+
+// Forgotten is how many names workloads have forgotten since the engine was made.
+func (e *Engine) Forgotten() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.learning.forgotten
 }

@@ -76,6 +76,7 @@ type Key struct {
 type Resource struct {
 	Type   Type
 	leased bool // see Leased
+	era    int  // see Era
 	// Name is the resource's name on the wire.
 	Name string
 	// Version is a hash of the body in hexadecimal: equal bytes have equal versions on all replicas.

@@ -10,6 +10,7 @@ import (
 type learnedMetrics struct{ engine *snapshot.Engine }
 
 var (
+	learnedForgottenDesc = prometheus.NewDesc("fairway_learned_forgotten_total", "Names of hosts that workloads with a learned scope had asked for, and have forgotten since they were not used for fairway.learnedFor.", nil, nil)
 	learnedWorkloadsDesc = prometheus.NewDesc("fairway_learned_workloads", "Workloads with a learned scope; all: those that asked for too much and hold everything.", []string{"scope"}, nil)
 	learnedHostsDesc     = prometheus.NewDesc("fairway_learned_hosts", "Virtual hosts that workloads with a learned scope hold, those of all workloads added up.", nil, nil)
 )
@@ -18,6 +19,7 @@ var (
 func (learnedMetrics) Describe(to chan<- *prometheus.Desc) {
 	to <- learnedWorkloadsDesc
 	to <- learnedHostsDesc
+	to <- learnedForgottenDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -29,4 +31,5 @@ func (c learnedMetrics) Collect(to chan<- prometheus.Metric) {
 	gauge(learnedWorkloadsDesc, workloads-all, "learned")
 	gauge(learnedWorkloadsDesc, all, "all")
 	gauge(learnedHostsDesc, hosts)
+	to <- prometheus.MustNewConstMetric(learnedForgottenDesc, prometheus.CounterValue, float64(c.engine.Forgotten()))
 }

@@ -244,3 +244,42 @@ func TestLearnedScopeIsSwitched(t *testing.T) {
 		}
 	}
 }
+
+// TestUnusedHostsAreForgotten: a sidecar forgets what its workload does not use any more, and
+// learns it again with the next request. No request fails that is under way, to a host that is
+// used or to one that was forgotten.
+func TestUnusedHostsAreForgotten(t *testing.T) {
+	t.Parallel()
+	w, s := learnedWorld(t)
+	s.objects = append(s.objects, &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "istio", "namespace": "istio-system"},
+		"data": map[string]any{"mesh": "fairway:\n  learnedFor: 12s\n"}}})
+	s.Requests = []request{to(0), to(1), to(2)}
+	if !w.run(t, 0, s) {
+		return
+	}
+	stop := w.load(t, []string{"http://s-0/", "http://s-3/", "http://s-4/"})
+	slow := to(5)
+	slow.Headers = map[string]string{"echo-delay": "18s"}
+	answered := make(chan string, 1)
+	go func() {
+		results, err := w.do(slow)
+		answered <- fmt.Sprint(results[0].status, results[0].err, err)
+	}()
+	host := func(i int) string { return fmt.Sprintf("s-%d.default.svc.cluster.local", i) }
+	if !eventually(60*time.Second, func() bool { held := w.held(t, "sleep"); return !held[host(2)] && !held[host(1)] }) {
+		t.Error("the sidecar does not forget what is not used")
+	}
+	for range 2 {
+		if !w.run(t, 1, step{Requests: []request{to(2), to(1)}}) {
+			break
+		}
+		if !w.held(t, "sleep")[host(2)] {
+			t.Error("a host that is used again is not held")
+		}
+		time.Sleep(13 * time.Second)
+	}
+	stop()
+	if got := <-answered; got != fmt.Sprint(200, nil, nil) {
+		t.Errorf("a request that was under way while its host was forgotten: %s", got)
+	}
+}

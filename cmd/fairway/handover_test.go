@@ -2,23 +2,37 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/klog/v2"
+
+	"github.com/fairway-mesh/fairway/informers"
+	"github.com/fairway-mesh/fairway/internal/debug"
+	"github.com/fairway-mesh/fairway/mesh"
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // TestHandOver walks through looks at a replica and the others.
 func TestHandOver(t *testing.T) {
 	const old, young = 2 * time.Minute, time.Second
-	type look struct {
+	type moment struct {
 		age    time.Duration
 		others bool
 		want   step
 	}
-	for what, looks := range map[string][]look{
+	for what, looks := range map[string][]moment{
 		"one answer is not enough":          {{old, true, nothing}, {old, false, nothing}, {old, true, nothing}},
 		"no other is fresh":                 {{old, false, nothing}, {old, false, nothing}, {old, false, nothing}},
 		"proxies leave after the Service":   {{old, true, nothing}, {old, true, leave}, {old, true, nothing}, {old, true, sendAway}, {old, true, nothing}},
@@ -30,11 +44,91 @@ func TestHandOver(t *testing.T) {
 		var s swing
 		now := time.Now()
 		for i, l := range looks {
-			if got := s.next(now, l.age, l.others); got != l.want {
+			var seen look
+			if l.others {
+				seen = compared([]informers.View{{Kind: "Pod", Confirmed: now.Add(-l.age)}, {Kind: "Node", Confirmed: now}}, nil, now)
+			}
+			if got := s.next(now, seen); got != l.want {
 				t.Errorf("%s: look %d: %d, want %d", what, i, got, l.want)
 			}
 			now = now.Add(handOverEvery)
 		}
+	}
+}
+
+// TestOthersAreCompared compares views with those of others, which say themselves how they
+// are, as the debug port has them.
+func TestOthersAreCompared(t *testing.T) {
+	now := time.Now()
+	ages := func(old ...string) (out []informers.View) {
+		for _, kind := range []string{"Node", "Pod", "Telemetry"} {
+			v := informers.View{Kind: kind, Confirmed: now}
+			if slices.Contains(old, kind) {
+				v.Confirmed, v.Stale, v.Problem = now.Add(-2*time.Minute), true, "refused"
+			}
+			out = append(out, v)
+		}
+		return out
+	}
+	away := errors.New("proxies are sent elsewhere")
+	type other struct {
+		stale []string
+		ready error
+	}
+	for _, x := range []struct {
+		name   string
+		ours   []string
+		others []other
+		want   look
+	}{
+		{"nobody", []string{"Pod"}, nil, look{}},
+		{"a fresh one", []string{"Pod"}, []other{{}}, look{good: true, ahead: true, better: true}},
+		{"a fresh one that takes no proxies", []string{"Pod"}, []other{{ready: away}}, look{}},
+		{"both are refused a kind", []string{"Telemetry"}, []other{{stale: []string{"Telemetry"}}}, look{good: true}},
+		{"both are refused a kind, and we lose all", []string{"Node", "Pod", "Telemetry"}, []other{{stale: []string{"Telemetry"}}}, look{good: true, ahead: true, better: true}},
+		{"each has lost another kind", []string{"Pod"}, []other{{stale: []string{"Node"}}}, look{}},
+		{"the other has lost more", []string{"Pod"}, []other{{stale: []string{"Node", "Pod"}}}, look{}},
+		{"all have lost all", []string{"Node", "Pod", "Telemetry"}, []other{{stale: []string{"Node", "Pod", "Telemetry"}}}, look{good: true}},
+		{"one of three is better", []string{"Pod"}, []other{{stale: []string{"Pod"}}, {ready: away}, {}}, look{good: true, ahead: true, better: true}},
+	} {
+		var addresses []string
+		for _, o := range x.others {
+			s := &source{views: func() []informers.View { return ages(o.stale...) }}
+			server := httptest.NewServer(debug.Handler(debug.Config{Metrics: prometheus.NewRegistry(), Views: s.shownViews, Ready: func() error { return o.ready }}))
+			t.Cleanup(server.Close)
+			addresses = append(addresses, strings.TrimPrefix(server.URL, "http://"))
+		}
+		if got := newPeers(func() []string { return addresses }).compare(t.Context(), ages(x.ours...)); got != x.want {
+			t.Errorf("%s: %+v, want %+v", x.name, got, x.want)
+		}
+	}
+}
+
+// TestReplicasAreFound names the debug ports of a Service: of its Pods but for our own, and its
+// own, by which replicas are found that came when the API server was lost.
+func TestReplicasAreFound(t *testing.T) {
+	directory := t.TempDir()
+	text := strings.Replace(replicaPods, "spec: {", "spec: {clusterIP: 10.96.0.7, ", 1)
+	for i, ip := range []string{"10.10.4.1", "10.10.4.2"} {
+		text += "---\n" + fmt.Sprintf(replicaPod, fmt.Sprint("fairway-", i), "15014", ip, ip)
+	}
+	if err := os.WriteFile(filepath.Join(directory, "replicas.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store := mesh.NewStore(slog.New(slog.DiscardHandler), func(*mesh.World, *mesh.Dirty) {})
+	source := informers.NewDirectory(informers.DirConfig{Path: directory, Report: func(string, []object.Finding) {}})
+	ctx, cancel := context.WithCancel(t.Context())
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	defer cancel()
+	parts.Go(func() { _ = store.Run(ctx) })
+	parts.Go(func() { _ = source.Run(ctx, store.Submit, store.Synced) })
+	for end := time.Now().Add(soon); store.World() == nil && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	want := []string{"10.96.0.7:15014", "10.96.0.7:15014", "10.96.0.7:15014", "10.96.0.7:15014", "10.10.4.2:15014"}
+	if got := otherReplicas(store.World(), "istio-system", "fairway-0"); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

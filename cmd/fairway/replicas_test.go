@@ -187,13 +187,25 @@ func (b *balancer) connections() int {
 
 // TestReplicaHandsOver has two replicas, of which one loses the API server. Its
 // proxies go to the other one, each once, and hear there what has changed. They
-// stay there when the link is back, and when it comes and goes.
+// stay there when the link is back, and when it comes and goes. It makes no
+// difference that the API server refuses a kind to both replicas all the time. No
+// request through stock Envoys fails.
 func TestReplicaHandsOver(t *testing.T) {
 	if !faults.Long() {
 		t.Skip("takes four minutes; with FAIRWAY_FAULTS=long")
 	}
 	t.Parallel()
+	t.Run("all is well else", func(t *testing.T) { t.Parallel(); handsOver(t) })
+	t.Run("both are refused a kind", func(t *testing.T) {
+		t.Parallel()
+		handsOver(t, faults.Fault{Resource: "telemetries", Status: 403, EndAfter: time.Millisecond})
+	})
+}
+
+func handsOver(t *testing.T, always ...faults.Fault) {
+	t.Helper()
 	b, links := newReplicas(t, 2)
+	requests := newLoad(t, b.server.REST, b.address, 4)
 	ill, well := b.replicas[0], b.replicas[1]
 	const n = 20
 	var proxies []*follower
@@ -215,16 +227,23 @@ func TestReplicaHandsOver(t *testing.T) {
 	ill.await("all proxies have all", time.Minute, have(nil))
 	steady := quiet(proxies...)
 	ill.await("quiet", time.Minute, steady)
+	for _, l := range links {
+		l.Set(always...)
+	}
+	if len(always) > 0 {
+		degraded := func(p *plane) bool { _, body := p.page("/readyz"); return strings.Contains(body, "degraded") }
+		ill.await("both replicas are degraded", 2*time.Minute, func() bool { return degraded(ill) && degraded(well) })
+	}
 	var before []string
 	for _, f := range proxies {
 		before = append(before, f.holds()[snapshot.Endpoint][subset])
 		f.observe()
 	}
 	moving, first := b.at(ill), b.connections()
-	if moving == 0 || moving == n {
-		t.Skipf("by lot, %d of %d proxies came to one replica", moving, n)
+	t.Logf("%d of %d proxies are at the replica that becomes ill", moving, first)
+	if moving == 0 || moving == first {
+		t.Skip("by lot, all came to one replica")
 	}
-	t.Logf("%d of %d proxies are at the replica that becomes ill", moving, n)
 
 	links[0].Link(faults.Hangs)
 	began := time.Now()
@@ -232,6 +251,7 @@ func TestReplicaHandsOver(t *testing.T) {
 	ill.await("the proxies of the ill replica have left it", 3*time.Minute, func() bool { return b.at(ill) == 0 })
 	t.Logf("left %s after the link hung", time.Since(began).Round(time.Second))
 	ill.await("all proxies have what is new", time.Minute, have(before))
+	ill.await("stock Envoys are back as well", time.Minute, func() bool { return b.at(well) >= first })
 	if got := b.connections() - first; got != moving {
 		t.Errorf("%d connections were made, for %d proxies that moved", got, moving)
 	}
@@ -247,14 +267,18 @@ func TestReplicaHandsOver(t *testing.T) {
 		links[0].Link(faults.Passes)
 		time.Sleep(5 * time.Second)
 	}
-	if got := b.connections() - first; got != moving || b.at(well) != n {
+	if got := b.connections() - first; got != moving || b.at(well) != first {
 		t.Errorf("%d connections were made, for %d proxies that moved; %d are at the replica that was well all the time", got, moving, b.at(well))
 	}
-	for _, f := range proxies {
+	for i, f := range proxies {
 		f.mu.Lock()
 		if len(f.lost) > 0 {
 			t.Errorf("%s has lost %q", f.options.NodeID, slices.Compact(f.lost))
 		}
 		f.mu.Unlock()
+		fresh := follow(t, well, node{f.options.NodeID, map[string]any{"app": "client"}}, nil)
+		well.await(fmt.Sprintf("proxy %d holds what a fresh one gets", i), soon, func() bool { return same(fresh.holds(), f.holds()) })
+		fresh.end()
 	}
+	requests.allGood(t)
 }

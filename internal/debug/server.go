@@ -53,8 +53,10 @@ func Handler(c Config) http.Handler {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
+		views := c.Views()
+		nameStale(w.Header(), views)
 		fmt.Fprintln(w, "ok")
-		printStale(w, c.Views())
+		printStale(w, views)
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /{$}", index)

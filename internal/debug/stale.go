@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,23 @@ func Stale(list []View) (lines []string) {
 		lines = append(lines, fmt.Sprintf("%s: %s: %s", age, cmp.Or(problem, "nothing confirms it"), strings.Join(kinds[problem], ", ")))
 	}
 	return lines
+}
+
+// StaleHeader is the header of an answer to /readyz that names the kinds of which the
+// view is stale, with commas between; without any it is left out. Other replicas read it.
+const StaleHeader = "Fairway-Stale"
+
+// nameStale sets the header.
+func nameStale(h http.Header, list []View) {
+	var kinds []string
+	for _, v := range list {
+		if v.Stale {
+			kinds = append(kinds, v.Kind)
+		}
+	}
+	if len(kinds) > 0 {
+		h.Set(StaleHeader, strings.Join(kinds, ", "))
+	}
 }
 
 // printStale says what is old of what is served. The control plane serves it all

@@ -47,8 +47,9 @@ const (
 type audit struct {
 	r      *reflection
 	list   func(ctx context.Context, o metav1.ListOptions) (*metav1.PartialObjectMetadataList, error)
-	cursor string // where the next page begins
-	last   string // the key of the last object before it
+	cursor string              // where the next page begins
+	last   string              // the key of the last object before it
+	future map[difference]bool // what was read in a version that the first page had not come to
 }
 
 func newAudit(client metadata.Interface, r *reflection, sel selection) *audit {
@@ -122,7 +123,9 @@ func (a *audit) compare(ctx context.Context) {
 	case ctx.Err() != nil:
 		return
 	case err != nil && a.cursor != "" && (apierrors.IsResourceExpired(err) || apierrors.IsGone(err)):
-		a.cursor, a.last = "", ""
+		if a.cursor = later(err); a.cursor == "" {
+			a.last = ""
+		}
 		return
 	case err != nil:
 		v.fail(err)
@@ -136,7 +139,15 @@ func (a *audit) compare(ctx context.Context) {
 			return
 		}
 		p = again
-		wrong = slices.DeleteFunc(wrong, func(d difference) bool { return !slices.Contains(a.r.store.differs(p), d) })
+		still := a.r.store.differs(p)
+		wrong = slices.DeleteFunc(wrong, func(d difference) bool { return !slices.Contains(still, d) })
+		if wrong, err = a.there(ctx, wrong); err != nil {
+			v.fail(err)
+			return
+		}
+	}
+	if a.cursor == "" {
+		wrong = append(wrong, a.ahead(p)...)
 	}
 	whole := a.cursor == "" && p.next == ""
 	a.cursor, a.last = p.next, p.to
@@ -148,6 +159,77 @@ func (a *audit) compare(ctx context.Context) {
 	default:
 		v.fail(errSilent)
 	}
+}
+
+// ahead are objects that were read in a version that the API server has not come to, now
+// and when the first page was read before: its versions went backwards, as after the
+// restore of a backup.
+func (a *audit) ahead(p *page) (out []difference) {
+	before := a.future
+	a.future = a.r.store.beyond(p.version)
+	for d := range a.future {
+		if before[d] {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// beyond are the objects that were read in a version above one.
+func (s *store) beyond(version uint64) map[difference]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out map[difference]bool
+	for ref := range s.prints {
+		if ours := s.versions[digestOf(ref)]; ours > version {
+			if out == nil {
+				out = map[difference]bool{}
+			}
+			out[difference{ref, ours}] = true
+		}
+	}
+	return out
+}
+
+// later is where a list goes on of which the first pages are too old by now: among the
+// objects as they are then. Empty: the API server does not say.
+func later(err error) string {
+	status := apierrors.APIStatus(nil)
+	if !errors.As(err, &status) {
+		return ""
+	}
+	return status.Status().Continue
+}
+
+// there leaves out objects that a page has and that are gone: the pages after the first
+// one are as the API server was when it gave out the first. Some are asked for by name;
+// when all of these are gone, all are taken for gone.
+func (a *audit) there(ctx context.Context, wrong []difference) ([]difference, error) {
+	if a.cursor == "" {
+		return wrong, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lossPatience)
+	defer cancel()
+	var known, unknown []difference
+	for _, d := range wrong {
+		if d.ours == 0 {
+			unknown = append(unknown, d)
+		} else {
+			known = append(known, d)
+		}
+	}
+	for n, i := range rand.Perm(len(unknown)) {
+		if n == lossSample {
+			break
+		}
+		switch there, err := a.r.isThere(ctx, unknown[i].ref); {
+		case err != nil:
+			return nil, fmt.Errorf("whether %s is gone cannot be told: %w", unknown[i].ref, err)
+		case there:
+			return append(known, unknown[i]), nil
+		}
+	}
+	return known, nil
 }
 
 var errSilent = errors.New("its watch gives no sign of life")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -100,7 +101,7 @@ func (r *reflection) run(ctx context.Context) {
 func (r *reflection) listWatch() *cache.ListWatch {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			if err := r.mayAsk(ctx, true); err != nil {
+			if err := r.mayAsk(ctx, o.ResourceVersion, true); err != nil {
 				return nil, err
 			}
 			list, err := r.request(&o).Do(ctx).Get()
@@ -108,7 +109,7 @@ func (r *reflection) listWatch() *cache.ListWatch {
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			if err := r.mayAsk(ctx, o.SendInitialEvents != nil && *o.SendInitialEvents); err != nil {
+			if err := r.mayAsk(ctx, o.ResourceVersion, o.SendInitialEvents != nil && *o.SendInitialEvents); err != nil {
 				return nil, err
 			}
 			return r.watch(ctx, o)
@@ -123,8 +124,16 @@ func (r *reflection) request(o *metav1.ListOptions) *rest.Request {
 	return r.client.Get().Namespace(r.sel.namespace).Resource(r.store.kind.resource).VersionedParams(o, r.source.parameters).MaxRetries(0)
 }
 
-// mayAsk waits until the link is there, and until the next list may begin.
-func (r *reflection) mayAsk(ctx context.Context, list bool) error {
+// mayAsk waits until the link is there, and until the next list may begin. A version that
+// an API server cannot have given out, and would refuse each time, is not asked from:
+// everything is read again.
+func (r *reflection) mayAsk(ctx context.Context, version string, list bool) error {
+	if _, err := strconv.ParseUint(version, 10, 64); version != "" && err != nil {
+		err := fmt.Errorf("the API server has named a version %.40q, which is no number: everything is read again", version)
+		r.store.view.rejects(err)
+		r.again()
+		return err
+	}
 	if err := r.source.link.await(ctx); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package informers
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"strconv"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ import (
 // tell whether one has changed, so that the world holds the only copy.
 type store struct {
 	kind   *kind
+	goType reflect.Type // of its objects
 	out    *outbox
 	report Report
 
@@ -35,6 +37,7 @@ type store struct {
 	// versions are those in which objects were read, by digestOf. A pair of numbers
 	// for each costs a third of what their names would.
 	versions map[uint64]uint64
+	newest   uint64 // version that a watch has told of since the last list
 	view     *view
 	// believe says whether objects that a list lacks are gone; nil: they are.
 	believe func(missing []object.Ref) error
@@ -47,7 +50,7 @@ const sharedLabels = 4096
 
 func newStore(k *kind, out *outbox, report Report) *store {
 	labels, _ := lru.New[uint64, map[string]string](sharedLabels) // fails for a size below one only
-	return &store{kind: k, out: out, report: report, since: time.Now(), view: newView(), versions: map[uint64]uint64{}, prints: map[object.Ref]uint64{}, texts: map[object.Ref]uint64{}, wrong: map[object.Ref]bool{}, labels: labels}
+	return &store{kind: k, goType: reflect.TypeOf(k.make()), out: out, report: report, since: time.Now(), view: newView(), versions: map[uint64]uint64{}, prints: map[object.Ref]uint64{}, texts: map[object.Ref]uint64{}, wrong: map[object.Ref]bool{}, labels: labels}
 }
 
 // share replaces the labels of an object by those of an earlier one that are
@@ -72,7 +75,8 @@ func (s *store) share(o kubeObject) {
 func (s *store) Transformer() cache.TransformFunc {
 	return func(o any) (any, error) {
 		s.view.hears()
-		if it, ok := o.(*item); ok {
+		if !s.isOwn(o) { // told when it is taken in
+		} else if it, ok := o.(*item); ok {
 			s.mu.Lock()
 			known := s.knows(it)
 			s.mu.Unlock()
@@ -94,11 +98,49 @@ func (s *store) knows(it *item) bool {
 	return s.texts[s.kind.ref(it)] == it.digest && it.digest != 0
 }
 
+// own is an object of the kind that is followed. What API servers, or something before
+// them, may send is more than that.
+func (s *store) own(o any) (kubeObject, error) {
+	value, ok := o.(kubeObject)
+	if it, custom := o.(*item); custom {
+		ok = it.kind != nil && it.kind.mesh == s.kind.mesh
+	} else if ok {
+		ok = reflect.TypeOf(o) == s.goType
+	}
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("the API server has sent %T as %s", o, s.kind.groupKind())
+	case value.GetName() == "":
+		return nil, fmt.Errorf("the API server has sent %s without a name", s.kind.groupKind())
+	}
+	return value, nil
+}
+
+func (s *store) isOwn(o any) bool { _, err := s.own(o); return err == nil }
+
+// late tells whether an event is older than one that the watch has brought already: it
+// was held up, or is told again. What it says is no longer so.
+func (s *store) late(o kubeObject) bool {
+	version, err := strconv.ParseUint(o.GetResourceVersion(), 10, 64)
+	if err != nil {
+		return false
+	}
+	if version < s.newest {
+		return true
+	}
+	s.newest = version
+	return false
+}
+
 // Add takes an object in.
 func (s *store) Add(o any) error {
 	s.view.hears()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	value, err := s.own(o)
+	if err != nil || s.late(value) {
+		return err
+	}
 	c, news, err := s.change(o)
 	if news {
 		s.out.put(c)
@@ -111,13 +153,13 @@ func (s *store) Update(o any) error { return s.Add(o) }
 
 // Delete takes an object out.
 func (s *store) Delete(o any) error {
-	value, ok := o.(kubeObject)
-	if !ok {
-		return fmt.Errorf("unexpected %T", o)
-	}
 	s.view.hears()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	value, err := s.own(o)
+	if err != nil || s.late(value) {
+		return err
+	}
 	s.remove(s.kind.ref(value))
 	return nil
 }
@@ -134,6 +176,7 @@ func (s *store) Bookmark(string) error {
 func (s *store) Replace(list []any, _ string) error {
 	missing, err := s.takeIn(list)
 	if err != nil {
+		s.view.rejects(err)
 		return err
 	}
 	if len(missing) > 0 && s.believe != nil {
@@ -150,7 +193,7 @@ func (s *store) Replace(list []any, _ string) error {
 	if _, there := s.prints[s.named]; s.named != (object.Ref{}) && !there && !s.synced {
 		s.out.put(mesh.Change{Ref: s.named})
 	}
-	s.synced = true
+	s.synced, s.newest = true, 0
 	s.view.lists()
 	s.out.signal()
 	return nil
@@ -193,9 +236,9 @@ func (s *store) Resync() error { return nil }
 
 // change reads one object; news tells whether the mesh has another one, or none.
 func (s *store) change(o any) (c mesh.Change, news bool, err error) {
-	value, ok := o.(kubeObject)
-	if !ok {
-		return c, false, fmt.Errorf("unexpected %T", o)
+	value, err := s.own(o)
+	if err != nil {
+		return c, false, err
 	}
 	c.Ref = s.kind.ref(value)
 	stored := value.GetResourceVersion()

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -54,8 +56,24 @@ func TestStoreHandsOnWhatIsNew(t *testing.T) {
 	}
 	deliver("gone once more", 0, func() error { return s.Delete(servedVirtualService(t, "v1", "12", "c", "")) })
 	deliver("again", 1, func() error { return s.Add(servedVirtualService(t, "v1", "13", "c", "")) })
+	deliver("what was so before", 0, func() error { return s.Update(servedVirtualService(t, "v1", "12", "b", "")) })
+	deliver("a deletion from before it was made", 0, func() error { return s.Delete(servedVirtualService(t, "v1", "12", "c", "")) })
 	if c := deliver("deleted", 1, func() error { return s.Delete(servedVirtualService(t, "v1", "14", "c", "")) }); c[0].Object != nil {
 		t.Errorf("deleted and still there: %v", c)
+	}
+	deliver("what was so before it was deleted", 0, func() error { return s.Update(servedVirtualService(t, "v1", "13", "c", "")) })
+	deliver("versions that begin anew with a list", 0, func() error { return s.Replace(nil, "2") })
+	deliver("what comes after that", 1, func() error { return s.Add(servedVirtualService(t, "v1", "3", "c", "")) })
+	deliver("the same in a list of before", 0, func() error { return s.Replace([]any{servedVirtualService(t, "v1", "2", "c", "")}, "2") })
+	for what, foreign := range map[string]func() error{
+		"another kind":       func() error { return s.Add(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "v"}}) },
+		"one without name":   func() error { return s.Add(&item{kind: s.kind}) },
+		"another custom one": func() error { return s.Add(&item{ObjectMeta: metav1.ObjectMeta{Name: "v"}}) },
+		"a list of others":   func() error { return s.Replace([]any{&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "v"}}}, "4") },
+	} {
+		if foreign() == nil || len(out.take()) > 0 {
+			t.Errorf("%s is taken in", what)
+		}
 	}
 }
 

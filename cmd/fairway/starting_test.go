@@ -300,7 +300,7 @@ func TestTenantsDoNotHoldUpStarts(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(link.Close)
-			if c.fault != (faults.Fault{}) {
+			if c.fault.Status != 0 {
 				link.Set(c.fault)
 			}
 			p := newPlane(t, link.REST())

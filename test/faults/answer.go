@@ -32,7 +32,10 @@ type answer struct {
 func (a *answer) WriteHeader(code int) {
 	a.code = code
 	f, _ := a.proxy.fault(a.what)
-	a.keeps = f.Half && a.what.verb == List && code == http.StatusOK
+	a.keeps = (f.Half && a.what.verb == List || f.Body != nil && !a.streams) && code == http.StatusOK
+	if f.Encoding != "" {
+		a.Header().Set("Content-Encoding", f.Encoding)
+	}
 	if a.keeps || f.CutAfter > 0 || f.Truncate > 0 {
 		a.Header().Del("Content-Length")
 	}
@@ -65,9 +68,18 @@ func (a *answer) Write(b []byte) (int, error) {
 }
 
 func (a *answer) finish() {
-	if a.keeps {
-		_ = a.send(edit(a.whole.Bytes(), func(i int, _ map[string]any) bool { return i%2 == 0 }))
+	if !a.keeps {
+		return
 	}
+	body := a.whole.Bytes()
+	f, _ := a.proxy.fault(a.what)
+	if f.Half {
+		body = edit(body, func(i int, _ map[string]any) bool { return i%2 == 0 })
+	}
+	if f.Body != nil {
+		body = f.Body(body)
+	}
+	_ = a.send(body)
 }
 
 // events takes what has come of a watch and sends the events that are whole.
@@ -132,6 +144,13 @@ func (a *answer) event(b []byte) error {
 		a.expire()
 		return context.Canceled
 	case bookmark && f.LoseBookmarks, !bookmark && f.LoseEvents:
+		return nil
+	case f.Events != nil:
+		for _, e := range f.Events(unframed(b, a.protobuf())) {
+			if err := a.send(e.framed()); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 	return a.send(b)

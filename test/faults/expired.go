@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"net/http"
 
@@ -23,7 +22,7 @@ func expired(binaryForm bool) []byte {
 		if err != nil { // a plain struct
 			panic(err)
 		}
-		return append([]byte(`{"type":"ERROR","object":`+string(object)+"}"), '\n')
+		return Event{Type: "ERROR", Object: object}.framed()
 	}
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
@@ -31,10 +30,5 @@ func expired(binaryForm bool) []byte {
 	if err != nil {
 		panic(err)
 	}
-	event := &metav1.WatchEvent{Type: "ERROR", Object: runtime.RawExtension{Raw: object}}
-	message, err := event.Marshal()
-	if err != nil {
-		panic(err)
-	}
-	return append(binary.BigEndian.AppendUint32(nil, uint32(len(message))), message...)
+	return Event{Type: "ERROR", Object: object, Protobuf: true}.framed()
 }

@@ -28,8 +28,9 @@ type Fault struct {
 	// Verb and Resource (the plural, "pods") choose requests; empty: all.
 	Verb     Verb
 	Resource string
-	// Path chooses requests by the beginning of their path; empty: all.
-	Path string
+	// Path chooses requests by the beginning of their path, and Query by a part of
+	// what stands behind the question mark; empty: all.
+	Path, Query string
 
 	// Delay is waited before the request is passed on.
 	Delay time.Duration
@@ -57,6 +58,13 @@ type Fault struct {
 	LoseEvents, LoseBookmarks bool
 	// Expired ends watches with an ERROR event of code 410.
 	Expired bool
+	// Events says what comes in place of an event of a watch. What a watch sends
+	// first, when it stands for a list, comes as it is.
+	Events func(Event) []Event
+	// Body says what comes in place of the body of an answer 200 that is no watch,
+	// and Encoding how that is said to be encoded ("gzip"). Lists come in JSON then.
+	Body     func([]byte) []byte
+	Encoding string
 	// Missing leaves a group of the API out of what is served, as an API server
 	// does that is starting, and answers 404 to what is asked of it.
 	Missing string
@@ -64,14 +72,14 @@ type Fault struct {
 
 // request is what a fault chooses by.
 type request struct {
-	verb           Verb
-	resource, path string
+	verb                  Verb
+	resource, path, query string
 }
 
 // parse reads the path of a request for a resource, with or without a
 // namespace, of the core group or another.
 func parse(method string, u *url.URL) request {
-	r := request{path: u.Path, verb: Get}
+	r := request{path: u.Path, query: u.RawQuery, verb: Get}
 	parts := strings.Split(strings.Trim(u.Path, "/"), "/")
 	switch {
 	case len(parts) > 2 && parts[0] == "api":
@@ -97,5 +105,5 @@ func parse(method string, u *url.URL) request {
 }
 
 func (f Fault) befalls(r request) bool {
-	return (f.Verb == Any || f.Verb == r.verb) && (f.Resource == "" || f.Resource == r.resource) && strings.HasPrefix(r.path, f.Path)
+	return (f.Verb == Any || f.Verb == r.verb) && (f.Resource == "" || f.Resource == r.resource) && strings.HasPrefix(r.path, f.Path) && strings.Contains(r.query, f.Query)
 }

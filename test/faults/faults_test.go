@@ -244,6 +244,50 @@ func TestWatches(t *testing.T) {
 	}
 }
 
+// TestEventsInPlace changes what a watch says, and what a list does.
+func TestEventsInPlace(t *testing.T) {
+	for _, form := range forms {
+		t.Run(form, func(t *testing.T) {
+			b := newBed(t, form)
+			w := b.watch(metav1.ListOptions{})
+			b.proxy.Set(Fault{Verb: Watch, Events: func(e Event) []Event { return []Event{e, {Type: "DELETED", Object: e.Object, Protobuf: e.Protobuf}} }})
+			b.create("a")
+			if e, again := next(t, w), next(t, w); e.Type != watch.Added || again.Type != watch.Deleted || name(e) != "a" || name(again) != "a" {
+				t.Errorf("%v, %v", e, again)
+			}
+			b.proxy.Set(Fault{Verb: Watch, Events: func(e Event) []Event { e.Type = "NONSENSE"; return []Event{e} }})
+			b.create("b")
+			if e := next(t, w); e.Type != watch.Error {
+				t.Errorf("a type that is none: %v", e)
+			}
+			b.proxy.Set(Fault{Verb: List, Body: func([]byte) []byte { return []byte("no gzip") }, Encoding: "gzip"})
+			if _, err := b.list(); err == nil {
+				t.Error("garbage is taken")
+			}
+			b.proxy.Set(Fault{Verb: List, Query: "limit=1", Status: 500})
+			if n, err := b.list(); n != 2 || err != nil {
+				t.Errorf("another query: %d, %v", n, err)
+			}
+			client := b.client.CoreV1().ConfigMaps(b.namespace)
+			if _, err := client.List(t.Context(), metav1.ListOptions{Limit: 1}); !apierrors.IsInternalError(err) {
+				t.Errorf("the query: %v", err)
+			}
+			b.proxy.Set(Fault{Verb: List, Query: "continue=", Status: 410})
+			first, err := client.List(t.Context(), metav1.ListOptions{Limit: 1})
+			must(t, err)
+			_, err = client.List(t.Context(), metav1.ListOptions{Limit: 1, Continue: first.Continue})
+			status := apierrors.APIStatus(nil)
+			if !errors.As(err, &status) || !apierrors.IsResourceExpired(err) || status.Status().Continue == "" {
+				t.Fatalf("a page that is too old: %v", err)
+			}
+			rest, err := client.List(t.Context(), metav1.ListOptions{Continue: status.Status().Continue})
+			if err != nil || len(rest.Items) != 1 || rest.Items[0].Name != "b" {
+				t.Errorf("where it says: %v, %v", rest, err)
+			}
+		})
+	}
+}
+
 func TestHungLinks(t *testing.T) {
 	b := newBed(t, forms[0])
 	b.create("a")
@@ -311,15 +355,15 @@ func TestRequestsAreRead(t *testing.T) {
 		method, url string
 		want        request
 	}{
-		{"GET", "/api/v1/pods?limit=1", request{List, "pods", "/api/v1/pods"}},
-		{"GET", "/api/v1/pods?watch=true", request{Watch, "pods", "/api/v1/pods"}},
-		{"GET", "/api/v1/namespaces", request{List, "namespaces", "/api/v1/namespaces"}},
-		{"GET", "/api/v1/namespaces/a", request{Get, "namespaces", "/api/v1/namespaces/a"}},
-		{"GET", "/api/v1/namespaces/a/secrets?watch=1", request{Watch, "secrets", "/api/v1/namespaces/a/secrets"}},
-		{"POST", "/apis/apps/v1/namespaces/a/deployments", request{Write, "deployments", "/apis/apps/v1/namespaces/a/deployments"}},
-		{"GET", "/apis/networking.istio.io/v1/virtualservices", request{List, "virtualservices", "/apis/networking.istio.io/v1/virtualservices"}},
-		{"GET", "/apis", request{Get, "", "/apis"}},
-		{"GET", "/version", request{Get, "", "/version"}},
+		{"GET", "/api/v1/pods?limit=1", request{List, "pods", "/api/v1/pods", "limit=1"}},
+		{"GET", "/api/v1/pods?watch=true", request{Watch, "pods", "/api/v1/pods", "watch=true"}},
+		{"GET", "/api/v1/namespaces", request{List, "namespaces", "/api/v1/namespaces", ""}},
+		{"GET", "/api/v1/namespaces/a", request{Get, "namespaces", "/api/v1/namespaces/a", ""}},
+		{"GET", "/api/v1/namespaces/a/secrets?watch=1", request{Watch, "secrets", "/api/v1/namespaces/a/secrets", "watch=1"}},
+		{"POST", "/apis/apps/v1/namespaces/a/deployments", request{Write, "deployments", "/apis/apps/v1/namespaces/a/deployments", ""}},
+		{"GET", "/apis/networking.istio.io/v1/virtualservices", request{List, "virtualservices", "/apis/networking.istio.io/v1/virtualservices", ""}},
+		{"GET", "/apis", request{Get, "", "/apis", ""}},
+		{"GET", "/version", request{Get, "", "/version", ""}},
 	} {
 		if got := parse(c.method, mustURL(t, c.url)); got != c.want {
 			t.Errorf("%s %s: %v, want %v", c.method, c.url, got, c.want)

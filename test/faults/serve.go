@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -30,19 +31,26 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case f.Missing != "" && strings.HasPrefix(r.URL.Path, "/apis/"+f.Missing):
-		refuse(w, http.StatusNotFound, 0)
+		refuse(w, http.StatusNotFound, 0, "")
 		return
 	case f.Missing != "" && r.URL.Path == "/apis":
 		p.withoutGroup(w, r, f.Missing)
 		return
 	case f.Status != 0:
-		refuse(w, f.Status, f.RetryAfter)
+		if f.Status == http.StatusGone && inconsistent(r.URL.Query().Get("continue")) {
+			break // from here on nothing is too old
+		}
+		refuse(w, f.Status, f.RetryAfter, later(r.URL.Query().Get("continue")))
 		return
 	case f.CutAfter < 0:
 		panic(http.ErrAbortHandler)
 	}
-	if f.Half && what.verb == List {
-		r.Header.Set("Accept", "application/json") // the form in which it can be halved
+	if (f.Half || f.Body != nil) && what.verb == List {
+		accept := "application/json" // the form in which it can be edited
+		if strings.Contains(r.Header.Get("Accept"), "PartialObjectMetadata") {
+			accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+		}
+		r.Header.Set("Accept", accept)
 	}
 	ctx, end := context.WithCancel(r.Context())
 	defer end()
@@ -67,15 +75,47 @@ func (p *Proxy) pass(a *answer, r *http.Request) {
 	a.finish()
 }
 
+// place is where a list goes on, as API servers write it for themselves.
+type place struct {
+	Version string `json:"v"`
+	At      int64  `json:"rv"` // -1: as it is then
+	Start   string `json:"start"`
+}
+
+func placeOf(token string) (p place, ok bool) {
+	text, err := base64.RawURLEncoding.DecodeString(token)
+	return p, err == nil && json.Unmarshal(text, &p) == nil && p.Version != ""
+}
+
+func inconsistent(token string) bool {
+	p, ok := placeOf(token)
+	return ok && p.At < 0
+}
+
+// later is what an API server names in its answer 410 to a request for a further page:
+// where the list goes on among the objects as they are now.
+func later(token string) string {
+	p, ok := placeOf(token)
+	if !ok {
+		return ""
+	}
+	p.At = -1
+	text, err := json.Marshal(p)
+	if err != nil { // a plain struct
+		panic(err)
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
 // refuse answers with a Status of the API.
-func refuse(w http.ResponseWriter, code, retryAfter int) {
+func refuse(w http.ResponseWriter, code, retryAfter int, more string) {
 	reason := map[int]string{403: "Forbidden", 404: "NotFound", 410: "Expired", 429: "TooManyRequests", 401: "Unauthorized", 500: "InternalError", 503: "ServiceUnavailable", 504: "Timeout"}[code]
 	w.Header().Set("Content-Type", "application/json")
 	if retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	w.WriteHeader(code)
-	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"a fault that a test made","reason":%q,"code":%d}`, reason, code)
+	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","metadata":{"continue":%q},"status":"Failure","message":"a fault that a test made","reason":%q,"code":%d}`, more, reason, code)
 }
 
 // withoutGroup answers what groups there are, but one.

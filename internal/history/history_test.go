@@ -109,3 +109,30 @@ func TestBounds(t *testing.T) {
 		t.Errorf("%d objects and %d more", len(e.Objects), e.More)
 	}
 }
+
+// TestEqualListsAreOne: passes that concern the same workloads have one list of them, which
+// is counted once.
+func TestEqualListsAreOne(t *testing.T) {
+	var r Recorder
+	for i := range MaxEntries {
+		var workloads []object.Ref
+		for w := range 64 {
+			workloads = append(workloads, object.Ref{Namespace: "a", Name: fmt.Sprint("w", w, "-", i%2)})
+		}
+		r.Passed([]mesh.Change{rule("web", int64(i))}, &snapshot.Pass{At: time.Unix(int64(i), 0), Proxies: 64, Workloads: workloads})
+	}
+	all := r.Entries(time.Time{})
+	if len(all) != MaxEntries {
+		t.Fatalf("%d entries of %d are kept", len(all), MaxEntries)
+	}
+	lists := map[*object.Ref]bool{}
+	for i, e := range all {
+		if got := e.Pass.Workloads; len(got) != 64 || got[3].Name != fmt.Sprint("w3-", i%2) || cap(got) != 64 {
+			t.Fatalf("entry %d: %v", i, got)
+		}
+		lists[&e.Pass.Workloads[0]] = true
+	}
+	if len(lists) != 2 {
+		t.Errorf("%d lists, of two that differ", len(lists))
+	}
+}

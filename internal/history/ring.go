@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/snapshot"
 )
 
 // ring keeps the newest entries, within bounds.
@@ -62,17 +63,25 @@ func (e *Entry) size() int {
 		for _, t := range p.Resources {
 			n += sizeResource + len(t.Name)
 		}
-		for _, w := range p.Workloads {
-			n += sizeName + len(w.Namespace) + len(w.Name)
-		}
-		for _, s := range p.Namespaces {
-			n += sizeName + len(s)
+		if !e.shared {
+			n += sizeOfPlaces(p)
 		}
 	}
 	for _, list := range [][]object.Finding{e.Came, e.Went} {
 		for _, f := range list {
 			n += sizeFinding + len(f.Object.Namespace) + len(f.Object.Name) + len(f.Field) + len(f.Message)
 		}
+	}
+	return n
+}
+
+// sizeOfPlaces is how much memory the names of workloads or namespaces take.
+func sizeOfPlaces(p *snapshot.Pass) (n int) {
+	for _, w := range p.Workloads {
+		n += sizeName + len(w.Namespace) + len(w.Name)
+	}
+	for _, s := range p.Namespaces {
+		n += sizeName + len(s)
 	}
 	return n
 }

@@ -9,14 +9,23 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// Dump is all that one connected proxy ("POD.NAMESPACE") is to hold, by short
-// type name and resource name; secrets only by name.
-func (e *Engine) Dump(name string) (any, error) {
+// NotHeld is the place in a dump of everything, beside those of the types, of the names
+// of the virtual hosts that the proxy does not hold, and asks for when it needs them.
+const NotHeld = "vhds-not-held"
+
+// Dump is what one connected proxy ("POD.NAMESPACE") is to hold, by short
+// type name and resource name; secrets only by name. With all it is what the proxy may
+// ask for as well, and NotHeld.
+func (e *Engine) Dump(name string, all bool) (any, error) {
 	e.mu.Lock()
 	var found *Stack
+	notHeld := map[string]json.RawMessage{}
 	for a := range e.proxies {
 		if a.client.Pod+"."+a.client.Namespace == name || a.client.NodeID == name {
 			s := e.stack(a)
+			if all && a.learned != nil {
+				s = everything(s, a.learned.frame.stack, notHeld)
+			}
 			found = &s
 		}
 	}
@@ -42,7 +51,21 @@ func (e *Engine) Dump(name string) (any, error) {
 			out[t.String()] = of
 		}
 	}
+	if len(notHeld) > 0 {
+		out[NotHeld] = notHeld
+	}
 	return out, nil
+}
+
+// everything is a stack with all that its scope shows, in place of what was learned of it.
+func everything(held, scope Stack, notHeld map[string]json.RawMessage) Stack {
+	for r := range scope.All(VirtualHost) {
+		if held.Get(VirtualHost, r.Name) == nil {
+			notHeld[r.Name] = json.RawMessage("true")
+		}
+	}
+	held[LayerOutbound], held[LayerBase] = scope[LayerOutbound], scope[LayerBase]
+	return held
 }
 
 // JSON is the resource in the JSON form of protobuf.

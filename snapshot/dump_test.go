@@ -26,7 +26,7 @@ func TestDumpHidesKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer view.Close()
-	dump, err := engine.Dump("a.default")
+	dump, err := engine.Dump("a.default", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,12 @@
 package snapshot_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/fairway-mesh/fairway/internal/explain"
 	"github.com/fairway-mesh/fairway/mesh"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/snapshot"
@@ -413,5 +416,49 @@ func TestHostsCalledLikeStubs(t *testing.T) {
 	}
 	if got := table.lookup("%"); got != "80/allow_any" {
 		t.Errorf("what nobody asks for is answered by %q", got)
+	}
+}
+
+// TestExplainSaysWhatIsNotHeld: a request to a host that the sidecar does not hold yet is told
+// as it will go, and that the sidecar asks first.
+func TestExplainSaysWhatIsNotHeld(t *testing.T) {
+	p, v := learningPlane(t)
+	explained := func() explain.Answer {
+		t.Helper()
+		dump, err := p.engine.Dump("client.a", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(dump)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read explain.Dump
+		if err := json.Unmarshal(text, &read); err != nil {
+			t.Fatal(err)
+		}
+		resources, err := explain.Decode(read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request, err := explain.NewRequest("GET", "http://web.b/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Destination = netip.MustParseAddr("10.96.1.1")
+		return explain.Explain(resources, request)
+	}
+	asks := func(a explain.Answer) bool {
+		return slices.ContainsFunc(a.Steps, func(s explain.Step) bool { return s.What == "on demand" })
+	}
+	leads := func(a explain.Answer) bool { // by the rule for all of b
+		return slices.ContainsFunc(a.Steps, func(s explain.Step) bool { return s.Name == "outbound|80||api.b.svc.cluster.local" })
+	}
+	for _, asked := range []bool{false, true} {
+		a := explained()
+		if asks(a) == asked || !leads(a) {
+			t.Errorf("asked for: %t; says that the sidecar asks: %t, leads to api.b: %t: %+v", asked, asks(a), leads(a), a.Steps)
+		}
+		v.Ask([]string{"80/web.b"})
 	}
 }

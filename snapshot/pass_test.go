@@ -63,7 +63,7 @@ func TestNobodyWaitsForAPass(t *testing.T) {
 			err = fmt.Errorf("a proxy that came in a pass sees nothing")
 		}
 		if err == nil {
-			_, err = e.Dump("new.ns1")
+			_, err = e.Dump("new.ns1", false)
 		}
 		e.Findings()
 		e.Renew(nil, true)

@@ -36,7 +36,7 @@ func handler(authorize Authorize) http.Handler {
 	return Handler(Config{
 		Metrics: prometheus.NewRegistry(), Ready: func() error { return nil }, Views: func() []View { return nil },
 		Findings: func() []object.Finding { return nil }, Proxies: func() []discovery.ProxyState { return nil },
-		World: func() *mesh.World { return nil }, Dump: func(string) (any, error) { return nil, errors.New("none") }, Authorize: authorize,
+		World: func() *mesh.World { return nil }, Dump: func(string, bool) (any, error) { return nil, errors.New("none") }, Authorize: authorize,
 	})
 }
 
@@ -104,7 +104,7 @@ func TestStaleViewIsDegraded(t *testing.T) {
 	h := Handler(Config{
 		Metrics: prometheus.NewRegistry(), Ready: func() error { return nil }, Views: func() []View { return views },
 		Findings: func() []object.Finding { return nil }, Proxies: func() []discovery.ProxyState { return nil },
-		World: func() *mesh.World { return nil }, Dump: func(string) (any, error) { return nil, errors.New("none") },
+		World: func() *mesh.World { return nil }, Dump: func(string, bool) (any, error) { return nil, errors.New("none") },
 	})
 	code, body := from(h, "10.0.0.9:1", "/readyz", "")
 	want := "ok\ndegraded: the view of the API server is old; proxies are served what was read last\n1m33s: gone: Pod, Service\n"

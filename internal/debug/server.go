@@ -28,8 +28,8 @@ type Config struct {
 	Ready    func() error // why the control plane cannot serve proxies; nil when it can
 	Findings func() []object.Finding
 	Proxies  func() []discovery.ProxyState
-	World    func() *mesh.World             // nil before the first one
-	Dump     func(node string) (any, error) // the resources of one connected proxy
+	World    func() *mesh.World                       // nil before the first one
+	Dump     func(node string, all bool) (any, error) // the resources of one connected proxy, see snapshot.Engine
 	// Progress is how far the proxies of this replica are with objects.
 	Progress func(of []object.Ref) []Progress
 	// History are the things that happened since a moment, the oldest first.
@@ -77,7 +77,7 @@ func (c Config) pages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /debug/viewz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, c.Views()) })
 	mux.HandleFunc("GET /debug/learnedz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, c.Learned()) })
 	mux.HandleFunc("GET /debug/config_dump", func(w http.ResponseWriter, r *http.Request) {
-		dump, err := c.Dump(r.URL.Query().Get("proxyID"))
+		dump, err := c.Dump(r.URL.Query().Get("proxyID"), r.URL.Query().Has("all"))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusNotFound)
 			return
@@ -101,7 +101,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 <li><a href="/debug/historyz">historyz</a>: what changed lately, for whom, and since when they have it (?since=10m)
 <li><a href="/debug/learnedz">learnedz</a>: what workloads with a learned scope hold, since when and by which names
 <li>/debug/progressz?object=KIND/NAMESPACE/NAME: which proxies have accepted an object
-<li>/debug/config_dump?proxyID=POD.NAMESPACE: what one proxy was given
+<li>/debug/config_dump?proxyID=POD.NAMESPACE: what one proxy was given (&amp;all: and what it may ask for)
 <li><a href="/metrics">metrics</a>, <a href="/readyz">readyz</a>, <a href="/debug/pprof/">pprof</a>
 </ul>
 `)

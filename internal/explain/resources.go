@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fairway-mesh/fairway/snapshot"
 	_ "github.com/fairway-mesh/fairway/translate" // makes the messages within Any known
 )
 
@@ -24,10 +25,13 @@ type Resources struct {
 	Routes    map[string]*routev3.RouteConfiguration
 	Clusters  map[string]*clusterv3.Cluster
 	Endpoints map[string]*endpointv3.ClusterLoadAssignment
+	// NotHeld are the virtual hosts among those of Routes that the proxy does not hold: it
+	// learns its scope, and asks for them when it needs them.
+	NotHeld map[string]bool
 }
 
 // Dump is what the control plane's /debug/config_dump answers: resources in the
-// JSON form of protobuf, by short type name ("cds", "vhds", ...) and name.
+// JSON form of protobuf, by short type name ("cds", "vhds", ...) and name, and [snapshot.NotHeld].
 type Dump map[string]map[string]json.RawMessage
 
 // Decode reads a dump. Types that do not decide where a request goes are left
@@ -45,6 +49,9 @@ func Decode(d Dump) (*Resources, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(hosts)) {
 		r.join(name, hosts[name])
+	}
+	for name := range d[snapshot.NotHeld] {
+		r.NotHeld[name] = true
 	}
 	return r, nil
 }
@@ -64,7 +71,7 @@ func (r *Resources) join(name string, host *routev3.VirtualHost) {
 func NewResources() *Resources {
 	return &Resources{
 		Listeners: map[string]*listenerv3.Listener{}, Routes: map[string]*routev3.RouteConfiguration{},
-		Clusters: map[string]*clusterv3.Cluster{}, Endpoints: map[string]*endpointv3.ClusterLoadAssignment{},
+		Clusters: map[string]*clusterv3.Cluster{}, Endpoints: map[string]*endpointv3.ClusterLoadAssignment{}, NotHeld: map[string]bool{},
 	}
 }
 

@@ -44,6 +44,9 @@ func (w *walk) request(h *hcmv3.HttpConnectionManager, terminated bool) {
 		why = fmt.Sprintf("No virtual host knows %q; this one takes the rest.", w.Host)
 	}
 	w.say("virtual host", host.Name, "%s", why)
+	if w.NotHeld[host.Name] && domain != "*" {
+		w.say("on demand", host.Name, "The sidecar does not hold this host yet: it learns its scope. With the first request, which waits, it asks the control plane.")
+	}
 	w.levels = []level{host, config}
 	if host.RequireTls == routev3.VirtualHost_ALL && w.Scheme != "https" {
 		w.Location = "https://" + w.Authority + w.Path

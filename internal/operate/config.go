@@ -49,7 +49,7 @@ Asks the replica that the proxy is connected to: see fairway status.`,
 			if !slices.Contains(sectionNames, section) {
 				return fmt.Errorf("there is no section %q: name one of %s", section, strings.Join(sectionNames, ", "))
 			}
-			d, err := p.dump(cmd.Context(), p.named(args[0]))
+			d, err := p.dump(cmd.Context(), p.named(args[0]), false)
 			if err != nil {
 				return err
 			}

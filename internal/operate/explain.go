@@ -83,7 +83,7 @@ func (f *explainFlags) run(ctx context.Context, out io.Writer, proxy, address st
 	if err != nil {
 		return err
 	}
-	d, err := f.dump(ctx, proxy)
+	d, err := f.dump(ctx, proxy, true)
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func (o *Offline) Dump(ctx context.Context, w *registry.Workload) (explain.Dump,
 		return nil, err
 	}
 	defer view.Close()
-	value, err := o.engine.Dump(o.clientOf(w).NodeID)
+	value, err := o.engine.Dump(o.clientOf(w).NodeID, true)
 	if err != nil {
 		return nil, err
 	}

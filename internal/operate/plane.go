@@ -217,13 +217,18 @@ func (p *plane) hosts(ctx context.Context) ([]debug.Host, error) {
 	return all[0].value, nil
 }
 
-// dump is what the replica holds that the proxy is connected to.
-func (p *plane) dump(ctx context.Context, proxy string) (explain.Dump, error) {
-	all, err := ask[explain.Dump](ctx, p, "/debug/config_dump?proxyID="+url.QueryEscape(proxy))
+// dump is what the proxy was given by the replica that it is connected to; and, with all, what
+// it may ask for.
+func (p *plane) dump(ctx context.Context, proxy string, all bool) (explain.Dump, error) {
+	page := "/debug/config_dump?proxyID=" + url.QueryEscape(proxy)
+	if all {
+		page += "&all"
+	}
+	answers, err := ask[explain.Dump](ctx, p, page)
 	if err != nil {
 		return nil, err
 	}
-	return all[0].value, nil
+	return answers[0].value, nil
 }
 
 // complete gives the names of connected proxies to the shell.

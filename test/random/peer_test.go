@@ -256,7 +256,7 @@ func fairways(t *testing.T, objects []string) map[string]*explain.Resources {
 	p := started(t, peerClients, changes)
 	out := map[string]*explain.Resources{}
 	for _, c := range peerClients {
-		dump, err := p.engine.Dump(c.NodeID)
+		dump, err := p.engine.Dump(c.NodeID, true)
 		if err != nil {
 			t.Fatal(err)
 		}

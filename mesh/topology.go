@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	meshconfig "istio.io/api/mesh/v1alpha1"
-	"sigs.k8s.io/yaml"
 
+	"github.com/fairway-mesh/fairway/internal/annotation"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
 )
@@ -41,7 +41,7 @@ func topology(text string) (*meshconfig.Topology, error) {
 	var fields struct {
 		Topology json.RawMessage `json:"gatewayTopology"`
 	}
-	if err := yaml.Unmarshal([]byte(text), &fields); err != nil {
+	if err := annotation.Read(text, &fields); err != nil {
 		return nil, fmt.Errorf("the annotation is no ProxyConfig: %w", err)
 	}
 	out := &meshconfig.Topology{}

@@ -11,8 +11,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"sigs.k8s.io/yaml"
 
+	"github.com/fairway-mesh/fairway/internal/annotation"
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
 	"github.com/fairway-mesh/fairway/internal/redirect"
 	"github.com/fairway-mesh/fairway/internal/spelling"
@@ -302,7 +302,7 @@ func (s *settings) readResources(annotations map[string]string) error {
 // mean something without an agent.
 func (s *settings) readProxyConfig(text string) (notes []string, err error) {
 	fields := map[string]any{}
-	if err := yaml.Unmarshal([]byte(text), &fields); err != nil {
+	if err := annotation.Read(text, &fields); err != nil {
 		return nil, fmt.Errorf("not a YAML mapping: %w", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {

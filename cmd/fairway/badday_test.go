@@ -64,17 +64,17 @@ func (d *badDay) change() {
 	d.pods++
 	create(d.T, d.server.REST, strings.ReplaceAll(`apiVersion: v1
 kind: Pod
-metadata: {name: more-N, namespace: shop, labels: {app: web, version: v1}}
+metadata: {name: more-NTH, namespace: shop, labels: {app: web, version: v1}}
 spec: {nodeName: node-1, containers: [{name: a, image: a}]}
-status: {phase: Running, podIP: 10.10.2.N, podIPs: [{ip: 10.10.2.N}], conditions: [{type: Ready, status: "True"}]}
+status: {phase: Running, podIP: 10.10.2.NTH, podIPs: [{ip: 10.10.2.NTH}], conditions: [{type: Ready, status: "True"}]}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
-metadata: {name: web-N, namespace: shop, labels: {kubernetes.io/service-name: web}}
+metadata: {name: web-NTH, namespace: shop, labels: {kubernetes.io/service-name: web}}
 addressType: IPv4
 ports: [{name: http, port: 8080}]
-endpoints: [{addresses: [10.10.2.N], conditions: {ready: true}, targetRef: {kind: Pod, name: more-N, namespace: shop}}]
-`, "N", strconv.Itoa(d.pods)))
+endpoints: [{addresses: [10.10.2.NTH], conditions: {ready: true}, targetRef: {kind: Pod, name: more-NTH, namespace: shop}}]
+`, "NTH", strconv.Itoa(d.pods)))
 }
 
 // endpoints is the version of the service's endpoints that the sidecar holds.

@@ -9,10 +9,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
-	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -234,17 +232,11 @@ func TestStartsWithoutKindsThatDoNotExist(t *testing.T) {
 func TestRestartsRemoveNothing(t *testing.T) {
 	t.Parallel()
 	s := sharedWorld(t)
-	restarts, seed := 15, uint64(time.Now().UnixNano())
+	restarts := 15
 	if faults.Long() {
 		restarts = 50
 	}
-	if given := os.Getenv("SEED"); given != "" {
-		if _, err := fmt.Sscan(given, &seed); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("SEED=%d", seed)
-	lot := rand.New(rand.NewPCG(seed, 0))
+	lot := seeded(t)
 	p := newPlane(t, s.REST)
 	p.start()
 	p.await("ready", soon, p.ready)

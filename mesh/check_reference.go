@@ -33,6 +33,7 @@ type Names struct {
 	// workloads are those that have a pair of labels, by namespace and pair; nil: all are
 	// looked at each time.
 	workloads map[string][]*registry.Workload
+	routed    map[string]bool // hosts that routes for requests lead to; nil until somebody asks
 }
 
 // Names are the names of the World. To make them costs as much as the World has workloads.
@@ -236,6 +237,7 @@ func (r *references) destinationRule(o *networkingv1.DestinationRule) {
 		r.missing(object.CodeHostNotFound, object.Ref{Kind: object.KindHost, Name: rule.Host}, "spec.host", "no Service or ServiceEntry has the host %s; until there is one, the rule is not used: check the name, which is resolved in namespace %s", rule.Host, o.Namespace)
 	}
 	r.subsets(rule)
+	r.twiceTLS(rule)
 	if rule.Created.IsZero() {
 		rule.Created = time.Now()
 	}

@@ -19,7 +19,7 @@ func TestValidAndWithoutEffect(t *testing.T) {
 		{"an issuer alone that is no address", `{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: a, namespace: x}, spec: {jwtRules: [{issuer: login}]}}`,
 			"Unsupported", "spec.jwtRules[0]", "no https URL that could be asked for its keys"},
 		{"keys that are none", `{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: a, namespace: x}, spec: {jwtRules: [{issuer: i, jwks: "none"}]}}`,
-			"Invalid", "spec.jwtRules[0]", "no JSON Web Key Set"},
+			"Invalid", "spec.jwtRules[0].jwks", `every token of issuer "i" is refused: write the set that the issuer publishes`},
 		{"a network filter", `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: a, namespace: x}, spec: {action: DENY, rules: [{when: [{key: "experimental.envoy.filters.network.mysql_proxy[db.table]", values: [update]}]}]}}`,
 			"Unsupported", "spec.rules[0].when[0].key", "metadata of envoy.filters.network.mysql_proxy; the values never match"},
 		{"a filter without a key", `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: a, namespace: x}, spec: {action: DENY, rules: [{when: [{key: "experimental.envoy.filters.network.mysql_proxy", values: [update]}]}]}}`,

@@ -73,9 +73,10 @@ func (b *gatewayBuilder) routes(name string, port uint32, servers []*traffic.Ser
 			h.owner = x.server
 		}
 	}
+	shared := names != nil && names.shared[certificateOf(servers[0])]
 	for _, x := range hostings { // first of all, since routes are not added where clients would lose TLS
 		h := host(x.host)
-		h.keep = h.keep || x.rule == nil && (x.server.Gateway.OfAPI() || b.View.Config.OwnedGatewayHosts)
+		h.keep = h.keep || x.rule == nil && (shared || x.server.Gateway.OfAPI() || b.View.Config.OwnedGatewayHosts)
 		if x.server.RedirectsToTLS() && x.server.Gateway.Namespace == h.owner.Gateway.Namespace {
 			h.needsTLS = true
 		}
@@ -125,8 +126,8 @@ func (b *gatewayBuilder) loser(x hosting, winner object.Ref, field, format strin
 }
 
 // misdirected are the hosts that a server which ends TLS does not answer for: those
-// of the port's others and, with one of the Gateway API that does not serve all,
-// what none of its hosts matches. A client may reuse the connection whose
+// of the port's others and, with one of the Gateway API or of a certificate that others have
+// too, what none of its hosts matches (one virtual host, however many the others have). A client may reuse the connection whose
 // certificate is good for both, and asks again on another when it gets 421 (RFC
 // 9110, section 15.5.20). What another asks of its clients is not undone by it.
 func misdirected(s *traffic.Server, hostings []hosting, names *nameClaims) (out []string) {
@@ -148,7 +149,7 @@ func misdirected(s *traffic.Server, hostings []hosting, names *nameClaims) (out 
 			out = append(out, x.host)
 		}
 	}
-	if s.Gateway.OfAPI() && !slices.Contains(wide, "*") {
+	if (s.Gateway.OfAPI() || names.shared[certificateOf(s)]) && !slices.Contains(wide, "*") {
 		out = append(out, "*")
 	}
 	slices.Sort(out)

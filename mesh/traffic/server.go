@@ -3,7 +3,10 @@ package traffic
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
+
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 )
@@ -49,6 +52,42 @@ func SortOf(s *Server) ServerSort {
 		return SortTLS
 	}
 	return SortTCP
+}
+
+// Rules is one of the lists of rules of a VirtualService, by its field.
+type Rules string
+
+// The lists.
+const (
+	HTTPRules Rules = "http"
+	TCPRules  Rules = "tcp"
+	TLSRules  Rules = "tls"
+)
+
+// Serves tells whether rules of the list can be in force at the server: what it does not
+// read of a connection they cannot look at.
+func (s *Server) Serves(r Rules) bool {
+	mode := s.Spec.GetTls().GetMode()
+	passes := s.Protocol.IsTLS() && mode == networking.ServerTLSSettings_PASSTHROUGH
+	switch {
+	case s.Protocol.IsTLS() && mode == networking.ServerTLSSettings_AUTO_PASSTHROUGH:
+		return true // which is told of as a whole
+	case r == HTTPRules:
+		return s.Plain() || s.Protocol == object.ProtocolHTTPS && !passes
+	case r == TLSRules:
+		return passes
+	}
+	return passes || !s.Plain() && s.Protocol != object.ProtocolHTTPS
+}
+
+// Admits tells whether the server has one of the hosts of a VirtualService for it.
+func (s *Server) Admits(v *VirtualService) bool {
+	return slices.ContainsFunc(s.Hosts, func(h GatewayHost) bool {
+		return h.Admits(v.Namespace) && slices.ContainsFunc(v.Hosts, func(host string) bool {
+			_, ok := object.IntersectHosts(h.Host, host)
+			return ok
+		})
+	})
 }
 
 // HostOwners are the hosts of a router's Gateways, each with the oldest of those

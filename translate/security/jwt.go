@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -76,6 +75,10 @@ func JWTFilters(in JWTInput) JWTOutput {
 					if found.Code == object.CodeNotLookedUp {
 						found.Message += " until then"
 					}
+				}
+				if wrong := new(unusable); errors.As(err, wrong) {
+					found.Field += wrong.field
+					found.Message += ": " + wrong.remedy
 				}
 				out.Findings = append(out.Findings, found)
 			}
@@ -171,35 +174,6 @@ func noKeys() *jwtv3.RemoteJwks {
 }
 
 func badHeader(h *jwtv3.JwtHeader) bool { return !headerName.MatchString(h.GetName()) }
-
-// usable says what of a rule Envoy would not take.
-func usable(r *securityapi.JWTRule) error {
-	if strings.TrimSpace(r.GetIssuer()) == "" { // Envoy would take tokens of any
-		return errors.New("the rule names no issuer: set issuer")
-	}
-	for _, h := range r.GetFromHeaders() {
-		if !headerName.MatchString(h.GetName()) {
-			return fmt.Errorf("fromHeaders: %q is no name of a header", h.GetName())
-		}
-	}
-	for _, c := range r.GetOutputClaimToHeaders() {
-		if !headerName.MatchString(c.GetHeader()) || c.GetClaim() == "" {
-			return fmt.Errorf("outputClaimToHeaders: claim %q cannot go to header %q", c.GetClaim(), c.GetHeader())
-		}
-	}
-	if h := r.GetOutputPayloadToHeader(); h != "" && !headerName.MatchString(h) {
-		return fmt.Errorf("outputPayloadToHeader: %q is no name of a header", h)
-	}
-	switch {
-	case r.GetJwks() != "":
-		return checkKeys(r.GetJwks())
-	case r.GetJwksUri() != "":
-		if _, _, _, ok := mesh.KeysAddress(r.GetJwksUri()); !ok {
-			return fmt.Errorf("jwksUri %q is no http or https URL", r.GetJwksUri())
-		}
-	}
-	return nil
-}
 
 // spaceDelimited are the claims that hold several values in one text.
 func spaceDelimited(more []string) []string {

@@ -4,7 +4,6 @@ import (
 	"crypto/ecdh"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"math/big"
 	"slices"
 	"strings"
@@ -19,20 +18,20 @@ type jsonWebKey struct {
 	K             string // oct
 }
 
-// checkKeys says why Envoy would find no key in a set: it refuses a whole
-// listener then, while it passes over single keys that it cannot read.
-func checkKeys(text string) error {
+// checkKeys says why Envoy would find no key in a set, "" when it finds one: it refuses a
+// whole listener then, while it passes over single keys that it cannot read.
+func checkKeys(text string) string {
 	var set struct{ Keys []json.RawMessage }
 	if err := json.Unmarshal([]byte(text), &set); err != nil {
-		return errors.New("jwks is no JSON Web Key Set (RFC 7517)")
+		return "jwks is no JSON Web Key Set (RFC 7517)"
 	}
 	for _, raw := range set.Keys {
 		var k jsonWebKey
 		if json.Unmarshal(raw, &k) == nil && k.usable() {
-			return nil
+			return ""
 		}
 	}
-	return errors.New("jwks has no key of type RSA, EC, OKP or oct that can be read (RFC 7518)")
+	return "jwks has no key of type RSA, EC, OKP or oct that can be read (RFC 7518)"
 }
 
 // maxModulus and maxExponent are how many bits the numbers of an RSA key may have: what is

@@ -349,15 +349,23 @@ func meeting(m *routev3.RouteMatch, host string) (out []sent) {
 func pathsFor(m *routev3.RouteMatch) []string {
 	switch p := m.GetPathSpecifier().(type) {
 	case *routev3.RouteMatch_Path:
-		return []string{p.Path, p.Path + "/", strings.ToUpper(p.Path)}
+		return []string{p.Path, p.Path + "/", strings.ToUpper(p.Path), escaped(p.Path)}
 	case *routev3.RouteMatch_Prefix:
-		return []string{p.Prefix, p.Prefix + "more", strings.ToUpper(p.Prefix) + "/x"}
+		return []string{p.Prefix, p.Prefix + "more", strings.ToUpper(p.Prefix) + "/x", escaped(p.Prefix) + "/a/..;b/.%2e/x"}
 	case *routev3.RouteMatch_PathSeparatedPrefix:
 		return []string{p.PathSeparatedPrefix, p.PathSeparatedPrefix + "/x", p.PathSeparatedPrefix + "x"}
 	case *routev3.RouteMatch_SafeRegex:
 		return []string{plain(p.SafeRegex.GetRegex()), "/" + plain(p.SafeRegex.GetRegex()), "/v1/x"}
 	}
 	return []string{"/"}
+}
+
+// escaped is a path with an escape in place of its last letter.
+func escaped(path string) string {
+	if n := len(path) - 1; n > 0 && path[n] != '/' {
+		return fmt.Sprintf("%s%%%02x", path[:n], path[n])
+	}
+	return path
 }
 
 func textFor(s *matcherv3.StringMatcher) string {
@@ -492,14 +500,11 @@ func (s *stage) start() {
 
 // send sends all requests and returns the lines of the access log by number.
 func (s *stage) send() map[string]line {
-	client := &http.Client{
-		Transport: &http.Transport{DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			host, _, _ := net.SplitHostPort(address)
-			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.directory, host))
-		}},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       20 * time.Second,
-	}
+	client := &http.Transport{DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+		host, _, _ := net.SplitHostPort(address)
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.directory, host))
+	}, ResponseHeaderTimeout: 20 * time.Second}
+	defer client.CloseIdleConnections()
 	for i, r := range s.requests {
 		request, err := http.NewRequestWithContext(s.t.Context(), r.method, "http://"+filepath.Base(r.socket)+r.path, http.NoBody)
 		if err != nil {
@@ -510,7 +515,7 @@ func (s *stage) send() map[string]line {
 		}
 		request.Host = r.host
 		request.Header.Set("X-Number", strconv.Itoa(i))
-		response, err := client.Do(request)
+		response, err := client.RoundTrip(request) // a client would read the places of redirects, which may be none
 		if err != nil {
 			s.t.Fatalf("%s: %v", r.about, err)
 		}

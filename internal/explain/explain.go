@@ -9,6 +9,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/translate/resource"
@@ -56,6 +57,10 @@ type Answer struct {
 	// Verdict is what the AuthorizationPolicies say that the proxy itself looks at: those
 	// of a gateway, or of the server whose proxy it is. Nil: it has none for the request.
 	Verdict *Verdict `json:"verdict,omitempty"`
+	// VirtualHost and Route are those that the request met; nil for connections, and where
+	// there is none.
+	VirtualHost *routev3.VirtualHost `json:"-"`
+	Route       *routev3.Route       `json:"-"`
 	// Objects are those whose rules the request met, each once.
 	Objects []object.Ref `json:"objects,omitempty"`
 }

@@ -58,6 +58,7 @@ func (w *walk) request(h *hcmv3.HttpConnectionManager, terminated bool) {
 		met, reason := w.matches(r.Match)
 		if met {
 			w.met(r.Metadata)
+			w.VirtualHost, w.Route = host, r
 			w.say("route", routeTitle(r, i), "%s", w.whyRoute(r, i, len(host.Routes), passed))
 			w.act(r)
 			return

@@ -143,10 +143,20 @@ func (m *Mesh) host(name, namespace string) *registry.Host {
 	return nil
 }
 
+// mostAliases is how many ExternalNames in a row a name is followed through.
+const mostAliases = 8
+
 // resolve are the addresses of which a client of the namespace finds one for a name: the
-// host's own, or those of its endpoints; none when the mesh has none.
+// host's own, or those of its endpoints, and of an ExternalName those of what it stands for; none when
+// the mesh has none.
 func (m *Mesh) resolve(name, namespace string) (out []netip.Addr) {
 	h := m.host(name, namespace)
+	for range mostAliases { // which the client's resolver follows
+		if h == nil || len(h.Services) == 0 || h.Services[0].Resolution != registry.ResolutionAlias {
+			break
+		}
+		h = m.offline.World().Host(h.Services[0].Alias)
+	}
 	if h == nil {
 		return nil
 	}

@@ -161,7 +161,7 @@ func TestReports(t *testing.T) {
 		t.Errorf("%v %v", said, err)
 	}
 	b.Reset()
-	if err := writeText(&b, list); err != nil || !strings.Contains(b.String(), "FAIL  GET http://web.default/old/x?a=1 (line 5)") || !strings.Contains(b.String(), "10 of 11 requests") {
+	if err := writeText(&b, list); err != nil || !strings.Contains(b.String(), "FAIL  GET http://web.default/old/x?a=1 (line 5)") || !strings.Contains(b.String(), "12 of 13 requests") {
 		t.Errorf("%v\n%s", err, b.String())
 	}
 }

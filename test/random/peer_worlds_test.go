@@ -26,7 +26,7 @@ var (
 func of[T any](d *drawn, list ...T) T { return list[d.N(len(list))] }
 
 func (d *drawn) add(kind, name, namespace, spec string) {
-	group := map[string]string{"ServiceEntry": "networking.istio.io/v1", "VirtualService": "networking.istio.io/v1", "DestinationRule": "networking.istio.io/v1", "Sidecar": "networking.istio.io/v1"}[kind]
+	group := map[string]string{"ServiceEntry": "networking.istio.io/v1", "VirtualService": "networking.istio.io/v1", "DestinationRule": "networking.istio.io/v1", "Sidecar": "networking.istio.io/v1", "Gateway": "networking.istio.io/v1", "AuthorizationPolicy": "security.istio.io/v1"}[kind]
 	d.objects = append(d.objects, fmt.Sprintf("apiVersion: %s\nkind: %s\nmetadata: {name: %s, namespace: %s, creationTimestamp: \"20%02d-01-01T00:00:00Z\"}\nspec: %s\n", group, kind, name, namespace, 10+len(d.objects), spec))
 	d.covered[kind]++
 	for _, word := range strings.FieldsFunc(spec, func(r rune) bool { return strings.ContainsRune("{}[], \"'", r) }) {
@@ -58,6 +58,7 @@ func drawWorld(seed uint64) *drawn {
 	if d.One(2) {
 		d.sidecar()
 	}
+	d.gateways()
 	return d
 }
 
@@ -136,10 +137,10 @@ func (d *drawn) rule(i int) {
 		var rules []string
 		for range 1 + d.N(2) {
 			match := of(d, "{uri: {prefix: /a}}", "{uri: {exact: /}}", "{port: 80}", "{port: 8080, uri: {prefix: /}}", "{headers: {x-a: {exact: b}}}", "{sourceNamespace: shop}", "{sourceLabels: {app: client}}", "{authority: {prefix: x}}")
-			rules = append(rules, "{match: ["+match+"], "+d.route()+"}")
+			rules = append(rules, "{match: ["+match+"], "+d.action()+"}")
 		}
 		if !d.One(3) {
-			rules = append(rules, "{"+d.route()+"}")
+			rules = append(rules, "{"+d.action()+"}")
 		}
 		spec = "http: [" + strings.Join(rules, ", ") + "]"
 	}

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
+	"github.com/fairway-mesh/fairway/mesh/registry"
 )
 
 // Settings are what Fairway lets operators decide beyond Istio's MeshConfig:
@@ -59,6 +61,7 @@ type Settings struct {
 	// LearnedScope (learnedScope: "shop, orders", or "*") names the namespaces whose sidecars
 	// hold the HTTP hosts that their workloads use, and ask for another with the first
 	// request to it. By default there are none, and sidecars hold all hosts that they may use.
+	// See LearnedScopeAnnotation.
 	LearnedScope string
 	// LearnedFor (learnedFor: 24h, from 10s to 720h) is for how long one sidecar of a workload
 	// holds only what was asked for in that time. What was not asked for by its end goes
@@ -88,6 +91,18 @@ func (s Settings) Learns(namespace string) bool {
 		return strings.Trim(s.LearnedScope, ", ") != ""
 	}
 	return lists(s.LearnedScope, namespace)
+}
+
+// LearnedScopeAnnotation of a Pod, "true" or "false", decides for its sidecar in place of
+// LearnedScope. Nothing learns in a mesh in which no namespace does.
+const LearnedScopeAnnotation = "fairway.mesh/learnedScope"
+
+// LearnsFor tells whether the sidecar of a workload holds what the workload uses.
+func (s Settings) LearnsFor(w *registry.Workload) bool {
+	if own, err := strconv.ParseBool(w.Annotations[LearnedScopeAnnotation]); err == nil {
+		return own && s.Learns("")
+	}
+	return s.Learns(w.Namespace)
 }
 
 // lists tells whether a list of namespaces has the one, or all.

@@ -18,12 +18,12 @@ const (
 )
 
 // learns tells whether a proxy is to hold what its workload uses: the mesh
-// configuration says so of its namespace, it can, and all its listeners ask. The caller
+// configuration or its Pod says so, it can, and all its listeners ask. The caller
 // holds e.mu.
 func (e *Engine) learns(a *attached) bool {
 	c := a.client
 	return a.asking == asksAll && a.proxy.Role == mesh.RoleSidecar && c.VHDS && c.UserAgent == "envoy" && c.Version.AtLeast(learningMajor, learningMinor) &&
-		c.HasExtension(translate.OnDemandFilter) && e.world.Config.Learns(c.Namespace)
+		c.HasExtension(translate.OnDemandFilter) && e.world.Config.LearnsFor(a.proxy.Workload)
 }
 
 // learn gives a proxy that came in the layer of its workload. The caller holds

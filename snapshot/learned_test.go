@@ -462,3 +462,38 @@ func TestExplainSaysWhatIsNotHeld(t *testing.T) {
 		v.Ask([]string{"80/web.b"})
 	}
 }
+
+// TestPodsDecideWhetherTheyLearn: the annotation of a Pod goes before what the mesh
+// configuration says of its namespace, and is in force when it changes.
+func TestPodsDecideWhetherTheyLearn(t *testing.T) {
+	annotated := func(name, value string) mesh.Change {
+		c := shopPod(name)
+		c.Object.(*corev1.Pod).Annotations = map[string]string{mesh.LearnedScopeAnnotation: value}
+		return c
+	}
+	config := func(namespaces string) mesh.Change {
+		return mesh.Change{Ref: object.Ref{Kind: object.KindMeshConfigFile, Name: "mesh"}, Object: []byte("fairway: {learnedScope: '" + namespaces + "'}")}
+	}
+	for _, c := range []struct {
+		namespaces, value string
+		want              bool
+	}{{"a", "true", true}, {"a", "false", false}, {"b", "true", true}, {"b", "false", false}, {"a", "perhaps", true}, {"b", "perhaps", false}, {"", "true", false}} {
+		t.Run(fmt.Sprintf("%q %s", c.namespaces, c.value), func(t *testing.T) {
+			p, _ := learningPlane(t, config(c.namespaces), annotated("shop-5d4f8b6c7d-1", c.value))
+			client := envoy140("a", "shop-5d4f8b6c7d-1", 40)
+			v, err := p.engine.Attach(t.Context(), &client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.Learns() != c.want {
+				t.Errorf("it learns: %t, want %t", v.Learns(), c.want)
+			}
+			other := annotated("shop-5d4f8b6c7d-1", fmt.Sprint(!c.want))
+			p.store.Submit([]mesh.Change{other})
+			p.settle(t, 1)
+			if ended, want := v.Why() != nil, c.namespaces != ""; ended != want {
+				t.Errorf("with another annotation its stream ends: %t, want %t", ended, want)
+			}
+		})
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/fairway-mesh/fairway/internal/bootstrap"
 	"github.com/fairway-mesh/fairway/internal/redirect"
 	"github.com/fairway-mesh/fairway/internal/spelling"
+	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // Labels and annotations of Istio (istio.io/api annotation and label packages)
@@ -60,6 +61,7 @@ func readers() map[string]reader {
 	none := func(*settings, string) error { return nil }
 	return map[string]reader{
 		InjectName:                               none,
+		mesh.LearnedScopeAnnotation:              boolean(func(*settings, bool) {}),
 		StatusName:                               none,
 		sidecarPrefix + "proxyImage":             func(s *settings, v string) error { s.image = v; return nil },
 		sidecarPrefix + "logLevel":               logLevel,
@@ -168,14 +170,19 @@ func interceptionMode(s *settings, v string) error {
 	return nil
 }
 
-// unknown says of an annotation of Istio that nothing reads it; "" of those of others.
+// unknown says of an annotation of Istio or of Fairway that nothing reads it; "" of those of
+// others.
 func unknown(name string) string {
 	domain, _, _ := strings.Cut(name, "/")
-	if name == proxyConfigName || name == TemplatesName || domain != "istio.io" && !strings.HasSuffix(domain, ".istio.io") {
+	own := domain == "fairway.mesh"
+	if name == proxyConfigName || name == TemplatesName || domain != "istio.io" && !strings.HasSuffix(domain, ".istio.io") && !own {
 		return ""
 	}
 	if meant := spelling.Closest(name, append(slices.Sorted(maps.Keys(readers())), proxyConfigName, TemplatesName)); meant != "" {
 		return fmt.Sprintf("annotation %s is unknown and was ignored: did you mean %s?", name, meant)
+	}
+	if own {
+		return fmt.Sprintf("annotation %s is unknown and was ignored: Fairway has %s", name, mesh.LearnedScopeAnnotation)
 	}
 	for _, prefix := range []string{sidecarPrefix, trafficPrefix, readinessPrefix, "status.sidecar.istio.io/", "proxy.istio.io/", "inject.istio.io/"} {
 		if strings.HasPrefix(name, prefix) {

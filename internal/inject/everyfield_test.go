@@ -12,6 +12,8 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/fairway-mesh/fairway/mesh"
 )
 
 // replaced are the fields of a Pod that injection changes although the Pod sets them, by
@@ -283,6 +285,7 @@ func TestEveryAnnotationIsFollowed(t *testing.T) {
 	maps.Copy(said, map[string]string{
 		InjectName: "true", StatusName: "{}", sidecarPrefix + "logLevel": "debug", sidecarPrefix + "interceptionMode": "NONE", sidecarPrefix + "nativeSidecar": "true",
 		sidecarPrefix + "rewriteAppHTTPProbers": "false", trafficPrefix + "includeOutboundIPRanges": "10.7.0.0/16", trafficPrefix + "excludeOutboundIPRanges": "10.7.0.0/16",
+		mesh.LearnedScopeAnnotation: "true",
 	})
 	fields := (&meshconfig.ProxyConfig{}).ProtoReflect().Descriptor().Fields()
 	for i := range fields.Len() {
@@ -318,7 +321,7 @@ func TestEveryAnnotationIsFollowed(t *testing.T) {
 				continue
 			}
 			delete(r.Pod.Annotations, key)
-			if reflect.DeepEqual(r.Pod, base.Pod) && !strings.Contains(strings.Join(r.Notes, "\n"), named) && name != InjectName && field != "gatewayTopology" { // the one has been asked before, the other is read from the Pod
+			if reflect.DeepEqual(r.Pod, base.Pod) && !strings.Contains(strings.Join(r.Notes, "\n"), named) && name != InjectName && field != "gatewayTopology" && name != mesh.LearnedScopeAnnotation { // the first has been asked before, the others are read from the Pod
 				t.Errorf("%s: %s changes nothing, and nothing says so", c.what, name)
 			}
 		}

@@ -114,6 +114,7 @@ func TestRefusedAnnotations(t *testing.T) {
 		"sidecar.istio.io/logLevel=loud":                                 `logLevel: "loud": want one of trace`,
 		"sidecar.istio.io/interceptionMode=TPROXY":                       "want REDIRECT or NONE",
 		"sidecar.istio.io/rewriteAppHTTPProbers=maybe":                   "want true or false",
+		"fairway.mesh/learnedScope=perhaps":                              "want true or false",
 		"sidecar.istio.io/statsInclusionRegexps=(":                       "missing closing )",
 		"traffic.sidecar.istio.io/excludeInboundPorts=http":              `excludeInboundPorts: port "http"`,
 		"traffic.sidecar.istio.io/excludeOutboundPorts=*":                "excluded outbound ports: * is not allowed",

@@ -36,6 +36,9 @@ func TestPoliciesForget(t *testing.T) {
 	if more := int(heapInUse()) - int(before); more > 100<<10 { //nolint:gosec // some kilobytes
 		t.Errorf("%d kB are held of namespaces that have no policies", more>>10)
 	}
+	if n := policies.spaces.Len(); n > 0 {
+		t.Errorf("%d namespaces are kept that have no policies any more", n)
+	}
 	changed := testing.Benchmark(func(bench *testing.B) {
 		for i := 0; bench.Loop(); i++ {
 			p := authenticationAt("here", i%2)

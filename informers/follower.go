@@ -64,11 +64,10 @@ func newFollower(k *Kubernetes) *follower {
 // start begins to follow what every API server serves. The error says that no
 // client can be made of the settings.
 func (f *follower) start(ctx context.Context) error {
-	dc, err := discovery.NewDiscoveryClientForConfig(f.source.config.REST)
-	if err != nil {
-		return fmt.Errorf("making a client for the API server: %w", err)
+	var err error
+	if f.discover, err = discoverer(f.source.config.REST); err != nil {
+		return err
 	}
-	f.discover = dc
 	if f.metadata, err = metadata.NewForConfig(f.source.config.REST); err != nil {
 		return fmt.Errorf("making a client for the API server: %w", err)
 	}

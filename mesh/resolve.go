@@ -156,11 +156,14 @@ func (v *View) ruleIn(namespace, host string) (found *traffic.DestinationRule) {
 	return found
 }
 
+// ruleApplies tells whether a rule is for the scope. One that selects its clients is private to
+// its namespace, and the mesh's default for exportTo takes no rule from its own namespace.
 func (v *View) ruleApplies(r *traffic.DestinationRule) bool {
-	if len(r.Selector) > 0 && (r.Namespace != v.Scope.Namespace || !object.Selects(r.Selector, v.labels)) {
-		return false
+	own := r.Namespace == v.Scope.Namespace
+	if len(r.Selector) > 0 {
+		return own && object.Selects(r.Selector, v.labels)
 	}
-	return r.Namespace == v.Scope.Namespace || r.ExportTo.VisibleFrom(r.Namespace, v.Scope.Namespace, v.Config.DefaultDestinationRuleExportTo)
+	return own && len(r.ExportTo) == 0 || r.ExportTo.VisibleFrom(r.Namespace, v.Scope.Namespace, v.Config.DefaultDestinationRuleExportTo)
 }
 
 // Route is the VirtualService in force for the requests for a host on the sidecars of

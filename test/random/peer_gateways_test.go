@@ -2,6 +2,7 @@ package random_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -193,10 +194,40 @@ func explainedAtGateway(d *drawn, call explain.Request, here, there string) stri
 		return slices.ContainsFunc(d.objects, func(o string) bool { return strings.Contains(o, "kind: Gateway") && strings.Contains(o, words) })
 	}
 	switch {
-	case here == "answered 301 100" && gateways("httpsRedirect") && gateways("/"):
+	case here == "answered 404 100" && there == "answered 301 100" && redirectsOfAnother(d.objects):
+		return "a newer Gateway redirects no host of an older one of another namespace (80)"
+	case here == "answered 301 100" && gateways("httpsRedirect") && slices.ContainsFunc(d.objects, namesNamespaces):
 		return "a server that names a namespace beside its hosts redirects them to https without any rule, too (83)"
 	case call.Scheme == "https" && here == "refused" && gateways("PASSTHROUGH"):
 		return "names of TLS servers without routes stay theirs (74, 80)"
 	}
 	return ""
+}
+
+// namespacedHost is a host of a server with the namespace whose rules it takes.
+var namespacedHost = regexp.MustCompile(`hosts: \[[^]]*'[^'/]+/`)
+
+func namesNamespaces(o string) bool {
+	return strings.Contains(o, "kind: Gateway") && namespacedHost.MatchString(o)
+}
+
+// redirectsOfAnother tells whether a Gateway redirects to https and one before it, of another
+// namespace, has a server that does not. They are drawn in the order of their age.
+func redirectsOfAnother(objects []string) bool {
+	older := ""
+	for _, o := range objects {
+		if !strings.Contains(o, "kind: Gateway") {
+			continue
+		}
+		_, namespace, _ := strings.Cut(o, "namespace: ")
+		namespace, _, _ = strings.Cut(namespace, ",")
+		redirects := strings.Count(o, "httpsRedirect")
+		if redirects > 0 && older != "" && older != namespace {
+			return true
+		}
+		if redirects < strings.Count(o, "protocol: HTTP}") {
+			older = namespace
+		}
+	}
+	return false
 }

@@ -18,8 +18,9 @@ import (
 // questions are what a session has yet to answer.
 type questions struct {
 	learns bool // whether somebody is to be asked; else the proxy is to have all hosts
-	// heard are names that nobody has been asked about yet; the stream asks.
-	heard []string
+	// heard are names that nobody has been asked about yet; the stream asks. listed are those
+	// that an earlier stream has answered.
+	heard, listed []string
 	// open are questions that the proxy waits for, with the virtual host that answers;
 	// empty: there is none.
 	open  map[string]string
@@ -29,8 +30,11 @@ type questions struct {
 	// recalled are virtual hosts that the proxy holds from an earlier stream and that it is
 	// not known to use.
 	recalled map[string]struct{}
-	renewAt  time.Time // when leases are to be renewed; zero: not known yet
-	due      bool      // they are to be renewed now
+	// kept are virtual hosts that the proxy holds although its workload has forgotten them: it
+	// has refused the route configurations by which it would ask for them again.
+	kept    []string
+	renewAt time.Time // when leases are to be renewed; zero: not known yet
+	due     bool      // they are to be renewed now
 }
 
 // maxAsked is how long a name may be that is looked for, in bytes, with its route
@@ -68,8 +72,13 @@ func (s *session) hear(asked []string) {
 	}
 }
 
-// unhear takes names that a proxy does not ask for any more.
+// unhear takes names that a proxy does not ask for any more. One that learns does so for all
+// of a route configuration when it is to forget what it was answered, and goes on to hold the
+// requests that wait: their questions stay open.
 func (s *session) unhear(names []string) {
+	if s.questions.learns {
+		return
+	}
 	for _, name := range names {
 		s.close(name)
 	}
@@ -80,10 +89,40 @@ func (s *session) unhear(names []string) {
 func (s *session) forgetAnswers(names []string) {
 	st := &s.types[snapshot.VirtualHost]
 	for _, name := range names {
-		if s.questions.learns && len(name) <= maxAsked && len(st.gone) < snapshot.MostAsked && st.sent.Get(snapshot.VirtualHost, name) == nil {
+		if _, open := s.questions.open[name]; !open && s.questions.learns && len(name) <= maxAsked && len(st.gone) < snapshot.MostAsked && st.sent.Get(snapshot.VirtualHost, name) == nil {
 			st.remove(name)
 		}
 	}
+}
+
+// keep parts what is removed by virtual hosts: those stay for which the proxy would not ask
+// again, since it has refused their route configuration. Requests for them may get 503, and do
+// not leave the mesh by the route for unknown hosts.
+func (s *session) keep(t snapshot.Type, gone []string) []string {
+	refused := s.types[snapshot.RouteConfig].rejected
+	if t != snapshot.VirtualHost || !s.questions.learns || len(refused) == 0 {
+		return gone
+	}
+	var out []string
+	for _, name := range gone {
+		if _, is := refused[routeConfigOf(name)]; is && len(s.questions.kept) < maxLingering {
+			s.questions.kept = append(s.questions.kept, name)
+		} else {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// letGo removes what was kept, when the proxy has accepted route configurations.
+func (s *session) letGo(t snapshot.Type) {
+	if t != snapshot.RouteConfig || len(s.questions.kept) == 0 || len(s.types[t].rejected) > 0 {
+		return
+	}
+	for _, name := range s.questions.kept {
+		s.types[snapshot.VirtualHost].remove(name)
+	}
+	s.questions.kept = nil
 }
 
 // close ends a question.
@@ -108,10 +147,10 @@ func (s *session) relearn(list []string, answered map[string]string) {
 		if _, ok := answered[name]; !ok {
 			s.hear([]string{name})
 		} else if s.questions.learns && len(name) <= maxAsked {
-			s.questions.heard = append(s.questions.heard, name)
+			s.questions.listed = append(s.questions.listed, name)
 		}
 	}
-	if len(s.questions.heard) == 0 {
+	if len(s.questions.heard)+len(s.questions.listed) == 0 {
 		s.settleRecalled()
 	}
 }
@@ -136,11 +175,11 @@ func (s *session) settleRecalled() {
 	s.questions.recalled = nil
 }
 
-// takeHeard are the names to ask about now.
-func (s *session) takeHeard() []string {
-	heard := s.questions.heard
-	s.questions.heard = nil
-	return heard
+// takeHeard are the names to ask about now, and those that an earlier stream has answered.
+func (s *session) takeHeard() (heard, listed []string) {
+	heard, listed = s.questions.heard, s.questions.listed
+	s.questions.heard, s.questions.listed = nil, nil
+	return heard, listed
 }
 
 // answer takes what answers to names: the virtual hosts are in the newest stack.
@@ -155,7 +194,6 @@ func (s *session) answer(names, hosts []string) {
 			s.questions.open[name] = hosts[i]
 		}
 	}
-	s.settleRecalled()
 }
 
 // answers are those to the questions that can be answered with the next response, which
@@ -229,6 +267,7 @@ func (s *session) open(name, host string) {
 	}
 	s.questions.open[name] = host
 	s.questions.bytes += len(name)
+	delete(s.types[snapshot.VirtualHost].gone, name) // see forgetAnswers; it is to be answered
 }
 
 // renewTime is how often leases are renewed.

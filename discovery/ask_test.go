@@ -30,7 +30,8 @@ func (p *learner) question(r request) {
 	if err := p.s.request(r, p.now); err != nil {
 		p.t.Fatal(err)
 	}
-	heard := p.s.takeHeard()
+	heard, listed := p.s.takeHeard()
+	heard = append(heard, listed...)
 	hosts := make([]string, len(heard))
 	for i, name := range heard {
 		if hosts[i] = p.hosts[name]; hosts[i] != "" {
@@ -38,6 +39,7 @@ func (p *learner) question(r request) {
 		}
 	}
 	p.s.answer(heard, hosts)
+	p.s.settleRecalled()
 	p.run()
 }
 
@@ -88,6 +90,16 @@ func TestUnknownNameIsAnswered(t *testing.T) {
 	p.ack(snapshot.VirtualHost)
 	p.question(request{unsubscribe: []string{"80/nobody"}})
 	p.expect("vhds -80/nobody") // else it would list the name for ever
+
+	long := "80/" + strings.Repeat("y", 20)
+	p.question(request{subscribe: []string{long}}) // while that is on its way
+	p.question(request{unsubscribe: []string{long}})
+	p.ack(snapshot.VirtualHost)
+	p.expect("vhds =" + long) // the request waits
+	p.question(request{subscribe: []string{"80/else"}, unsubscribe: []string{long}})
+	p.question(request{subscribe: []string{long}})
+	p.ack(snapshot.VirtualHost)
+	p.expect("vhds =80/else =" + long) // and not removed
 }
 
 // TestLeasesAreRenewed: in time, alone, and whole when the proxy has let go of them.
@@ -308,4 +320,26 @@ func TestForgettingComesBeforeRemoval(t *testing.T) {
 	p.ack(snapshot.RouteConfig)
 	p.expect("vhds -80/host")
 	p.ack(snapshot.VirtualHost)
+}
+
+// TestNothingIsForgottenUnheard: a proxy that refuses the route configuration keeps the virtual
+// host, for which it would not ask again, until it has taken another one.
+func TestNothingIsForgottenUnheard(t *testing.T) {
+	p := newLearner(t, small(t))
+	p.connect()
+	base := p.s.latest.Get(snapshot.RouteConfig, "80")
+	p.publish(with(p.s.latest, []*snapshot.Resource{base.InEra(1)}, snapshot.Key{Type: snapshot.VirtualHost, Name: "80/host"}))
+	p.run()
+	p.expect("rds +80")
+	p.nack(snapshot.RouteConfig, "no")
+	p.acknowledgeAll()
+	if all := strings.Join(p.sent, "; "); strings.Contains(all, "-80/host") {
+		t.Errorf("%q takes away what the proxy would not ask for", all)
+	}
+	p.publish(with(p.s.latest, []*snapshot.Resource{base.InEra(2)}))
+	p.run()
+	p.acknowledgeAll()
+	if all := strings.Join(p.sent, "; "); !strings.Contains(all, "-80/host") {
+		t.Errorf("%q lacks -80/host", all)
+	}
 }

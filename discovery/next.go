@@ -42,6 +42,7 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 	} else {
 		w = s.own(key, w)
 	}
+	w.gone = s.keep(t, w.gone)
 	from := st.sent
 	st.sent, st.forced, st.gone, st.fresh = to, nil, nil, false
 	if len(w.put)+len(w.gone)+len(answers) == 0 && !fresh {

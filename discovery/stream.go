@@ -176,7 +176,7 @@ func (st *stream) open(ctx context.Context, requests <-chan request) (*snapshot.
 	}
 	client.Delta, client.Peer, client.Identity = st.delta, st.client.Peer, st.client.Identity
 	client.VHDS = st.delta && client.UserAgent == "envoy" && client.Version.AtLeast(oldestMajor, oldestMinor)
-	client.Returns = first.held.count > 0
+	client.First, client.Returns = first.typ, first.held.count > 0
 	if first.known && first.typ == snapshot.Runtime {
 		client.Runtime = first.held.versions()[snapshot.RuntimeName]
 	}
@@ -300,27 +300,30 @@ func (st *stream) handle(r request) error {
 	}
 	st.mu.Lock()
 	err := st.session.request(r, time.Now())
-	heard := st.session.takeHeard()
+	heard, listed := st.session.takeHeard()
 	st.mu.Unlock()
 	if err != nil {
 		return status.Error(codes.ResourceExhausted, err.Error())
 	}
-	if len(heard) > 0 {
-		st.ask(heard)
+	if len(heard)+len(listed) > 0 {
+		st.ask(heard, listed)
 	}
 	return nil
 }
 
-// ask has the proxy's workload learn names that it asks for.
-func (st *stream) ask(names []string) {
-	hosts := st.view.Ask(names)
+// ask has the proxy's workload learn names that it asks for, and those that it was answered on
+// an earlier stream.
+func (st *stream) ask(heard, listed []string) {
+	known, hosts := st.view.Recall(listed), st.view.Ask(heard)
 	stack, at := st.view.Published()
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if stack != st.session.latest {
 		st.session.publish(stack, at)
 	}
-	st.session.answer(names, hosts)
+	st.session.answer(listed, known)
+	st.session.answer(heard, hosts)
+	st.session.settleRecalled()
 }
 
 // advance sends all that the session has to send now.

@@ -29,6 +29,11 @@ const (
 	tellTime = 5 * time.Second
 )
 
+// remembers tells whether a sidecar says, when it comes back, what it was told: its bootstrap
+// has the layer and asks for it first, as those of Fairway do. Another holds all hosts when it
+// has lost its stream, until it is new again.
+func (c *Client) remembers() bool { return c.First == Runtime }
+
 // askingOf is how far a proxy is that comes in. The caller holds e.mu.
 func (e *Engine) askingOf(c *Client) asking {
 	if e.asks && c.Role == RoleSidecar && (!c.Returns || e.life.marks(c.Runtime)) {
@@ -65,7 +70,7 @@ func (e *Engine) goOnAsking(now time.Time) {
 			return
 		}
 		switch waited := now.Sub(a.since); {
-		case a.proxy.Role != mesh.RoleSidecar:
+		case a.proxy.Role != mesh.RoleSidecar || !a.client.remembers():
 		case a.asking == asksNotYet && waited >= drained:
 			a.asking, a.since = asksTold, now
 			a.view.Publish(e.stack(a))

@@ -29,7 +29,7 @@ func TestSidecarsNarrowWhenTheirListenersAsk(t *testing.T) {
 	enter := func(of Client) *View {
 		t.Helper()
 		of.Role, of.Namespace, of.Pod, of.IP = RoleSidecar, "shop", "web-1", "10.0.1.1"
-		of.UserAgent, of.Version, of.VHDS, of.Delta = "envoy", Version{Major: learningMajor, Minor: learningMinor}, true, true
+		of.First, of.UserAgent, of.Version, of.VHDS, of.Delta = Runtime, "envoy", Version{Major: learningMajor, Minor: learningMinor}, true, true
 		v, err := e.Attach(t.Context(), &of)
 		if err != nil {
 			t.Fatal(err)

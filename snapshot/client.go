@@ -47,9 +47,10 @@ type Client struct {
 	Delta      bool // the stream speaks the incremental protocol
 	VHDS       bool // virtual hosts go to it one by one
 	Peer       string
-	// Returns tells whether it holds resources of an earlier stream, as far as its first
-	// message says; Runtime is the version of the layer RuntimeName that it holds then, empty
-	// when that message is about another type.
+	// First is the type that its first message is about. Returns tells whether it holds
+	// resources of that type from an earlier stream; Runtime is the version of the layer
+	// RuntimeName that it holds then, empty when the message is about another type.
+	First    Type
 	Returns  bool
 	Runtime  string
 	Identity Identity

@@ -14,8 +14,8 @@ import (
 const NotHeld = "vhds-not-held"
 
 // Dump is what one connected proxy ("POD.NAMESPACE") is to hold, by short
-// type name and resource name; secrets only by name. With all it is what the proxy may
-// ask for as well, and NotHeld.
+// type name and resource name; secrets only by name. With all it is, for one
+// that learns, what it would hold if it held everything, and NotHeld.
 func (e *Engine) Dump(name string, all bool) (any, error) {
 	e.mu.Lock()
 	var found *Stack

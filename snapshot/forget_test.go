@@ -80,6 +80,18 @@ func (f *forgetful) ask(sidecar int, names ...string) {
 	}
 }
 
+// recall has a sidecar list names that an earlier stream has answered.
+func (f *forgetful) recall(sidecar int, names ...string) {
+	f.e.mu.Lock()
+	defer f.e.mu.Unlock()
+	for a := range f.e.proxies {
+		if a.view == f.views[sidecar] {
+			f.e.learning.recall(a.learned, names, f.at)
+			f.e.tellLearned(a.learned.set)
+		}
+	}
+}
+
 // holds are the services that a sidecar holds; all of them are "all".
 func (f *forgetful) holds(sidecar int) (out []string) {
 	s := f.views[sidecar].Current()
@@ -188,4 +200,38 @@ func TestTooMuchIsForgotten(t *testing.T) {
 	f.wait(time.Hour)
 	f.want("it has learned anew", canary, "s4")
 	f.want("it is the canary now", 1-canary)
+}
+
+// TestWhatIsListedIsNotUsed: sidecars that connect anew list all that they were answered. Hosts
+// are forgotten nevertheless, and a control plane that knows nothing learns them.
+func TestWhatIsListedIsNotUsed(t *testing.T) {
+	f := newForgetful(t, 2)
+	f.ask(0, "80/s1", "80/s2")
+	canary := f.wait(time.Hour + time.Minute)
+	other := 1 - canary
+	f.at = f.at.Add(time.Minute)
+	f.recall(other, "80/s1", "80/s2", "80/s3")
+	f.want("listed", canary)
+	f.want("listed", other, "s1", "s2", "s3")
+	f.ask(canary, "80/s1")
+	f.wait(time.Hour)
+	f.want("an hour later", canary, "s1")
+
+	fresh := newForgetful(t, 2)
+	fresh.recall(0, "80/s1")
+	fresh.wait(time.Minute)
+	fresh.want("after a restart", 1, "s1")
+}
+
+// TestTheNameAtTheBoundIsAnswered: the canary's question that finds no room has it hold everything.
+func TestTheNameAtTheBoundIsAnswered(t *testing.T) {
+	f := newForgetful(t, 2)
+	var names []string
+	for i := range MostAsked {
+		names = append(names, fmt.Sprint("80/invented-", i))
+	}
+	f.ask(0, names...)
+	canary := f.wait(time.Hour + time.Minute)
+	f.ask(canary, "80/s4")
+	f.want("no room", canary, "all")
 }

@@ -67,14 +67,17 @@ func (e *Engine) relearn(a *attached) {
 	}
 }
 
-// ask is View.Ask.
-func (e *Engine) ask(a *attached, names []string) []string {
+// asker is how a workload learns names, in the methods of a learning.
+type asker func(g *learning, l *learnedLayer, names []string, now time.Time) (answers []string, news bool)
+
+// ask is View.Ask, and View.Recall.
+func (e *Engine) ask(a *attached, names []string, by asker) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, there := e.proxies[a]; !there || a.learned == nil {
 		return make([]string, len(names))
 	}
-	answers, news := e.learning.ask(a.learned, names, time.Now())
+	answers, news := by(e.learning, a.learned, names, time.Now())
 	if !news {
 		return answers
 	}

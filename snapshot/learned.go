@@ -365,6 +365,18 @@ func (g *learning) ask(l *learnedLayer, names []string, now time.Time) (answers 
 	return answers, news
 }
 
+// recall is ask for names that a sidecar was answered on an earlier stream.
+func (g *learning) recall(l *learnedLayer, names []string, now time.Time) (answers []string, news bool) {
+	for _, name := range names {
+		answers = append(answers, l.frame.answers(name))
+		news = l.set.recall(name, now) || news
+	}
+	if news {
+		l.set.derive()
+	}
+	return answers, news
+}
+
 // use notes that a name was asked for, by the canary or by another, and tells whether that
 // is new.
 func (s *learnedSet) use(name string, canary bool, now time.Time) bool {
@@ -385,7 +397,24 @@ func (s *learnedSet) use(name string, canary bool, now time.Time) bool {
 	case s.whole:
 		s.overflow = true
 	default:
+		s.whole, s.overflow = true, s.overflow || canary // who asks is to hold what answers
+	}
+	s.news++
+	return true
+}
+
+// recall takes a name that a sidecar was answered on an earlier stream, by this control plane
+// or another: it will not ask for it again. That is no use of it.
+func (s *learnedSet) recall(name string, now time.Time) (news bool) {
+	if _, known := s.asked[name]; known || s.whole {
+		return false
+	}
+	if len(s.asked) >= MostAsked {
 		s.whole = true
+	} else if s.counting {
+		s.asked[name] = use{now, s.since.Add(-1)}
+	} else {
+		s.asked[name] = use{now, now}
 	}
 	s.news++
 	return true

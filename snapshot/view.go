@@ -16,6 +16,7 @@ type View struct {
 	why     atomic.Pointer[error]
 	due     due
 	ask     func([]string) []string // nil: the proxy does not learn; set before the view is handed out
+	recall  func([]string) []string // as ask
 }
 
 type published struct {
@@ -103,7 +104,10 @@ func (v *View) Close() {
 func (v *View) Learns() bool { return v.ask != nil }
 
 // Ask has the workload of a proxy that learns hold what answers to the names from now on.
-// They are ROUTECONFIG/HOST, with the host as a request has it, or names of virtual hosts
-// that the proxy holds from an earlier stream. For each it returns the name of the virtual host
+// They are ROUTECONFIG/HOST, with the host as a request has it. For each it returns the name of the virtual host
 // that answers, which the view shows now; empty: there is none, yet.
 func (v *View) Ask(names []string) []string { return v.ask(names) }
+
+// Recall is Ask for names that the proxy was answered on an earlier stream, and will not ask
+// for again: that its workload knows them is no sign that it uses them.
+func (v *View) Recall(names []string) []string { return v.recall(names) }

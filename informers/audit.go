@@ -25,8 +25,8 @@ const (
 	// auditPage is how many objects are compared at a time; of more, the next
 	// ones follow the next time.
 	auditPage = 200
-	// auditEach is how much time is between questions of this sort for each
-	// selection that is followed: 2,000 Secrets are each asked for every 100 s.
+	// auditEach is how much time is between questions of this sort about objects
+	// that are followed by name: 2,000 Secrets are each asked for every 100 s.
 	auditEach = 50 * time.Millisecond
 	// auditGrace is what a watch gets to deliver what is missing.
 	auditGrace = 2 * time.Second
@@ -49,6 +49,7 @@ type audit struct {
 	list   func(ctx context.Context, o metav1.ListOptions) (*metav1.PartialObjectMetadataList, error)
 	cursor string              // where the next page begins
 	last   string              // the key of the last object before it
+	aged   bool                // the page at the cursor was too old the last time
 	future map[difference]bool // what was read in a version that the first page had not come to
 }
 
@@ -64,7 +65,7 @@ func newAudit(client metadata.Interface, r *reflection, sel selection) *audit {
 // run compares until the context ends.
 func (a *audit) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		every := max(auditEvery, auditEach*time.Duration(a.r.source.views.count()))
+		every := a.r.every(a.r.source.views.countNamed())
 		select {
 		case <-ctx.Done():
 			return
@@ -123,14 +124,18 @@ func (a *audit) compare(ctx context.Context) {
 	case ctx.Err() != nil:
 		return
 	case err != nil && a.cursor != "" && (apierrors.IsResourceExpired(err) || apierrors.IsGone(err)):
-		if a.cursor = later(err); a.cursor == "" {
-			a.last = ""
+		// Where to go on may be too old itself, each time: then from the first page on.
+		if a.cursor = later(err); a.cursor == "" || a.aged {
+			a.cursor, a.last = "", ""
 		}
+		a.aged = a.cursor != ""
+		v.fail(err)
 		return
 	case err != nil:
 		v.fail(err)
 		return
 	}
+	a.aged = false
 	a.r.source.link.lives()
 	wrong := a.r.store.differs(p)
 	if len(wrong) > 0 {

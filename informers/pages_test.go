@@ -3,11 +3,16 @@ package informers
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -16,11 +21,46 @@ import (
 	"github.com/fairway-mesh/fairway/test/faults"
 )
 
-// TestPagesAfterTheFirst compares a kind of three pages while objects of the later ones
-// are deleted, which the pages, all of one moment, still have: nothing is read anew for
-// that.
+// TestPagesAfterTheFirst deletes an object of the second page, which that page, of the same
+// moment as the first, still has: nothing is read anew for that. When the object is still
+// there, the watch has lost it.
 func TestPagesAfterTheFirst(t *testing.T) {
 	t.Parallel()
+	for _, there := range []bool{false, true} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			items := ""
+			if there {
+				items = `{"metadata":{"namespace":"x","name":"b","resourceVersion":"6"}}`
+			}
+			_, _ = io.WriteString(w, `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"8"},"items":[`+items+`]}`)
+		}))
+		t.Cleanup(server.Close)
+		k, err := NewKubernetes(KubeConfig{REST: &rest.Config{Host: server.URL}})
+		must(t, err)
+		s := newStore(kindOf[(&kind{name: "Pod"}).groupKind()], k.out, func(string, []object.Finding) {})
+		a := &audit{r: &reflection{source: k, store: s, version: "v1"}, list: func(_ context.Context, o metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+			item, next := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "x", Name: "a", ResourceVersion: "5"}}, "second"
+			if o.Continue == "second" {
+				item.Name, item.ResourceVersion, next = "b", "6", ""
+			}
+			return &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: "7", Continue: next}, Items: []metav1.PartialObjectMetadata{item}}, nil
+		}}
+		must(t, s.Add(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "x", Name: "a", ResourceVersion: "5"}}))
+		a.compare(t.Context())
+		a.compare(t.Context())
+		if lost := s.view.relists == 1; lost != there || s.view.relists > 1 {
+			t.Errorf("still there: %t; read anew %d times, problem %q", there, s.view.relists, s.view.problem)
+		}
+	}
+}
+
+// TestPagesOfALargeKind is the same with an API server and a kind of three pages.
+func TestPagesOfALargeKind(t *testing.T) {
+	t.Parallel()
+	if !faults.Long() {
+		t.Skip("takes 40 s; FAIRWAY_FAULTS=long runs it")
+	}
 	s := apiServer(t)
 	link, err := faults.Start(s.REST)
 	must(t, err)
@@ -79,6 +119,34 @@ func TestPagesThatAreTooOld(t *testing.T) {
 	}
 	if want := []string{"", "old", "now", "now"}; !slices.Equal(asked, want) || s.view.relists != 1 {
 		t.Errorf("asked for %q, want %q; read anew %d times, want once", asked, want, s.view.relists)
+	}
+}
+
+// TestPagesThatAreAlwaysTooOld has also the place where the API server would go on be too
+// old, each time: then the comparison begins anew, and what is seen says why.
+func TestPagesThatAreAlwaysTooOld(t *testing.T) {
+	k, err := NewKubernetes(KubeConfig{REST: &rest.Config{Host: "http://127.0.0.1:1"}})
+	must(t, err)
+	s := newStore(kindOf[(&kind{name: "Pod"}).groupKind()], k.out, func(string, []object.Finding) {})
+	var asked []string
+	a := &audit{r: &reflection{source: k, store: s}, list: func(_ context.Context, o metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+		asked = append(asked, o.Continue)
+		if o.Continue == "" {
+			return &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: "7", Continue: "old"}}, nil
+		}
+		gone := apierrors.NewResourceExpired("too old")
+		gone.ErrStatus.Continue = "old as well"
+		return nil, gone
+	}}
+	for look := range 7 {
+		s.view.hears()
+		a.compare(t.Context())
+		if first := asked[len(asked)-1] == ""; first != (s.view.problem == "") || !first && !strings.Contains(s.view.problem, "too old") {
+			t.Errorf("look %d: the problem is %q", look, s.view.problem)
+		}
+	}
+	if want := []string{"", "old", "old as well", "", "old", "old as well", ""}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/fairway-mesh/fairway/mesh/object"
 )
 
 // View says how well a source knows the objects of a kind.
@@ -19,8 +21,12 @@ type View struct {
 	// Confirmed is the newest moment of which it is known that what was read is
 	// what the API server had. Before the first list it is when reading began.
 	Confirmed time.Time
-	// Stale says that this is longer ago than StaleAfter.
+	// Stale says that this is longer ago than StaleAfter; of objects that are followed
+	// by name, than three times as long as there is between two comparisons of one.
 	Stale bool
+	// Named says that objects of the kind are followed by name, each because something
+	// else names it: Secrets, and ConfigMaps beside that of the mesh.
+	Named bool
 	// Problem is why it could not be confirmed since; empty: nothing is known.
 	Problem string
 	// Relists counts how often the objects were read anew since a watch had lost
@@ -29,7 +35,8 @@ type View struct {
 }
 
 // StaleAfter is how old a view may be before it is said to be stale. A good
-// link confirms it every ten seconds.
+// link confirms it every ten seconds. Of objects that are followed by name, see
+// [View.Stale], this holds for up to 200 of them.
 const StaleAfter = 30 * time.Second
 
 // view is what is known of how one selection of a kind is followed.
@@ -152,58 +159,87 @@ func (v *view) underWay() time.Duration {
 }
 
 // oldest puts the views of one kind together.
-func oldest(kind schema.GroupKind, list []*view, now time.Time) View {
+func oldest(kind schema.GroupKind, list []*reflection, named int, now time.Time) View {
 	out := View{Kind: kind.String()}
-	for i, v := range list {
+	for i, r := range list {
+		v := r.store.view
 		v.mu.Lock()
 		if i == 0 || v.confirmed.Before(out.Confirmed) {
 			out.Confirmed, out.Problem = v.confirmed, v.problem
 		}
+		out.Stale = out.Stale || now.Sub(v.confirmed) > r.staleAfter(named)
+		out.Named = out.Named || r.named()
 		out.Relists += v.relists
 		v.mu.Unlock()
 	}
-	out.Stale = now.Sub(out.Confirmed) > StaleAfter
 	return out
+}
+
+// named tells whether one object is followed, by its name.
+func (r *reflection) named() bool { return r.store.named != (object.Ref{}) }
+
+// every is how often the objects are compared with what the API server has, while so many
+// are followed by name: of these each takes its turn, so that there is no storm of
+// questions. Kinds that are followed as a whole are as few as ever.
+func (r *reflection) every(named int) time.Duration {
+	if !r.named() {
+		return auditEvery
+	}
+	return max(auditEvery, auditEach*time.Duration(named))
+}
+
+// staleAfter is how old the view may be.
+func (r *reflection) staleAfter(named int) time.Duration {
+	return StaleAfter / auditEvery * r.every(named)
 }
 
 // views are those of all that is followed.
 type views struct {
-	mu   sync.Mutex
-	list map[*reflection]struct{}
+	mu    sync.Mutex
+	list  map[*reflection]struct{}
+	named int // of them follow one object by name
 }
 
 func (v *views) add(r *reflection) {
 	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.list[r] = struct{}{}
-	v.mu.Unlock()
+	if r.named() {
+		v.named++
+	}
 }
 
-func (v *views) count() int {
+// countNamed is how many objects are followed by name.
+func (v *views) countNamed() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return len(v.list)
+	return v.named
 }
 
 func (v *views) remove(r *reflection) {
 	v.mu.Lock()
+	defer v.mu.Unlock()
 	delete(v.list, r)
-	v.mu.Unlock()
+	if r.named() {
+		v.named--
+	}
 }
 
 // Views says of each kind that is followed how well it is known, in the order
 // of their names. It may be called at any time.
 func (k *Kubernetes) Views() []View {
-	byKind := map[schema.GroupKind][]*view{}
+	byKind := map[schema.GroupKind][]*reflection{}
 	k.views.mu.Lock()
 	for r := range k.views.list {
 		gk := r.store.kind.groupKind()
-		byKind[gk] = append(byKind[gk], r.store.view)
+		byKind[gk] = append(byKind[gk], r)
 	}
+	named := k.views.named
 	k.views.mu.Unlock()
 	now := time.Now()
 	out := make([]View, 0, len(byKind))
 	for gk, list := range byKind {
-		out = append(out, oldest(gk, list, now))
+		out = append(out, oldest(gk, list, named, now))
 	}
 	slices.SortFunc(out, func(a, b View) int { return cmp.Compare(a.Kind, b.Kind) })
 	return out

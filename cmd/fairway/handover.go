@@ -86,10 +86,13 @@ func (h *handOver) run(ctx context.Context) error {
 	}
 }
 
-// oldestOf is the age of the oldest view.
+// oldestOf is the age of the oldest view, but for objects that are followed by name:
+// one that the API server refuses is no reason to go elsewhere.
 func oldestOf(views []informers.View) (age time.Duration) {
 	for _, v := range views {
-		age = max(age, time.Since(v.Confirmed))
+		if !v.Named {
+			age = max(age, time.Since(v.Confirmed))
+		}
 	}
 	return age
 }

@@ -50,7 +50,7 @@ func (m viewMetrics) Collect(out chan<- prometheus.Metric) {
 func (s *source) shownViews() []debug.View {
 	out := []debug.View{}
 	for _, v := range s.views() {
-		out = append(out, debug.View{Kind: v.Kind, AgeSeconds: time.Since(v.Confirmed).Seconds(), Stale: v.Stale, Problem: v.Problem, Relists: v.Relists})
+		out = append(out, debug.View{Kind: v.Kind, AgeSeconds: time.Since(v.Confirmed).Seconds(), Stale: v.Stale, Named: v.Named, Problem: v.Problem, Relists: v.Relists})
 	}
 	return out
 }

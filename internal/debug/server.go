@@ -54,7 +54,7 @@ func Handler(c Config) http.Handler {
 			return
 		}
 		views := c.Views()
-		nameStale(w.Header(), views)
+		nameKinds(w.Header(), views)
 		fmt.Fprintln(w, "ok")
 		printStale(w, views)
 	})

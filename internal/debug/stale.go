@@ -22,7 +22,10 @@ type View struct {
 	// Stale says that this is too long.
 	Stale   bool   `json:"stale"`
 	Problem string `json:"problem,omitempty"` // why it could not be confirmed since
-	Relists uint64 `json:"relists"`           // reads of all objects since a watch had lost something
+	// Named says that objects of the kind are followed by name, each because something
+	// else names it. Which ones those are may differ between replicas.
+	Named   bool   `json:"named,omitempty"`
+	Relists uint64 `json:"relists"` // reads of all objects since a watch had lost something
 }
 
 // Stale are the views that are: a line for each reason, with the oldest age.
@@ -41,20 +44,25 @@ func Stale(list []View) (lines []string) {
 	return lines
 }
 
-// StaleHeader is the header of an answer to /readyz that names the kinds of which the
-// view is stale, with commas between; without any it is left out. Other replicas read it.
-const StaleHeader = "Fairway-Stale"
+// FreshHeader and StaleHeader are headers of an answer to /readyz. They name the kinds of
+// which the view is fresh and stale, with commas between, but none of which objects are
+// followed by name; one that would name none is left out. Other replicas read them.
+const FreshHeader, StaleHeader = "Fairway-Fresh", "Fairway-Stale"
 
-// nameStale sets the header.
-func nameStale(h http.Header, list []View) {
-	var kinds []string
+// nameKinds sets the headers.
+func nameKinds(h http.Header, list []View) {
+	kinds := map[string][]string{}
 	for _, v := range list {
-		if v.Stale {
-			kinds = append(kinds, v.Kind)
+		switch {
+		case v.Named:
+		case v.Stale:
+			kinds[StaleHeader] = append(kinds[StaleHeader], v.Kind)
+		default:
+			kinds[FreshHeader] = append(kinds[FreshHeader], v.Kind)
 		}
 	}
-	if len(kinds) > 0 {
-		h.Set(StaleHeader, strings.Join(kinds, ", "))
+	for header, of := range kinds {
+		h.Set(header, strings.Join(of, ", "))
 	}
 }
 

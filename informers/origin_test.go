@@ -55,12 +55,12 @@ func TestOrigin(t *testing.T) {
 	if c, _ := of(kindNamed(groupNetworking, "VirtualService"), i); !c.Origin.At.Equal(at) || c.Origin.Manager != want.Manager || c.Origin.Version != want.Version {
 		t.Errorf("a VirtualService: %+v", c.Origin)
 	}
-	if c, _ := of(kindNamed("", "Service"), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "v"}}); c.Origin != (mesh.Origin{}) {
+	if c, _ := of(kindNamed("", "Service"), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "v", ResourceVersion: "5"}}); c.Origin != (mesh.Origin{}) {
 		t.Errorf("written by nobody: %+v", c.Origin)
 	}
 	tie := []metav1.ManagedFieldsEntry{entry("kubectl-edit", "", at), entry("argocd", "", at), entry("argocd", "", at), entry("helm", "", at.Add(-time.Second)), entry("fairway", "status", at)}
 	for range 2 {
-		if c, _ := of(kindNamed("", "Service"), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "v", ManagedFields: tie}}); c.Origin.Manager != "argocd, kubectl-edit" {
+		if c, _ := of(kindNamed("", "Service"), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "v", ResourceVersion: "5", ManagedFields: tie}}); c.Origin.Manager != "argocd, kubectl-edit" {
 			t.Errorf("written by two in the same second: %+v", c.Origin)
 		}
 		slices.Reverse(tie)

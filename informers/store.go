@@ -113,7 +113,20 @@ func (s *store) own(o any) (kubeObject, error) {
 	case value.GetName() == "":
 		return nil, fmt.Errorf("the API server has sent %s without a name", s.kind.groupKind())
 	}
+	if version := value.GetResourceVersion(); versionOf(value) == 0 {
+		return nil, fmt.Errorf("the API server has sent %s in a version %.40q, which is no number", s.kind.groupKind(), version)
+	}
 	return value, nil
+}
+
+// versionOf is the version of an object; 0: it has none that is a number, which no API
+// server gives out, and by which nothing can be told.
+func versionOf(o kubeObject) uint64 {
+	version, err := strconv.ParseUint(o.GetResourceVersion(), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return version
 }
 
 func (s *store) isOwn(o any) bool { _, err := s.own(o); return err == nil }
@@ -121,10 +134,7 @@ func (s *store) isOwn(o any) bool { _, err := s.own(o); return err == nil }
 // late tells whether an event is older than one that the watch has brought already: it
 // was held up, or is told again. What it says is no longer so.
 func (s *store) late(o kubeObject) bool {
-	version, err := strconv.ParseUint(o.GetResourceVersion(), 10, 64)
-	if err != nil {
-		return false
-	}
+	version := versionOf(o)
 	if version < s.newest {
 		return true
 	}
@@ -141,11 +151,32 @@ func (s *store) Add(o any) error {
 	if err != nil || s.late(value) {
 		return err
 	}
-	c, news, err := s.change(o)
-	if news {
+	if again, same := s.repeats(value); again {
+		if !same {
+			// One of the two is wrong. Without a version it differs from what the API
+			// server has, so that the next comparison has everything read anew.
+			delete(s.versions, digestOf(s.kind.ref(value)))
+		}
+		return nil
+	}
+	if c, news := s.change(value); news {
 		s.out.put(c)
 	}
-	return err
+	return nil
+}
+
+// repeats tells whether an object was read in this version before, and whether it said the
+// same then.
+func (s *store) repeats(o kubeObject) (again, same bool) {
+	ref := s.kind.ref(o)
+	if version, known := s.versions[digestOf(ref)]; !known || version != versionOf(o) {
+		return false, false
+	}
+	if it, ok := o.(*item); ok {
+		return true, s.knows(it)
+	}
+	s.kind.trim(o)
+	return true, s.prints[ref] == fingerprint(o)
 }
 
 // Update takes an object in.
@@ -199,17 +230,21 @@ func (s *store) Replace(list []any, _ string) error {
 	return nil
 }
 
-// takeIn takes in the objects of a list, and returns those that it lacks.
+// takeIn takes in the objects of a list, and returns those that it lacks. A list with
+// anything in it that is no object of the kind changes nothing: what is noted of an object
+// is noted together with its change.
 func (s *store) takeIn(list []any) (missing []object.Ref, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	here := make(map[object.Ref]struct{}, len(list))
 	changes := make([]mesh.Change, 0, len(list))
-	for i, o := range list {
-		c, news, err := s.change(o)
-		if err != nil {
+	for _, o := range list {
+		if _, err := s.own(o); err != nil {
 			return nil, err
 		}
+	}
+	for i, o := range list {
+		c, news := s.change(o.(kubeObject))
 		here[c.Ref] = struct{}{}
 		if news {
 			changes = append(changes, c)
@@ -234,27 +269,21 @@ func (s *store) takeIn(list []any) (missing []object.Ref, err error) {
 // Resync has nothing to do: what was handed on is not lost.
 func (s *store) Resync() error { return nil }
 
-// change reads one object; news tells whether the mesh has another one, or none.
-func (s *store) change(o any) (c mesh.Change, news bool, err error) {
-	value, err := s.own(o)
-	if err != nil {
-		return c, false, err
-	}
+// change reads one object, see own; news tells whether the mesh has another one, or none.
+func (s *store) change(value kubeObject) (c mesh.Change, news bool) {
 	c.Ref = s.kind.ref(value)
 	stored := value.GetResourceVersion()
-	if version, err := strconv.ParseUint(stored, 10, 64); err == nil {
-		s.versions[digestOf(c.Ref)] = version
-	}
-	if it, ok := o.(*item); ok {
+	s.versions[digestOf(c.Ref)] = versionOf(value)
+	if it, ok := value.(*item); ok {
 		if s.knows(it) {
-			return c, false, nil
+			return c, false
 		}
 		it.read()
 		s.texts[c.Ref] = it.digest
 		s.found(c.Ref, it.findings)
 		if value = it.value; it.value == nil {
 			if _, had := s.prints[c.Ref]; had || it.closed == nil {
-				return c, false, nil // the last good one stays
+				return c, false // the last good one stays
 			}
 			value = it.closed
 		}
@@ -263,12 +292,12 @@ func (s *store) change(o any) (c mesh.Change, news bool, err error) {
 	s.kind.trim(value)
 	print := fingerprint(value)
 	if s.prints[c.Ref] == print {
-		return c, false, nil
+		return c, false
 	}
 	s.prints[c.Ref] = print
 	s.share(value)
 	c.Object, c.Origin = value, origin
-	return c, true, nil
+	return c, true
 }
 
 func (s *store) remove(ref object.Ref) {

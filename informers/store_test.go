@@ -131,3 +131,67 @@ func TestSecretsNeverShow(t *testing.T) {
 		}
 	}
 }
+
+// TestListsWithOneBadObject: such a list changes nothing, and what it had is taken in with
+// the next one.
+func TestListsWithOneBadObject(t *testing.T) {
+	out := newOutbox()
+	s := newStore(kindOf[(&kind{name: "Pod"}).groupKind()], out, func(string, []object.Finding) {})
+	pod := func(name, version, node string) any {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "x", Name: name, ResourceVersion: version}, Spec: corev1.PodSpec{NodeName: node}}
+	}
+	must(t, s.Replace([]any{pod("a", "1", "one")}, "1"))
+	out.take()
+	for what, bad := range map[string]any{"nameless": &corev1.Pod{}, "of another kind": &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", ResourceVersion: "3"}}, "without a version": pod("c", "", "")} {
+		if err := s.Replace([]any{pod("a", "2", "two"), pod("b", "3", ""), bad}, "3"); err == nil || len(out.take()) > 0 {
+			t.Errorf("one that is %s: error %v, or something is taken in", what, err)
+		}
+	}
+	must(t, s.Replace([]any{pod("a", "2", "two"), pod("b", "3", "")}, "3"))
+	if c := out.take(); len(c) != 2 {
+		t.Errorf("the next list brings %d changes, want 2: %v", len(c), c)
+	}
+}
+
+// TestVersionsTellWhatIsOld has a watch send an object as it was before, without a version
+// and in the version of now: neither is taken in, and of the latter, which may be the
+// truth, the next comparison has everything read anew.
+func TestVersionsTellWhatIsOld(t *testing.T) {
+	pod := func(version, node string) any {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "v", ResourceVersion: version}, Spec: corev1.PodSpec{NodeName: node}}
+	}
+	rule := func(version, host string) any { return servedVirtualService(t, "v1", version, host, "") }
+	for name, x := range map[string]struct {
+		kind *kind
+		made func(version, says string) any
+	}{
+		"built in": {kindOf[(&kind{name: "Pod"}).groupKind()], pod},
+		"custom":   {kindOf[(&kind{group: groupNetworking, name: "VirtualService"}).groupKind()], rule},
+	} {
+		out := newOutbox()
+		s := newStore(x.kind, out, func(string, []object.Finding) {})
+		must(t, s.Add(x.made("7", "now")))
+		ref := out.take()[0].Ref
+		apiServer := func() *page { return &page{version: 9, objects: map[object.Ref]uint64{ref: 7}} }
+		for _, version := range []string{"", "x", "-1"} {
+			if s.Update(x.made(version, "before")) == nil || len(out.take()) > 0 || len(s.differs(apiServer())) > 0 {
+				t.Errorf("%s: the version %q is taken in", name, version)
+			}
+			if s.Delete(x.made(version, "now")) == nil || len(out.take()) > 0 {
+				t.Errorf("%s: deleted in the version %q", name, version)
+			}
+		}
+		must(t, s.Update(x.made("7", "now")))
+		if len(out.take()) > 0 || len(s.differs(apiServer())) > 0 {
+			t.Errorf("%s: what is told twice is news, or is to be read anew", name)
+		}
+		must(t, s.Update(x.made("7", "before")))
+		if len(out.take()) > 0 || len(s.differs(apiServer())) != 1 {
+			t.Errorf("%s: what the same version said otherwise is taken in, or not compared", name)
+		}
+		must(t, s.Replace([]any{x.made("7", "before")}, "9"))
+		if len(out.take()) != 1 || len(s.differs(apiServer())) > 0 {
+			t.Errorf("%s: the list that settles it is not taken in", name)
+		}
+	}
+}

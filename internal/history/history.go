@@ -41,8 +41,6 @@ type Entry struct {
 	// beyond them.
 	Came, Went   []object.Finding
 	MoreFindings int
-
-	shared bool // the lists of places are those of an earlier entry
 }
 
 // Object is an object that a pass took in.
@@ -59,13 +57,12 @@ type Object struct {
 type Recorder struct {
 	mu                     sync.Mutex
 	rules, churn, findings ring
-	workloads              lists[object.Ref]
-	namespaces             lists[string]
 }
 
 // Passed takes down a pass. One that changed nothing for any proxy and took in nothing but
 // what Kubernetes makes by itself is not worth it. Its lists of workloads and namespaces
-// become those of an earlier pass if they are equal; nobody else may read it meanwhile.
+// become those of an earlier pass of its sort if they are equal; nobody else may read it
+// meanwhile.
 func (r *Recorder) Passed(changes []mesh.Change, p *snapshot.Pass) {
 	e := Entry{At: p.At, Pass: p}
 	written := 0 // by somebody
@@ -92,9 +89,6 @@ func (r *Recorder) Passed(changes []mesh.Change, p *snapshot.Pass) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w, known := r.workloads.share(p.Workloads)
-	n, same := r.namespaces.share(p.Namespaces)
-	p.Workloads, p.Namespaces, e.shared = w, n, known && same
 	if written > 0 {
 		r.rules.add(e)
 	} else {

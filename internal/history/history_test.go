@@ -136,3 +136,42 @@ func TestEqualListsAreOne(t *testing.T) {
 		t.Errorf("%d lists, of two that differ", len(lists))
 	}
 }
+
+// TestListsCountWhileTheyAreKept: entries of one sort that share lists with those of another,
+// or outlive the entry that had the list first, keep no more than there is room for.
+func TestListsCountWhileTheyAreKept(t *testing.T) {
+	var r Recorder
+	held := func(one *ring) (n int) {
+		seen := map[*object.Ref]bool{}
+		for _, k := range one.entries[one.first:] {
+			n += k.size()
+			if list := k.Pass.Workloads; len(list) > 0 && !seen[&list[0]] {
+				seen[&list[0]] = true
+				n += sizeOfWorkloads(list)
+			}
+		}
+		return n
+	}
+	workloads := func(i int) (out []object.Ref) {
+		for w := range 64 {
+			out = append(out, object.Ref{Namespace: strings.Repeat("n", 60), Name: fmt.Sprint(strings.Repeat("w", 200), w, "-", i)})
+		}
+		return out
+	}
+	for i := range 3 * MaxEntries {
+		for range 2 { // of each list the second entry outlives the first
+			r.Passed([]mesh.Change{pod("p")}, &snapshot.Pass{At: time.Unix(int64(i), 0), Proxies: 64, Workloads: workloads(i)})
+		}
+		r.Passed([]mesh.Change{rule("web", int64(i))}, &snapshot.Pass{At: time.Unix(int64(i), 0), Proxies: 64, Workloads: workloads(i)})
+		for name, one := range map[string]*ring{"rules": &r.rules, "churn": &r.churn} {
+			if i%50 == 49 {
+				if n := held(one); n != one.bytes || n > MaxBytes {
+					t.Fatalf("%s: %d bytes are held, %d counted, after %d", name, n, one.bytes, i)
+				}
+			}
+		}
+	}
+	if n := len(r.rules.workloads.uses); n > len(r.rules.entries) {
+		t.Errorf("%d lists are counted in %d entries", n, len(r.rules.entries))
+	}
+}

@@ -50,12 +50,14 @@ func (b *builder) settleHost(name string) {
 	b.ruleHost(name, old, next)
 	b.exported.countPods(old, next)
 	b.indexAddresses(old, next)
+	b.ranges.index(old, next)
 	b.indexListed(old, next)
 	if next == nil {
 		b.world.hosts = b.world.hosts.Delete(name)
 	} else if t != TouchNone {
 		b.world.hosts = b.world.hosts.Set(name, next)
 	}
+	b.noteHolders(old, next)
 	if t == TouchNone {
 		return
 	}

@@ -70,6 +70,13 @@ func (b *builder) workload(key string, old, next *registry.Workload) {
 			}
 		}
 	}
+	for _, x := range []*registry.Workload{old, next} { // when both are taken in: nothing changes for an address that stays
+		if x != nil {
+			for _, a := range x.Addresses {
+				b.noteHolder(a)
+			}
+		}
+	}
 	if next == nil {
 		b.world.workloads = b.world.workloads.Delete(key)
 	} else {

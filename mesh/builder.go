@@ -72,6 +72,7 @@ type builder struct {
 	holders map[string][]*registry.Workload // who says to have an address, the likeliest last
 	uses    map[string]map[string]struct{}  // names and addresses beyond its own objects by the host whose record was made with them
 	usedBy  map[string]map[string]struct{}  // the hosts by each of these
+	ranges  ranges
 
 	headlessIn map[string]struct{} // namespaces in which headless services came, went or changed
 	passedOn   map[string]struct{} // addresses that others may serve directly than before
@@ -94,7 +95,7 @@ func newBuilder() *builder {
 		declared: map[string]map[object.Ref]*registry.ServiceEntry{}, seByRef: map[object.Ref]*registry.ServiceEntry{}, ruleByRef: map[object.Ref]*traffic.DestinationRule{}, unmerged: object.Set{}, rulesOf: map[string]map[object.Ref]*traffic.DestinationRule{},
 		vsRaw: map[object.Ref]*networkingv1.VirtualService{}, asks: map[object.Ref][]traffic.Ask{}, configs: map[object.Kind]*Config{}, discovery: newDiscovery(), apiRules: map[object.Ref][]*traffic.VirtualService{}, ingresses: newIngresses(),
 		targeted: map[object.Ref]targeted{}, targetsIn: object.Set{}, modesIn: object.Set{}, overlaps: newOverlaps(), admitted: map[object.Ref]struct{}{}, allowances: map[allowanceKey]*allowance{}, covered: newCovered(), touched: map[string]touched{}, spread: map[string]struct{}{}, marked: map[*traffic.VirtualService]bool{}, replaced: map[*traffic.VirtualService]struct{}{}, clock: time.Now, holds: newHolds(), leads: newLeads(),
-		holders: map[string][]*registry.Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, headlessIn: map[string]struct{}{}, passedOn: map[string]struct{}{},
+		holders: map[string][]*registry.Workload{}, uses: map[string]map[string]struct{}{}, usedBy: map[string]map[string]struct{}{}, ranges: ranges{}, headlessIn: map[string]struct{}{}, passedOn: map[string]struct{}{},
 	}
 	b.turns, b.shares = newHostTurns(), newEndpointShares()
 	b.boundStale, b.ruled, b.delegated = map[object.Ref]struct{}{}, newRuled(), newDelegated()

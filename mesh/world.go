@@ -38,6 +38,7 @@ type World struct {
 	listed          persist.Map[string, []string]                   // hosts by each address that services without a selector list, see listing
 	aliases         persist.Map[string, []string]                   // ExternalName hosts by the host that they stand for
 	vips            persist.Map[string, []string]                   // hosts by each single address that they declare
+	held            persist.Map[string, object.Ref]                 // who has an address to itself, see AddressHolder; by heldKey
 	secrets         persist.Map[string, *registry.Secret]           // by "namespace/name"; nil: it was looked for and does not exist
 	findings        persist.Map[string, []object.Finding]           // of building, by the object and the step
 	kept            persist.Map[string, []*keptDestination]         // what is gone and still named, by the host that routes name

@@ -127,8 +127,8 @@ type door struct {
 }
 
 // doors are those that a port without declared HTTP needs: one for each address of the
-// service, one on any address for CIDRs and for names without an address, and one for
-// each pod of a headless service.
+// service, one on any address for the ranges that nobody else has an address of and for
+// names without an address, and one for each pod of a headless service.
 func (r *resolver) doors(port *registry.Port) (out []door) {
 	cluster := resource.OutboundCluster(r.service.Host, port.Number, "")
 	if b := r.Sidecar.BindOf(port.Number); b.Address != "" {
@@ -142,9 +142,14 @@ func (r *resolver) doors(port *registry.Port) (out []door) {
 		return []door{d}
 	}
 	var ranges []netip.Prefix
+	cut := false
 	for _, p := range r.service.Addresses {
 		if !p.IsSingleIP() {
-			ranges = append(ranges, p)
+			if r.rangeHolder(p).holder == (object.Ref{}) {
+				ranges = append(ranges, p)
+			} else {
+				cut = true
+			}
 		} else if r.addressOwner(p.Addr(), port.Number) == r.service.Host { // only one can have the listener
 			out = append(out, door{key: ListenerKey{p.Addr().String(), port.Number}, cluster: cluster})
 		} else if _, how := r.sharing(p.Addr(), port); how == sharedByServerName && len(serverNames(r.service.Host)) > 0 {
@@ -155,6 +160,10 @@ func (r *resolver) doors(port *registry.Port) (out []door) {
 		out = append(out, door{key: anyAddress(port.Number), prefixes: ranges, cluster: cluster})
 	}
 	switch {
+	case cut && len(ranges) == 0 && port.Protocol.IsTLS(): // their names still say whom clients mean
+		if names := serverNames(r.service.Host); len(names) > 0 {
+			out = append(out, door{key: anyAddress(port.Number), names: names, cluster: cluster})
+		}
 	case len(r.service.Addresses) > 0:
 	case r.service.Headless:
 		direct := resource.OriginalDestinationCluster(r.service.Host, port.Number)

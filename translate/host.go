@@ -102,6 +102,7 @@ type resolver struct {
 	// The VirtualServices in force for requests and for connections; nil: none.
 	route, connections *traffic.VirtualService
 	claims             map[netip.Addr]mesh.AddressClaims // to addresses of the service, once looked for
+	held               map[netip.Prefix]heldRange        // of its ranges, once looked for
 }
 
 // addressOwner is AddressOwner for an address of the service.
@@ -133,6 +134,9 @@ func (r *resolver) port(p *Plan, port *registry.Port) {
 		p.Claims = append(p.Claims, r.tcpClaims(port)...)
 	}
 	r.shareAddresses(p, port)
+	if !port.Protocol.IsHTTP() {
+		p.Findings = append(p.Findings, r.rangeFindings(port)...)
+	}
 	if !port.Protocol.IsHTTP() {
 		p.Findings = append(append(p.Findings, r.l4Findings(port)...), r.nameFindings(port)...)
 	}

@@ -115,6 +115,20 @@ type harm struct {
 	name    string
 	long    time.Duration
 	do, end func()
+	answers bool // it spoils answers and nothing else: another harm can be there at the same time
+}
+
+// spoilt is a harm by faults of answers, beside those that there are.
+func (d *badDay) spoilt(name string, long time.Duration, f ...faults.Fault) harm {
+	var remove func()
+	return harm{name, long, func() { remove = d.link.Add(f...); d.change() }, func() { remove() }, true}
+}
+
+// restarted is a harm by a control plane that is killed, and started again while there are
+// faults of answers.
+func (d *badDay) restarted(name string, long time.Duration, f ...faults.Fault) harm {
+	var remove func()
+	return harm{name, long, func() { d.plane.kill(); remove = d.link.Add(f...); d.plane.start(); d.change() }, func() { remove() }, false}
 }
 
 // harms are many, of which each changes an endpoint while it lasts, or at its end.
@@ -123,36 +137,28 @@ func (d *badDay) harms() []harm {
 
 	// Faults of answers end the watches that run, which would go on else.
 	const ends = time.Millisecond
-	spoils := func(f ...faults.Fault) func() { return func() { d.link.Set(f...); d.change() } }
-	heal := func() { d.link.Set() }
 	linked := func(s faults.State) func() { return func() { d.link.Link(s); d.change() } }
 	link := func(s faults.State) func() { return func() { d.link.Link(s) } }
-	restarts := func(f ...faults.Fault) func() {
-		return func() { d.plane.kill(); d.link.Set(f...); d.plane.start(); d.change() }
-	}
+	first := d.restarted("killed in its first list", moment, faults.Fault{BytesPerSecond: 500})
 	return []harm{
-		{"etcd stands still", silent, func() { d.signal("etcd", syscall.SIGSTOP) }, func() { d.signal("etcd", syscall.SIGCONT); d.change() }},
-		{"the API server stands still", silent, func() { d.change(); d.signal("kube-apiserver", syscall.SIGSTOP) }, func() { d.signal("kube-apiserver", syscall.SIGCONT); d.change() }},
-		{"the API server is killed", moment, d.server.Stop, func() { d.resume(); d.change() }},
-		{"the link is half open", silent, linked(faults.Hangs), link(faults.Passes)},
-		{"the link is half open and reset", silent, linked(faults.Hangs), link(faults.Resets)},
-		{"the link is cut", moment, linked(faults.Cut), link(faults.Passes)},
-		{"all rights are taken", moment, spoils(faults.Fault{Status: 403, EndAfter: ends}), heal},
-		{"the token is refused", moment, spoils(faults.Fault{Status: 401, EndAfter: ends}), heal},
-		{"too many requests", moment, spoils(faults.Fault{Status: 429, RetryAfter: 3600, EndAfter: ends}), heal},
-		{"a drip", moment, spoils(faults.Fault{BytesPerSecond: 100}), heal},
-		{"versions expire and lists lack half", moment, spoils(faults.Fault{Verb: faults.Watch, Expired: true, Half: true}, faults.Fault{Half: true}), heal},
-		{"events and bookmarks are lost", moment, spoils(faults.Fault{LoseEvents: true, LoseBookmarks: true}), heal},
-		{"a group is not served", moment, spoils(faults.Fault{Missing: "networking.istio.io", EndAfter: ends}), heal},
-		{"killed, and started again", moment, restarts(), func() {}},
-		{"the same, and a kind is refused", moment, restarts(faults.Fault{Resource: "destinationrules", Status: 403}), heal},
-		{"the same, and a group is not served", moment, restarts(faults.Fault{Missing: "networking.istio.io"}), heal},
-		{"the same, and nothing answers", moment, restarts(faults.Fault{Hang: true}), heal},
-		{"killed in its first list", moment, func() {
-			restarts(faults.Fault{BytesPerSecond: 500})()
-			time.Sleep(time.Second)
-			d.plane.kill()
-		}, func() { d.link.Set(); d.plane.start() }},
+		{"etcd stands still", silent, func() { d.signal("etcd", syscall.SIGSTOP) }, func() { d.signal("etcd", syscall.SIGCONT); d.change() }, false},
+		{"the API server stands still", silent, func() { d.change(); d.signal("kube-apiserver", syscall.SIGSTOP) }, func() { d.signal("kube-apiserver", syscall.SIGCONT); d.change() }, false},
+		{"the API server is killed", moment, d.server.Stop, func() { d.resume(); d.change() }, false},
+		{"the link is half open", silent, linked(faults.Hangs), link(faults.Passes), false},
+		{"the link is half open and reset", silent, linked(faults.Hangs), link(faults.Resets), false},
+		{"the link is cut", moment, linked(faults.Cut), link(faults.Passes), false},
+		d.spoilt("all rights are taken", moment, faults.Fault{Status: 403, EndAfter: ends}),
+		d.spoilt("the token is refused", moment, faults.Fault{Status: 401, EndAfter: ends}),
+		d.spoilt("too many requests", moment, faults.Fault{Status: 429, RetryAfter: 3600, EndAfter: ends}),
+		d.spoilt("a drip", moment, faults.Fault{BytesPerSecond: 100}),
+		d.spoilt("versions expire and lists lack half", moment, faults.Fault{Verb: faults.Watch, Expired: true, Half: true}, faults.Fault{Half: true}),
+		d.spoilt("events and bookmarks are lost", moment, faults.Fault{LoseEvents: true, LoseBookmarks: true}),
+		d.spoilt("a group is not served", moment, faults.Fault{Missing: "networking.istio.io", EndAfter: ends}),
+		d.restarted("killed, and started again", moment),
+		d.restarted("the same, and a kind is refused", moment, faults.Fault{Resource: "destinationrules", Status: 403}),
+		d.restarted("the same, and a group is not served", moment, faults.Fault{Missing: "networking.istio.io"}),
+		d.restarted("the same, and nothing answers", moment, faults.Fault{Hang: true}),
+		{first.name, first.long, func() { first.do(); time.Sleep(time.Second); d.plane.kill() }, func() { first.end(); d.plane.start() }, false},
 	}
 }
 

@@ -67,11 +67,12 @@ static_resources:
 // load is requests through stock Envoys, which share a port, while something else
 // is tested.
 type load struct {
-	url  string
-	end  func()
-	mu   sync.Mutex
-	sent int
-	bad  []string
+	url    string
+	end    func()
+	mu     sync.Mutex
+	sent   int
+	failed int
+	bad    []string // what became of the first ten of these
 }
 
 // newLoad starts Envoys that connect to an address, and sends requests through them
@@ -130,21 +131,45 @@ func newLoad(t *testing.T, config *rest.Config, xds string, envoys int) *load {
 			}
 			err := ask()
 			l.mu.Lock()
-			if l.sent++; err != nil && len(l.bad) < 10 {
-				l.bad = append(l.bad, err.Error())
-			}
+			l.count(err)
 			l.mu.Unlock()
 		}
 	}()
 	return l
 }
 
+// count takes down what became of a request; the caller holds mu.
+func (l *load) count(err error) {
+	l.sent++
+	if err == nil {
+		return
+	}
+	if l.failed++; len(l.bad) < 10 {
+		l.bad = append(l.bad, err.Error())
+	}
+}
+
 // allGood ends the load, and fails the test when a request did.
 func (l *load) allGood(t *testing.T) {
 	t.Helper()
 	l.end()
-	t.Logf("%d requests through stock Envoys, %d failed", l.sent, len(l.bad))
-	if l.sent == 0 || len(l.bad) > 0 {
-		t.Errorf("of %d requests some failed, the first of them: %q", l.sent, l.bad)
+	t.Logf("%d requests through stock Envoys, %d failed", l.sent, l.failed)
+	if l.sent == 0 || l.failed > 0 {
+		t.Errorf("of %d requests %d failed, the first of them: %q", l.sent, l.failed, l.bad)
+	}
+}
+
+// TestLoadCountsFailures: of many requests that failed each counts, and ten say why.
+func TestLoadCountsFailures(t *testing.T) {
+	var l load
+	for i := range 100 {
+		var err error
+		if i%2 == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		l.count(err)
+	}
+	if l.sent != 100 || l.failed != 50 || len(l.bad) != 10 {
+		t.Errorf("%d requests, %d failed, %d say why", l.sent, l.failed, len(l.bad))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,13 +46,17 @@ func TestRandomBadDays(t *testing.T) {
 	}
 	last := func() time.Duration { return time.Duration(lot.Int64N(int64(longest))) }
 	harms := d.harms()
+	beside := slices.DeleteFunc(slices.Clone(harms), func(h harm) bool { return !h.answers })
 	for range rounds {
 		first := harms[lot.IntN(len(harms))]
 		name := first.name
 		first.do()
 		time.Sleep(last())
 		if lot.IntN(2) == 0 && !strings.Contains(name, "stands still") && !strings.Contains(name, "the API server is killed") { // which an endpoint could not be changed in
-			second := harms[5+lot.IntN(8)] // of the link
+			second := beside[lot.IntN(len(beside))]
+			if second.name == name { // which begins once
+				second = beside[(slices.IndexFunc(beside, func(h harm) bool { return h.name == name })+1)%len(beside)]
+			}
 			name += ", and " + second.name
 			second.do()
 			time.Sleep(last())

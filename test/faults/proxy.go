@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ type Proxy struct {
 
 	mu      sync.Mutex
 	faults  []Fault
+	added   []*addition   // in front of these, the last one first
 	changed chan struct{} // closed when faults are others
 	counts  map[request]int
 }
@@ -73,7 +75,10 @@ func Start(to *rest.Config) (*Proxy, error) {
 
 // Close ends the proxy and every connection through it.
 func (p *Proxy) Close() {
-	p.Set()
+	p.mu.Lock()
+	p.faults, p.added = nil, nil
+	p.change()
+	p.mu.Unlock()
 	p.Link(Passes)
 	_ = p.server.Close()
 	p.wire.closeAll()
@@ -95,6 +100,30 @@ func (p *Proxy) Set(faults ...Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = faults
+	p.change()
+}
+
+// Add puts faults in front of those that there are, until remove is called. Set leaves
+// them as they are.
+func (p *Proxy) Add(faults ...Fault) (remove func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := &addition{faults}
+	p.added = append([]*addition{at}, p.added...)
+	p.change()
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.added = slices.DeleteFunc(p.added, func(a *addition) bool { return a == at })
+		p.change()
+	}
+}
+
+// addition is what one call of Add has added.
+type addition struct{ faults []Fault }
+
+// change says that faults are others now.
+func (p *Proxy) change() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
@@ -121,12 +150,25 @@ func (p *Proxy) Requests(verb Verb, resource string) int {
 func (p *Proxy) fault(r request) (Fault, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, f := range p.faults {
-		if f.befalls(r) {
+	for _, a := range p.added {
+		if f, ok := first(a.faults, r); ok {
 			return f, p.changed
 		}
 	}
+	if f, ok := first(p.faults, r); ok {
+		return f, p.changed
+	}
 	return Fault{}, p.changed
+}
+
+// first is the first of faults that befalls a request.
+func first(faults []Fault, r request) (Fault, bool) {
+	for _, f := range faults {
+		if f.befalls(r) {
+			return f, true
+		}
+	}
+	return Fault{}, false
 }
 
 // unhung waits while a request hangs.

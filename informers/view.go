@@ -190,7 +190,8 @@ func (r *reflection) every(named int) time.Duration {
 
 // staleAfter is how old the view may be.
 func (r *reflection) staleAfter(named int) time.Duration {
-	return StaleAfter / auditEvery * r.every(named)
+	const comparisons = int64(StaleAfter / auditEvery) // that have not confirmed it
+	return time.Duration(comparisons) * r.every(named)
 }
 
 // views are those of all that is followed.

@@ -94,7 +94,10 @@ func (v *View) standing(host string, meant func(*traffic.VirtualService) bool) *
 	if l, _ := v.routes.Get(host); len(l) == 0 {
 		return nil
 	}
-	rule, by, _ := v.route(host, meant)
+	rule, by, _ := v.route(host, func(vs *traffic.VirtualService) bool {
+		_, ok := v.standsAt(vs, host)
+		return ok && (meant == nil || meant(vs))
+	})
 	if rule == nil || by != host || rule.GatewayAPI || v.BeatenBy(host) != nil {
 		return nil
 	}

@@ -102,6 +102,7 @@ func (b *builder) noteHolder(a netip.Addr) {
 	} else {
 		b.world.held = before.Set(key, is)
 	}
+	b.dirtyAddressRoutes(a)
 	if len(b.ranges) == 0 {
 		return
 	}

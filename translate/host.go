@@ -51,9 +51,27 @@ func ResolveHost(v *mesh.View, host string) *Plan {
 		p.Findings = append(p.Findings, object.Finding{Object: route.Ref, Field: "spec.hosts", Code: object.CodeConflict, Winner: winner.Ref,
 			Message: host + " is a name of a Service that has a rule of its own namespace, or an older one; this rule has no effect on sidecars: merge the two"})
 	}
+	p.Findings = append(p.Findings, addressFindings(v, host)...)
 	p.requestPlaces(v, host)
 	p.connectionPlaces(v, host)
 	return p
+}
+
+// addressFindings tell of rules for addresses that are others'.
+func addressFindings(v *mesh.View, host string) (out []object.Finding) {
+	if s, _ := v.Service(host); s != nil { // which may be found by it
+		return nil
+	}
+	refused, holder := v.AddressRefused(host)
+	of := "may be an address of others"
+	if holder != (object.Ref{}) {
+		of = "is an address of " + holder.String() + " in another namespace"
+	}
+	for _, vs := range refused {
+		out = append(out, object.Finding{Object: vs.Ref, Field: "spec.hosts", Code: object.CodeConflict, Winner: holder,
+			Message: fmt.Sprintf("%s %s; for sidecars of other namespaces than %s the rule has no effect on requests to it: name a host of your own", host, of, vs.Namespace)})
+	}
+	return out
 }
 
 func tooManyPorts(rule *traffic.VirtualService, host string, ports int, from uint32) object.Finding {

@@ -274,6 +274,7 @@ func (r *resolver) ruled(port *registry.Port, d door, own bool) (out []Chain, al
 	if len(out) == 0 {
 		out = tcpChains(in, d.prefixes, d.names)
 	}
+	out = r.within(out, d)
 	n := len(out)
 	return out, n > 0 && slices.Equal(out[n-1].Prefixes, d.prefixes) && slices.Equal(out[n-1].SNI, d.names)
 }

@@ -79,7 +79,7 @@ func Gateway(in GatewayInput) *GatewayPlan {
 	for _, p := range ports {
 		b.port(p)
 	}
-	b.plan.Findings = append(append(b.plan.Findings, b.claimFindings(ports)...), coalescingFindings(ports)...)
+	b.plan.Findings = append(append(b.plan.Findings, b.claimFindings(ports)...), coalescingFindings(ports, in.Workload.Namespace)...)
 	slices.Sort(b.plan.Destinations)
 	b.plan.Destinations = slices.Compact(b.plan.Destinations)
 	return &b.plan

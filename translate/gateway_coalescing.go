@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fairway-mesh/fairway/mesh"
@@ -12,12 +13,12 @@ import (
 // coalescingFindings tell of Gateways that serve HTTPS with the certificate of an older
 // one on the same port: a client that speaks HTTP/2 may send requests for the hosts of the
 // one on a connection with the other, which knows none of them and answers 421 (misdirected).
-func coalescingFindings(ports []mesh.RouterPort) (out []object.Finding) {
+func coalescingFindings(ports []mesh.RouterPort, namespace string) (out []object.Finding) {
 	for _, p := range ports {
 		first := map[string]*traffic.Server{}
 		told := map[object.Ref]bool{}
 		for _, s := range p.Servers {
-			name := certificateOf(s)
+			name := certificateOf(s, namespace)
 			if name == "" || s.Gateway.OfAPI() {
 				continue
 			}
@@ -37,25 +38,38 @@ func coalescingFindings(ports []mesh.RouterPort) (out []object.Finding) {
 	return out
 }
 
-// certificateOf names the certificate of a server that ends HTTPS; "" when it has none of
-// its own.
-func certificateOf(s *traffic.Server) string {
+// certificateOf names the certificates of a server that ends HTTPS, those of Secrets as the
+// router's pods, which are of the namespace, ask for them; "" when it has none of its own.
+func certificateOf(s *traffic.Server, namespace string) string {
 	if s.Protocol != object.ProtocolHTTPS {
 		return ""
 	}
-	if names := strings.Join(credentialNames(s.Spec.GetTls()), " "); names != "" {
-		return s.Gateway.Namespace + "/" + names
+	names := slices.Clone(credentialNames(s.Spec.GetTls()))
+	if len(names) == 0 {
+		return s.Spec.GetTls().GetServerCertificate()
 	}
-	return s.Spec.GetTls().GetServerCertificate()
+	for i, name := range names {
+		if !s.Gateway.OfAPI() { // whose names say the namespace
+			names[i], _ = ownSecret(name, namespace)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
 }
 
-// sharedCertificates are the certificates that several servers of a port have.
-func sharedCertificates(servers []*traffic.Server) map[string]bool {
-	shared := map[string]bool{}
+// sharedCertificates are the servers of a port that have a certificate of which others have
+// it as well.
+func sharedCertificates(servers []*traffic.Server, namespace string) map[*traffic.Server]bool {
+	of := map[string][]*traffic.Server{}
 	for _, s := range servers {
-		if name := certificateOf(s); name != "" {
-			_, again := shared[name]
-			shared[name] = again
+		if name := certificateOf(s, namespace); name != "" {
+			of[name] = append(of[name], s)
+		}
+	}
+	shared := map[*traffic.Server]bool{}
+	for _, list := range of {
+		for _, s := range list {
+			shared[s] = len(list) > 1
 		}
 	}
 	return shared

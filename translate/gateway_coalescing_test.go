@@ -12,9 +12,10 @@ func TestReusedConnections(t *testing.T) {
 	server := func(host, secret string) string {
 		return `{port: {number: 443, name: https-` + host[:1] + `, protocol: HTTPS}, hosts: ["` + host + `"], tls: {mode: SIMPLE, credentialName: ` + secret + `}}`
 	}
-	gateway := func(name string, servers ...string) string {
-		return `{kind: Gateway, metadata: {name: ` + name + `, namespace: edge}, spec: {selector: {app: front}, servers: [` + strings.Join(servers, ", ") + `]}}`
+	of := func(namespace, name string, servers ...string) string {
+		return `{kind: Gateway, metadata: {name: ` + name + `, namespace: ` + namespace + `}, spec: {selector: {app: front}, servers: [` + strings.Join(servers, ", ") + `]}}`
 	}
+	gateway := func(name string, servers ...string) string { return of("edge", name, servers...) }
 	rules := ""
 	for _, h := range []string{"a", "b"} {
 		rules += "\n---\n" + `{kind: VirtualService, metadata: {name: ` + h + `, namespace: edge}, spec: {hosts: [` + h + `.example], gateways: [one, two], http: [{directResponse: {status: 20` + fmt.Sprint(strings.Index("ab", h)) + `}}]}}`
@@ -28,6 +29,8 @@ func TestReusedConnections(t *testing.T) {
 		{"one certificate in two Gateways", gateway("one", server("a.example", "cert")) + "\n---\n" + gateway("two", server("b.example", "cert")), "200", "421", "421"},
 		{"one certificate in two servers", gateway("one", server("a.example", "cert"), server("b.example", "cert")), "200", "421", "421"},
 		{"one certificate, of which one server takes the rest", gateway("one", server("a.example", "cert")) + "\n---\n" + gateway("two", server("*", "cert")), "200", "421", "421"},
+		{"one certificate in Gateways of two namespaces", gateway("one", server("a.example", "cert")) + "\n---\n" + of("team", "two", server("b.example", "cert")), "200", "421", "421"},
+		{"one certificate, which the other names with its namespace", gateway("one", server("a.example", "cert")) + "\n---\n" + of("team", "two", server("b.example", "edge/cert")), "200", "421", "421"},
 		{"two certificates", gateway("one", server("a.example", "cert")) + "\n---\n" + gateway("two", server("b.example", "other")), "200", "404", "404"},
 		{"one server", gateway("one", server("a.example", "cert")), "200", "404", "404"},
 	} {

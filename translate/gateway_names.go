@@ -17,7 +17,7 @@ import (
 type nameClaims struct {
 	servers map[string]nameClaim // by names that servers and rules of PASSTHROUGH have
 	guarded map[string][]nameClaim
-	shared  map[string]bool // certificates, and whether several servers have them
+	shared  map[*traffic.Server]bool // whether others have the server's certificate
 }
 
 // nameClaim is a claim to a name: by a server, or by a rule that is bound to it.
@@ -32,7 +32,7 @@ type nameClaim struct {
 // claims the names of its hosts as well, against servers that other namespaces add
 // later: its hosts are served under the server's own, wider name already.
 func (b *gatewayBuilder) claimNames(servers []*traffic.Server) *nameClaims {
-	n := &nameClaims{servers: map[string]nameClaim{}, guarded: map[string][]nameClaim{}, shared: sharedCertificates(servers)}
+	n := &nameClaims{servers: map[string]nameClaim{}, guarded: map[string][]nameClaim{}, shared: sharedCertificates(servers, b.Workload.Namespace)}
 	var claims []nameClaim
 	for _, s := range servers {
 		for _, h := range s.Hosts {

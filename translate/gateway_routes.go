@@ -73,8 +73,8 @@ func (b *gatewayBuilder) routes(name string, port uint32, servers []*traffic.Ser
 			h.owner = x.server
 		}
 	}
-	shared := names != nil && names.shared[certificateOf(servers[0])]
-	for _, x := range hostings { // first of all, since routes are not added where clients would lose TLS
+	shared := names != nil && names.shared[servers[0]] // requests of HTTPS are of one server
+	for _, x := range hostings {                       // first of all, since routes are not added where clients would lose TLS
 		h := host(x.host)
 		h.keep = h.keep || x.rule == nil && (shared || x.server.Gateway.OfAPI() || b.View.Config.OwnedGatewayHosts)
 		if x.server.RedirectsToTLS() && x.server.Gateway.Namespace == h.owner.Gateway.Namespace {
@@ -149,7 +149,7 @@ func misdirected(s *traffic.Server, hostings []hosting, names *nameClaims) (out 
 			out = append(out, x.host)
 		}
 	}
-	if (s.Gateway.OfAPI() || names.shared[certificateOf(s)]) && !slices.Contains(wide, "*") {
+	if (s.Gateway.OfAPI() || names.shared[s]) && !slices.Contains(wide, "*") {
 		out = append(out, "*")
 	}
 	slices.Sort(out)

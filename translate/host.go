@@ -121,6 +121,7 @@ type resolver struct {
 	route, connections *traffic.VirtualService
 	claims             map[netip.Addr]mesh.AddressClaims // to addresses of the service, once looked for
 	held               map[netip.Prefix]heldRange        // of its ranges, once looked for
+	cutSubnets         bool                              // see within; of the port that is looked at
 }
 
 // addressOwner is AddressOwner for an address of the service.
@@ -152,6 +153,7 @@ func (r *resolver) port(p *Plan, port *registry.Port) {
 		p.Claims = append(p.Claims, r.tcpClaims(port)...)
 	}
 	r.shareAddresses(p, port)
+	p.Findings = append(p.Findings, r.subnetFindings(port)...)
 	if !port.Protocol.IsHTTP() {
 		p.Findings = append(p.Findings, r.rangeFindings(port)...)
 	}

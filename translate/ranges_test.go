@@ -49,3 +49,26 @@ func TestRangesWithAddressesOfOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestSubnetsOfOthers: a rule takes on sidecars of other namespaces no address beyond those of
+// its service, whatever destinationSubnets it names; those of its own namespace follow it.
+func TestSubnetsOfOthers(t *testing.T) {
+	const ruled = `{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: r, namespace: %s}, spec: {hosts: [a.example], tcp: [{match: [{destinationSubnets: [10.96.0.0/12, 203.0.113.64/26]}], route: [{destination: {host: a.example, port: {number: 81}}}]}]}}`
+	for _, c := range []struct {
+		what, namespace, client, addresses string
+		want                               []string
+		cut                                bool
+	}{
+		{"without addresses", "evil", "client", "", []string{"0.0.0.0_81 tcp a.example [] []"}, true},
+		{"with a range of its own", "evil", "client", ", addresses: [203.0.113.0/24]", []string{"0.0.0.0_81 tcp a.example [203.0.113.64/26] [] [203.0.113.0/24] []"}, true},
+		{"a narrower one", "evil", "client", ", addresses: [203.0.113.64/27]", []string{"0.0.0.0_81 tcp a.example [203.0.113.64/27] []"}, true},
+		{"clients of its own namespace", "evil", "evil", "", []string{"0.0.0.0_81 tcp a.example [10.96.0.0/12 203.0.113.64/26] [] [] []"}, false},
+		{"the root namespace", "istio-system", "client", "", []string{"0.0.0.0_81 tcp a.example [10.96.0.0/12 203.0.113.64/26] [] [] []"}, false},
+	} {
+		v := parsedWorld(t, entryDoc("a", c.namespace, "TCP", c.addresses)+"\n---\n"+fmt.Sprintf(ruled, c.namespace)).View(mesh.Scope{Namespace: c.client})
+		got, findings := wherePlanned(v)
+		if !slices.Equal(got, c.want) || slices.ContainsFunc(findings, func(f string) bool { return strings.Contains(f, "destinationSubnets") }) != c.cut {
+			t.Errorf("%s: served at %q, want %q\nfindings %q", c.what, got, c.want, findings)
+		}
+	}
+}

@@ -314,7 +314,13 @@ func (st *stream) handle(r request) error {
 // ask has the proxy's workload learn names that it asks for, and those that it was answered on
 // an earlier stream.
 func (st *stream) ask(heard, listed []string) {
-	known, hosts := st.view.Recall(listed), st.view.Ask(heard)
+	var known, hosts []string
+	if len(listed) > 0 {
+		known = st.view.Recall(listed)
+	}
+	if len(heard) > 0 {
+		hosts = st.view.Ask(heard)
+	}
 	stack, at := st.view.Published()
 	st.mu.Lock()
 	defer st.mu.Unlock()

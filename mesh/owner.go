@@ -80,13 +80,14 @@ func (w *World) takesName(s *registry.Service, client string) bool {
 // has it to itself, and their namespace. No other namespace's object has the
 // address. The zero Ref is nobody.
 func (w *World) AddressHolder(a netip.Addr) object.Ref {
-	text := a.Unmap().String()
+	a = a.Unmap()
+	text, single := a.String(), netip.PrefixFrom(a, a.BitLen())
 	hosts, _ := w.vips.Get(text)
 	var of *registry.Service
 	for _, name := range hosts {
 		h := w.Host(name)
-		if h == nil || !h.Services[0].Kubernetes() {
-			continue
+		if h == nil || !h.Services[0].Kubernetes() || !slices.Contains(h.Services[0].Addresses, single) {
+			continue // an entry for its host may declare any address
 		}
 		if s := h.Services[0]; of == nil || object.Older(s.Created, s.Ref, of.Created, of.Ref) < 0 {
 			of = s

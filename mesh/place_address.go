@@ -32,7 +32,7 @@ func addressPattern(host string) bool {
 // standsAt tells whether a rule may stand by itself for a host as far as that is an
 // address, and who of another namespace has it. In clients' own namespace and from the root
 // namespace it may for all. Addresses in unusual spellings, and patterns of addresses, are
-// of nobody whom the mesh could tell, and stay whose they are.
+// for no rule of others.
 func (v *View) standsAt(vs *traffic.VirtualService, host string) (holder object.Ref, ok bool) {
 	if vs.Namespace == v.Scope.Namespace || vs.Namespace == v.Config.RootNamespace {
 		return object.Ref{}, true
@@ -41,11 +41,13 @@ func (v *View) standsAt(vs *traffic.VirtualService, host string) (holder object.
 	if !a.IsValid() {
 		return object.Ref{}, !addressPattern(host)
 	}
-	holder = v.AddressHolder(a)
-	if holder != (object.Ref{}) && holder.Namespace == vs.Namespace {
+	if !usual {
+		return object.Ref{}, false
+	}
+	if holder = v.AddressHolder(a); holder.Namespace == vs.Namespace {
 		return object.Ref{}, true
 	}
-	return holder, usual && holder == (object.Ref{})
+	return holder, holder == (object.Ref{})
 }
 
 // AddressRefused are the VirtualServices that are not in force for a host since it is an
@@ -63,7 +65,7 @@ func (v *View) AddressRefused(host string) (refused []*traffic.VirtualService, h
 
 // dirtyAddressRoutes marks the rules for an address whose holder is another.
 func (b *builder) dirtyAddressRoutes(a netip.Addr) {
-	for _, host := range []string{a.String(), "[" + a.String() + "]", "::ffff:" + a.String(), "[::ffff:" + a.String() + "]"} {
+	for _, host := range []string{a.String(), "[" + a.String() + "]"} {
 		if l, _ := b.world.routes.Get(host); len(l) > 0 {
 			b.dirtyPlace(host)
 		}

@@ -48,7 +48,15 @@ func (v *View) RangeHolder(s *registry.Service, p netip.Prefix) (netip.Addr, obj
 
 // ranges are the hosts of services by the ranges of addresses that they declare and by the
 // namespaces of the services.
-type ranges map[netip.Prefix]map[string]object.Set
+type ranges map[netip.Prefix]map[string]*rangeHosts
+
+// rangeHosts are those of one namespace and range, with the lowest address in it that somebody
+// of another namespace has, so that one more pod costs nothing; the zero Addr is none.
+type rangeHosts struct {
+	hosts object.Set
+	first netip.Addr
+	known bool // first has been looked for
+}
 
 // index keeps them when the record of a host is another.
 func (r ranges) index(old, next *registry.Host) {
@@ -73,15 +81,20 @@ func (r ranges) index(old, next *registry.Host) {
 
 func (r ranges) add(p netip.Prefix, namespace, host string) {
 	if r[p] == nil {
-		r[p] = map[string]object.Set{}
+		r[p] = map[string]*rangeHosts{}
 	}
-	hosts := r[p][namespace]
-	hosts.Add(host)
-	r[p][namespace] = hosts
+	if r[p][namespace] == nil {
+		r[p][namespace] = &rangeHosts{}
+	}
+	r[p][namespace].hosts.Add(host)
 }
 
 func (r ranges) remove(p netip.Prefix, namespace, host string) {
-	if delete(r[p][namespace], host); len(r[p][namespace]) == 0 {
+	x := r[p][namespace]
+	if x == nil {
+		return
+	}
+	if delete(x.hosts, host); len(x.hosts) == 0 {
 		if delete(r[p], namespace); len(r[p]) == 0 {
 			delete(r, p)
 		}
@@ -93,7 +106,8 @@ func (r ranges) remove(p netip.Prefix, namespace, host string) {
 func (b *builder) noteHolder(a netip.Addr) {
 	a = a.Unmap()
 	key, is := heldKey(a), b.world.AddressHolder(a)
-	if was, _ := b.world.held.Get(key); was == is {
+	was, _ := b.world.held.Get(key)
+	if was == is {
 		return
 	}
 	before := b.world.held
@@ -111,16 +125,36 @@ func (b *builder) noteHolder(a netip.Addr) {
 		if err != nil {
 			continue
 		}
-		for namespace, hosts := range b.ranges[p] {
-			_, was := heldIn(before, p, namespace)
-			if _, is := heldIn(b.world.held, p, namespace); was == is {
-				continue
-			}
-			for h := range hosts {
-				b.dirty.host(h, TouchHost)
+		for namespace, x := range b.ranges[p] {
+			if x.moved(before, b.world.held, p, namespace, a, was, is) {
+				for h := range x.hosts {
+					b.dirty.host(h, TouchHost)
+				}
 			}
 		}
 	}
+}
+
+// moved follows that somebody else has an address of the range, and tells whether somebody else
+// is the first of another namespace now.
+func (x *rangeHosts) moved(before, after persist.Map[string, object.Ref], p netip.Prefix, namespace string, a netip.Addr, was, is object.Ref) bool {
+	foreign := func(r object.Ref) bool { return r != (object.Ref{}) && r.Namespace != namespace }
+	if !foreign(was) && !foreign(is) {
+		return false
+	}
+	if !x.known {
+		x.first, _ = heldIn(before, p, namespace)
+		x.known = true
+	}
+	switch {
+	case foreign(is) && (!x.first.IsValid() || a.Less(x.first)):
+		x.first = a
+	case a != x.first:
+		return false
+	case !foreign(is):
+		x.first, _ = heldIn(after, p, namespace)
+	}
+	return true
 }
 
 // noteHolders does so for the cluster IPs of a Service that came, went or changed.

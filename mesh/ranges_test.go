@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairway-mesh/fairway/mesh/object"
@@ -28,6 +29,7 @@ func TestRangeHoldersInTurn(t *testing.T) {
 	entries := []Change{
 		listedEntry(t, "evil", "wide", "addresses: [10.0.0.0/8, 0.0.0.0/1, 'fd00::/8'], ports: [{number: 80, name: tcp, protocol: TCP}]"),
 		listedEntry(t, "evil", "narrow", "addresses: [10.0.0.128/25, 203.0.113.0/24], ports: [{number: 80, name: tcp, protocol: TCP}]"),
+		{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "evil", Name: "trick"}, Object: readObject[networkingv1.ServiceEntry](t, "metadata: {name: trick, namespace: evil}\nspec: {hosts: [s.evil.svc.cluster.local], resolution: STATIC, addresses: [10.0.0.1, 10.0.0.200], ports: [{number: 80, name: tcp, protocol: TCP}]}")},
 		listedEntry(t, "b", "other", "addresses: [10.0.0.0/8], ports: [{number: 80, name: tcp, protocol: TCP}]"),
 	}
 	seen := func(w *World) map[string]string {

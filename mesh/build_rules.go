@@ -92,6 +92,7 @@ func (b *builder) place(ref object.Ref, versions []*traffic.VirtualService) {
 // of the two speaks of; nil stands for none.
 func (b *builder) placeRoute(old, next *traffic.VirtualService) {
 	is := func(v *traffic.VirtualService) bool { return v == old }
+	b.ranges.indexRule(old, next)
 	if old != nil {
 		b.leads.set(old, nil)
 		b.dirtyRoute(old, true)

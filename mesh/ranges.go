@@ -1,11 +1,13 @@
 package mesh
 
 import (
+	"iter"
 	"net/netip"
 
 	"github.com/fairway-mesh/fairway/internal/persist"
 	"github.com/fairway-mesh/fairway/mesh/object"
 	"github.com/fairway-mesh/fairway/mesh/registry"
+	"github.com/fairway-mesh/fairway/mesh/traffic"
 )
 
 // heldKey is an address as a key whose order is that of the addresses of its family.
@@ -35,30 +37,31 @@ func heldIn(held persist.Map[string, object.Ref], p netip.Prefix, namespace stri
 	return netip.Addr{}, object.Ref{}
 }
 
-// RangeHolder is whose address keeps a service from being what clients of the view find at
-// all addresses of a range: the Service or Pod of another namespace with the lowest one. The
-// zero Ref is nobody, as it is for clients of the service's own namespace, who harm nobody
-// but themselves, and for services of the root namespace, whose objects are the operator's.
-func (v *View) RangeHolder(s *registry.Service, p netip.Prefix) (netip.Addr, object.Ref) {
-	if s.Namespace == v.Scope.Namespace || s.Namespace == v.Config.RootNamespace {
+// RangeHolder is whose address keeps an object of a namespace from deciding where clients of
+// the view get at all addresses of a range: the Service or Pod of another namespace with the
+// lowest one. The zero Ref is nobody, as it is for clients of the object's own namespace, who
+// harm nobody but themselves, and for the root namespace, whose objects are the operator's.
+func (v *View) RangeHolder(namespace string, p netip.Prefix) (netip.Addr, object.Ref) {
+	if namespace == v.Scope.Namespace || namespace == v.Config.RootNamespace {
 		return netip.Addr{}, object.Ref{}
 	}
-	return heldIn(v.held, p, s.Namespace)
+	return heldIn(v.held, p, namespace)
 }
 
-// ranges are the hosts of services by the ranges of addresses that they declare and by the
-// namespaces of the services.
-type ranges map[netip.Prefix]map[string]*rangeHosts
+// ranges are what depends on who has addresses in a range, by the range and the namespace of
+// the objects that name it.
+type ranges map[netip.Prefix]map[string]*rangeUse
 
-// rangeHosts are those of one namespace and range, with the lowest address in it that somebody
-// of another namespace has, so that one more pod costs nothing; the zero Addr is none.
-type rangeHosts struct {
-	hosts object.Set
+// rangeUse is that for one of both, with the lowest address in the range that somebody of
+// another namespace has, so that one more pod costs nothing; the zero Addr is none.
+type rangeUse struct {
+	hosts object.Set                           // whose services declare it
+	rules map[*traffic.VirtualService]struct{} // that name it in destinationSubnets
 	first netip.Addr
 	known bool // first has been looked for
 }
 
-// index keeps them when the record of a host is another.
+// index keeps the hosts when the record of one is another.
 func (r ranges) index(old, next *registry.Host) {
 	for _, h := range []*registry.Host{old, next} {
 		if h == nil {
@@ -66,42 +69,88 @@ func (r ranges) index(old, next *registry.Host) {
 		}
 		for _, s := range h.Services {
 			for _, p := range s.Addresses {
-				if p.IsSingleIP() {
-					continue
-				}
-				if p = p.Masked(); h == next {
-					r.add(p, s.Namespace, h.Name)
-				} else {
-					r.remove(p, s.Namespace, h.Name)
+				switch {
+				case p.IsSingleIP():
+				case h == next:
+					r.use(p, s.Namespace).hosts.Add(h.Name)
+				default:
+					r.drop(p, s.Namespace, func(x *rangeUse) { delete(x.hosts, h.Name) })
 				}
 			}
 		}
 	}
 }
 
-func (r ranges) add(p netip.Prefix, namespace, host string) {
-	if r[p] == nil {
-		r[p] = map[string]*rangeHosts{}
+// indexRule keeps the rules; nil stands for none.
+func (r ranges) indexRule(old, next *traffic.VirtualService) {
+	for p := range subnetsOf(old) {
+		r.drop(p, old.Namespace, func(x *rangeUse) { delete(x.rules, old) })
 	}
-	if r[p][namespace] == nil {
-		r[p][namespace] = &rangeHosts{}
+	for p := range subnetsOf(next) {
+		x := r.use(p, next.Namespace)
+		if x.rules == nil {
+			x.rules = map[*traffic.VirtualService]struct{}{}
+		}
+		x.rules[next] = struct{}{}
 	}
-	r[p][namespace].hosts.Add(host)
 }
 
-func (r ranges) remove(p netip.Prefix, namespace, host string) {
-	x := r[p][namespace]
-	if x == nil {
-		return
-	}
-	if delete(x.hosts, host); len(x.hosts) == 0 {
-		if delete(r[p], namespace); len(r[p]) == 0 {
-			delete(r, p)
+// subnetsOf are the destinationSubnets of a rule.
+func subnetsOf(vs *traffic.VirtualService) iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		if vs == nil {
+			return
+		}
+		each := func(list []string) bool {
+			for _, text := range list {
+				if p, ok := object.ParseSubnet(text); ok && !yield(p) {
+					return false
+				}
+			}
+			return true
+		}
+		for _, rule := range vs.Spec.Tcp {
+			for _, m := range rule.Match {
+				if !each(m.DestinationSubnets) {
+					return
+				}
+			}
+		}
+		for _, rule := range vs.Spec.Tls {
+			for _, m := range rule.Match {
+				if !each(m.DestinationSubnets) {
+					return
+				}
+			}
 		}
 	}
 }
 
-// noteHolder notes whose an address is now, and marks the hosts of ranges with it for which
+func (r ranges) use(p netip.Prefix, namespace string) *rangeUse {
+	if p = p.Masked(); r[p] == nil {
+		r[p] = map[string]*rangeUse{}
+	}
+	if r[p][namespace] == nil {
+		r[p][namespace] = &rangeUse{hosts: object.Set{}}
+	}
+	return r[p][namespace]
+}
+
+func (r ranges) drop(p netip.Prefix, namespace string, from func(*rangeUse)) {
+	p = p.Masked()
+	x := r[p][namespace]
+	if x == nil {
+		return
+	}
+	if from(x); len(x.hosts)+len(x.rules) > 0 {
+		return
+	}
+	if delete(r[p], namespace); len(r[p]) == 0 {
+		delete(r, p)
+	}
+}
+
+// noteHolder notes whose an address is now, and marks what uses ranges with it of which
 // somebody else is the first who has an address there.
 func (b *builder) noteHolder(a netip.Addr) {
 	a = a.Unmap()
@@ -120,7 +169,7 @@ func (b *builder) noteHolder(a netip.Addr) {
 	if len(b.ranges) == 0 {
 		return
 	}
-	for bits := range a.BitLen() {
+	for bits := range a.BitLen() + 1 { // destinationSubnets may be single addresses
 		p, err := a.Prefix(bits)
 		if err != nil {
 			continue
@@ -130,6 +179,9 @@ func (b *builder) noteHolder(a netip.Addr) {
 				for h := range x.hosts {
 					b.dirty.host(h, TouchHost)
 				}
+				for vs := range x.rules {
+					b.dirtyRoute(vs, false)
+				}
 			}
 		}
 	}
@@ -137,7 +189,7 @@ func (b *builder) noteHolder(a netip.Addr) {
 
 // moved follows that somebody else has an address of the range, and tells whether somebody else
 // is the first of another namespace now.
-func (x *rangeHosts) moved(before, after persist.Map[string, object.Ref], p netip.Prefix, namespace string, a netip.Addr, was, is object.Ref) bool {
+func (x *rangeUse) moved(before, after persist.Map[string, object.Ref], p netip.Prefix, namespace string, a netip.Addr, was, is object.Ref) bool {
 	foreign := func(r object.Ref) bool { return r != (object.Ref{}) && r.Namespace != namespace }
 	if !foreign(was) && !foreign(is) {
 		return false

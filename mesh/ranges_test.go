@@ -3,6 +3,7 @@ package mesh
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 
 	networkingv1 "istio.io/client-go/pkg/apis/networking/v1"
@@ -30,6 +31,7 @@ func TestRangeHoldersInTurn(t *testing.T) {
 		listedEntry(t, "evil", "wide", "addresses: [10.0.0.0/8, 0.0.0.0/1, 'fd00::/8'], ports: [{number: 80, name: tcp, protocol: TCP}]"),
 		listedEntry(t, "evil", "narrow", "addresses: [10.0.0.128/25, 203.0.113.0/24], ports: [{number: 80, name: tcp, protocol: TCP}]"),
 		{Ref: object.Ref{Kind: object.KindServiceEntry, Namespace: "evil", Name: "trick"}, Object: readObject[networkingv1.ServiceEntry](t, "metadata: {name: trick, namespace: evil}\nspec: {hosts: [s.evil.svc.cluster.local], resolution: STATIC, addresses: [10.0.0.1, 10.0.0.200], ports: [{number: 80, name: tcp, protocol: TCP}]}")},
+		{Ref: object.Ref{Kind: object.KindVirtualService, Namespace: "evil", Name: "rule"}, Object: readObject[networkingv1.VirtualService](t, "metadata: {name: rule, namespace: evil}\nspec: {hosts: [rule.example], tcp: [{match: [{destinationSubnets: [10.0.0.0/9, 10.0.7.1/32]}], route: [{destination: {host: wide.example}}]}]}")},
 		listedEntry(t, "b", "other", "addresses: [10.0.0.0/8], ports: [{number: 80, name: tcp, protocol: TCP}]"),
 	}
 	seen := func(w *World) map[string]string {
@@ -38,9 +40,13 @@ func TestRangeHoldersInTurn(t *testing.T) {
 		for _, host := range []string{"wide.example", "narrow.example", "other.example"} {
 			s, _ := v.Service(host)
 			for _, p := range s.Addresses {
-				a, holder := v.RangeHolder(s, p)
+				a, holder := v.RangeHolder(s.Namespace, p)
 				out[host] += fmt.Sprintf("%s: %s %s; ", p, a, holder)
 			}
+		}
+		for _, p := range []string{"10.0.0.0/9", "10.0.7.1/32"} {
+			a, holder := v.RangeHolder("evil", netip.MustParsePrefix(p))
+			out["rule.example"] += fmt.Sprintf("%s: %s %s; ", p, a, holder)
 		}
 		return out
 	}

@@ -160,7 +160,7 @@ func (r *resolver) doors(port *registry.Port) (out []door) {
 		out = append(out, door{key: anyAddress(port.Number), prefixes: ranges, cluster: cluster})
 	}
 	switch {
-	case cut && len(ranges) == 0 && port.Protocol.IsTLS(): // their names still say whom clients mean
+	case cut && port.Protocol.IsTLS(): // their names still say whom clients mean
 		if names := serverNames(r.service.Host); len(names) > 0 {
 			out = append(out, door{key: anyAddress(port.Number), names: names, cluster: cluster})
 		}
@@ -212,6 +212,10 @@ func (r *resolver) nameFindings(port *registry.Port) []object.Finding {
 func (r *resolver) tcpClaims(port *registry.Port) []Claim {
 	var out []Claim
 	for _, d := range r.doors(port) {
+		if n := len(out); n > 0 && out[n-1].Key == d.key { // a range, and names of what it lacks
+			out[n-1].Chains = append(out[n-1].Chains, r.chains(port, d)...)
+			continue
+		}
 		out = append(out, r.claim(d.key, r.service.Host, r.chains(port, d)))
 	}
 	return out

@@ -289,7 +289,7 @@ func (r *resolver) input(vs *traffic.VirtualService, port uint32) RouteInput {
 // host.
 func (r *resolver) sniffed(p *Plan, port *registry.Port) {
 	claims := r.tcpClaims(port)
-	if r.ByNameOnly(r.service, port.Number) {
+	if r.ByNameOnly(r.service, port.Number) || len(claims) == 0 && r.cutsRanges() { // requests still say whom they mean
 		r.http(p, port, servedAt(r.View, port.Number))
 		p.Claims = append(p.Claims, claims...)
 		return

@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -216,54 +215,4 @@ func (r *resolver) l4Findings(port *registry.Port) []object.Finding {
 		findings = append(findings, more...)
 	}
 	return findings
-}
-
-// within cuts what chains at a listener for any address take by the destinationSubnets of a
-// rule to the addresses of the service: for Envoy they are more specific than the chains of
-// all others there, so that they would take what is meant for those. Clients of the rule's own
-// namespace, and those of the operator's rules, follow them as they are.
-func (r *resolver) within(chains []Chain, d door) []Chain {
-	if ns := r.connections.Namespace; d.key.Address != AnyAddress || ns == r.Scope.Namespace || ns == r.Config.RootNamespace {
-		return chains
-	}
-	var out []Chain
-	for _, c := range chains {
-		if len(c.Prefixes) > 0 {
-			if cut := intersection(c.Prefixes, d.prefixes); !slices.Equal(cut, c.Prefixes) {
-				r.cutSubnets, c.Prefixes = true, cut
-			}
-			if len(c.Prefixes) == 0 {
-				continue
-			}
-		}
-		out = append(out, c)
-	}
-	return out
-}
-
-// intersection is what prefixes have in common with others, in their order.
-func intersection(prefixes, others []netip.Prefix) (out []netip.Prefix) {
-	for _, p := range prefixes {
-		for _, o := range others {
-			common := p
-			if o.Bits() > p.Bits() {
-				common = o
-			}
-			if p.Overlaps(o) && !slices.Contains(out, common) {
-				out = append(out, common)
-			}
-		}
-	}
-	return out
-}
-
-// subnetFindings tell of destinationSubnets that were cut.
-func (r *resolver) subnetFindings(port *registry.Port) []object.Finding {
-	if !r.cutSubnets {
-		return nil
-	}
-	r.cutSubnets = false
-	return []object.Finding{{Object: r.connections.Ref, Field: "spec", Code: object.CodeConflict, Winner: r.service.Ref,
-		Message: fmt.Sprintf("sidecars of other namespaces than %s follow destinationSubnets on port %d only within the addresses that %s declares for %s; what lies outside is left out there: add the addresses to it, or have the operator put the rule into the root namespace",
-			r.connections.Namespace, port.Number, r.service.Ref, r.service.Host)}}
 }

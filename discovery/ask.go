@@ -32,7 +32,7 @@ type questions struct {
 	recalled map[string]struct{}
 	// kept are virtual hosts that the proxy holds although its workload has forgotten them: it
 	// has refused the route configurations by which it would ask for them again.
-	kept    []string
+	kept    map[string]struct{}
 	renewAt time.Time // when leases are to be renewed; zero: not known yet
 	due     bool      // they are to be renewed now
 }
@@ -95,34 +95,41 @@ func (s *session) forgetAnswers(names []string) {
 	}
 }
 
-// keep parts what is removed by virtual hosts: those stay for which the proxy would not ask
-// again, since it has refused their route configuration. Requests for them may get 503, and do
-// not leave the mesh by the route for unknown hosts.
+// keep leaves out of the virtual hosts that are removed those for which the proxy would not
+// ask again, since it has refused their route configuration. Requests for them may get 503,
+// and do not leave the mesh by the route for unknown hosts.
 func (s *session) keep(t snapshot.Type, gone []string) []string {
-	refused := s.types[snapshot.RouteConfig].rejected
-	if t != snapshot.VirtualHost || !s.questions.learns || len(refused) == 0 {
+	if t != snapshot.VirtualHost || !s.questions.learns || len(s.types[snapshot.RouteConfig].rejected) == 0 {
 		return gone
 	}
 	var out []string
 	for _, name := range gone {
-		if _, is := refused[routeConfigOf(name)]; is && len(s.questions.kept) < maxLingering {
-			s.questions.kept = append(s.questions.kept, name)
-		} else {
+		if !s.refusedConfigOf(name) || len(s.questions.kept) >= maxLingering {
 			out = append(out, name)
+			continue
 		}
+		if s.questions.kept == nil {
+			s.questions.kept = map[string]struct{}{}
+		}
+		s.questions.kept[name] = struct{}{}
 	}
 	return out
 }
 
-// letGo removes what was kept, when the proxy has accepted route configurations.
-func (s *session) letGo(t snapshot.Type) {
-	if t != snapshot.RouteConfig || len(s.questions.kept) == 0 || len(s.types[t].rejected) > 0 {
-		return
+// letGo has what was kept removed of which the proxy does not refuse the route configuration
+// any more.
+func (s *session) letGo() {
+	for name := range s.questions.kept {
+		if !s.refusedConfigOf(name) {
+			delete(s.questions.kept, name)
+			s.types[snapshot.VirtualHost].remove(name)
+		}
 	}
-	for _, name := range s.questions.kept {
-		s.types[snapshot.VirtualHost].remove(name)
-	}
-	s.questions.kept = nil
+}
+
+func (s *session) refusedConfigOf(host string) bool {
+	_, refused := s.types[snapshot.RouteConfig].rejected[routeConfigOf(host)]
+	return refused
 }
 
 // close ends a question.

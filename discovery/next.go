@@ -22,6 +22,9 @@ func (s *session) next(t snapshot.Type) (*message, bool) {
 	if m := s.renew(t); m != nil {
 		return m, true
 	}
+	if t == snapshot.VirtualHost {
+		s.letGo()
+	}
 	key := s.keyOf(t, to)
 	answers := s.answers(key)
 	if len(st.forced) == 0 && len(st.gone) == 0 && !st.fresh && len(answers) == 0 {

@@ -56,7 +56,6 @@ func (s *session) acknowledge(r request, now time.Time) bool {
 		s.court.accept(p)
 	}
 	s.forgetRejected(r.typ, f.to)
-	s.letGo(r.typ)
 	return true
 }
 

@@ -75,8 +75,10 @@ func (s *store) share(o kubeObject) {
 func (s *store) Transformer() cache.TransformFunc {
 	return func(o any) (any, error) {
 		s.view.hears()
-		if !s.isOwn(o) { // told when it is taken in
-		} else if it, ok := o.(*item); ok {
+		if !s.isOwn(o) {
+			return o, nil // which is told when it is taken in
+		}
+		if it, ok := o.(*item); ok {
 			s.mu.Lock()
 			known := s.knows(it)
 			s.mu.Unlock()

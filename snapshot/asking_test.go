@@ -83,7 +83,7 @@ func TestMarksLast(t *testing.T) {
 	for _, version := range []string{"4818896b4660e422", "0c1855af68c50495"} {
 		if !l.marks(version) {
 			t.Errorf("version %q of the runtime layer is not understood; those of now are %q and %q", version,
-				l.serving[1].Get(Runtime, RuntimeName).Version, l.ending[1].Get(Runtime, RuntimeName).Version)
+				l.serving[true].Get(Runtime, RuntimeName).Version, l.ending[true].Get(Runtime, RuntimeName).Version)
 		}
 	}
 	if l.marks("") {

@@ -117,8 +117,7 @@ func (e *Engine) admit(a *attached) (done bool, err error) {
 	e.learn(a)
 	a.view = NewView(e.stack(a), func() { e.detach(a) })
 	if a.learned != nil {
-		a.view.ask = func(names []string) []string { return e.ask(a, names, (*learning).ask) }
-		a.view.recall = func(names []string) []string { return e.ask(a, names, (*learning).recall) }
+		a.view.ask = func(names []string, listed bool) []string { return e.ask(a, names, listed) }
 	}
 	return true, nil
 }

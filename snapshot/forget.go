@@ -8,10 +8,9 @@ import (
 )
 
 // A sidecar asks for a host once, and nobody sees when it uses it last. So one sidecar of
-// each workload, the canary, forgets all and asks again for what it uses. What nobody has asked
-// for within Settings.LearnedFor goes from the workload, and the next canary is another of its
-// sidecars, whichever. A
-// host that others use and that one does not costs them one more question.
+// each workload, the canary, forgets all and asks again for what it uses. What nobody has
+// asked for within Settings.LearnedFor goes from the workload, and another of its sidecars is
+// the next canary. A host that others use and that one does not costs them one more question.
 //
 // Envoy remembers what it was answered, and would not ask again for a host that goes. It
 // forgets that with a route configuration of which VHDS is configured otherwise than before:

@@ -68,25 +68,17 @@ func (f *forgetful) wait(d time.Duration) int {
 	return -1
 }
 
-// ask has a sidecar ask at the time that it is.
-func (f *forgetful) ask(sidecar int, names ...string) {
-	f.e.mu.Lock()
-	defer f.e.mu.Unlock()
-	for a := range f.e.proxies {
-		if a.view == f.views[sidecar] {
-			f.e.learning.ask(a.learned, names, f.at)
-			f.e.tellLearned(a.learned.set)
-		}
-	}
-}
+// ask has a sidecar ask at the time that it is, recall has it list names that an earlier
+// stream has answered.
+func (f *forgetful) ask(sidecar int, names ...string)    { f.take(sidecar, names, false) }
+func (f *forgetful) recall(sidecar int, names ...string) { f.take(sidecar, names, true) }
 
-// recall has a sidecar list names that an earlier stream has answered.
-func (f *forgetful) recall(sidecar int, names ...string) {
+func (f *forgetful) take(sidecar int, names []string, listed bool) {
 	f.e.mu.Lock()
 	defer f.e.mu.Unlock()
 	for a := range f.e.proxies {
 		if a.view == f.views[sidecar] {
-			f.e.learning.recall(a.learned, names, f.at)
+			f.e.learning.ask(a.learned, names, listed, f.at)
 			f.e.tellLearned(a.learned.set)
 		}
 	}

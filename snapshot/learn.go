@@ -62,22 +62,19 @@ func (e *Engine) relearn(a *attached) {
 	if key := e.learnedKey(a); key != a.learned.key {
 		before := a.learned
 		a.learned = e.learning.enter(key, e.scopes.shown(a.scope), a)
-		e.learning.carry(before.set, a.learned.set)
+		a.learned.set.carry(before.set)
 		e.learning.leave(before, a, true)
 	}
 }
 
-// asker is how a workload learns names, in the methods of a learning.
-type asker func(g *learning, l *learnedLayer, names []string, now time.Time) (answers []string, news bool)
-
-// ask is View.Ask, and View.Recall.
-func (e *Engine) ask(a *attached, names []string, by asker) []string {
+// ask is View.Ask and, for names that are listed, View.Recall.
+func (e *Engine) ask(a *attached, names []string, listed bool) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, there := e.proxies[a]; !there || a.learned == nil {
 		return make([]string, len(names))
 	}
-	answers, news := by(e.learning, a.learned, names, time.Now())
+	answers, news := e.learning.ask(a.learned, names, listed, time.Now())
 	if !news {
 		return answers
 	}

@@ -38,27 +38,6 @@ type learning struct {
 // workloadKey is a workload: all pods of a Deployment, say.
 type workloadKey struct{ namespace, owner string }
 
-// learnedSet is what one workload has asked for, by whichever of its pods.
-type learnedSet struct {
-	key    workloadKey
-	asked  map[string]use // by ROUTECONFIG/HOST as it was asked for, or by virtual host
-	whole  bool           // it asked for too many names
-	layers map[*learnedLayer]struct{}
-	left   time.Time // when its last sidecar went; it has no layers then
-
-	// What follows is of forgetting.
-	since    time.Time // since when uses count
-	canary   *attached // that holds only what was asked for since; nil: none does
-	overflow bool      // since then, too, it asked for too many names
-	counting bool      // uses count; else since is when it had its first sidecar
-	era      int       // see Resource.Era; of all but the canary
-	lastEra  int       // of the canary
-	news     int       // how often asked has changed, or what was asked for since
-}
-
-// use is when a name was asked for.
-type use struct{ first, last time.Time }
-
 type learnedKey struct {
 	scope   mesh.Scope
 	of      workloadKey
@@ -106,28 +85,6 @@ func (g *learning) enter(key learnedKey, scope Stack, a *attached) *learnedLayer
 	l.users[a] = struct{}{}
 	l.frame.users++
 	return l
-}
-
-// carry has a workload know what a sidecar brings along that was taken for one of another: the
-// Pod came later than its sidecar, or has left its Deployment. What the sidecar holds and has asked
-// for stays.
-func (g *learning) carry(from, to *learnedSet) {
-	if from == to {
-		return
-	}
-	to.whole = to.whole || from.whole
-	for name, at := range from.asked {
-		if _, known := to.asked[name]; known {
-			continue
-		}
-		if len(to.asked) >= MostAsked {
-			to.whole = true
-			break
-		}
-		to.asked[name] = at
-	}
-	to.news++
-	to.derive()
 }
 
 // users are the sidecars of a scope that learn.
@@ -352,77 +309,16 @@ func (l *learnedLayer) stack() Stack {
 	return Stack{LayerOutbound: l.revision, LayerBase: l.frame.revision}
 }
 
-// ask teaches a workload names, and returns for each the virtual host that answers to it;
-// empty: there is none. It tells whether the layers have to be published, which are others now.
-func (g *learning) ask(l *learnedLayer, names []string, now time.Time) (answers []string, news bool) {
+// ask has a workload take names, listed or asked for (see learnedSet.take), and returns for
+// each the virtual host that answers to it; empty: there is none. It tells whether the layers
+// have to be published, which are others now.
+func (g *learning) ask(l *learnedLayer, names []string, listed bool, now time.Time) (answers []string, news bool) {
 	for _, name := range names {
 		answers = append(answers, l.frame.answers(name))
-		news = l.set.use(name, l.key.canary, now) || news
+		news = l.set.take(name, listed, l.key.canary, now) || news
 	}
 	if news {
 		l.set.derive()
 	}
 	return answers, news
-}
-
-// recall is ask for names that a sidecar was answered on an earlier stream.
-func (g *learning) recall(l *learnedLayer, names []string, now time.Time) (answers []string, news bool) {
-	for _, name := range names {
-		answers = append(answers, l.frame.answers(name))
-		news = l.set.recall(name, now) || news
-	}
-	if news {
-		l.set.derive()
-	}
-	return answers, news
-}
-
-// use notes that a name was asked for, by the canary or by another, and tells whether that
-// is new.
-func (s *learnedSet) use(name string, canary bool, now time.Time) bool {
-	u, known := s.asked[name]
-	switch {
-	case known:
-		again := u.last.Before(s.since)
-		u.last = now
-		s.asked[name] = u
-		if again {
-			s.news++
-		}
-		return again
-	case s.whole && (!canary || s.overflow):
-		return false
-	case len(s.asked) < MostAsked:
-		s.asked[name] = use{now, now}
-	case s.whole:
-		s.overflow = true
-	default:
-		s.whole, s.overflow = true, s.overflow || canary // who asks is to hold what answers
-	}
-	s.news++
-	return true
-}
-
-// recall takes a name that a sidecar was answered on an earlier stream, by this control plane
-// or another: it will not ask for it again. That is no use of it.
-func (s *learnedSet) recall(name string, now time.Time) (news bool) {
-	if _, known := s.asked[name]; known || s.whole {
-		return false
-	}
-	if len(s.asked) >= MostAsked {
-		s.whole = true
-	} else if s.counting {
-		s.asked[name] = use{now, s.since.Add(-1)}
-	} else {
-		s.asked[name] = use{now, now}
-	}
-	s.news++
-	return true
-}
-
-// derive brings all layers of the workload to what it has asked for.
-func (s *learnedSet) derive() {
-	for l := range s.layers {
-		l.derive()
-	}
 }

@@ -23,10 +23,9 @@ const (
 	asksKey     = "fairway.asks"
 )
 
-// life is what proxies get for where their Pods are in their lives. There are four
-// revisions, which all proxies share: for those that serve and that end, and of each for
-// those that do not ask for hosts and that do.
-type life struct{ serving, ending [2]*Revision }
+// life is what proxies get for where their Pods are in their lives: whether they serve or
+// end, and by whether all their listeners ask for hosts. All proxies share the revisions.
+type life struct{ serving, ending map[bool]*Revision }
 
 func newLife() life {
 	runtime := func(fields map[string]*structpb.Value) *Resource {
@@ -36,10 +35,13 @@ func newLife() life {
 	ends, asks := structpb.NewNumberValue(100), structpb.NewBoolValue(true)
 	type fields = map[string]*structpb.Value
 	return life{
-		serving: [2]*Revision{NewRevision(runtime(nil)), NewRevision(runtime(fields{asksKey: asks}))},
-		ending: [2]*Revision{
-			NewRevision(runtime(fields{drainingKey: ends}), drain),
-			NewRevision(runtime(fields{drainingKey: ends, asksKey: asks}), drain),
+		serving: map[bool]*Revision{
+			false: NewRevision(runtime(nil)),
+			true:  NewRevision(runtime(fields{asksKey: asks})),
+		},
+		ending: map[bool]*Revision{
+			false: NewRevision(runtime(fields{drainingKey: ends}), drain),
+			true:  NewRevision(runtime(fields{drainingKey: ends, asksKey: asks}), drain),
 		},
 	}
 }
@@ -56,21 +58,17 @@ func constant(t Type, name string, m proto.Message) *Resource {
 // of is the revision for the proxy of a workload. One whose Pod ends drains; asks tells
 // whether all its listeners ask for hosts.
 func (l life) of(w *registry.Workload, asks bool) *Revision {
-	i := 0
-	if asks {
-		i = 1
-	}
 	if w.Terminating {
-		return l.ending[i]
+		return l.ending[asks]
 	}
-	return l.serving[i]
+	return l.serving[asks]
 }
 
 // marks tells whether a version of the layer is one that says that the listeners ask. It
 // must go on to be so in later releases: otherwise sidecars hold all hosts for a while
 // after an upgrade.
 func (l life) marks(version string) bool {
-	for _, rev := range []*Revision{l.serving[1], l.ending[1]} {
+	for _, rev := range []*Revision{l.serving[true], l.ending[true]} {
 		if rev.Get(Runtime, RuntimeName).Version == version {
 			return true
 		}

@@ -15,8 +15,7 @@ type View struct {
 	close   func()
 	why     atomic.Pointer[error]
 	due     due
-	ask     func([]string) []string // nil: the proxy does not learn; set before the view is handed out
-	recall  func([]string) []string // as ask
+	ask     func(names []string, listed bool) []string // nil: the proxy does not learn; set before the view is handed out
 }
 
 type published struct {
@@ -106,8 +105,8 @@ func (v *View) Learns() bool { return v.ask != nil }
 // Ask has the workload of a proxy that learns hold what answers to the names from now on.
 // They are ROUTECONFIG/HOST, with the host as a request has it. For each it returns the name of the virtual host
 // that answers, which the view shows now; empty: there is none, yet.
-func (v *View) Ask(names []string) []string { return v.ask(names) }
+func (v *View) Ask(names []string) []string { return v.ask(names, false) }
 
 // Recall is Ask for names that the proxy was answered on an earlier stream, and will not ask
 // for again: that its workload knows them is no sign that it uses them.
-func (v *View) Recall(names []string) []string { return v.recall(names) }
+func (v *View) Recall(names []string) []string { return v.ask(names, true) }
